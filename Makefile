@@ -1,0 +1,37 @@
+# Two commands matter: `make demo` runs the product's main job, `make test` runs all checks and tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format serve screenshots clean
+
+demo: $(VENV)/installed
+	$(BIN)/python -m tools.demo $(ARGS)
+
+serve: $(VENV)/installed
+	$(BIN)/saft serve
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: $(VENV)/installed
+	SAFT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/ui/test_page.py
+
+# Installed anew whenever pyproject.toml changes.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,206 @@
+"""The JSON that goes in and out. Field names are the contract that clients rely on; OpenAPI is made from here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Encoders = Literal["both", "image", "text"]
+Item = TypeVar("Item")
+
+
+class Body(BaseModel):
+    """A request body: an unknown field is an error, since it is most likely a typing slip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class View(BaseModel):
+    """An answer, read off a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list, newest first."""
+
+    items: list[Item]
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last one.")
+
+
+class TenantBody(Body):  # noqa: D101
+    name: Name
+
+
+class NewTenant(BaseModel):  # noqa: D101
+    id: str
+    name: str
+    api_key: str = Field(description="Shown this once; only its hash is stored.")
+
+
+class ClassCount(BaseModel):  # noqa: D101
+    name: str
+    count: int
+
+
+class Rejected(BaseModel):  # noqa: D101
+    path: str
+    code: str
+    reason: str
+
+
+class DatasetView(View):  # noqa: D101
+    id: str
+    name: str
+    classes: list[ClassCount]
+    image_count: int
+    rejected: list[Rejected]
+    created_at: datetime
+
+
+class DatasetImageView(View):  # noqa: D101
+    position: int
+    label: str
+    path: str
+
+
+class TrainingBody(Body):
+    """What is left out takes the default of the base model."""
+
+    density: float | None = Field(None, gt=0, le=1, description="Share of the parameters that may change.")
+    learning_rate: float | None = Field(None, gt=0, le=1)
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1, le=1024)
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    template: str | None = Field(None, max_length=300, description="Prompt; {} stands for the class name.")
+    encoders: Encoders | None = None
+
+
+class AdapterBody(Body):  # noqa: D101
+    name: Name
+    dataset_id: str
+    test_dataset_id: str | None = None
+    config: TrainingBody = TrainingBody()
+
+
+class JobView(View):  # noqa: D101
+    id: str
+    name: str
+    dataset_id: str | None
+    test_dataset_id: str | None
+    config: dict[str, Any]
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    phase: str
+    progress: float = Field(ge=0, le=1)
+    step: int
+    steps: int
+    loss: float | None
+    losses: list[tuple[int, float]] = Field(description="(step, loss) pairs of the curve so far.")
+    eta_seconds: float | None
+    metrics: dict[str, Any] | None
+    adapter_id: str | None
+    error: dict[str, Any] | None
+    cancel_requested: bool
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class BlockCount(BaseModel):  # noqa: D101
+    block: str
+    parameters: int
+    selected: int
+
+
+class AdapterView(View):  # noqa: D101
+    id: str
+    name: str
+    job_id: str | None
+    classes: list[str]
+    template: str
+    density: float
+    nnz: int
+    delta_bytes: int
+    base: str
+    base_fingerprint: str
+    metrics: dict[str, Any]
+    blocks: list[BlockCount]
+    created_at: datetime
+
+
+class ClassifyBody(Body):  # noqa: D101
+    adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
+    images: list[str] = Field(min_length=1, description="Image files in base64.")
+    labels: list[Label] | None = Field(None, min_length=1)
+    template: str | None = Field(None, max_length=300)
+    top_k: int | None = Field(None, ge=1)
+
+
+class Prediction(BaseModel):  # noqa: D101
+    label: str
+    probability: float
+
+
+class ImageResult(BaseModel):  # noqa: D101
+    predictions: list[Prediction]
+
+
+class ClassifyView(BaseModel):  # noqa: D101
+    adapter: str
+    results: list[ImageResult]
+
+
+class CollectionBody(Body):  # noqa: D101
+    name: Name
+
+
+class CollectionView(View):  # noqa: D101
+    id: str
+    name: str
+    image_count: int
+    created_at: datetime
+
+
+class CollectionImageView(View):  # noqa: D101
+    id: str
+    filename: str
+    created_at: datetime
+
+
+class AddedImages(BaseModel):  # noqa: D101
+    images: list[CollectionImageView]
+    rejected: list[Rejected]
+
+
+class RetrieveBody(Body):  # noqa: D101
+    adapter: str = "base"
+    collection_id: str
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
+    image: str | None = Field(None, description="An image file in base64.")
+    top_k: int = Field(10, ge=1)
+
+
+class Match(BaseModel):  # noqa: D101
+    image_id: str
+    filename: str
+    score: float
+
+
+class RetrieveView(BaseModel):  # noqa: D101
+    results: list[Match]
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str

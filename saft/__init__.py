@@ -1,0 +1,1 @@
+"""The `saft` command: where the parts are put together."""

@@ -1,0 +1,5 @@
+"""`python -m saft`."""
+
+from saft.cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""The composition root of the API process: here the store, the engine, the web and the page meet."""
+
+from __future__ import annotations
+
+import secrets
+
+import gradio
+import uvicorn
+from api.app import create_app
+from api.queue import CeleryPublisher
+from api.services import Services
+from fastapi import FastAPI
+from saft_core.store.adapters import load_container
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions
+from ui.app import build
+
+from saft import embedded
+from saft_core.clip.backbone import load_base
+from saft_core.delta import SparseDelta, decode
+from saft_core.errors import Unavailable
+from saft_core.serving.engine import Engine
+from saft_core.settings import Settings
+
+GRACE_SECONDS = 5
+
+
+def create_services(settings: Settings) -> Services:
+    """Everything the API needs, made from `settings`; both server URLs must be set."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise Unavailable("the API needs DATABASE_URL and REDIS_URL")
+    sessions = create_sessions(settings.database_url)
+
+    def load(adapter_id: str) -> SparseDelta:
+        delta, _ = decode(load_container(sessions, adapter_id), max_bytes=settings.limits.max_delta_bytes)
+        return delta
+
+    given = settings.admin_key.get_secret_value() if settings.admin_key else None
+    admin_key, _ = embedded.admin_key(settings.data_dir, given, secrets.token_urlsafe(32))
+    return Services(
+        settings=settings,
+        sessions=sessions,
+        blobs=BlobStore(settings.blob_dir),
+        engine=Engine(load_base(settings.base, settings.device), load, cache_bytes=settings.adapter_cache_bytes),
+        publish=CeleryPublisher(settings.redis_url),
+        admin_key=admin_key,
+    )
+
+
+def create_site(settings: Settings) -> FastAPI:
+    """The API with the page mounted at `/`, behind all API routes."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
+    page = build(f"http://{host}:{settings.port}")
+    return gradio.mount_gradio_app(create_app(create_services(settings)), page, path="/")
+
+
+def run_api(settings: Settings) -> None:
+    """Serve HTTP until the process is told to stop; requests under way get GRACE_SECONDS to end."""
+    uvicorn.run(
+        create_site(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

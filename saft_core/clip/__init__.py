@@ -1,0 +1,1 @@
+"""CLIP: the backbone, its flat parameter buffer and the zero-shot head."""

@@ -1,0 +1,32 @@
+"""The zero-shot head: class names become prompts, prompts become the rows of a linear classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from saft_core.clip.backbone import Base
+
+PLACEHOLDER = "{}"
+TEXTS_PER_PASS = 256
+
+
+def fill(template: str, labels: Sequence[str]) -> list[str]:
+    """One prompt a label. An underscore in a label, common in folder names, reads as a space."""
+    return [template.replace(PLACEHOLDER, label.replace("_", " ")) for label in labels]
+
+
+def class_weights(base: Base, labels: Sequence[str], template: str) -> Tensor:
+    """The classifier: prompt embeddings times the logit scale, float32 (classes, embed_dim)."""
+    prompts = fill(template, labels)
+    passes = [
+        base.encode_texts(prompts[start : start + TEXTS_PER_PASS]) for start in range(0, len(prompts), TEXTS_PER_PASS)
+    ]
+    return base.logit_scale * torch.cat(passes)
+
+
+def logits(base: Base, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Class logits, float32 (N, classes), of `pixels` float32 (N, 3, size, size)."""
+    return base.encode_pixels(pixels) @ weights.T

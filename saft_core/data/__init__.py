@@ -1,0 +1,1 @@
+"""From hostile uploads to labelled samples."""

@@ -1,0 +1,60 @@
+"""Labelled samples as model input, decoded once where memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from saft_core.data.images import decode_image
+from saft_core.data.limits import DataLimits
+from saft_core.data.samples import Sample
+
+DEFAULT_CACHE_BYTES = 1 << 30
+
+
+class PixelLoader:
+    """Batches of (pixels, targets) by position.
+
+    Preprocessed pixels stay in memory up to `cache_bytes`; beyond that they are decoded anew each time, so a set of any
+    size can be trained on.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        pixels: Callable[[Sequence[Image.Image]], Tensor],
+        limits: DataLimits,
+        *,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> None:
+        self._samples = samples
+        self._pixels = pixels
+        self._limits = limits
+        self._cache: dict[int, Tensor] = {}
+        self._free_bytes = cache_bytes
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def batch(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Pixels, float32 (len(positions), 3, size, size), and targets, int64 (len(positions),).
+
+        Raises InvalidImage naming the file that cannot be read.
+        """
+        pixels = torch.stack([self._one(position) for position in positions])
+        targets = torch.tensor([self._samples[position].label for position in positions], device=pixels.device)
+        return pixels, targets
+
+    def _one(self, position: int) -> Tensor:
+        cached = self._cache.get(position)
+        if cached is not None:
+            return cached
+        image = decode_image(self._samples[position].read(), self._limits)
+        pixels = self._pixels([image])[0]
+        if pixels.nbytes <= self._free_bytes:
+            self._free_bytes -= pixels.nbytes
+            self._cache[position] = pixels
+        return pixels

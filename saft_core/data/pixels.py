@@ -1,0 +1,95 @@
+"""Pixels of any mode to 8-bit RGB, as a person would see them on a white page."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, TiffImagePlugin
+
+Grey: TypeAlias = npt.NDArray[np.uint8]
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image turned as its EXIF orientation (1 to 8) says."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An RGB copy without metadata: deep greys scaled to 8 bit, transparency laid on white.
+
+    Raises ValueError for a mode that has no plain conversion (CIE L*a*b*).
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        rgb = Image.fromarray(_grey(image)).convert("RGB")
+    elif image.has_transparency_data:
+        rgb = _on_white(image.convert("RGBA"))
+    else:
+        rgb = image.convert("RGB")
+    rgb.info.clear()  # an EXIF block left here would have the next reader turn the image once more
+    return rgb
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """An RGBA image over a white page."""
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
+    return page
+
+
+def _grey(image: Image.Image) -> Grey:
+    """Greys of more than 8 bits as 8 bits, shape (height, width); the grey that stands for transparent is white."""
+    values: npt.NDArray[Any] = np.asarray(image)
+    deep = image.mode.startswith("I;16")
+    grey = _scaled(values, _full_scale(image)) if deep else _stretched(values)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        grey = 255 - grey
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return grey
+
+
+def _full_scale(image: Image.Image) -> int:
+    """The value that stands for white in an unsigned 16-bit grey: TIFF also packs 12-bit samples that way."""
+    twelve = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_BITS_PER_SAMPLE) == (12,)
+    return 4095 if twelve else 65535
+
+
+def _scaled(values: npt.NDArray[Any], full: int) -> Grey:
+    """Unsigned 16-bit values with white at `full`, through a table: no copy larger than the result."""
+    table: Grey = np.minimum(np.arange(65536) * (255 / full) + 0.5, 255).astype(np.uint8)
+    grey: Grey = table[values]
+    return grey
+
+
+def _stretched(values: npt.NDArray[Any]) -> Grey:
+    """32-bit integers or floats, which have no agreed white.
+
+    White is the smallest usual full scale that holds every value (1 for floats, 255, 65535); values outside of those
+    are stretched from darkest to lightest. What is not a number is black.
+    """
+    work = np.nan_to_num(values.astype(np.float64 if values.dtype.kind == "i" else np.float32), posinf=0, neginf=0)
+    low, high = float(work.min()), float(work.max())
+    usual = [full for full in (1.0, 255.0, 65535.0) if full > 1 or values.dtype.kind == "f"]
+    full = next((full for full in usual if low >= 0 and high <= full), None)
+    if full is None:
+        work -= low
+        full = float(work.max()) or 1.0
+    work *= 255 / full
+    work += 0.5
+    grey: Grey = np.clip(work, 0, 255).astype(np.uint8)
+    return grey

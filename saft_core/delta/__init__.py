@@ -1,0 +1,6 @@
+"""Deltas: the sparse numbers of an adapter and the container they travel in."""
+
+from saft_core.delta.codec import DeltaHeader, decode, encode
+from saft_core.delta.sparse import SparseDelta
+
+__all__ = ["DeltaHeader", "SparseDelta", "decode", "encode"]

@@ -1,0 +1,168 @@
+"""Every error that a caller may see.
+
+    SaftError
+    ├── InvalidInput            what was sent cannot be used; says which file, field or limit
+    │   ├── InvalidImage
+    │   ├── InvalidArchive
+    │   ├── InvalidDataset
+    │   ├── InvalidConfig
+    │   ├── InvalidDelta
+    │   ├── InvalidCursor
+    │   └── IdempotencyMismatch
+    ├── TooLarge                a size limit was passed
+    ├── Unauthorized            no key, or a key nobody holds
+    ├── NotFound                missing, or somebody else's: the two are not told apart
+    ├── Conflict
+    │   ├── NameTaken
+    │   ├── BaseMismatch        the delta belongs to another base
+    │   └── JobFinished         the job has ended and cannot be cancelled
+    ├── TrainingFailed
+    │   ├── TrainingDiverged
+    │   └── WorkerLost
+    ├── Cancelled               the caller asked for the stop
+    └── Unavailable             a part of the service does not answer
+
+Each class has a stable `code`; its docstring is its default message. `details` go to the caller as they are, so they
+hold JSON values only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class SaftError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str | None = None, *, code: str | None = None, **details: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.details = details
+        self._code = code or type(self).code
+        super().__init__(self.message)
+
+    @property
+    def error_code(self) -> str:
+        """The stable code of this error: the class's own, or the finer one it was raised with."""
+        return self._code
+
+
+class InvalidInput(SaftError):
+    """The request cannot be used as it is."""
+
+    code = "invalid_input"
+
+
+class InvalidImage(InvalidInput):
+    """The file is not an image that can be read."""
+
+    code = "invalid_image"
+
+
+class InvalidArchive(InvalidInput):
+    """The archive is not a zip file that can be read."""
+
+    code = "invalid_archive"
+
+
+class InvalidDataset(InvalidInput):
+    """The images do not make a labelled set."""
+
+    code = "invalid_dataset"
+
+
+class InvalidConfig(InvalidInput):
+    """The training configuration cannot be used."""
+
+    code = "invalid_config"
+
+
+class InvalidDelta(InvalidInput):
+    """The file is not a delta container, or it is damaged."""
+
+    code = "invalid_delta"
+
+
+class InvalidCursor(InvalidInput):
+    """The cursor was not made by this service. Start again without one."""
+
+    code = "invalid_cursor"
+
+
+class IdempotencyMismatch(InvalidInput):
+    """This Idempotency-Key was used with a different request. Use a new key."""
+
+    code = "idempotency_mismatch"
+
+
+class TooLarge(SaftError):
+    """The request is larger than this service takes."""
+
+    code = "too_large"
+
+
+class Unauthorized(SaftError):
+    """Send a valid key as 'Authorization: Bearer <key>'."""
+
+    code = "unauthorized"
+
+
+class NotFound(SaftError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Conflict(SaftError):
+    """The request does not fit the state of things."""
+
+    code = "conflict"
+
+
+class NameTaken(Conflict):
+    """This name is in use. Choose another."""
+
+    code = "name_taken"
+
+
+class BaseMismatch(Conflict):
+    """The delta was made for another base model."""
+
+    code = "base_mismatch"
+
+
+class JobFinished(Conflict):
+    """The job has already ended."""
+
+    code = "job_finished"
+
+
+class TrainingFailed(SaftError):
+    """The training failed."""
+
+    code = "training_failed"
+
+
+class TrainingDiverged(TrainingFailed):
+    """The loss is no longer a number. Lower the learning rate and try again."""
+
+    code = "training_diverged"
+
+
+class WorkerLost(TrainingFailed):
+    """The worker died several times on this job."""
+
+    code = "worker_lost"
+
+
+class Cancelled(SaftError):
+    """The job was cancelled."""
+
+    code = "cancelled"
+
+
+class Unavailable(SaftError):
+    """The service cannot answer now. Try again in a moment."""
+
+    code = "unavailable"

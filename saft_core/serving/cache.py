@@ -1,0 +1,79 @@
+"""Caches bounded by bytes, filled by one caller at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass
+class CacheCounters:
+    """What a cache did since it was made; `bytes` is what it holds now."""
+
+    hits: int = 0
+    loads: int = 0
+    evictions: int = 0
+    bytes: int = 0
+
+
+class ByteBoundedCache(Generic[Key, Value]):
+    """Least-recently-used values up to `capacity_bytes`, safe for many threads.
+
+    Single flight: while one caller loads a key, others that ask for it wait for the same load. A load that fails fails
+    all of them and is not remembered. A value larger than the capacity is handed out and not kept.
+    """
+
+    def __init__(self, capacity_bytes: int, size_of: Callable[[Value], int]) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._size_of = size_of
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._loading: dict[Key, Future[Value]] = {}
+        self._lock = threading.Lock()
+        self.counters = CacheCounters()
+
+    def get(self, key: Key, load: Callable[[], Value]) -> Value:
+        """The value of `key`, from memory or from `load()`. Raises whatever `load` raises."""
+        with self._lock:
+            if key in self._values:
+                self.counters.hits += 1
+                self._values.move_to_end(key)
+                return self._values[key]
+            flight = self._loading.get(key)
+            mine = flight is None
+            if flight is None:
+                flight = self._loading[key] = Future()
+        if mine:
+            self._fly(key, load, flight)
+        return flight.result()
+
+    def _fly(self, key: Key, load: Callable[[], Value], flight: Future[Value]) -> None:
+        try:
+            value = load()
+        except BaseException as error:
+            with self._lock:
+                del self._loading[key]
+            flight.set_exception(error)
+            return
+        with self._lock:
+            self.counters.loads += 1
+            del self._loading[key]
+            self._keep(key, value)
+        flight.set_result(value)
+
+    def _keep(self, key: Key, value: Value) -> None:
+        size = self._size_of(value)
+        if size > self._capacity_bytes:
+            return
+        self._values[key] = value
+        self.counters.bytes += size
+        while self.counters.bytes > self._capacity_bytes:
+            _, evicted = self._values.popitem(last=False)
+            self.counters.bytes -= self._size_of(evicted)
+            self.counters.evictions += 1

@@ -1,0 +1,76 @@
+"""Settings: read once from the environment by each entry point, then passed on. Nothing else reads the environment.
+
+Every limit carries its unit in its name. docs/configuration.md lists them all; a test keeps the two in step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1 << 20
+
+
+class Limits(BaseSettings):
+    """What one request, image or job may cost. Passing a limit is an error that names it."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFT_", frozen=True, extra="ignore")
+
+    max_upload_bytes: int = Field(512 * MIB, gt=0, description="Size of one request body.")
+    max_archive_expanded_bytes: int = Field(2048 * MIB, gt=0, description="Size of an archive, unpacked.")
+    max_archive_ratio: int = Field(200, gt=1, description="Unpacked size over packed size of one archive member.")
+    max_dataset_images: int = Field(10_000, gt=0, description="Images in one dataset; also files in one request.")
+    max_dataset_classes: int = Field(1_000, gt=1, description="Classes in one dataset.")
+    min_class_images: int = Field(2, gt=0, description="Usable images a class needs.")
+    max_label_characters: int = Field(100, gt=0, description="Length of a label or class name.")
+    max_name_characters: int = Field(200, gt=0, description="Length of a name that the tenant gives.")
+    max_image_bytes: int = Field(32 * MIB, gt=0, description="Size of one image file.")
+    max_image_pixels: int = Field(50_000_000, gt=0, description="Width times height of one image.")
+    max_classify_images: int = Field(256, gt=0, description="Images in one classify request.")
+    max_classify_labels: int = Field(1_000, gt=0, description="Labels in one classify request.")
+    max_collection_images: int = Field(10_000, gt=0, description="Images in one collection.")
+    max_top_k: int = Field(1_000, gt=0, description="Results of one classify or retrieve request.")
+    max_page_items: int = Field(100, gt=0, description="Items on one page of a list.")
+    max_epochs: int = Field(1_000, gt=0, description="Epochs of one training.")
+    max_density: float = Field(0.1, gt=0, le=1, description="Share of the parameters one adapter may change.")
+    max_delta_bytes: int = Field(256 * MIB, gt=0, description="Size of one delta container.")
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFT_", frozen=True, extra="ignore", populate_by_name=True)
+
+    host: str = Field("127.0.0.1", description="Address the HTTP server listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the HTTP server listens on.")
+    data_dir: Path = Field(Path("saft-data"), description="Folder of images and of the embedded servers.")
+    admin_key: SecretStr | None = Field(None, description="Key that may create tenants; made at first start if unset.")
+    base: str = Field("", description="The shared CLIP: empty for the embedded one, open_clip 'name/tag', or a path.")
+    device: str = Field("auto", description="'cpu', 'cuda', or 'auto': cuda where there is one.")
+    database_url: str | None = Field(
+        None, validation_alias="DATABASE_URL", description="PostgreSQL; embedded if unset."
+    )
+    redis_url: str | None = Field(None, validation_alias="REDIS_URL", description="Redis or Valkey; embedded if unset.")
+    adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
+    job_lease_seconds: float = Field(20.0, gt=0, description="A worker silent for so long has lost its job.")
+    job_attempts: int = Field(3, gt=0, description="Workers that may die on a job before it fails.")
+    sweep_interval_seconds: float = Field(5.0, gt=0, description="Pause between looks for lost jobs.")
+    limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("database_url")
+    @classmethod
+    def _name_the_driver(cls, url: str | None) -> str | None:
+        """The driver is psycopg 3, whatever spelling the URL came with."""
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if scheme.split("+")[0] not in ("postgres", "postgresql") or not separator:
+            raise ValueError("DATABASE_URL must start with postgresql://")
+        return f"postgresql+psycopg://{rest}"
+
+    @property
+    def blob_dir(self) -> Path:
+        """Where image files live."""
+        return self.data_dir / "blobs"

@@ -1,0 +1,1 @@
+"""PostgreSQL rows and image files. Never imports torch."""

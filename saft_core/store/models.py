@@ -1,0 +1,215 @@
+"""The tables. Each row that belongs to a tenant carries its `tenant_id`; `scope.py` is where it is checked.
+
+Times are timezone-aware UTC, set by the database. Ids are a short prefix and 128 random bits (`new_id`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id such as `job_3f9c...`: the prefix says what it names, the rest cannot be guessed."""
+    return f"{prefix}_{secrets.token_hex(16)}"
+
+
+class Model(DeclarativeBase):
+    """Common base: named constraints, JSON as JSONB, times with zone."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it as it stands)
+        dict[str, Any]: JSONB,
+        list[Any]: JSONB,
+        datetime: TIMESTAMP(timezone=True),
+    }
+
+
+class Tenant(Model):
+    """Somebody who owns things. The key itself is never stored, only its SHA-256."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ten"))
+    name: Mapped[str]
+    key_sha256: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Owned(Model):
+    """A row of one tenant."""
+
+    __abstract__ = True
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Dataset(Owned):
+    """An immutable labelled image set."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ds"))
+    name: Mapped[str]
+    classes: Mapped[list[Any]]  # [{"name", "count"}], sorted by name: the order is the label index
+    rejected: Mapped[list[Any]]  # [{"path", "code", "reason"}]
+    image_count: Mapped[int]
+
+
+class DatasetImage(Owned):
+    """One labelled image; its bytes are the blob `sha256` of the dataset."""
+
+    __tablename__ = "dataset_images"
+
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str]
+    path: Mapped[str]
+    sha256: Mapped[str]
+    media_type: Mapped[str]
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended."""
+        return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class Job(Owned):
+    """One training, from request to result.
+
+    A worker holds a job by a lease: it writes only while `lease_owner` is its own, and renews `lease_expires_at` while it
+    lives. A job whose lease ran out is taken by another worker, so any number of deaths and duplicate messages end
+    in one result.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_unfinished", "status", postgresql_where=text("status in ('queued', 'running')")),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("job"))
+    name: Mapped[str]
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    config: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(default=JobStatus.QUEUED.value)
+    phase: Mapped[str] = mapped_column(default="queued")
+    progress: Mapped[float] = mapped_column(default=0.0)
+    step: Mapped[int] = mapped_column(default=0)
+    steps: Mapped[int] = mapped_column(default=0)
+    loss: Mapped[float | None]
+    losses: Mapped[list[Any]] = mapped_column(default=list)  # [[step, loss]], thinned for the curve
+    eta_seconds: Mapped[float | None]
+    metrics: Mapped[dict[str, Any] | None]
+    adapter_id: Mapped[str | None]
+    error: Mapped[dict[str, Any] | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    attempt: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    published_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Adapter(Owned):
+    """What a tenant calls by id or name: the published result of a job or an import."""
+
+    __tablename__ = "adapters"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"), UniqueConstraint("job_id"))
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ad"))
+    name: Mapped[str]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    classes: Mapped[list[Any]]  # [name], in label order
+    template: Mapped[str]
+    density: Mapped[float]
+    nnz: Mapped[int]
+    delta_bytes: Mapped[int] = mapped_column(BigInteger)
+    base: Mapped[str]
+    base_fingerprint: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    blocks: Mapped[list[Any]]  # [{"block", "parameters", "selected"}]
+
+
+class AdapterDelta(Owned):
+    """The container of an adapter, in a table of its own so that a list of adapters never reads it."""
+
+    __tablename__ = "adapter_deltas"
+
+    adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
+    container: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Collection(Owned):
+    """A tenant's searchable images."""
+
+    __tablename__ = "collections"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("col"))
+    name: Mapped[str]
+
+
+class CollectionImage(Owned):
+    """One searchable image; its bytes are the blob `sha256` of the collection."""
+
+    __tablename__ = "collection_images"
+    __table_args__ = (UniqueConstraint("collection_id", "sha256"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("img"))
+    collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"), index=True)
+    filename: Mapped[str]
+    sha256: Mapped[str]
+    media_type: Mapped[str]
+
+
+class ImageEmbedding(Owned):
+    """The unit vector of a collection image under one adapter; `adapter_id` is null for the base itself."""
+
+    __tablename__ = "image_embeddings"
+    __table_args__ = (
+        UniqueConstraint("image_id", "base_fingerprint", "adapter_id", postgresql_nulls_not_distinct=True),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    image_id: Mapped[str] = mapped_column(ForeignKey("collection_images.id", ondelete="CASCADE"))
+    base_fingerprint: Mapped[str]
+    adapter_id: Mapped[str | None] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), index=True)
+    embedding: Mapped[Any] = mapped_column(Vector())
+
+
+class IdempotencyRecord(Model):
+    """The answer given to one Idempotency-Key, written in the transaction that did the work."""
+
+    __tablename__ = "idempotency_records"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)  # a tenant's id, or "admin"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_sha256: Mapped[str]
+    status: Mapped[int | None]
+    body: Mapped[dict[str, Any] | None]
+    location: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp(), index=True)

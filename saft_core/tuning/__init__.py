@@ -1,0 +1,1 @@
+"""Selection, sparse training and evaluation: pure torch, no database."""

@@ -1,0 +1,136 @@
+"""From labelled samples to a delta container and its measured effect: the whole of SAFT in one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from saft_core.clip.backbone import Base
+from saft_core.data.limits import DataLimits
+from saft_core.data.loaders import PixelLoader
+from saft_core.data.samples import Sample
+from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
+from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation, evaluate
+from saft_core.tuning.progress import Observer, WorkMeter
+from saft_core.tuning.selection import select_for
+from saft_core.tuning.training import steps_per_epoch, train
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to adapt to. `labels` in label order; `test` holds samples that `train` does not, and may be empty."""
+
+    labels: tuple[str, ...]
+    train: Sequence[Sample]
+    test: Sequence[Sample]
+    evaluated_on: str | None
+    """Where the test samples come from, in words for the reader of the metrics."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adaptation:
+    """The result: the container to store, its delta as decoded from it, and the metrics of that decoded delta."""
+
+    container: bytes
+    delta: SparseDelta
+    header: DeltaHeader
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def adapt(base: Base, task: Task, config: TrainingConfig, limits: DataLimits, observe: Observer) -> Adaptation:
+    """Select, train, encode, and measure what was encoded. The base is bit-identical afterwards, whatever happens.
+
+    Raises InvalidConfig, InvalidImage, TrainingDiverged, and whatever `observe` raises.
+    """
+    clock = _Clock()
+    trained, tested = (PixelLoader(samples, base.pixels, limits) for samples in (task.train, task.test))
+    meter = _meter(task, config, observe)
+    with clock.phase("evaluation"):
+        before = _measure(base, tested, task, config, meter)
+    with clock.phase("selection"):
+        indices = select_for(base, trained, task.labels, config, meter)
+    with clock.phase("training"):
+        delta = train(base, trained, task.labels, indices, config, meter)
+    container = encode(delta, _header(base, task, config, {}))
+    stored, _ = decode(container, max_bytes=len(container))
+    with clock.phase("evaluation"), applied(base, stored):
+        after = _measure(base, tested, task, config, meter)
+    metrics = _metrics(task, before, after, clock.seconds)
+    header = _header(base, task, config, metrics)
+    return Adaptation(encode(stored, header), stored, header, metrics)
+
+
+@contextmanager
+def applied(base: Base, delta: SparseDelta) -> Iterator[None]:
+    """The adapted model within the context, the base again after it."""
+    device = base.device
+    indices, values = torch.from_numpy(delta.indices).to(device), torch.from_numpy(delta.values).to(device)
+    with base.flat.added(indices, values):
+        yield
+
+
+def _meter(task: Task, config: TrainingConfig, observe: Observer) -> WorkMeter:
+    images, steps = len(task.train), steps_per_epoch(len(task.train), config.batch_size)
+    total = images + config.epochs * images + 2 * FORWARD_SHARE * len(task.test)
+    return WorkMeter(total=total, steps=config.epochs * steps, observe=observe)
+
+
+def _measure(
+    base: Base, loader: PixelLoader, task: Task, config: TrainingConfig, meter: WorkMeter
+) -> Evaluation | None:
+    if not len(loader):
+        return None
+    return evaluate(base, loader, task.labels, config.template, config.batch_size, meter)
+
+
+def _header(base: Base, task: Task, config: TrainingConfig, metrics: dict[str, Any]) -> DeltaHeader:
+    return DeltaHeader(
+        base_fingerprint=base.fingerprint,
+        base_name=base.name,
+        parameter_count=base.parameter_count,
+        density=config.density,
+        template=config.template,
+        classes=task.labels,
+        metrics=metrics,
+    )
+
+
+def _metrics(
+    task: Task, before: Evaluation | None, after: Evaluation | None, seconds: dict[str, float]
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        "zero_shot_accuracy": before.accuracy if before else None,
+        "accuracy": after.accuracy if after else None,
+        "train_images": len(task.train),
+        "test_images": len(task.test),
+        "evaluated_on": task.evaluated_on,
+        "seconds": {phase: round(spent, 3) for phase, spent in seconds.items()},
+    }
+    if before and after:
+        metrics["confusion"] = {
+            "labels": list(task.labels),
+            "zero_shot": before.confusion.tolist(),
+            "adapted": after.confusion.tolist(),
+        }
+    return metrics
+
+
+class _Clock:
+    """Seconds spent in each phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started

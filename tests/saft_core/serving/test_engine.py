@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from saft_core.clip.backbone import Base
+from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.delta import SparseDelta
+from saft_core.errors import InvalidDelta, NotFound
+from saft_core.serving.engine import Engine
+from tests.fixtures.models import TOWERS, make_base, pictures
+
+LABELS = ("cat", "dog", "owl")
+TEMPLATE = "a photo of a {}."
+
+
+def random_delta(base: Base, seed: int, count: int = 400) -> SparseDelta:
+    generator = np.random.default_rng(seed)
+    indices = np.sort(generator.choice(base.parameter_count, count, replace=False)).astype(np.int64)
+    return SparseDelta(indices, generator.normal(0, 0.3, count).astype(np.float32))
+
+
+def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine:
+    """An engine that knows the adapters "0" to "count - 1"."""
+
+    def load(adapter_id: str) -> SparseDelta:
+        if not adapter_id.isdigit() or int(adapter_id) >= count:
+            raise NotFound(f"no adapter {adapter_id}")
+        return random_delta(base, int(adapter_id))
+
+    return Engine(base, load, cache_bytes=cache_bytes)
+
+
+@pytest.mark.parametrize("tower", sorted(TOWERS))
+def test_an_adapter_answers_bit_equal_to_the_fine_tuned_model(tower: str) -> None:
+    base, tuned = make_base(tower), make_base(tower)
+    engine, images = engine_for(base), pictures(3)
+    for adapter in range(3):
+        delta = random_delta(base, adapter)
+        originals = tuned.flat.buffer[delta.indices].clone()
+        tuned.flat.buffer[delta.indices] += torch.from_numpy(delta.values)
+        with torch.inference_mode():
+            scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, TEMPLATE)).softmax(dim=1)
+            features = tuned.encode_pixels(tuned.pixels(images))
+        tuned.flat.buffer[delta.indices] = originals
+        answer = engine.class_probabilities(str(adapter), images, LABELS, TEMPLATE)
+        assert answer.tobytes() == scores.numpy().tobytes()
+        assert engine.embed_images(str(adapter), images).tobytes() == features.numpy().tobytes()
+
+
+def test_adapters_differ_from_the_base_and_from_each_other(tiny_base: Base) -> None:
+    engine, images = engine_for(tiny_base), pictures(2)
+    answers = {engine.class_probabilities(a, images, LABELS, TEMPLATE).tobytes() for a in (None, "0", "1", "2")}
+    assert len(answers) == 4
+
+
+@pytest.mark.parametrize("tower", sorted(TOWERS))
+def test_the_base_is_bit_identical_after_a_thousand_random_switches(tower: str) -> None:
+    base = make_base(tower)
+    engine, images = engine_for(base, count=20), pictures(1)
+    before, alone = base.flat.sha256(), engine.embed_images(None, images)
+    generator = np.random.default_rng(0)
+    for adapter in generator.integers(0, 20, 1000):
+        engine.embed_images(str(adapter), images)
+    assert base.flat.sha256() == before
+    assert engine.embed_images(None, images).tobytes() == alone.tobytes()
+
+
+def test_interleaved_requests_equal_the_same_requests_alone(tiny_base: Base) -> None:
+    images = pictures(6)
+    requests = [(str(number % 5) if number % 6 else None, images[number % 6]) for number in range(60)]
+    alone = {
+        key: engine_for(tiny_base).class_probabilities(key[0], [images[key[1]]], LABELS, TEMPLATE).tobytes()
+        for key in {(adapter, images.index(image)) for adapter, image in requests}
+    }
+    engine = engine_for(tiny_base)
+    start = threading.Barrier(8)
+
+    def ask(chunk: list[tuple[str | None, object]]) -> list[bytes]:
+        start.wait()
+        return [engine.class_probabilities(a, [i], LABELS, TEMPLATE).tobytes() for a, i in chunk]  # type: ignore[list-item]
+
+    with ThreadPoolExecutor(8) as pool:
+        parts = [requests[offset::8] for offset in range(8)]
+        for part, answers in zip(parts, pool.map(ask, parts), strict=True):  # type: ignore[arg-type]
+            for (adapter, image), answer in zip(part, answers, strict=True):
+                assert answer == alone[adapter, images.index(image)]
+
+
+def test_an_unknown_adapter_is_an_error_never_the_base(tiny_vit: Base) -> None:
+    engine = engine_for(tiny_vit)
+    with pytest.raises(NotFound):
+        engine.class_probabilities("unknown", pictures(1), LABELS, TEMPLATE)
+    with pytest.raises(NotFound):
+        engine.embed_texts("unknown", ["a cat"])
+
+
+def test_a_delta_beyond_the_base_is_an_error(tiny_vit: Base) -> None:
+    beyond = SparseDelta(np.array([tiny_vit.parameter_count]), np.ones(1, dtype=np.float32))
+    engine = Engine(tiny_vit, lambda _: beyond, cache_bytes=1 << 20)
+    with pytest.raises(InvalidDelta):
+        engine.embed_images("a", pictures(1))
+
+
+def test_a_failed_forward_leaves_the_base_as_it_was(tiny_vit: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, before = engine_for(tiny_vit), tiny_vit.flat.sha256()
+
+    def crash(_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.base, "encode_pixels", crash)
+        with pytest.raises(RuntimeError):
+            engine.embed_images("1", pictures(1))
+    assert tiny_vit.flat.sha256() == before
+    assert engine.embed_images("1", pictures(1)).shape == (1, 16)
+
+
+def test_many_images_run_in_passes_with_the_same_answers(tiny_vit: Base) -> None:
+    engine, images = engine_for(tiny_vit), pictures(70)
+    together = engine.embed_images("1", images)
+    assert together.shape == (70, 16)
+    np.testing.assert_allclose(together[69], engine.embed_images("1", images[69:])[0], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_class_weights_are_cached_per_adapter_labels_and_template(tiny_vit: Base) -> None:
+    engine, images = engine_for(tiny_vit), pictures(1)
+    for adapter, labels, template in [
+        ("0", LABELS, TEMPLATE), ("0", LABELS, TEMPLATE), ("1", LABELS, TEMPLATE),
+        ("0", LABELS[:2], TEMPLATE), ("0", LABELS, "{}"),
+    ]:  # fmt: skip
+        engine.class_probabilities(adapter, images, labels, template)
+    counters = engine.counters()
+    assert (counters["class_weights_loads"], counters["class_weights_hits"]) == (4, 1)
+    assert (counters["delta_loads"], counters["delta_hits"]) == (2, 3)
+
+
+def test_probabilities_sum_to_one(tiny_base: Base) -> None:
+    answer = engine_for(tiny_base).class_probabilities("0", pictures(4), LABELS, TEMPLATE)
+    assert answer.shape == (4, 3)
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)

@@ -1,0 +1,73 @@
+"""SAFT as the paper writes it (arXiv 2407.03036, section 3.3 and its listing), plainly and slowly: the oracle of the tests.
+
+One sample at a time for equation 2; a full sort for equation 3; a dense optimizer over all parameters with everything
+outside the mask reset after each step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from saft_core.clip.backbone import Base
+from saft_core.data.loaders import PixelLoader
+
+
+def loss_of(base: Base, loader: PixelLoader, positions: Sequence[int], prompts: Sequence[str]) -> Tensor:
+    """Cross-entropy of CLIP's own logits over the class prompts, mean over the samples."""
+    pixels, targets = loader.batch(positions)
+    images = base.model.encode_image(pixels, normalize=True)  # type: ignore[operator]
+    texts = base.model.encode_text(base.tokenize(list(prompts)), normalize=True)  # type: ignore[operator]
+    return nn.functional.cross_entropy(base.model.logit_scale.exp() * images @ texts.T, targets)  # type: ignore[operator]
+
+
+def paper_mean_gradient(base: Base, loader: PixelLoader, prompts: Sequence[str]) -> Tensor:
+    """Equation 2, sample by sample: (D,)."""
+    parameters = list(base.model.parameters())
+    total = [torch.zeros_like(parameter) for parameter in parameters]
+    for position in range(len(loader)):
+        gradients = torch.autograd.grad(loss_of(base, loader, [position], prompts), parameters, allow_unused=True)
+        total = [t if g is None else t + g / len(loader) for t, g in zip(total, gradients, strict=True)]
+    return torch.cat([part.reshape(-1) for part in total])
+
+
+def paper_mask(mean_gradient: Tensor, density: float) -> Tensor:
+    """Equation 3: bool (D,), the floor(density * D) largest magnitudes."""
+    order = torch.argsort(mean_gradient.abs(), descending=True, stable=True)
+    mask = torch.zeros(len(mean_gradient), dtype=torch.bool)
+    mask[order[: math.floor(density * len(mean_gradient))]] = True
+    return mask
+
+
+def paper_training(
+    base: Base,
+    loader: PixelLoader,
+    prompts: Sequence[str],
+    mask: Tensor,
+    batches: Iterable[Sequence[int]],
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+) -> Tensor:
+    """Dense AdamW with a cosine schedule, unselected entries reset after each step; returns all parameters, (D,)."""
+    parameters = list(base.model.parameters())
+    start = [parameter.detach().clone() for parameter in parameters]
+    masks = [m.view_as(p) for m, p in zip(mask.split([p.numel() for p in parameters]), parameters, strict=True)]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, foreach=False)
+    for number, positions in enumerate(batches):
+        optimizer.param_groups[0]["lr"] = 0.5 * learning_rate * (1 + math.cos(math.pi * number / steps))
+        optimizer.zero_grad()
+        loss_of(base, loader, positions, prompts).backward()
+        optimizer.step()
+        with torch.no_grad():
+            for parameter, initial, chosen in zip(parameters, start, masks, strict=True):
+                parameter.copy_(torch.where(chosen, parameter, initial))
+    result = torch.cat([parameter.detach().reshape(-1) for parameter in parameters]).clone()
+    with torch.no_grad():
+        for parameter, initial in zip(parameters, start, strict=True):
+            parameter.copy_(initial)
+    return result

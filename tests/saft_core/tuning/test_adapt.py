@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.delta import decode
+from saft_core.tuning.adapt import Task, adapt, applied
+from saft_core.tuning.progress import Progress
+from tests.fixtures.models import TOWERS, make_base
+from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader
+
+TASK = Task(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1), "test dataset")
+SETTINGS = config(density=0.01, epochs=15, batch_size=12, learning_rate=3e-3)
+
+
+@pytest.mark.parametrize("tower", sorted(TOWERS))
+def test_the_metrics_are_those_of_the_stored_delta(tower: str) -> None:
+    base = make_base(tower)
+    before = base.flat.sha256()
+    result = adapt(base, TASK, SETTINGS, LIMITS, lambda _: None)
+    assert base.flat.sha256() == before
+    stored, header = decode(result.container, max_bytes=1 << 20)
+    pixels, targets = loader(base, list(TASK.test)).batch(range(15))
+    with torch.inference_mode(), applied(base, stored):
+        predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
+    assert result.metrics["accuracy"] == (predicted == targets).float().mean().item()
+    confusion = torch.zeros(3, 3, dtype=torch.int64)
+    for true, guess in zip(targets.tolist(), predicted.tolist(), strict=True):
+        confusion[true, guess] += 1
+    assert result.metrics["confusion"]["adapted"] == confusion.tolist()
+    assert header.metrics == result.metrics
+    assert header.classes == LABELS
+    assert header.base_fingerprint == base.fingerprint
+
+
+def test_adapting_helps_on_images_not_trained_on() -> None:
+    base = make_base("vit")
+    metrics = adapt(base, TASK, SETTINGS, LIMITS, lambda _: None).metrics
+    assert metrics["accuracy"] > metrics["zero_shot_accuracy"]
+    assert (metrics["train_images"], metrics["test_images"]) == (12, 15)
+
+
+def test_progress_rises_to_one_through_all_phases() -> None:
+    seen: list[Progress] = []
+    adapt(make_base("vit"), TASK, SETTINGS, LIMITS, seen.append)
+    shares = [progress.progress for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    assert list(dict.fromkeys(progress.phase for progress in seen)) == ["evaluating", "selecting", "training"]
+    assert seen[-1].steps == seen[-1].step == 15
+    assert seen[-1].eta_seconds == pytest.approx(0.0, abs=1e-6)
+
+
+def test_without_test_images_the_accuracy_is_unknown() -> None:
+    task = Task(LABELS, TASK.train, [], None)
+    metrics = adapt(make_base("vit"), task, config(), LIMITS, lambda _: None).metrics
+    assert metrics["accuracy"] is None
+    assert metrics["zero_shot_accuracy"] is None
+    assert "confusion" not in metrics

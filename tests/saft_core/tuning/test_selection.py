@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saft_core.clip.zero_shot import fill
+from saft_core.errors import InvalidConfig, TrainingDiverged
+from saft_core.tuning.selection import eligible_entries, mean_gradient, select, select_for
+from tests.fixtures.models import TOWERS, make_base
+from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
+from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
+
+TEMPLATE = "a photo of a {}."
+
+
+@pytest.mark.parametrize("tower", sorted(TOWERS))
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_the_mask_is_the_papers_whatever_the_batch_size(tower: str, batch_size: int) -> None:
+    base = make_base(tower, dtype=torch.float64)
+    samples = loader(base, colour_samples(per_class=3))
+    settings = config(density=0.003, batch_size=batch_size)
+    ours = select_for(base, samples, LABELS, settings, silent_meter())
+    expected = paper_mask(paper_mean_gradient(base, samples, fill(TEMPLATE, LABELS)), 0.003)
+    assert len(ours) == int(0.003 * base.parameter_count)
+    assert np.array_equal(ours, expected.nonzero().reshape(-1).numpy())
+
+
+def test_the_average_comes_before_the_magnitude() -> None:
+    """Two samples that pull an entry apart cancel; Fisher (mean of squares) would keep the entry."""
+    base = make_base("vit", dtype=torch.float64)
+    samples = colour_samples(per_class=2)
+    gradients = [mean_gradient(base, loader(base, [sample]), LABELS, TEMPLATE, 1, silent_meter()) for sample in samples]
+    average = mean_gradient(base, loader(base, samples), LABELS, TEMPLATE, 4, silent_meter())
+    torch.testing.assert_close(average, torch.stack(gradients).mean(dim=0), rtol=1e-9, atol=1e-14)
+    fisher = torch.stack(gradients).square().mean(dim=0)
+    assert not np.array_equal(select(average, 0.01), select(fisher, 0.01))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.floats(0.02, 1.0))
+def test_select_keeps_the_largest_and_breaks_ties_by_index(values: list[int], density: float) -> None:
+    gradient = torch.tensor(values, dtype=torch.float64)
+    count = int(density * len(values))
+    if count == 0:
+        with pytest.raises(InvalidConfig):
+            select(gradient, density)
+        return
+    by_rank = sorted(range(len(values)), key=lambda i: (-abs(values[i]), i))
+    assert select(gradient, density).tolist() == sorted(by_rank[:count])
+
+
+@pytest.mark.parametrize(("encoders", "prefix"), [("image", True), ("text", False)])
+def test_one_encoder_gets_all_the_entries(encoders: str, prefix: bool) -> None:
+    base = make_base("vit")
+    settings = config(encoders=encoders)
+    chosen = select_for(base, loader(base, colour_samples(2)), LABELS, settings, silent_meter())
+    names = {base.flat.slots[slot].name for slot in base.flat.slots_of(chosen)}
+    assert len(chosen) == int(settings.density * base.parameter_count)
+    assert all(name.startswith("visual.") is prefix for name in names)
+    assert "logit_scale" not in names
+
+
+def test_eligible_entries_cover_each_tower_once() -> None:
+    base = make_base("resnet")
+    image, text = eligible_entries(base.flat, "image"), eligible_entries(base.flat, "text")
+    assert image is not None
+    assert text is not None
+    assert eligible_entries(base.flat, "both") is None
+    assert not (image & text).any()
+    assert int((~(image | text)).sum()) == 1  # the logit scale belongs to neither tower
+
+
+def test_more_than_the_encoder_has_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="lower it"):
+        select(torch.ones(100), 0.5, np.arange(100) < 10)
+
+
+def test_a_gradient_that_is_not_finite_is_an_error() -> None:
+    with pytest.raises(TrainingDiverged):
+        select(torch.tensor([1.0, float("nan")]), 0.5)

@@ -1,0 +1,1 @@
+"""Drivers for the maintainers; not part of the product."""

@@ -1,0 +1,77 @@
+"""The Celery application. Tasks are thin: a task is a job id, and the job's row is the truth.
+
+Delivery is at least once (late acknowledgement), and the sweeper may publish a job twice: the claim in the database makes
+all but one of the messages harmless.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from typing import Any
+
+from celery import Celery, signals
+from saft_core.store.jobs import TRAIN_TASK
+
+from saft_core.process import die_with_parent
+from saft_core.settings import Settings
+from worker.runtime import Runtime
+from worker.sweeper import Sweeper
+
+VISIBILITY_TIMEOUT_SECONDS = 24 * 3600
+
+
+def create_worker_app(settings: Settings) -> Celery:
+    """The application of one `saft worker`: one training at a time, in a child process of its own.
+
+    A crash of the child (out of memory, a fault in a native library) leaves the worker running.
+    """
+    runtime = Runtime(settings, owner=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+    app = Celery("saft", broker=settings.redis_url)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
+    )
+
+    @app.task(name=TRAIN_TASK)  # type: ignore[untyped-decorator]
+    def train(job_id: str) -> None:
+        runtime.train(job_id)
+
+    _connect_signals(app, settings, runtime)
+    return app
+
+
+def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
+    """The training child dies with the worker; the sweeper lives in the worker; a stopped worker gives its jobs back."""
+    sweeper = Sweeper(settings, publish=lambda job_id: app.send_task(TRAIN_TASK, args=[job_id]))
+
+    def on_child_start(**_: Any) -> None:
+        die_with_parent()
+
+    def on_ready(**_: Any) -> None:
+        sweeper.start()
+
+    def on_stop(**_: Any) -> None:
+        sweeper.stop()
+        runtime.release_jobs()
+
+    # weak=False: these closures have no other owner.
+    signals.worker_process_init.connect(on_child_start, weak=False)
+    signals.worker_ready.connect(on_ready, weak=False)
+    signals.worker_shutdown.connect(on_stop, weak=False)
+
+
+def run_worker(settings: Settings) -> None:
+    """Consume jobs until the process is told to stop."""
+    app = create_worker_app(settings)
+    app.worker_main(["worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

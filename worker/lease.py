@@ -1,0 +1,88 @@
+"""Holding a job: renew the lease while the work goes on, and notice when it is lost or the tenant wants a stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.errors import Cancelled
+from saft_core.store import jobs
+
+REPORT_INTERVAL_SECONDS = 0.5
+RENEWALS_PER_LEASE = 4
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """Another worker may hold the job now: stop, and write nothing more."""
+
+
+class Lease:
+    """A claimed job, from claim to result; a context manager that renews in the background.
+
+    A long step, or a database that is away for a moment, does not lose the job as long as the lease does not run out.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session], job_id: str, owner: str, lease_seconds: float) -> None:
+        self._sessions = sessions
+        self._job_id = job_id
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._ended = threading.Event()
+        self._lost = threading.Event()
+        self._cancelled = threading.Event()
+        self._reported = 0.0
+        self._thread = threading.Thread(target=self._renew_until_ended, name=f"lease-{job_id}", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise LeaseLost or Cancelled when the work should stop."""
+        if self._lost.is_set():
+            raise LeaseLost
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def report(self, **progress: Any) -> None:
+        """Write progress to the job's row, at most every half second; then `check`."""
+        now = time.monotonic()
+        if now - self._reported >= REPORT_INTERVAL_SECONDS:
+            self._reported = now
+            self._write(progress)
+        self.check()
+
+    def _write(self, progress: dict[str, Any]) -> None:
+        try:
+            with self._sessions.begin() as session:
+                self._note(jobs.report(session, self._job_id, self._owner, self._lease_seconds, **progress))
+        except SQLAlchemyError:
+            logger.warning("progress of %s could not be written", self._job_id, exc_info=True)
+
+    def _renew_until_ended(self) -> None:
+        while not self._ended.wait(self._lease_seconds / RENEWALS_PER_LEASE):
+            try:
+                with self._sessions.begin() as session:
+                    self._note(jobs.renew(session, self._job_id, self._owner, self._lease_seconds))
+            except SQLAlchemyError:
+                logger.warning("the lease of %s could not be renewed", self._job_id, exc_info=True)
+
+    def _note(self, state: jobs.LeaseState) -> None:
+        if not state.alive:
+            self._lost.set()
+        if state.cancel_requested:
+            self._cancelled.set()

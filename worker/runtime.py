@@ -1,0 +1,57 @@
+"""What a worker process holds between jobs: connections and the base, made at first use.
+
+The process that forks must not own any of them, so nothing is opened before the child asks.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.settings import Settings
+from saft_core.store import jobs
+
+if TYPE_CHECKING:
+    from saft_core.clip.backbone import Base
+
+
+class Runtime:
+    """Trains jobs as `owner`, the name under which this worker holds its leases."""
+
+    def __init__(self, settings: Settings, owner: str) -> None:
+        self.settings = settings
+        self.owner = owner
+
+    @cached_property
+    def sessions(self) -> sessionmaker[Session]:
+        """Database sessions of this process."""
+        if self.settings.database_url is None:
+            raise ValueError("the worker needs a database URL")
+        return create_sessions(self.settings.database_url)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        """Image files."""
+        return BlobStore(self.settings.blob_dir)
+
+    @cached_property
+    def base(self) -> Base:
+        """The shared CLIP. Imported here because torch must not be loaded in the process that forks."""
+        from saft_core.clip.backbone import load_base  # noqa: PLC0415
+
+        return load_base(self.settings.base, self.settings.device)
+
+    def train(self, job_id: str) -> None:
+        """Claim the job and bring it to its end; does nothing if it has ended or another worker holds it."""
+        from worker.pipeline import run_job  # noqa: PLC0415 (imports torch)
+
+        run_job(self, job_id)
+
+    def release_jobs(self) -> None:
+        """Give unfinished jobs back to the queue, without counting the attempt."""
+        with create_sessions(self.settings.database_url or "").begin() as session:
+            jobs.release(session, self.owner)

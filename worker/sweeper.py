@@ -1,0 +1,53 @@
+"""The sweeper: publishes again what a crash lost, and clears what nobody needs any more.
+
+Any number of workers may run one each: everything it does is safe to do twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions
+
+from saft_core.settings import Settings
+from saft_core.store import housekeeping, jobs
+
+logger = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """A thread that sweeps every `sweep_interval_seconds`. A failed sweep is logged and tried again."""
+
+    def __init__(self, settings: Settings, publish: Callable[[str], object]) -> None:
+        self._settings = settings
+        self._publish = publish
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first sweep is at once, so that a restarted service picks up its jobs."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep under way."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        sessions = create_sessions(self._settings.database_url or "")
+        blobs = BlobStore(self._settings.blob_dir)
+        while True:
+            try:
+                with sessions.begin() as session:
+                    lost = jobs.lost(session)
+                for job_id in lost:
+                    self._publish(job_id)
+                    with sessions.begin() as session:
+                        jobs.mark_published(session, job_id)
+                housekeeping.sweep(sessions, blobs)
+            except Exception:
+                logger.exception("sweep failed")
+            if self._stopping.wait(self._settings.sweep_interval_seconds):
+                return
