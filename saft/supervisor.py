@@ -56,8 +56,12 @@ class Supervisor:
         self._stopping.set()
 
     def _start(self, child: Child) -> None:
+        # preexec_fn is unsafe beside other threads; the supervisor has none.
         self._processes[child.name] = subprocess.Popen(  # noqa: S603 (our own command line)
-            child.arguments, env=self._environment, start_new_session=True, preexec_fn=die_with_parent
+            child.arguments,
+            env=self._environment,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
 
     def _restart_the_dead(self) -> None:

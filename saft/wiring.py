@@ -6,21 +6,21 @@ import secrets
 
 import gradio
 import uvicorn
+from fastapi import FastAPI
+
 from api.app import create_app
 from api.queue import CeleryPublisher
 from api.services import Services
-from fastapi import FastAPI
-from saft_core.store.adapters import load_container
-from saft_core.store.blobs import BlobStore
-from saft_core.store.database import create_sessions
-from ui.app import build
-
 from saft import embedded
 from saft_core.clip.backbone import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
 from saft_core.serving.engine import Engine
 from saft_core.settings import Settings
+from saft_core.store.adapters import load_container
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions
+from ui.app import build
 
 GRACE_SECONDS = 5
 
@@ -37,12 +37,14 @@ def create_services(settings: Settings) -> Services:
 
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
     admin_key, _ = embedded.admin_key(settings.data_dir, given, secrets.token_urlsafe(32))
+    publisher = CeleryPublisher(settings.redis_url)
     return Services(
         settings=settings,
         sessions=sessions,
         blobs=BlobStore(settings.blob_dir),
         engine=Engine(load_base(settings.base, settings.device), load, cache_bytes=settings.adapter_cache_bytes),
-        publish=CeleryPublisher(settings.redis_url),
+        publish=publisher,
+        ping_broker=publisher.ping,
         admin_key=admin_key,
     )
 
@@ -51,7 +53,8 @@ def create_site(settings: Settings) -> FastAPI:
     """The API with the page mounted at `/`, behind all API routes."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
     page = build(f"http://{host}:{settings.port}")
-    return gradio.mount_gradio_app(create_app(create_services(settings)), page, path="/")
+    site: FastAPI = gradio.mount_gradio_app(create_app(create_services(settings)), page, path="/")
+    return site
 
 
 def run_api(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The Celery application. Tasks are thin: a task is a job id, and the job's row is the truth.
 
-Delivery is at least once (late acknowledgement), and the sweeper may publish a job twice: the claim in the database makes
-all but one of the messages harmless.
+Delivery is at least once (late acknowledgement), and the sweeper may publish a job twice: the claim in the database
+makes all but one of the messages harmless.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import uuid
 from typing import Any
 
 from celery import Celery, signals
-from saft_core.store.jobs import TRAIN_TASK
 
 from saft_core.process import die_with_parent
 from saft_core.settings import Settings
+from saft_core.store.jobs import TRAIN_TASK
 from worker.runtime import Runtime
 from worker.sweeper import Sweeper
 
@@ -52,7 +52,7 @@ def create_worker_app(settings: Settings) -> Celery:
 
 
 def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
-    """The training child dies with the worker; the sweeper lives in the worker; a stopped worker gives its jobs back."""
+    """The training child dies with the worker, the sweeper lives in it, and a stopped worker gives its jobs back."""
     sweeper = Sweeper(settings, publish=lambda job_id: app.send_task(TRAIN_TASK, args=[job_id]))
 
     def on_child_start(**_: Any) -> None:
@@ -74,4 +74,4 @@ def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
 def run_worker(settings: Settings) -> None:
     """Consume jobs until the process is told to stop."""
     app = create_worker_app(settings)
-    app.worker_main(["worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])
+    app.worker_main(["--quiet", "worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from saft_core.store.scope import Scope
-
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
 from saft_core.data.splits import stratified_split
 from saft_core.errors import Cancelled, NotFound, SaftError, TrainingFailed
 from saft_core.store import datasets, jobs
 from saft_core.store.models import Adapter, Job
+from saft_core.store.scope import Scope
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.progress import Progress
@@ -97,7 +96,7 @@ def _fail(runtime: Runtime, job_id: str, error: SaftError) -> None:
 
 
 def load_task(runtime: Runtime, job: Job) -> Task:
-    """The samples of the job's datasets. Without a test dataset a fifth of each class is held out and not trained on."""
+    """The samples of the job's datasets. Without a test dataset a fifth of each class is held out from training."""
     labels, samples = _samples(runtime, job, job.dataset_id, None)
     if job.test_dataset_id is not None:
         _, test = _samples(runtime, job, job.test_dataset_id, labels)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from saft_core.store.blobs import BlobStore
-from saft_core.store.database import create_sessions
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.settings import Settings
 from saft_core.store import jobs
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions
 
 if TYPE_CHECKING:
     from saft_core.clip.backbone import Base

@@ -9,11 +9,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from saft_core.store.blobs import BlobStore
-from saft_core.store.database import create_sessions
-
 from saft_core.settings import Settings
 from saft_core.store import housekeeping, jobs
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions
 
 logger = logging.getLogger(__name__)
 

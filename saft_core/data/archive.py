@@ -147,28 +147,29 @@ def _read(file: BinaryIO, member: Member, end: int) -> bytes:
 
 
 def _copy(file: BinaryIO, member: Member) -> bytes:
-    """A member that was stored as it is."""
+    """A member that was stored as it is. Only its unpacked size has been held against the limits before."""
     if member.packed_bytes != member.expanded_bytes:
         raise _damaged()
     return file.read(member.packed_bytes)
 
 
 def _inflate(file: BinaryIO, member: Member) -> bytes:
-    """A deflated member, chunk by chunk, until its end or one byte past the size it claims."""
+    """A deflated member, chunk by chunk, until its end or at most one chunk past the size it claims."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     data = bytearray()
     unread, pending = member.packed_bytes, b""
     try:
-        while not inflater.eof and len(data) <= member.expanded_bytes and (pending or unread):
+        while not inflater.eof and len(data) <= member.expanded_bytes:
             if not pending:
                 pending = file.read(min(CHUNK_BYTES, unread))
-                unread = unread - len(pending) if pending else 0
-            data += inflater.decompress(pending, min(CHUNK_BYTES, member.expanded_bytes + 1 - len(data)))
+                unread -= len(pending)
+            inflated = inflater.decompress(pending, CHUNK_BYTES)
+            if not (inflated or pending):  # only now: the inflater may hold back data after its last input
+                break
+            data += inflated
             pending = inflater.unconsumed_tail
     except zlib.error as error:
         raise _damaged() from error
-    if not inflater.eof:
-        raise _damaged()
     return bytes(data)
 
 

@@ -1,9 +1,9 @@
 """Cut an image file down to what its first picture needs, before a decoder sees it.
 
 Decoders read far more than pixels, and some of that costs without bound: a 10 MB JPEG whose EXIF directory points at
-the same bytes over and over takes gigabytes, 30 MB of GIF comments take a minute, a JPEG of many thousand empty scans
-takes hours. So each function here walks the container with work bounded by the file's size and returns a `Picture`:
-the bytes worth decoding, the EXIF block, and the canvas where a decoder would allocate it before it can be asked.
+the same bytes over and over takes gigabytes, 30 MB of GIF comments take half a minute, a JPEG of many thousand empty
+scans takes hours. So each function here walks the container with work bounded by the file's size and returns a
+`Picture`: the bytes worth decoding, the EXIF block, and the canvas where a decoder would allocate it unasked.
 """
 
 from __future__ import annotations
@@ -110,12 +110,14 @@ def _gif_blocks_end(data: bytes, position: int) -> int:
 def cut_png(data: bytes) -> Picture:
     """Leave the file as it is, count its chunks and find its EXIF block.
 
-    Raises InvalidImage for too many chunks.
+    Raises InvalidImage for too many chunks, EOFError for a file without its last one: the decoder would not mind.
     """
-    exif = b""
+    exif, kind = b"", b""
     for kind, body in _chunks(data, 8, ">I4s", tail=4):
         if kind == b"eXIf":
             exif = body
+    if kind != b"IEND":
+        raise EOFError("the file ends before its last chunk")
     return Picture(data, exif)
 
 

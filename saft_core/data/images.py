@@ -131,20 +131,19 @@ def _by_signature(head: bytes) -> _Format | None:
 
 
 def _decode(form: _Format, data: bytes, limits: DataLimits) -> Image.Image:
-    """Cut down, check, decode, convert. Raises whatever the decoder raises."""
+    """Cut down, check, decode, convert, turn. Raises whatever the decoder raises."""
     picture = form.cut(data, limits)
     if picture.canvas:
         _check_shape(picture.canvas, limits)
+    return upright(_pixels(form, picture, limits), orientation(picture.exif))
+
+
+def _pixels(form: _Format, picture: Picture, limits: DataLimits) -> Image.Image:
+    """The picture in RGB. The decoder's own copy of the pixels is gone when this returns: two at a time are enough."""
     with form.decoder(io.BytesIO(picture.data)) as image:
         _check_shape(image.size, limits)
         image.load()
-        try:
-            rgb = to_rgb(image)
-        except ValueError as error:
-            raise InvalidImage(
-                f"{image.mode} colours are not taken. Save the image in RGB.", code="unsupported_format"
-            ) from error
-    return upright(rgb, orientation(picture.exif))
+        return to_rgb(image)
 
 
 def _check_shape(size: tuple[int, int], limits: DataLimits) -> None:

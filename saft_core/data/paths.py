@@ -63,13 +63,15 @@ def is_control(character: str) -> bool:
 def is_clutter(path: str) -> bool:
     """Whether an operating system left this file there by itself: nobody uploaded it on purpose.
 
-    True for dot-files, `__MACOSX`, `Thumbs.db` and `desktop.ini`, and for everything in such a folder.
+    True for dot-files, `__MACOSX`, `Thumbs.db` and `desktop.ini`, for everything in such a folder, and for the root
+    (`/`, `./`), which some archives list.
     """
-    return any(_is_clutter_name(part) for part in path.split("/"))
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return not parts or any(_is_clutter_name(part) for part in parts)
 
 
 def _is_clutter_name(part: str) -> bool:
-    return part.lower() in _CLUTTER or (part.startswith(".") and part not in (".", ".."))
+    return part.lower() in _CLUTTER or (part.startswith(".") and not part.startswith(".."))
 
 
 def printable(name: str) -> str:

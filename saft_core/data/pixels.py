@@ -29,14 +29,11 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An RGB copy without metadata: deep greys scaled to 8 bit, transparency laid on white.
-
-    Raises ValueError for a mode that has no plain conversion (CIE L*a*b*).
-    """
+    """An RGB copy without metadata: deep greys scaled to 8 bit, transparency laid on white."""
     if image.mode == "F" or image.mode.startswith("I"):
         rgb = Image.fromarray(_grey(image)).convert("RGB")
     elif image.has_transparency_data:
-        rgb = _on_white(image.convert("RGBA"))
+        rgb = _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
     else:
         rgb = image.convert("RGB")
     rgb.info.clear()  # an EXIF block left here would have the next reader turn the image once more
@@ -82,14 +79,13 @@ def _stretched(values: npt.NDArray[Any]) -> Grey:
     White is the smallest usual full scale that holds every value (1 for floats, 255, 65535); values outside of those
     are stretched from darkest to lightest. What is not a number is black.
     """
-    work = np.nan_to_num(values.astype(np.float64 if values.dtype.kind == "i" else np.float32), posinf=0, neginf=0)
-    low, high = float(work.min()), float(work.max())
-    usual = [full for full in (1.0, 255.0, 65535.0) if full > 1 or values.dtype.kind == "f"]
+    known = np.where(np.isfinite(values), values, 0)
+    low, high = float(known.min()), float(known.max())
+    usual = (1.0, 255.0, 65535.0) if values.dtype.kind == "f" else (255.0, 65535.0)
     full = next((full for full in usual if low >= 0 and high <= full), None)
-    if full is None:
-        work -= low
-        full = float(work.max()) or 1.0
-    work *= 255 / full
-    work += 0.5
-    grey: Grey = np.clip(work, 0, 255).astype(np.uint8)
+    black, white = (0.0, full) if full else (low, high)
+    scale = 255 / ((white - black) or 1.0)
+    grey: Grey = np.empty(values.shape, np.uint8)
+    for row, line in zip(grey, known, strict=True):  # by rows: the whole image in double precision is too large
+        row[:] = (line.astype(np.float64) - black) * scale + 0.5
     return grey

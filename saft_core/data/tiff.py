@@ -49,7 +49,7 @@ class Field:
 
 def first_directory(data: bytes) -> list[Field]:
     """The fields of the first directory. Raises struct.error or KeyError where `data` is not TIFF or is cut off."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}[data[:4]]
+    order = _byte_order(data)
     (position,) = struct.unpack_from(order + "L", data, 4)
     (count,) = struct.unpack_from(order + "H", data, position)
     fields = []
@@ -57,6 +57,11 @@ def first_directory(data: bytes) -> list[Field]:
         tag, kind, values = struct.unpack_from(order + "HHL", data, start)
         fields.append(Field(tag, kind, values, data[start : start + 12], order))
     return fields
+
+
+def _byte_order(data: bytes) -> str:
+    """The byte order as `struct` writes it. Raises KeyError where `data` is not TIFF."""
+    return {b"II*\0": "<", b"MM\0*": ">"}[data[:4]]
 
 
 def orientation(exif: bytes) -> int:
@@ -70,7 +75,7 @@ def orientation(exif: bytes) -> int:
 
 
 def cut_tiff(data: bytes, max_pixels: int) -> bytes:
-    """The same file with a directory that holds only what the first picture needs; the old one stays, unused.
+    """The same file, its first directory replaced by one that holds only what the picture needs, and the last.
 
     Values may not add up to more than the file has, and a tile may not be larger than `max_pixels`: a decoder would
     allocate either. Raises InvalidImage for both, struct.error or KeyError where the file is cut off.
@@ -83,10 +88,12 @@ def cut_tiff(data: bytes, max_pixels: int) -> bytes:
             code="damaged_image",
         )
     _check_tile(fields, max_pixels)
-    order = kept[0].byte_order if kept else "<"
-    start = len(data) + len(data) % 2
+    order = _byte_order(data)
+    (start,) = struct.unpack_from(order + "L", data, 4)
     directory = struct.pack(order + "H", len(kept)) + b"".join(field.raw for field in kept) + bytes(4)
-    return data[:4] + struct.pack(order + "L", start) + data[8:].ljust(start - 8, b"\0") + directory
+    if start + len(directory) > len(data):
+        raise struct.error("the directory is cut off")
+    return data[:start] + directory + data[start + len(directory) :]
 
 
 def _check_tile(fields: dict[int, Field], max_pixels: int) -> None:

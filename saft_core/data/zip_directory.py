@@ -1,7 +1,7 @@
 """The directory at the end of a zip file, read member by member.
 
 The standard library reads the whole directory into objects before anything can be counted; half a gigabyte of directory
-would become tens of gigabytes of objects. Here the caller stops when it has seen enough. Layout: APPNOTE.TXT 6.3.
+would become gigabytes of objects. Here the caller stops when it has seen enough. Layout: APPNOTE.TXT 6.3.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ class JobStatus(StrEnum):
 class Job(Owned):
     """One training, from request to result.
 
-    A worker holds a job by a lease: it writes only while `lease_owner` is its own, and renews `lease_expires_at` while it
-    lives. A job whose lease ran out is taken by another worker, so any number of deaths and duplicate messages end
+    A worker holds a job by a lease: it writes only while `lease_owner` is its own, and renews `lease_expires_at` while
+    it lives. A job whose lease ran out is taken by another worker, so any number of deaths and duplicate messages end
     in one result.
     """
 

@@ -36,7 +36,7 @@ def _uniform(like: Tensor, generator: torch.Generator, low: float, high: float, 
 
 def _tint(colour: Tensor, monochrome: Tensor, generator: torch.Generator) -> Tensor:
     """Glyphs drawn in black take any colour: otherwise their set would be known by it."""
-    ink = _uniform(colour, generator, 0.0, 0.75, 3)[:, :, None, None]
+    ink = _uniform(colour, generator, 0.0, 0.5, 3)[:, :, None, None]
     return torch.where(monochrome[:, None, None, None], ink.expand_as(colour), colour)
 
 
@@ -44,7 +44,7 @@ def _place(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Random scale, position, small rotation and mirror image, by one resampling."""
     angle = _uniform(pictures, generator, -math.pi / 12, math.pi / 12)[:, 0]
     angle = torch.where(_uniform(pictures, generator, 0, 1)[:, 0] < 0.5, angle, torch.zeros_like(angle))
-    zoom = _uniform(pictures, generator, 0.85, 1.45)[:, 0]
+    zoom = _uniform(pictures, generator, 0.9, 1.35)[:, 0]
     squeeze = _uniform(pictures, generator, 0.92, 1.08)[:, 0]
     mirror = torch.where(_uniform(pictures, generator, 0, 1)[:, 0] < 0.5, -1.0, 1.0)
     shift = _uniform(pictures, generator, -1, 1, 2) * (0.08 + (zoom - 1).clamp(min=0))[:, None] * 0.7
@@ -61,24 +61,24 @@ def _place(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _background(like: Tensor, generator: torch.Generator) -> Tensor:
-    """White for four in ten, else a plain colour, a gradient or coarse noise."""
+    """White for six in ten, else a plain colour, a gradient or coarse noise."""
     size = IMAGE_SIZE
-    first = _uniform(like, generator, 0.2, 1.0, 3)[:, :, None, None]
-    second = _uniform(like, generator, 0.2, 1.0, 3)[:, :, None, None]
+    first = _uniform(like, generator, 0.3, 1.0, 3)[:, :, None, None]
+    second = _uniform(like, generator, 0.3, 1.0, 3)[:, :, None, None]
     angle = _uniform(like, generator, 0, 2 * math.pi)[:, :, None]
     axis = torch.linspace(-0.5, 0.5, size, device=like.device)
     ramp = (0.5 + 0.7 * (torch.cos(angle) * axis[None, :, None] + torch.sin(angle) * axis[None, None, :]))[:, None]
     coarse = torch.rand((len(like), 1, 8, 8), generator=generator, device=like.device)
     mottled = F.interpolate(coarse, size=size, mode="bilinear")
     kind = _uniform(like, generator, 0, 1)[:, :, None, None]
-    blend = torch.where(kind < 0.85, ramp, mottled) * (kind > 0.65)
+    blend = torch.where(kind < 0.9, ramp, mottled) * (kind > 0.75)
     plain = first + (second - first) * blend
-    return torch.where(kind < 0.4, torch.ones_like(plain), plain)
+    return torch.where(kind < 0.6, torch.ones_like(plain), plain)
 
 
 def _disturb(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Colour shifts for all; blur, noise and loss of colour for some."""
-    mix = torch.eye(3, device=pictures.device) + 0.12 * torch.randn(
+    mix = torch.eye(3, device=pictures.device) + 0.08 * torch.randn(
         (len(pictures), 3, 3), generator=generator, device=pictures.device
     )
     mixed = torch.einsum("bij,bjhw->bihw", mix, pictures)

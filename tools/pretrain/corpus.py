@@ -21,7 +21,7 @@ from tools.pretrain.sources import (
     read_set,
 )
 
-_SET_WEIGHT = {"game-icons": 0.3, "circle-flags": 0.1, "meteocons": 0.3}
+_SET_WEIGHT = {"game-icons": 0.12, "circle-flags": 0.1, "meteocons": 0.2}
 _GENDERED = ("man ", "woman ", "men ", "women ", "family ", "kiss ", "couple ")
 
 
@@ -85,7 +85,7 @@ def _may_train(icon: Icon, secret: Sequence[str]) -> bool:
 def _weight(icon: Icon) -> float:
     """How often an icon is drawn: the many flags, families and unnamed glyphs must not crowd out the rest."""
     if icon.emoji is None:
-        return _SET_WEIGHT.get(icon.set_name, 0.35)
+        return _SET_WEIGHT.get(icon.set_name, 0.2)
     weight = _SET_WEIGHT.get(icon.set_name, 1.0)
     if icon.emoji.subgroup == "country-flag":
         return min(weight, 0.15)

@@ -96,9 +96,8 @@ def test_count_by_block_counts_every_index_once(tiny_base: Base) -> None:
     assert sum(row["selected"] for row in blocks) == len(indices)
     assert sum(row["parameters"] for row in blocks) == len(tiny_base.flat)
     last = tiny_base.flat.slots[-1]
-    assert [row for row in tiny_base.count_by_block(np.array([last.offset])) if row["selected"]][0][
-        "block"
-    ] == last.block
+    chosen = tiny_base.count_by_block(np.array([last.offset]))
+    assert [row["block"] for row in chosen if row["selected"]] == [last.block]
 
 
 def test_sha256_sees_a_single_bit(tiny_vit: Base) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import struct
 
@@ -78,8 +79,6 @@ def forge(**changes: object) -> bytes:
     fields = json.loads(stored[12 : 12 + length]) | changes
     text = json.dumps({name: value for name, value in fields.items() if value is not None}).encode()
     body = stored[:8] + struct.pack("<I", len(text)) + text + stored[12 + length : -32]
-    import hashlib
-
     return body + hashlib.sha256(body).digest()
 
 

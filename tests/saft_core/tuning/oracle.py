@@ -1,4 +1,4 @@
-"""SAFT as the paper writes it (arXiv 2407.03036, section 3.3 and its listing), plainly and slowly: the oracle of the tests.
+"""SAFT as the paper writes it (arXiv 2407.03036, section 3.3 and its listing), plainly: the oracle.
 
 One sample at a time for equation 2; a full sort for equation 3; a dense optimizer over all parameters with everything
 outside the mask reset after each step.

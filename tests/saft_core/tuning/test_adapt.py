@@ -24,7 +24,7 @@ def test_the_metrics_are_those_of_the_stored_delta(tower: str) -> None:
     pixels, targets = loader(base, list(TASK.test)).batch(range(15))
     with torch.inference_mode(), applied(base, stored):
         predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
-    assert result.metrics["accuracy"] == (predicted == targets).float().mean().item()
+    assert result.metrics["accuracy"] == (predicted == targets).double().mean().item()
     confusion = torch.zeros(3, 3, dtype=torch.int64)
     for true, guess in zip(targets.tolist(), predicted.tolist(), strict=True):
         confusion[true, guess] += 1

@@ -1,0 +1,40 @@
+"""The API as an ASGI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from api import errors
+from api.metrics import GaugesOf, RequestMetrics
+from api.routes import adapters, classify, collections, datasets, jobs, operations, retrieve, tenants
+from api.services import Services
+from api.uploads import BodyLimit
+from saft_core.store.jobs import count_by_status
+
+DESCRIPTION = (
+    "Upload a few labelled images, get a CLIP model adapted to them, call it over REST. Authenticate with "
+    "`Authorization: Bearer <key>`. Errors are RFC 9457 problem details with a stable `code`."
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The whole REST interface over `services`."""
+    app = FastAPI(title="SAFT", version="0.1.0", description=DESCRIPTION)
+    app.state.services = services
+    for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
+        app.include_router(module.router)
+    errors.install(app)
+    _install_metrics(app, services)
+    app.add_middleware(BodyLimit, max_upload_bytes=services.limits.max_upload_bytes)
+    return app
+
+
+def _install_metrics(app: FastAPI, services: Services) -> None:
+    def jobs_now() -> dict[str, int]:
+        with services.sessions() as session:
+            return count_by_status(session)
+
+    registry = services.metrics.registry
+    registry.register(GaugesOf("saft_engine", "Counters of the engine's caches.", "counter", services.engine.counters))
+    registry.register(GaugesOf("saft_jobs", "Jobs by status.", "status", jobs_now))
+    app.add_middleware(RequestMetrics, metrics=services.metrics)

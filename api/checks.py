@@ -1,0 +1,55 @@
+"""Checks of what a caller names, against the limits of this service. Each error names the field and the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from saft_core.clip.zero_shot import PLACEHOLDER
+from saft_core.errors import InvalidConfig, InvalidInput
+from saft_core.settings import Limits
+
+MAX_TEMPLATE_CHARACTERS = 300
+
+
+def name(value: str | None, limits: Limits, field: str = "name") -> str:
+    """The name without outer white space. Raises InvalidInput."""
+    cleaned = (value or "").strip()
+    if not cleaned:
+        raise InvalidInput(f"{field}: give a name")
+    if len(cleaned) > limits.max_name_characters:
+        raise InvalidInput(f"{field}: at most {limits.max_name_characters} characters (max_name_characters)")
+    if not cleaned.isprintable():
+        raise InvalidInput(f"{field}: leave out control characters")
+    return cleaned
+
+
+def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
+    """Labels as given, cleaned of outer white space. Raises InvalidInput."""
+    cleaned = tuple(value.strip() for value in values)
+    if not 1 <= len(cleaned) <= limits.max_classify_labels:
+        raise InvalidInput(f"labels: give 1 to {limits.max_classify_labels} (max_classify_labels)")
+    for label in cleaned:
+        if not 1 <= len(label) <= limits.max_label_characters:
+            raise InvalidInput(f"labels: {label[:40]!r} must have 1 to {limits.max_label_characters} characters")
+    repeated = (
+        sorted({label for label in cleaned if cleaned.count(label) > 1}) if len(set(cleaned)) < len(cleaned) else []
+    )
+    if repeated:
+        raise InvalidInput(f"labels: given twice: {', '.join(repeated)}")
+    return cleaned
+
+
+def template(value: str) -> str:
+    """A prompt with the placeholder in it once. Raises InvalidConfig."""
+    if value.count(PLACEHOLDER) != 1:
+        raise InvalidConfig(f"template: write {PLACEHOLDER} exactly once, where the class name belongs")
+    if len(value) > MAX_TEMPLATE_CHARACTERS:
+        raise InvalidConfig(f"template: at most {MAX_TEMPLATE_CHARACTERS} characters")
+    return value
+
+
+def top_k(value: int | None, limits: Limits) -> int | None:
+    """How many results are wanted. Raises InvalidInput."""
+    if value is not None and not 1 <= value <= limits.max_top_k:
+        raise InvalidInput(f"top_k: give 1 to {limits.max_top_k} (max_top_k)")
+    return value

@@ -1,0 +1,88 @@
+"""What routes ask for: the services, the tenant that the key belongs to, the Idempotency-Key."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.services import Services
+from saft_core.errors import Unauthorized
+from saft_core.store import tenants
+from saft_core.store.scope import Scope
+
+_bearer = HTTPBearer(auto_error=False, description="A tenant's key; POST /tenants takes the admin key.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """One authenticated tenant: the only way for a route to reach the database."""
+
+    services: Services
+    tenant_id: str
+
+    @contextmanager
+    def begin(self) -> Iterator[Scope]:
+        """A transaction over what the tenant owns; committed at the end, rolled back on an error."""
+        with self.services.sessions.begin() as session:
+            yield Scope(session, self.tenant_id)
+
+
+def _tenancy(services: ServicesDep, credentials: Credentials) -> Tenancy:
+    if credentials is None:
+        raise Unauthorized
+    with services.sessions() as session:
+        return Tenancy(services, tenants.authenticate(session, credentials.credentials).id)
+
+
+def _admin(services: ServicesDep, credentials: Credentials) -> Services:
+    given = credentials.credentials if credentials else ""
+    if not hmac.compare_digest(given.encode(), services.admin_key.encode()):
+        raise Unauthorized("this call takes the admin key, which 'saft serve' printed at its first start")
+    return services
+
+
+TenancyDep = Annotated[Tenancy, Depends(_tenancy)]
+AdminDep = Annotated[Services, Depends(_admin)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="Send the same key again to get the same answer instead of a second thing.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a list is wanted."""
+
+    limit: int
+    cursor: str | None
+
+
+def _paging(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, description="Items a page; capped at max_page_items.")] = 20,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> Paging:
+    return Paging(min(limit, services.limits.max_page_items), cursor)
+
+
+PagingDep = Annotated[Paging, Depends(_paging)]

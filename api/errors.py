@@ -1,0 +1,115 @@
+"""Every error as RFC 9457 problem details: `application/problem+json` with a stable `code`."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from saft_core import errors
+
+logger = logging.getLogger(__name__)
+
+STATUS_OF = {
+    errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""The status of an error is that of its nearest listed ancestor; 500 without one."""
+
+CODE_OF = {
+    HTTPStatus.BAD_REQUEST: "bad_request",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every kind of error in `app` with problem details."""
+    app.add_exception_handler(errors.SaftError, _on_saft_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(DataError, _on_unstorable_text)
+    app.add_exception_handler(OperationalError, _on_lost_database)
+    app.add_exception_handler(PoolTimeoutError, _on_lost_database)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    details: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """The answer for one error; `details` are extension members."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "instance": request.url.path,
+    }
+    extra = jsonable_encoder(details or {})
+    return JSONResponse(extra | body, status, headers, media_type="application/problem+json")
+
+
+def saft_problem(request: Request, error: errors.SaftError) -> JSONResponse:
+    """The answer for an error of ours."""
+    status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
+    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return problem(request, status, error.error_code, error.message, error.details, headers)
+
+
+async def _on_saft_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.SaftError)  # noqa: S101 (for the type checker)
+    return saft_problem(request, error)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    found = [
+        {"field": ".".join(str(part) for part in item["loc"] if part != "body") or "body", "reason": item["msg"]}
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{item['field']}: {item['reason']}" for item in found)
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, {"errors": found})
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if isinstance(error.__cause__, errors.SaftError):  # FastAPI wraps what goes wrong while it reads a body
+        return saft_problem(request, error.__cause__)
+    code = CODE_OF.get(HTTPStatus(error.status_code), "http_error")
+    return problem(request, error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _on_unstorable_text(request: Request, _: Exception) -> JSONResponse:
+    detail = "a text has characters that cannot be stored, such as NUL; remove them"
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail)
+
+
+async def _on_lost_database(request: Request, error: Exception) -> JSONResponse:
+    logger.error("the database does not answer", exc_info=error)
+    detail = "the database does not answer; try again in a moment"
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers={"Retry-After": "5"})
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    logger.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+    detail = "something went wrong on our side; it has been logged"
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)

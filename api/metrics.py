@@ -1,0 +1,69 @@
+"""What the service tells Prometheus about itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Metrics:
+    """The metrics of one app, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "saft_http_requests", "Requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "saft_http_request_seconds", "Time to the last byte.", ["method", "route"], registry=self.registry
+        )
+        self.images = Counter("saft_images_classified", "Images classified.", registry=self.registry)
+
+
+class GaugesOf(Collector):
+    """Numbers read when Prometheus asks: `read` maps a label value to a number."""
+
+    def __init__(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._name, self._help_text, self._label, self._read = name, help_text, label, read
+
+    def describe(self) -> Iterator[Metric]:
+        """The name only: registering must not read, since the database need not be up yet."""
+        yield GaugeMetricFamily(self._name, self._help_text, labels=[self._label])
+
+    def collect(self) -> Iterator[Metric]:  # noqa: D102 (prometheus_client's)
+        family = GaugeMetricFamily(self._name, self._help_text, labels=[self._label])
+        for value, number in self._read().items():
+            family.add_metric([value], number)
+        yield family
+
+
+class RequestMetrics:
+    """ASGI middleware: counts and times requests by route template, so that ids do not become label values."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+            self._metrics.seconds.labels(scope["method"], route).observe(time.perf_counter() - started)

@@ -1,0 +1,40 @@
+"""From what a request calls a model to what the engine answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.deps import Tenancy
+from api.routes.adapters import check_base
+from saft_core.store import adapters
+
+BASE_NAME = "base"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The base (`adapter_id` None) or one of the tenant's adapters."""
+
+    adapter_id: str | None
+    classes: tuple[str, ...]
+    template: str
+
+    @property
+    def shown_as(self) -> str:
+        """How an answer names it."""
+        return self.adapter_id or BASE_NAME
+
+
+def find_model(tenancy: Tenancy, name: str) -> Model:
+    """The model that `name` means: "base", or an adapter's id or name.
+
+    The row is read on every request, so a deleted adapter is gone on every replica at once.
+    Raises NotFound and BaseMismatch.
+    """
+    services = tenancy.services
+    if name == BASE_NAME:
+        return Model(None, (), services.engine.base.defaults.template)
+    with tenancy.begin() as scope:
+        adapter = adapters.find(scope, name)
+    check_base(adapter.base_fingerprint, adapter.base, services)
+    return Model(adapter.id, tuple(adapter.classes), adapter.template)

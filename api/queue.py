@@ -1,0 +1,34 @@
+"""Sending jobs to the workers."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from saft_core.store.jobs import TRAIN_TASK
+
+CONNECT_TIMEOUT_SECONDS = 3
+
+
+class CeleryPublisher:
+    """Publishes job ids. The task is named, not imported: the API never sees the worker's code."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._app = Celery("saft", broker=redis_url)
+        self._app.conf.update(
+            task_ignore_result=True,
+            broker_connection_timeout=CONNECT_TIMEOUT_SECONDS,
+            broker_transport_options={
+                "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "socket_timeout": CONNECT_TIMEOUT_SECONDS,
+                "max_retries": 1,
+            },
+        )
+
+    def __call__(self, job_id: str) -> None:
+        """Send one job. Raises kombu's OperationalError when the broker does not answer."""
+        self._app.send_task(TRAIN_TASK, args=[job_id], retry=False)
+
+    def ping(self) -> None:
+        """Raise when the broker does not answer."""
+        with self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT_SECONDS)

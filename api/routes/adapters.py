@@ -1,0 +1,200 @@
+"""Adapters: order one (a job), look, take away, bring in, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from api import checks
+from api.creation import created, fingerprint, once, respond
+from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.schemas import AdapterBody, AdapterView, JobView, Page, TrainingBody
+from api.services import Services
+from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_within
+from saft_core.delta import DeltaHeader, SparseDelta, decode
+from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
+from saft_core.settings import Limits
+from saft_core.store import adapters, jobs
+from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.models import Adapter, Dataset, Job
+from saft_core.store.scope import Scope
+
+router = APIRouter(prefix="/adapters", tags=["adapters"])
+logger = logging.getLogger(__name__)
+
+IMPORT_DOCS = multipart_docs(name={"type": "string"}, file=MULTIPART_SCHEMA)
+
+
+@router.post("", status_code=202, response_model=JobView)
+def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+    """Queue a fine-tune. The job that is answered tells how it goes; at its end stands the adapter."""
+    services = tenancy.services
+    name = checks.name(body.name, services.limits)
+    config = training_config(body.config, services)
+
+    def work(session: Session) -> StoredAnswer:
+        scope = Scope(session, tenancy.tenant_id)
+        _check_datasets(scope, body)
+        job = jobs.create(
+            scope,
+            Job(name=name, dataset_id=body.dataset_id, test_dataset_id=body.test_dataset_id, config=config),
+        )
+        return created(JobView.model_validate(job), f"/jobs/{job.id}", 202)
+
+    request_sha256 = fingerprint("POST /adapters", body)
+    answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    if not replayed:
+        _publish(services, str(answer.body["id"]))
+    return respond(answer, replayed)
+
+
+def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:
+    """The complete configuration: what the caller says over what the base says. Raises InvalidConfig."""
+    defaults = services.engine.base.defaults
+    config: dict[str, Any] = vars(defaults) | body.model_dump(exclude_none=True)
+    checks.template(config["template"])
+    _check_bound("density", config["density"], services.limits.max_density, "max_density")
+    _check_bound("epochs", config["epochs"], services.limits.max_epochs, "max_epochs")
+    if int(config["density"] * services.engine.base.parameter_count) < 1:
+        count = services.engine.base.parameter_count
+        raise InvalidConfig(f"density: {config['density']} selects none of the base's {count} parameters; raise it")
+    return config
+
+
+def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
+    if value > bound:
+        raise InvalidConfig(f"{field}: {value} is above {bound} ({limit})")
+
+
+def _check_datasets(scope: Scope, body: AdapterBody) -> None:
+    """Both datasets are the tenant's, and the test set has no label that the training set lacks."""
+    trained = {entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes}
+    if body.test_dataset_id is None:
+        return
+    tested = {entry["name"] for entry in scope.get(Dataset, body.test_dataset_id, lock=True).classes}
+    if unknown := sorted(tested - trained):
+        raise InvalidDataset(
+            f"test_dataset_id: its classes {', '.join(unknown)} are not in the training dataset; rename or remove them",
+            unknown_labels=unknown,
+        )
+
+
+def _publish(services: Services, job_id: str) -> None:
+    """Tell the workers, after the commit. The job is safe without it: the sweeper publishes what was not."""
+    try:
+        services.publish(job_id)
+    except Exception:
+        logger.warning("job %s could not be published; the sweeper will", job_id, exc_info=True)
+        return
+    with services.sessions.begin() as session:
+        jobs.mark_published(session, job_id)
+
+
+@router.post("/import", status_code=201, response_model=AdapterView, openapi_extra=IMPORT_DOCS)
+async def import_adapter(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+    """Bring in a delta container that was made for the same base."""
+    async with form(request, tenancy.services.limits) as upload:
+        return await run_in_threadpool(_import, tenancy, upload, idempotency_key)
+
+
+def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
+    services = tenancy.services
+    files = upload.files("file")
+    if len(files) != 1:
+        raise InvalidInput("file: send one delta container")
+    container = read_within(files[0], services.limits.max_delta_bytes)
+    delta, header = decode(container, max_bytes=services.limits.max_delta_bytes)
+    _check_header(header, services)
+    name = checks.name(upload.text("name") or (files[0].filename or "").removesuffix(".saft"), services.limits)
+
+    def work(session: Session) -> StoredAnswer:
+        scope = Scope(session, tenancy.tenant_id)
+        jobs.lock_name(scope, name)
+        adapter = adapters.add(scope, _adapter(services, name, delta, header, len(container)), container)
+        return created(AdapterView.model_validate(adapter), f"/adapters/{adapter.id}")
+
+    request_sha256 = fingerprint("POST /adapters/import", upload.digest()) if idempotency_key else ""
+    return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+
+
+def _check_header(header: DeltaHeader, services: Services) -> None:
+    """A container from outside must fit the base and obey the limits that our own adapters obey."""
+    check_base(header.base_fingerprint, header.base_name, services)
+    if header.parameter_count != services.engine.base.parameter_count:
+        raise InvalidDelta("the delta's parameter count is not that of the base")
+    if not 0 < header.density <= 1:
+        raise InvalidDelta("header field 'density' must lie between 0 and 1")
+    _check_classes(header, services.limits)
+
+
+def _check_classes(header: DeltaHeader, limits: Limits) -> None:
+    try:
+        checks.template(header.template)
+        checks.labels(header.classes, limits)
+    except InvalidInput as error:
+        raise InvalidDelta(f"the delta's header: {error.message}") from error
+
+
+def check_base(fingerprint_of_base: str, name: str, services: Services) -> None:
+    """Raises BaseMismatch when a delta was made for another base than the one that serves."""
+    base = services.engine.base
+    if fingerprint_of_base != base.fingerprint:
+        raise BaseMismatch(
+            f"the delta was made for base {name} ({fingerprint_of_base[:12]}), this service runs {base.name}"
+            f" ({base.fingerprint[:12]}); set SAFT_BASE to the former, or fine-tune again"
+        )
+
+
+def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int) -> Adapter:
+    return Adapter(
+        name=name,
+        classes=list(header.classes),
+        template=header.template,
+        density=header.density,
+        nnz=len(delta),
+        delta_bytes=container_bytes,
+        base=header.base_name,
+        base_fingerprint=header.base_fingerprint,
+        metrics=header.metrics,
+        blocks=services.engine.base.count_by_block(delta.indices),
+    )
+
+
+@router.get("", response_model=Page[AdapterView])
+def list_adapters(tenancy: TenancyDep, paging: PagingDep) -> object:
+    """Your adapters, newest first."""
+    with tenancy.begin() as scope:
+        return scope.page(Adapter, paging.limit, paging.cursor)
+
+
+@router.get("/{adapter_id}", response_model=AdapterView)
+def get_adapter(adapter_id: str, tenancy: TenancyDep) -> object:
+    """One adapter, by id or name."""
+    with tenancy.begin() as scope:
+        return adapters.find(scope, adapter_id)
+
+
+@router.delete("/{adapter_id}", status_code=204)
+def delete_adapter(adapter_id: str, tenancy: TenancyDep) -> None:
+    """Delete an adapter. Its next request, on any replica, is answered with 404."""
+    with tenancy.begin() as scope:
+        scope.delete(adapters.find(scope, adapter_id))
+
+
+@router.get("/{adapter_id}/delta", response_class=Response)
+def get_delta(adapter_id: str, tenancy: TenancyDep) -> Response:
+    """The delta container; docs/delta-format.md describes it."""
+    with tenancy.begin() as scope:
+        adapter = adapters.find(scope, adapter_id)
+        container = adapters.container(scope, adapter.id)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{adapter.id}.saft"',
+        "ETag": f'"{hashlib.sha256(container).hexdigest()}"',
+    }
+    return Response(container, media_type="application/octet-stream", headers=headers)

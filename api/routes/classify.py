@@ -1,0 +1,143 @@
+"""POST /classify."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from PIL import Image
+from pydantic import ValidationError
+
+from api import checks
+from api.deps import Tenancy, TenancyDep
+from api.models import Model, find_model
+from api.pictures import decode, from_base64
+from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
+from api.uploads import MULTIPART_SCHEMA, Form, form, read_within
+from saft_core.errors import InvalidInput
+
+router = APIRouter(tags=["inference"])
+
+DOCS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": ClassifyBody.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "adapter": {"type": "string", "default": "base"},
+                        "files": {"type": "array", "items": MULTIPART_SCHEMA},
+                        "labels": {"type": "array", "items": {"type": "string"}},
+                        "template": {"type": "string"},
+                        "top_k": {"type": "integer"},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, whichever way it came. `files` are (name, bytes)."""
+
+    adapter: str
+    files: list[tuple[str, bytes]]
+    labels: list[str] | None
+    template: str | None
+    top_k: int | None
+
+
+@router.post("/classify", response_model=ClassifyView, openapi_extra=DOCS)
+async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
+    """Classify images: `labels` left out are the adapter's own classes, `labels` given make it open-vocabulary.
+
+    Answers in the order of the images, each with predictions from most to least probable.
+    """
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        async with form(request, tenancy.services.limits) as upload:
+            question = await run_in_threadpool(_from_form, upload, tenancy)
+    else:
+        question = _from_json(await request.body())
+    return await run_in_threadpool(_answer, tenancy, question)
+
+
+def _from_json(content: bytes) -> Question:
+    try:
+        body = ClassifyBody.model_validate_json(content)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+    files = [(f"images[{i}]", from_base64(text, f"images[{i}]")) for i, text in enumerate(body.images)]
+    return Question(body.adapter, files, body.labels, body.template, body.top_k)
+
+
+def _from_form(upload: Form, tenancy: Tenancy) -> Question:
+    max_bytes = tenancy.services.limits.max_image_bytes
+    files = [
+        (file.filename or f"files[{i}]", read_within(file, max_bytes)) for i, file in enumerate(upload.files("files"))
+    ]
+    return Question(
+        upload.text("adapter") or "base", files, _form_labels(upload), upload.text("template"), _form_top_k(upload)
+    )
+
+
+def _form_labels(upload: Form) -> list[str] | None:
+    """Repeated fields, or one field with a JSON list."""
+    values = upload.texts("labels")
+    if len(values) == 1 and values[0].lstrip().startswith("["):
+        try:
+            values = json.loads(values[0])
+        except ValueError as error:
+            raise InvalidInput("labels: not a JSON list") from error
+        if not all(isinstance(value, str) for value in values):
+            raise InvalidInput("labels: the JSON list must hold texts")
+    return values or None
+
+
+def _form_top_k(upload: Form) -> int | None:
+    text = upload.text("top_k")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidInput(f"top_k: {text[:20]!r} is not a whole number")
+    return int(text)
+
+
+def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
+    services = tenancy.services
+    model = find_model(tenancy, question.adapter)
+    labels = _labels(tenancy, model, question.labels)
+    template = checks.template(question.template or model.template)
+    top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
+    images = _images(tenancy, question.files)
+    probabilities = services.engine.class_probabilities(model.adapter_id, images, labels, template)
+    services.metrics.images.inc(len(images))
+    return ClassifyView(adapter=model.shown_as, results=[_result(row, labels, top_k) for row in probabilities])
+
+
+def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[str, ...]:
+    if given is not None:
+        return checks.labels(given, tenancy.services.limits)
+    if not model.classes:
+        raise InvalidInput("labels: give some; the base has no classes of its own")
+    return model.classes
+
+
+def _images(tenancy: Tenancy, files: list[tuple[str, bytes]]) -> list[Image.Image]:
+    limit = tenancy.services.limits.max_classify_images
+    if not 1 <= len(files) <= limit:
+        raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
+    return [decode(data, name, tenancy.services.data_limits) for name, data in files]
+
+
+def _result(row: npt.NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> ImageResult:
+    best = np.argsort(-row, kind="stable")[:top_k]
+    return ImageResult(predictions=[Prediction(label=labels[i], probability=float(row[i])) for i in best])

@@ -1,0 +1,143 @@
+"""Datasets: upload, look, delete."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from api import checks
+from api.creation import created, fingerprint, once, respond
+from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.pictures import picture
+from api.schemas import DatasetImageView, DatasetView, Page
+from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_within
+from saft_core.data.archive import read_archive
+from saft_core.data.entries import Entry, Item
+from saft_core.data.labelled import LabelledSet, collect
+from saft_core.errors import InvalidCursor, InvalidInput
+from saft_core.store import datasets
+from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.models import Dataset, DatasetImage, new_id
+from saft_core.store.scope import Scope
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+UPLOAD_DOCS = multipart_docs(
+    name={"type": "string"},
+    archive=MULTIPART_SCHEMA | {"description": "A zip file with one folder per class."},
+    files={"type": "array", "items": MULTIPART_SCHEMA, "description": "Files named class/file."},
+)
+
+
+@router.post("", status_code=201, response_model=DatasetView, openapi_extra=UPLOAD_DOCS)
+async def create_dataset(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+    """Upload a labelled image set: a zip as `archive`, or repeated `files` named class/file."""
+    async with form(request, tenancy.services.limits) as upload:
+        return await run_in_threadpool(_create, tenancy, upload, idempotency_key)
+
+
+def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
+    services = tenancy.services
+    name = checks.name(upload.text("name"), services.limits)
+    dataset_id = new_id("ds")
+    request_sha256 = fingerprint("POST /datasets", upload.digest()) if idempotency_key else ""
+
+    def work(session: Session) -> StoredAnswer:
+        found = collect(
+            _items(tenancy, upload), services.data_limits, functools.partial(services.blobs.put, dataset_id)
+        )
+        dataset = _add(Scope(session, tenancy.tenant_id), dataset_id, name, found)
+        return created(DatasetView.model_validate(dataset), f"/datasets/{dataset_id}")
+
+    try:
+        return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+    except BaseException:
+        services.blobs.delete_owner(dataset_id)
+        raise
+
+
+def _items(tenancy: Tenancy, upload: Form) -> Iterator[Item] | list[Item]:
+    """What was uploaded, in either form. Raises InvalidInput unless it is exactly one of the two."""
+    archives, files = upload.files("archive"), upload.files("files")
+    if len(archives) + bool(files) != 1:
+        raise InvalidInput("send either one zip file as 'archive', or images as 'files' named class/file")
+    if archives:
+        return read_archive(archives[0].file, tenancy.services.data_limits)
+    max_bytes = tenancy.services.limits.max_image_bytes
+    return [Entry(file.filename or "", functools.partial(read_within, file, max_bytes)) for file in files]
+
+
+def _add(scope: Scope, dataset_id: str, name: str, found: LabelledSet) -> Dataset:
+    dataset = Dataset(
+        id=dataset_id,
+        name=name,
+        classes=[{"name": label, "count": count} for label, count in found.classes],
+        rejected=[{"path": r.path, "code": r.code, "reason": r.reason} for r in found.rejected],
+        image_count=len(found.images),
+    )
+    images = [
+        DatasetImage(
+            position=image.position,
+            label=image.label,
+            path=image.path,
+            sha256=image.sha256,
+            media_type=image.media_type,
+        )
+        for image in found.images
+    ]
+    return datasets.add(scope, dataset, images)
+
+
+@router.get("", response_model=Page[DatasetView])
+def list_datasets(tenancy: TenancyDep, paging: PagingDep) -> object:
+    """Your datasets, newest first."""
+    with tenancy.begin() as scope:
+        return scope.page(Dataset, paging.limit, paging.cursor)
+
+
+@router.get("/{dataset_id}", response_model=DatasetView)
+def get_dataset(dataset_id: str, tenancy: TenancyDep) -> object:
+    """One dataset."""
+    with tenancy.begin() as scope:
+        return scope.get(Dataset, dataset_id)
+
+
+@router.delete("/{dataset_id}", status_code=204)
+def delete_dataset(dataset_id: str, tenancy: TenancyDep) -> None:
+    """Delete a dataset and its images. Adapters made from it stay."""
+    with tenancy.begin() as scope:
+        datasets.delete(scope, dataset_id)
+    tenancy.services.blobs.delete_owner(dataset_id)
+
+
+@router.get("/{dataset_id}/images", response_model=Page[DatasetImageView])
+def list_images(dataset_id: str, tenancy: TenancyDep, paging: PagingDep) -> object:
+    """The images of a dataset, by position."""
+    after = _position(paging.cursor)
+    with tenancy.begin() as scope:
+        scope.get(Dataset, dataset_id)
+        rows = datasets.images(scope, dataset_id, after, paging.limit + 1)
+    more = len(rows) > paging.limit
+    return {"items": rows[: paging.limit], "next_cursor": str(rows[paging.limit - 1].position) if more else None}
+
+
+def _position(cursor: str | None) -> int:
+    if cursor is None:
+        return -1
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise InvalidCursor
+    return int(cursor)
+
+
+@router.get("/{dataset_id}/images/{position}", response_class=Response)
+def get_image(dataset_id: str, position: Annotated[int, Path(ge=0, lt=2**31)], tenancy: TenancyDep) -> Response:
+    """The file of one image, as it was uploaded."""
+    with tenancy.begin() as scope:
+        image = datasets.image(scope, dataset_id, position)
+    return picture(tenancy.services.blobs.get(dataset_id, image.sha256), image.media_type)

@@ -1,0 +1,38 @@
+"""What the API works with, put together by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from api.metrics import Metrics
+from saft_core.data.limits import DataLimits
+from saft_core.serving.engine import Engine
+from saft_core.settings import Limits, Settings
+from saft_core.store.blobs import BlobStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """Handed to `create_app`; `publish` sends the message that a job waits, and `ping_broker` raises if it cannot."""
+
+    settings: Settings
+    sessions: sessionmaker[Session]
+    blobs: BlobStore
+    engine: Engine
+    publish: Callable[[str], None]
+    ping_broker: Callable[[], None]
+    admin_key: str
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on requests."""
+        return self.settings.limits
+
+    @property
+    def data_limits(self) -> DataLimits:
+        """The limits on images, as the data room takes them."""
+        return DataLimits.from_attributes(self.settings.limits)

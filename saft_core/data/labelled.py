@@ -1,0 +1,193 @@
+"""An upload to a clean labelled set: each image checked, named, counted once and saved as it streams by.
+
+Labels keep their case. Two labels that differ only in capitals or blanks are refused, because CLIP reads both as the
+same prompt and could never tell the classes apart; labels that differ only in Unicode form are one label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from saft_core.data.entries import Item, Rejection
+from saft_core.data.images import decode_image, media_type
+from saft_core.data.layout import Placed, lay_out, names_image
+from saft_core.data.limits import DataLimits
+from saft_core.errors import InvalidDataset, InvalidInput
+
+MAX_LISTED_REJECTIONS = 100  # in one error's details
+MAX_LISTED_CLASSES = 10  # in one error's message
+
+Save = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One image of a set; `path` is where it lay in the upload, `sha256` the hexadecimal hash of its bytes."""
+
+    position: int
+    label: str
+    path: str
+    sha256: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSet:
+    """A clean set: images by label and path, `classes` as (name, count) by name, and everything not taken.
+
+    The place of a class in `classes` is its label index.
+    """
+
+    images: tuple[LabelledImage, ...]
+    classes: tuple[tuple[str, int], ...]
+    rejected: tuple[Rejection, ...]
+
+
+def collect(items: Iterable[Item], limits: DataLimits, save: Save) -> LabelledSet:
+    """Make a labelled set of an upload: of `read_archive`'s items, or of entries named `class/file`.
+
+    Every usable image goes through `save(sha256, data)` once, in the order of upload, and is then let go: memory is
+    bounded by one image. If InvalidDataset is raised some images may have been saved already; the caller drops them.
+
+    Each file that cannot be used ends in `rejected`, with the codes of `lay_out`, `read_archive` and `decode_image`, or
+    `duplicate`, `duplicate_other_class`. Only labels with a usable image or with a file named like
+    an image are classes.
+
+    Raises InvalidDataset with code `no_images`, `too_few_classes`, `too_few_images`, `too_many_classes`,
+    `too_many_images` or `ambiguous_classes`. Its details hold `rejected` (the first 100) and `rejected_count`.
+    """
+    layout = lay_out(items, limits)
+    collector = _Collector(limits, save, list(layout.rejected))
+    if len(layout.placed) > limits.max_dataset_images:
+        raise collector.invalid(
+            f"The dataset has {len(layout.placed):,} files; at most {limits.max_dataset_images:,} are taken"
+            " (max_dataset_images). Leave some out.",
+            "too_many_images",
+        )
+    for placed in layout.placed:
+        collector.take(placed)
+    return collector.finish({placed.label for placed in layout.placed if names_image(placed.entry.path)})
+
+
+class _Collector:
+    """What has been taken so far."""
+
+    def __init__(self, limits: DataLimits, save: Save, rejected: list[Rejection]) -> None:
+        self._limits = limits
+        self._save = save
+        self._rejected = rejected
+        self._images: dict[str, LabelledImage] = {}  # by SHA-256
+        self._spellings: dict[str, str] = {}  # how CLIP reads a label -> the label
+
+    def take(self, placed: Placed) -> None:
+        """Save one image, or note why not. Raises InvalidDataset if its class is one too many or ambiguous."""
+        entry = placed.entry
+        try:
+            data = entry.read()
+            sha256 = hashlib.sha256(data).hexdigest()
+            self._check_new(sha256, placed.label)
+            kind = self._checked_media_type(data)
+        except InvalidInput as error:
+            self._rejected.append(Rejection.of(entry.path, error))
+            return
+        self._admit_class(placed.label)
+        self._save(sha256, data)
+        self._images[sha256] = LabelledImage(0, placed.label, entry.path, sha256, kind)
+
+    def _check_new(self, sha256: str, label: str) -> None:
+        """Raise InvalidInput if the same bytes have been taken already."""
+        first = self._images.get(sha256)
+        if first is None:
+            return
+        if first.label == label:
+            raise InvalidInput(f"It is the same file as '{first.path}', which was taken.", code="duplicate")
+        raise InvalidInput(
+            f"It is the same file as '{first.path}', which was taken for class '{first.label}'. An image has one label:"
+            " remove the wrong one.",
+            code="duplicate_other_class",
+        )
+
+    def _checked_media_type(self, data: bytes) -> str:
+        """The media type of an image that decodes. Raises InvalidImage if it does not."""
+        kind = media_type(data)
+        decode_image(data, self._limits)
+        return kind
+
+    def _admit_class(self, label: str) -> None:
+        """Raise InvalidDataset if this label cannot be added to those there are."""
+        known = self._spellings.setdefault(" ".join(label.lower().split()), label)
+        if known != label:
+            raise self.invalid(
+                f"The classes '{known}' and '{label}' differ only in capitals or blanks, which CLIP does not see."
+                " Merge the two folders or rename one.",
+                "ambiguous_classes",
+            )
+        if len(self._spellings) > self._limits.max_dataset_classes:
+            raise self.invalid(
+                f"The dataset has more than {self._limits.max_dataset_classes:,} classes (max_dataset_classes)."
+                " Merge or leave out some.",
+                "too_many_classes",
+            )
+
+    def finish(self, expected: set[str]) -> LabelledSet:
+        """The set, if it is one; `expected` are labels that count as classes even without a usable image."""
+        counts = Counter(dict.fromkeys(expected, 0))
+        counts.update(image.label for image in self._images.values())
+        classes = tuple(sorted(counts.items()))
+        self._check_enough(classes)
+        ordered = sorted(self._images.values(), key=lambda image: (image.label, image.path, image.sha256))
+        images = tuple(
+            LabelledImage(position, image.label, image.path, image.sha256, image.media_type)
+            for position, image in enumerate(ordered)
+        )
+        return LabelledSet(images, classes, tuple(sorted(self._rejected, key=lambda rejection: rejection.path)))
+
+    def _check_enough(self, classes: tuple[tuple[str, int], ...]) -> None:
+        """Raise InvalidDataset if there are too few images or classes to learn from."""
+        if not self._images:
+            raise self.invalid(
+                "No usable image was found. Put the images of each class into a folder of its own, such as cat/1.jpg"
+                f" and dog/1.jpg.{self._first_rejection()}",
+                "no_images",
+            )
+        if len(classes) < 2:
+            name, count = classes[0]
+            raise self.invalid(
+                f"Only one class was found, '{name}' ({count} images); it takes two or more. Put the images of each"
+                " class into a folder of its own, such as cat/1.jpg and dog/1.jpg.",
+                "too_few_classes",
+                classes=_listed(classes),
+            )
+        short = tuple((name, count) for name, count in classes if count < self._limits.min_class_images)
+        if short:
+            raise self.invalid(
+                f"Each class needs {self._limits.min_class_images} usable images or more (min_class_images). Too few:"
+                f" {_in_words(short)}. Add images or leave the class out.",
+                "too_few_images",
+                classes=_listed(short),
+            )
+
+    def _first_rejection(self) -> str:
+        """One sentence more on the first file that was turned away, if any."""
+        return f" '{self._rejected[0].path}' was turned away: {self._rejected[0].reason}" if self._rejected else ""
+
+    def invalid(self, message: str, code: str, **details: Any) -> InvalidDataset:
+        """The error to raise, with what has been turned away so far: mostly that is why."""
+        listed = [asdict(rejection) for rejection in self._rejected[:MAX_LISTED_REJECTIONS]]
+        return InvalidDataset(message, code=code, rejected=listed, rejected_count=len(self._rejected), **details)
+
+
+def _listed(classes: tuple[tuple[str, int], ...]) -> list[dict[str, Any]]:
+    """Classes as JSON values."""
+    return [{"name": name, "count": count} for name, count in classes]
+
+
+def _in_words(classes: tuple[tuple[str, int], ...]) -> str:
+    """Classes and counts as one line, cut where it gets too long."""
+    words = ", ".join(f"'{name}' ({count})" for name, count in classes[:MAX_LISTED_CLASSES])
+    more = len(classes) - MAX_LISTED_CLASSES
+    return f"{words} and {more} more" if more > 0 else words

@@ -1,0 +1,48 @@
+"""Adapters and their delta containers."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.errors import NameTaken, NotFound
+from saft_core.store.models import Adapter, AdapterDelta
+from saft_core.store.scope import Scope
+
+
+def add(scope: Scope, adapter: Adapter, container: bytes) -> Adapter:
+    """Publish an adapter with its container. Raises NameTaken; the session must then be rolled back."""
+    try:
+        scope.add(adapter)
+    except IntegrityError as error:
+        raise NameTaken(f"you have an adapter named {adapter.name!r}; choose another name") from error
+    scope.add(AdapterDelta(adapter_id=adapter.id, container=container))
+    return adapter
+
+
+def find(scope: Scope, id_or_name: str) -> Adapter:
+    """The tenant's adapter with this id or name; an id wins. Raises NotFound."""
+    matches = scope.session.scalars(
+        scope.select(Adapter, or_(Adapter.id == id_or_name, Adapter.name == id_or_name)).limit(2)
+    ).all()
+    if not matches:
+        raise NotFound(f"there is no adapter {id_or_name!r}; GET /adapters lists yours")
+    return next((adapter for adapter in matches if adapter.id == id_or_name), matches[0])
+
+
+def container(scope: Scope, adapter_id: str) -> bytes:
+    """The delta container of the tenant's adapter. Raises NotFound."""
+    found = scope.session.scalar(scope.select(AdapterDelta, AdapterDelta.adapter_id == adapter_id))
+    if found is None:
+        raise NotFound(f"there is no adapter {adapter_id}")
+    return found.container
+
+
+def load_container(sessions: sessionmaker[Session], adapter_id: str) -> bytes:
+    """The container for the engine, which is asked only for ids that a scope has found. Raises NotFound."""
+    with sessions() as session:
+        found = session.scalar(select(AdapterDelta.container).where(AdapterDelta.adapter_id == adapter_id))
+    if found is None:
+        raise NotFound(f"there is no adapter {adapter_id}")
+    return found

@@ -1,0 +1,95 @@
+"""Collections of searchable images, and their embeddings under each adapter (pgvector)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from saft_core.store.models import Collection, CollectionImage, ImageEmbedding
+from saft_core.store.scope import Scope
+
+
+@dataclass(frozen=True)
+class Space:
+    """One model's embedding space: a base, and the adapter on it or None for the base itself."""
+
+    base_fingerprint: str
+    adapter_id: str | None
+
+    def holds(self) -> ColumnElement[bool]:
+        """The condition that an embedding lies in this space."""
+        return and_(
+            ImageEmbedding.base_fingerprint == self.base_fingerprint,
+            ImageEmbedding.adapter_id.is_not_distinct_from(self.adapter_id),
+        )
+
+
+def counts(scope: Scope, collection_ids: Sequence[str]) -> dict[str, int]:
+    """Images in each collection that has any."""
+    query = (
+        select(CollectionImage.collection_id, func.count())
+        .where(scope.owns(CollectionImage), CollectionImage.collection_id.in_(collection_ids))
+        .group_by(CollectionImage.collection_id)
+    )
+    return {row[0]: row[1] for row in scope.session.execute(query)}
+
+
+def add_image(scope: Scope, image: CollectionImage) -> CollectionImage:
+    """Add an image to a locked collection, or give the one that has the same bytes already."""
+    same = and_(CollectionImage.collection_id == image.collection_id, CollectionImage.sha256 == image.sha256)
+    present = scope.session.scalar(scope.select(CollectionImage, same))
+    return present or scope.add(image)
+
+
+def without_embedding(scope: Scope, collection_id: str, space: Space) -> Sequence[CollectionImage]:
+    """Images that have no embedding in `space` yet."""
+    embedded = select(ImageEmbedding.image_id).where(scope.owns(ImageEmbedding), space.holds())
+    conditions = (CollectionImage.collection_id == collection_id, CollectionImage.id.not_in(embedded))
+    return scope.session.scalars(scope.select(CollectionImage, *conditions).order_by(CollectionImage.id)).all()
+
+
+def add_embeddings(scope: Scope, space: Space, embeddings: Iterable[tuple[str, Any]]) -> None:
+    """Store (image id, unit vector) pairs. A pair that a concurrent request stored first is left alone.
+
+    So is one whose image was deleted in the meantime: only ids that are still there are written.
+    """
+    vectors = dict(embeddings)
+    query = scope.select(CollectionImage, CollectionImage.id.in_(vectors)).with_for_update(key_share=True)
+    present = [image.id for image in scope.session.scalars(query)]
+    if present:
+        rows = [
+            {
+                "tenant_id": scope.tenant_id,
+                "image_id": image_id,
+                "base_fingerprint": space.base_fingerprint,
+                "adapter_id": space.adapter_id,
+                "embedding": vectors[image_id],
+            }
+            for image_id in present
+        ]
+        scope.session.execute(insert(ImageEmbedding).values(rows).on_conflict_do_nothing())
+
+
+def nearest(
+    scope: Scope, collection_id: str, space: Space, query_vector: Any, limit: int
+) -> list[tuple[CollectionImage, float]]:
+    """Images by cosine similarity to `query_vector`, best first, ties by id. Exact: every vector is compared."""
+    distance = ImageEmbedding.embedding.cosine_distance(query_vector)
+    query = (
+        select(CollectionImage, distance)
+        .join(ImageEmbedding, ImageEmbedding.image_id == CollectionImage.id)
+        .where(scope.owns(CollectionImage), scope.owns(ImageEmbedding), space.holds())
+        .where(CollectionImage.collection_id == collection_id)
+        .order_by(distance, CollectionImage.id)
+        .limit(limit)
+    )
+    return [(row[0], 1.0 - float(row[1])) for row in scope.session.execute(query)]
+
+
+def locked(scope: Scope, collection_id: str) -> Collection:
+    """The collection, locked so that its limit and its duplicates are judged one request at a time. Raises NotFound."""
+    return scope.get(Collection, collection_id, lock=True)

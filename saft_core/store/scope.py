@@ -1,0 +1,92 @@
+"""The one place where rows are scoped by tenant: nobody else compares a `tenant_id`.
+
+A row that is missing and a row of somebody else are the same NotFound.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy.orm import Session
+
+from saft_core.errors import InvalidCursor, NotFound
+from saft_core.store.models import Owned
+
+Row = TypeVar("Row", bound=Owned)
+
+
+@dataclass(frozen=True)
+class PageOf(Generic[Row]):
+    """Some rows of a list, and where the next page starts; None on the last page."""
+
+    items: Sequence[Row]
+    next_cursor: str | None
+
+
+class Scope:
+    """All that one tenant may see, within one database session."""
+
+    def __init__(self, session: Session, tenant_id: str) -> None:
+        self.session = session
+        self.tenant_id = tenant_id
+
+    def select(self, model: type[Row], *conditions: ColumnElement[bool]) -> Select[Row]:
+        """A query over the tenant's rows of `model`."""
+        return select(model).where(self.owns(model), *conditions)
+
+    def owns(self, model: type[Owned]) -> ColumnElement[bool]:
+        """The condition that a row of `model` is the tenant's, for queries that are more than a select of rows."""
+        return model.tenant_id == self.tenant_id
+
+    def get(self, model: type[Row], row_id: str, *, lock: bool = False) -> Row:
+        """The tenant's row with this id, locked until the transaction ends if asked. Raises NotFound."""
+        query = self.select(model, model.id == row_id)  # type: ignore[attr-defined]
+        row = self.session.scalar(query.with_for_update() if lock else query)
+        if row is None:
+            raise NotFound(f"there is no {model.__name__.lower()} {row_id}")
+        return row
+
+    def add(self, row: Row) -> Row:
+        """Make `row` the tenant's and write it, so that its defaults are filled in."""
+        row.tenant_id = self.tenant_id
+        self.session.add(row)
+        self.session.flush()
+        self.session.refresh(row)
+        return row
+
+    def delete(self, row: Owned) -> None:
+        """Remove a row that came from this scope, and what hangs on it."""
+        self.session.delete(row)
+        self.session.flush()
+
+    def page(self, model: type[Row], limit: int, cursor: str | None, *conditions: ColumnElement[bool]) -> PageOf[Row]:
+        """Up to `limit` rows, newest first, from behind `cursor`. Raises InvalidCursor."""
+        key = tuple_(model.created_at, model.id)  # type: ignore[attr-defined]
+        query = self.select(model, *conditions).order_by(key.desc()).limit(limit + 1)
+        if cursor is not None:
+            query = query.where(key < tuple_(*_decode_cursor(cursor)))
+        rows = self.session.scalars(query).all()
+        last = rows[limit - 1] if len(rows) > limit else None
+        return PageOf(rows[:limit], _encode_cursor(last) if last is not None else None)
+
+
+def _encode_cursor(row: Any) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        moment, _, row_id = text.partition(" ")
+        created_at = datetime.fromisoformat(moment)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCursor from error
+    if created_at.tzinfo is None or not row_id or "\0" in row_id:
+        raise InvalidCursor
+    return created_at, row_id

@@ -1,0 +1,51 @@
+"""Tenants and their keys. A key is shown once and stored as its SHA-256: 256 random bits need no slow hash."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from saft_core.errors import Unauthorized
+from saft_core.store.models import Tenant
+
+KEY_PREFIX = "saft_"
+_KEY_BYTES = 32
+
+
+def new_key() -> str:
+    """A fresh random key."""
+    return KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+
+
+def derived_key(admin_key: str, idempotency_key: str) -> str:
+    """The key of a tenant made under an Idempotency-Key.
+
+    Only the admin can compute it, and a replay computes it again, so it need not be stored to be shown again.
+    """
+    digest = hmac.digest(admin_key.encode(), b"tenant key\0" + idempotency_key.encode(), "sha256")
+    return KEY_PREFIX + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def create(session: Session, name: str, key: str) -> Tenant:
+    """A new tenant that authenticates with `key`."""
+    tenant = Tenant(name=name, key_sha256=_hash(key))
+    session.add(tenant)
+    session.flush()
+    return tenant
+
+
+def authenticate(session: Session, key: str) -> Tenant:
+    """The tenant that holds `key`. Raises Unauthorized."""
+    tenant = session.scalar(select(Tenant).where(Tenant.key_sha256 == _hash(key)))
+    if tenant is None:
+        raise Unauthorized("nobody holds this key; check it, or ask the admin for a new tenant")
+    return tenant
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from saft_core.data.archive import read_archive
+from saft_core.data.entries import Entry, Item
+from saft_core.data.labelled import MAX_LISTED_REJECTIONS, LabelledSet, collect
+from saft_core.data.limits import DataLimits
+from saft_core.errors import InvalidArchive, InvalidDataset
+from tests.saft_core.data.uploads import LIMITS, encoded, entry, picture, png, zipped
+
+
+class Saved(dict[str, bytes]):
+    """Blob storage that remembers the order and notices a second save of the same image."""
+
+    def __call__(self, sha256: str, data: bytes) -> None:
+        assert sha256 not in self
+        assert sha256 == hashlib.sha256(data).hexdigest()
+        self[sha256] = data
+
+
+def two_classes(extra: dict[str, bytes] | None = None) -> list[Item]:
+    """Two images of a cat and two of a dog, and whatever else."""
+    files = {"cat/1.png": png(1), "cat/2.png": png(2), "dog/1.png": png(3), "dog/2.png": png(4)}
+    return [entry(path, data) for path, data in (files | (extra or {})).items()]
+
+
+def collected(items: Iterable[Item], limits: DataLimits = LIMITS) -> LabelledSet:
+    return collect(items, limits, Saved())
+
+
+def rejections(extra: dict[str, bytes]) -> dict[str, str]:
+    found = collected(two_classes(extra))
+    assert found.classes == (("cat", 2), ("dog", 2))
+    return {rejection.path: rejection.code for rejection in found.rejected}
+
+
+def dataset_error(items: Iterable[Item], limits: DataLimits = LIMITS) -> InvalidDataset:
+    with pytest.raises(InvalidDataset) as caught:
+        collected(items, limits)
+    assert caught.value.message.endswith(".")
+    json.dumps(caught.value.details)
+    return caught.value
+
+
+# --- what is taken ---
+
+
+def test_a_clean_upload() -> None:
+    saved = Saved()
+    found = collect(two_classes(), LIMITS, saved)
+    assert found.classes == (("cat", 2), ("dog", 2))
+    assert found.rejected == ()
+    assert [(image.position, image.label, image.path) for image in found.images] == [
+        (0, "cat", "cat/1.png"),
+        (1, "cat", "cat/2.png"),
+        (2, "dog", "dog/1.png"),
+        (3, "dog", "dog/2.png"),
+    ]
+    assert list(saved.values()) == [png(1), png(2), png(3), png(4)]
+    assert [image.sha256 for image in found.images] == list(saved)
+    assert {image.media_type for image in found.images} == {"image/png"}
+
+
+def test_a_zip_with_a_wrapper_clutter_and_an_empty_folder() -> None:
+    files = {"pets/": b"", "pets/bird/": b"", "__MACOSX/pets/._cat": b"x", "pets/.DS_Store": b"x"}
+    files |= {f"pets/{path}": png(number) for number, path in enumerate(["cat/1.png", "cat/2", "dog/1.png", "dog/2"])}
+    found = collected(read_archive(io.BytesIO(zipped(files)), LIMITS))
+    assert found.classes == (("cat", 2), ("dog", 2))
+    assert [image.path for image in found.images] == ["pets/cat/1.png", "pets/cat/2", "pets/dog/1.png", "pets/dog/2"]
+    assert [(rejection.path, rejection.code) for rejection in found.rejected] == [("pets/bird", "empty_folder")]
+
+
+def test_the_order_of_upload_does_not_matter() -> None:
+    assert collected(two_classes()) == collected(reversed(two_classes()))
+
+
+def test_the_media_type_is_that_of_the_bytes() -> None:
+    extra = {"cat/3.png": encoded(picture(), "JPEG"), "cat/4.txt": encoded(picture(), "WEBP")}
+    found = collected(two_classes(extra))
+    assert {image.path: image.media_type for image in found.images if image.path in extra} == {
+        "cat/3.png": "image/jpeg",
+        "cat/4.txt": "image/webp",
+    }
+
+
+def test_unicode_forms_of_a_label_are_one_label_and_underscores_stay() -> None:
+    files = {"été/1.png": png(1), "e\u0301te\u0301/2.png": png(2), " hot_dog /1.png": png(3), "hot_dog/2.png": png(4)}
+    found = collected(entry(path, data) for path, data in files.items())
+    assert found.classes == (("hot_dog", 2), ("été", 2))
+
+
+def test_files_of_the_same_name_are_different_images() -> None:
+    files = [("cat/image.png", 1), ("cat/image.png", 2), ("dog/image.png", 3), ("dog/image.png", 4)]
+    found = collected(entry(path, png(number)) for path, number in files)
+    assert found.classes == (("cat", 2), ("dog", 2))
+
+
+# --- what is rejected ---
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "code"),
+    [
+        ("cat/3.png", b"", "empty_file"),
+        ("cat/3.png", b"not an image", "not_an_image"),
+        ("cat/3.heic", b"\0\0\0\x20ftypheic\0\0\0\0", "unsupported_format"),
+        ("cat/3.png", png(9)[:-20], "damaged_image"),
+        ("cat/3.png", encoded(picture(size=(1, 5000))), "too_elongated"),
+        ("readme.txt", b"hello", "no_class_folder"),
+        ("3.png", png(9), "no_class_folder"),
+        ("cat/deep/3.png", png(9), "nested_folder"),
+        ("x" * 101 + "/3.png", png(9), "label_too_long"),
+        ("../3.png", png(9), "unsafe_path"),
+        ("cat\\3.png", png(9), "unsafe_path"),
+        ("ca\x07t/3.png", png(9), "control_characters"),
+        ("notes/todo.txt", b"hello", "not_an_image"),
+    ],
+)
+def test_one_bad_file_is_rejected_and_the_rest_is_taken(path: str, data: bytes, code: str) -> None:
+    assert list(rejections({path: data}).values()) == [code]
+
+
+def test_limits_of_one_image_reject_that_image() -> None:
+    items = two_classes({"cat/large.png": encoded(picture(size=(20, 20)))})
+    found = collected(items, replace(LIMITS, max_image_pixels=399))
+    assert [rejection.code for rejection in found.rejected] == ["too_many_pixels"]
+    found = collected(items, replace(LIMITS, max_image_bytes=len(items[-1].read()) - 1))  # type: ignore[union-attr]
+    assert [rejection.code for rejection in found.rejected] == ["image_too_large"]
+
+
+def test_a_duplicate_in_its_class_names_the_first() -> None:
+    found = collected(two_classes({"cat/copy.png": png(1)}))
+    (rejection,) = found.rejected
+    assert (rejection.path, rejection.code) == ("cat/copy.png", "duplicate")
+    assert "'cat/1.png'" in rejection.reason
+
+
+def test_a_duplicate_in_another_class_names_both() -> None:
+    found = collected(two_classes({"dog/copy.png": png(1)}))
+    (rejection,) = found.rejected
+    assert (rejection.path, rejection.code) == ("dog/copy.png", "duplicate_other_class")
+    assert "'cat/1.png'" in rejection.reason
+    assert "'cat'" in rejection.reason
+
+
+def test_the_same_damaged_file_twice_is_rejected_twice() -> None:
+    assert rejections({"cat/3.png": b"x", "cat/4.png": b"x"}) == {
+        "cat/3.png": "not_an_image",
+        "cat/4.png": "not_an_image",
+    }
+
+
+def test_members_that_the_archive_turns_away_are_rejected() -> None:
+    files = {"cat/1.png": png(1), "cat/2.png": png(2), "dog/1.png": png(3), "dog/2.png": png(4), "../5.png": png(5)}
+    data = bytearray(zipped(files | {"cat/3.png": png(6)}))
+    data[data.index(b"cat/3.png") + len("cat/3.png") + 5] ^= 0xFF  # its packed bytes
+    found = collected(read_archive(io.BytesIO(data), LIMITS))
+    assert {rejection.path: rejection.code for rejection in found.rejected} == {
+        "../5.png": "unsafe_path",
+        "cat/3.png": "damaged_member",
+    }
+
+
+def test_a_failing_save_is_not_mistaken_for_a_bad_image() -> None:
+    def full(sha256: str, data: bytes) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        collect(two_classes(), LIMITS, full)
+
+
+# --- what makes no set ---
+
+
+def test_no_images() -> None:
+    for items in ([], [entry("1.png", png(1))], [entry("cat/1.png", b"x"), entry("dog/1.png", b"")]):
+        error = dataset_error(items)
+        assert error.error_code == "no_images"
+        assert "cat/1.jpg" in error.message
+        assert error.details["rejected_count"] == len(items)
+
+
+def test_no_images_says_what_was_wrong_with_the_first() -> None:
+    assert "'cat/1.png' was turned away: The file is not an image." in dataset_error([entry("cat/1.png", b"x")]).message
+
+
+def test_the_error_says_why_each_file_was_rejected() -> None:
+    details = dataset_error([entry("cat/1.png", b"x"), entry("2.png", png(1))]).details
+    assert {(each["path"], each["code"]) for each in details["rejected"]} == {
+        ("cat/1.png", "not_an_image"),
+        ("2.png", "no_class_folder"),
+    }
+    assert all(each["reason"] for each in details["rejected"])
+
+
+def test_the_list_of_rejections_in_an_error_is_cut() -> None:
+    details = dataset_error(entry(f"cat/{number}.png", b"x") for number in range(MAX_LISTED_REJECTIONS + 50)).details
+    assert len(details["rejected"]) == MAX_LISTED_REJECTIONS
+    assert details["rejected_count"] == MAX_LISTED_REJECTIONS + 50
+
+
+def test_one_class_only() -> None:
+    error = dataset_error([entry("cat/1.png", png(1)), entry("cat/2.png", png(2)), entry("notes/a.txt", b"x")])
+    assert error.error_code == "too_few_classes"
+    assert "'cat' (2 images)" in error.message
+    assert "dog/1.jpg" in error.message
+
+
+def test_a_class_with_too_few_images() -> None:
+    items = two_classes({"bird/1.png": png(5), "ant/1.png": png(6), "ant/2.png": png(6)})
+    error = dataset_error(items)
+    assert error.error_code == "too_few_images"
+    assert "'ant' (1), 'bird' (1)" in error.message
+    assert error.details["classes"] == [{"name": "ant", "count": 1}, {"name": "bird", "count": 1}]
+    assert collected(items, replace(LIMITS, min_class_images=1)).classes[0] == ("ant", 1)
+
+
+def test_a_class_without_a_single_usable_image_is_not_dropped_silently() -> None:
+    error = dataset_error(two_classes({"bird/1.png": b"damaged"}))
+    assert error.error_code == "too_few_images"
+    assert "'bird' (0)" in error.message
+
+
+def test_the_list_of_classes_in_a_message_is_cut() -> None:
+    error = dataset_error(entry(f"class{number:02}/1.png", png(number)) for number in range(25))
+    assert error.message.count("'class") == 10
+    assert "and 15 more" in error.message
+    assert len(error.details["classes"]) == 25
+
+
+def test_too_many_classes_stop_early() -> None:
+    saved = Saved()
+    items = [entry(f"class{number}/{image}.png", png(2 * number + image)) for number in range(5) for image in range(2)]
+    with pytest.raises(InvalidDataset, match=r"more than 3 classes \(max_dataset_classes\)") as caught:
+        collect(items, replace(LIMITS, max_dataset_classes=3), saved)
+    assert caught.value.error_code == "too_many_classes"
+    assert len(saved) == 6
+    assert len(collected(items, replace(LIMITS, max_dataset_classes=5)).classes) == 5
+
+
+def test_too_many_images_are_refused_before_any_is_read() -> None:
+    def never() -> bytes:
+        raise AssertionError("read")
+
+    items = [Entry(f"cat/{number}.png", never) for number in range(11)]
+    error = dataset_error(items, replace(LIMITS, max_dataset_images=10))
+    assert error.error_code == "too_many_images"
+    assert "11 files; at most 10" in error.message
+
+
+@pytest.mark.parametrize("other", ["Cat", "CAT", "c at"])
+def test_labels_that_clip_reads_alike_are_refused(other: str) -> None:
+    first = "c  at" if other == "c at" else "cat"
+    error = dataset_error([entry(f"{first}/1.png", png(1)), entry(f"{other}/1.png", png(2))])
+    assert error.error_code == "ambiguous_classes"
+    assert f"'{first}' and '{other}'" in error.message
+
+
+def test_a_folder_without_images_makes_no_label_ambiguous() -> None:
+    assert rejections({"CAT/notes.txt": b"x"}) == {"CAT/notes.txt": "not_an_image"}
+
+
+def test_errors_of_the_whole_archive_are_not_rejections() -> None:
+    with pytest.raises(InvalidArchive):
+        collected(read_archive(io.BytesIO(b"no zip"), LIMITS))
+
+
+# --- cost ---
+
+
+class Counted(bytes):
+    """Bytes that know how many of their kind are alive."""
+
+    alive = 0
+    most = 0
+
+    def __new__(cls, data: bytes) -> Counted:
+        made = super().__new__(cls, data)
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+        return made
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+def tiny_png(number: int) -> bytes:
+    """A grey pixel whose file differs for every number; made by hand, to be quick."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    text = chunk(b"tEXt", b"number\0" + str(number).encode())
+    pixels = chunk(b"IDAT", zlib.compress(bytes(2)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + text + pixels + chunk(b"IEND", b"")
+
+
+def made_when_read(number: int) -> Callable[[], bytes]:
+    return lambda: Counted(tiny_png(number))
+
+
+def test_ten_thousand_files_take_seconds_and_are_never_held() -> None:
+    Counted.alive = Counted.most = 0
+    names: list[str] = []
+
+    def save(sha256: str, data: bytes) -> None:
+        names.append(sha256)
+
+    items = [Entry(f"class{number % 100}/{number}.png", made_when_read(number)) for number in range(10_000)]
+    started = time.perf_counter()
+    found = collect(items, LIMITS, save)
+    assert time.perf_counter() - started < 15
+    assert len(found.images) == len(set(names)) == 10_000
+    assert set(dict(found.classes).values()) == {100}
+    assert Counted.most <= 3
+    assert Counted.alive == 0
+
+
+def test_ten_thousand_members_of_an_archive_take_seconds() -> None:
+    data = zipped({f"set/class{number % 50}/{number}.png": tiny_png(number) for number in range(10_000)})
+    started = time.perf_counter()
+    found = collect(read_archive(io.BytesIO(data), LIMITS), LIMITS, ignore)
+    assert time.perf_counter() - started < 15
+    assert len(found.images) == 10_000
+    assert found.rejected == ()
+
+
+def ignore(*_: Any) -> None:
+    """Save nothing."""

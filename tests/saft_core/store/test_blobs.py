@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from saft_core.errors import NotFound
+from saft_core.store.blobs import BlobStore
+from saft_core.store.models import new_id
+
+DATA = b"picture"
+SHA256 = hashlib.sha256(DATA).hexdigest()
+OWNER = new_id("ds")
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "blobs")
+
+
+def test_what_was_put_comes_back(blobs: BlobStore) -> None:
+    blobs.put(OWNER, SHA256, DATA)
+    blobs.put(OWNER, SHA256, DATA)
+    assert blobs.get(OWNER, SHA256) == DATA
+
+
+def test_owners_share_nothing(blobs: BlobStore) -> None:
+    other = new_id("col")
+    blobs.put(OWNER, SHA256, DATA)
+    with pytest.raises(NotFound):
+        blobs.get(other, SHA256)
+    blobs.put(other, SHA256, DATA)
+    blobs.delete_owner(OWNER)
+    assert blobs.get(other, SHA256) == DATA
+    with pytest.raises(NotFound):
+        blobs.get(OWNER, SHA256)
+
+
+def test_deleting_what_is_not_there_does_nothing(blobs: BlobStore) -> None:
+    blobs.delete(OWNER, SHA256)
+    blobs.delete_owner(OWNER)
+    assert list(blobs.owners()) == []
+
+
+def test_a_deleted_blob_is_gone_and_can_be_put_again(blobs: BlobStore) -> None:
+    blobs.put(OWNER, SHA256, DATA)
+    blobs.delete(OWNER, SHA256)
+    with pytest.raises(NotFound):
+        blobs.get(OWNER, SHA256)
+    blobs.put(OWNER, SHA256, DATA)
+    assert blobs.get(OWNER, SHA256) == DATA
+
+
+@pytest.mark.parametrize("owner", ["..", "../ds", "", "ds_" + "0" * 31, "ds_" + "0" * 32 + "/..", "ds_" + "G" * 32, "/"])
+def test_an_owner_that_is_no_id_is_refused(blobs: BlobStore, owner: str) -> None:
+    for call in (lambda: blobs.put(owner, SHA256, DATA), lambda: blobs.get(owner, SHA256)):
+        with pytest.raises(ValueError, match="owner"):
+            call()
+    with pytest.raises(ValueError, match="owner"):
+        blobs.delete_owner(owner)
+
+
+@pytest.mark.parametrize("sha256", ["../" + "0" * 61, "", "0" * 63, "0" * 64 + "\n", "Z" * 64])
+def test_a_hash_that_is_none_is_refused(blobs: BlobStore, sha256: str) -> None:
+    with pytest.raises(ValueError, match="SHA-256"):
+        blobs.put(OWNER, sha256, DATA)
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        blobs.put(OWNER, SHA256, DATA)
+    assert list((tmp_path / "blobs" / OWNER).iterdir()) == []
+    with pytest.raises(NotFound):
+        blobs.get(OWNER, SHA256)
+
+
+def test_owners_are_listed_with_their_last_change_and_strange_folders_are_not(blobs: BlobStore, tmp_path: Path) -> None:
+    blobs.put(OWNER, SHA256, DATA)
+    (tmp_path / "blobs" / "lost+found").mkdir()
+    os.utime(tmp_path / "blobs" / OWNER, (1000, 1000))
+    assert list(blobs.owners()) == [(OWNER, 1000.0)]

@@ -1,0 +1,1 @@
+"""The product's main job, driven over HTTP on the sample data."""
