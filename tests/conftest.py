@@ -1,3 +1,3 @@
 """Fixtures shared by all tests, one module a kind."""
 
-pytest_plugins = ["tests.fixtures.models", "tests.fixtures.database", "tests.fixtures.service"]
+pytest_plugins = ["tests.fixtures.models", "tests.fixtures.database", "tests.fixtures.service", "tests.fixtures.tenants"]

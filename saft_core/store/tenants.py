@@ -8,9 +8,10 @@ import hmac
 import secrets
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from saft_core.errors import Unauthorized
+from saft_core.errors import Conflict, Unauthorized
 from saft_core.store.models import Tenant
 
 KEY_PREFIX = "saft_"
@@ -32,10 +33,17 @@ def derived_key(admin_key: str, idempotency_key: str) -> str:
 
 
 def create(session: Session, name: str, key: str) -> Tenant:
-    """A new tenant that authenticates with `key`."""
+    """A new tenant that authenticates with `key`.
+
+    Raises Conflict when a tenant holds that key, as happens with a derived one whose Idempotency-Key is used again after
+    its record has expired; the session must then be rolled back.
+    """
     tenant = Tenant(name=name, key_sha256=_hash(key))
     session.add(tenant)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict("this Idempotency-Key has made a tenant before; send a new one") from error
     return tenant
 
 

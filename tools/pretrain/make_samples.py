@@ -46,6 +46,10 @@ ADDED: Mapping[str, str] = {
     "pool 8 ball": "sport",
     "ice skate": "sport",
     "bullseye": "sport",
+    **dict.fromkeys(
+        ("camera", "camera with flash", "video camera", "movie camera", "flashlight", "satellite antenna"),
+        "electronic_device",
+    ),
 }
 """Emojis that belong to a class although the tables file them elsewhere."""
 
@@ -65,18 +69,24 @@ LEFT_OUT = frozenset(
         "electric plug",
         "abacus",
         "mountain railway",
-        "water buffalo face",
-        "kick scooter",
         "battery",
         "low battery",
+        "computer disk",
+        "dvd",
+        "floppy disk",
+        "optical disk",
+        "Statue of Liberty",
     }
 )
 """Emojis whose picture could be argued to show another class, or none."""
 
+UNLIKE_NAMES = {SHIFTED_STYLE: frozenset({"fog", "keyboard"})}
+"""Drawings that do not show what they are called: a nearly white fog, a piano."""
+
 
 def class_of(icon: Icon) -> str | None:
     """The class an icon is labelled with, or None if it is left out."""
-    if icon.emoji is None or icon.emoji.label in LEFT_OUT:
+    if icon.emoji is None or icon.emoji.label in LEFT_OUT | UNLIKE_NAMES.get(icon.set_name, frozenset()):
         return None
     if icon.emoji.label in ADDED:
         return ADDED[icon.emoji.label]

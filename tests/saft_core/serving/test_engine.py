@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
@@ -80,13 +81,13 @@ def test_interleaved_requests_equal_the_same_requests_alone(tiny_base: Base) -> 
     engine = engine_for(tiny_base)
     start = threading.Barrier(8)
 
-    def ask(chunk: list[tuple[str | None, object]]) -> list[bytes]:
+    def ask(chunk: list[tuple[str | None, Image.Image]]) -> list[bytes]:
         start.wait()
-        return [engine.class_probabilities(a, [i], LABELS, TEMPLATE).tobytes() for a, i in chunk]  # type: ignore[list-item]
+        return [engine.class_probabilities(a, [i], LABELS, TEMPLATE).tobytes() for a, i in chunk]
 
     with ThreadPoolExecutor(8) as pool:
         parts = [requests[offset::8] for offset in range(8)]
-        for part, answers in zip(parts, pool.map(ask, parts), strict=True):  # type: ignore[arg-type]
+        for part, answers in zip(parts, pool.map(ask, parts), strict=True):
             for (adapter, image), answer in zip(part, answers, strict=True):
                 assert answer == alone[adapter, images.index(image)]
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from saft_core.errors import InvalidCursor, NotFound
 from saft_core.store.models import Collection, Owned
 from saft_core.store.scope import Scope
-from tests.fixtures.database import add_tenant
+from tests.fixtures.tenants import add_tenant
 
 
 def add_collections(scope: Scope, count: int, **values: object) -> list[str]:

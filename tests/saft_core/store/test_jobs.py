@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.errors import Cancelled, JobFinished, NameTaken, NotFound, TrainingDiverged
+from saft_core.store import adapters, jobs
+from saft_core.store.models import Adapter, AdapterDelta, Job, Tenant
+from saft_core.store.scope import Scope
+from tests.fixtures.tenants import add_tenant
+
+LEASE_SECONDS = 60.0
+ATTEMPTS = 3
+
+
+def adapter_row(name: str = "icons") -> Adapter:
+    return Adapter(
+        name=name, classes=["a", "b"], template="a {}", density=0.001, nnz=3, delta_bytes=9, base="tiny",
+        base_fingerprint="f", metrics={"accuracy": 0.5}, blocks=[],
+    )  # fmt: skip
+
+
+class Queue:
+    """The jobs of one tenant and the workers on them, each step in a transaction of its own."""
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self.sessions = sessions
+        with sessions.begin() as session:
+            self.tenant_id = add_tenant(session).tenant_id
+
+    def add(self, name: str = "icons") -> str:
+        return self.tenant(lambda scope: jobs.create(scope, Job(name=name, config={"epochs": 1})).id)
+
+    def tenant(self, work: Callable[[Scope], Any]) -> Any:
+        with self.sessions.begin() as session:
+            return work(Scope(session, self.tenant_id))
+
+    def claim(self, job_id: str, owner: str = "worker") -> Job | None:
+        with self.sessions.begin() as session:
+            return jobs.claim(session, job_id, owner, LEASE_SECONDS, ATTEMPTS)
+
+    def report(self, job_id: str, owner: str = "worker", **progress: Any) -> jobs.LeaseState:
+        with self.sessions.begin() as session:
+            return jobs.report(session, job_id, owner, LEASE_SECONDS, **progress)
+
+    def finish(self, job_id: str, owner: str = "worker", name: str = "icons") -> bool:
+        with self.sessions.begin() as session:
+            return jobs.finish(session, job_id, owner, adapter_row(name), b"container", {"accuracy": 0.5})
+
+    def lost(self) -> list[str]:
+        with self.sessions.begin() as session:
+            return jobs.lost(session)
+
+    def job(self, job_id: str) -> Job:
+        with self.sessions() as session:
+            return session.get_one(Job, job_id)
+
+    def change(self, job_id: str, **values: Any) -> None:
+        with self.sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(**values))
+
+    def silence_worker(self, job_id: str) -> None:
+        """As if its worker had died a lease ago."""
+        self.change(job_id, lease_expires_at=func.clock_timestamp() - timedelta(seconds=1))
+
+    def adapters(self) -> list[Adapter]:
+        with self.sessions() as session:
+            return list(session.scalars(select(Adapter)))
+
+
+@pytest.fixture
+def queue(sessions: sessionmaker[Session]) -> Queue:
+    return Queue(sessions)
+
+
+# --- claiming --------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_claimed_once(queue: Queue) -> None:
+    job_id = queue.add()
+    claimed = queue.claim(job_id, "first")
+    assert claimed is not None
+    assert (claimed.status, claimed.phase, claimed.attempt) == ("running", "preparing", 1)
+    assert claimed.started_at is not None
+    assert queue.claim(job_id, "second") is None
+    assert queue.claim(job_id, "first") is None
+    assert queue.job(job_id).lease_owner == "first"
+
+
+def test_of_many_workers_at_once_one_gets_the_job(queue: Queue) -> None:
+    job_id = queue.add()
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda number: queue.claim(job_id, f"worker {number}"), range(8)))
+    assert sum(claim is not None for claim in claims) == 1
+    assert queue.job(job_id).attempt == 1
+
+
+def test_a_job_whose_row_is_just_being_written_is_claimed_after_that(queue: Queue) -> None:
+    """The API notes the publication while the message is already with a worker: the message must not be lost."""
+    job_id = queue.add()
+    with ThreadPoolExecutor(1) as pool:
+        with queue.sessions.begin() as session:
+            jobs.mark_published(session, job_id)
+            claim = pool.submit(queue.claim, job_id)
+            with pytest.raises(TimeoutError):
+                claim.result(0.2)
+        assert claim.result(30) is not None
+
+
+def test_a_job_of_a_silent_worker_is_taken_over_from_the_start(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id, "dead")
+    queue.report(job_id, "dead", progress=0.5, step=5, steps=10, loss=1.0, losses=[[5, 1.0]], eta_seconds=9.0)
+    started = queue.job(job_id).started_at
+    assert queue.claim(job_id, "heir") is None
+    queue.silence_worker(job_id)
+    taken = queue.claim(job_id, "heir")
+    assert taken is not None
+    assert (taken.attempt, taken.lease_owner, taken.phase) == (2, "heir", "preparing")
+    assert (taken.progress, taken.step, taken.steps, taken.loss, taken.losses) == (0.0, 0, 0, None, [])
+    assert taken.eta_seconds is None
+    assert taken.started_at == started
+
+
+def test_an_unknown_or_ended_job_is_not_claimed(queue: Queue) -> None:
+    assert queue.claim("job_unknown") is None
+    job_id = queue.add()
+    queue.claim(job_id)
+    queue.finish(job_id)
+    assert queue.claim(job_id) is None
+
+
+def test_a_job_that_kills_its_workers_fails_after_some(queue: Queue) -> None:
+    job_id = queue.add()
+    for attempt in range(1, ATTEMPTS + 1):
+        claimed = queue.claim(job_id, f"worker {attempt}")
+        assert claimed is not None
+        assert claimed.attempt == attempt
+        queue.silence_worker(job_id)
+    assert queue.claim(job_id, "last") is None
+    job = queue.job(job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "worker_lost"
+    assert job.finished_at is not None
+
+
+# --- the lease -------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_writes_progress_and_renews_the_lease(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    before = queue.job(job_id).lease_expires_at
+    state = queue.report(job_id, phase="training", progress=0.25, step=1, steps=4, loss=2.5, losses=[(1, 2.5)])
+    assert state == jobs.LeaseState(alive=True, cancel_requested=False)
+    job = queue.job(job_id)
+    assert (job.phase, job.progress, job.step, job.steps, job.loss, job.losses) == ("training", 0.25, 1, 4, 2.5, [[1, 2.5]])
+    assert before is not None
+    assert job.lease_expires_at is not None
+    assert job.lease_expires_at > before
+
+
+def test_a_worker_that_lost_its_job_changes_nothing(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id, "dead")
+    queue.silence_worker(job_id)
+    queue.claim(job_id, "heir")
+    before = queue.job(job_id)
+    assert not queue.report(job_id, "dead", progress=0.9).alive
+    with queue.sessions.begin() as session:
+        assert not jobs.renew(session, job_id, "dead", LEASE_SECONDS).alive
+        jobs.fail(session, job_id, "dead", TrainingDiverged())
+        jobs.cancel(session, job_id, "dead")
+        jobs.release(session, "dead")
+    assert queue.finish(job_id, "dead") is False
+    assert queue.adapters() == []
+    after = queue.job(job_id)
+    for column in Job.__table__.columns.keys():
+        assert getattr(after, column) == getattr(before, column), column
+
+
+def test_a_worker_that_was_late_but_not_replaced_goes_on(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    queue.silence_worker(job_id)
+    assert queue.report(job_id, progress=0.5).alive
+    assert queue.claim(job_id, "heir") is None
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_end_publishes_one_adapter(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    assert queue.finish(job_id) is True
+    job = queue.job(job_id)
+    (adapter,) = queue.adapters()
+    assert (job.status, job.progress, job.adapter_id, job.metrics) == ("succeeded", 1.0, adapter.id, {"accuracy": 0.5})
+    assert (adapter.job_id, adapter.tenant_id) == (job_id, queue.tenant_id)
+    assert job.finished_at is not None
+    assert job.lease_owner is None
+    assert adapters.load_container(queue.sessions, adapter.id) == b"container"
+    assert queue.finish(job_id) is False
+    assert len(queue.adapters()) == 1
+
+
+def test_two_workers_that_finish_at_once_leave_one_adapter(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id, "slow")
+    queue.silence_worker(job_id)
+    queue.claim(job_id, "heir")
+    with ThreadPoolExecutor(2) as pool:
+        done = dict(zip(("slow", "heir"), pool.map(lambda owner: queue.finish(job_id, owner), ("slow", "heir")), strict=True))
+    assert done == {"slow": False, "heir": True}
+    assert len(queue.adapters()) == 1
+
+
+def test_an_adapter_and_the_end_of_its_job_come_together_or_not_at_all(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    with pytest.raises(RuntimeError), queue.sessions.begin() as session:
+        jobs.finish(session, job_id, "worker", adapter_row(), b"container", {})
+        raise RuntimeError("the process dies before the commit")
+    assert queue.adapters() == []
+    assert queue.job(job_id).status == "running"
+    with queue.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(AdapterDelta)) == 0
+
+
+def test_a_name_taken_at_the_end_is_an_error_that_leaves_the_job_to_fail(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    queue.tenant(lambda scope: adapters.add(scope, adapter_row(), b"x"))
+    with pytest.raises(NameTaken, match="icons"):
+        queue.finish(job_id)
+    with queue.sessions.begin() as session:
+        jobs.fail(session, job_id, "worker", NameTaken("the name is taken"))
+    assert queue.job(job_id).error == {"code": "name_taken", "detail": "the name is taken"}
+    assert len(queue.adapters()) == 1
+
+
+def test_a_failed_job_says_why(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    with queue.sessions.begin() as session:
+        jobs.fail(session, job_id, "worker", TrainingDiverged(step=3))
+    job = queue.job(job_id)
+    assert job.status == "failed"
+    assert job.error == {"code": "training_diverged", "detail": TrainingDiverged.__doc__, "step": 3}
+
+
+# --- cancelling ------------------------------------------------------------------------------------------------------
+
+
+def cancel(queue: Queue, job_id: str) -> Job:
+    job: Job = queue.tenant(lambda scope: jobs.request_cancel(scope, job_id))
+    return job
+
+
+def test_a_waiting_job_is_cancelled_at_once(queue: Queue) -> None:
+    job_id = queue.add()
+    assert cancel(queue, job_id).status == "cancelled"
+    assert cancel(queue, job_id).status == "cancelled"
+    assert queue.job(job_id).finished_at is not None
+    assert queue.claim(job_id) is None
+
+
+def test_a_running_job_is_asked_to_stop(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    asked = cancel(queue, job_id)
+    assert (asked.status, asked.cancel_requested) == ("running", True)
+    assert queue.report(job_id, progress=0.5) == jobs.LeaseState(alive=True, cancel_requested=True)
+    with queue.sessions.begin() as session:
+        jobs.cancel(session, job_id, "worker")
+    assert queue.job(job_id).status == "cancelled"
+
+
+def test_no_adapter_comes_after_a_stop_was_promised(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    cancel(queue, job_id)
+    with pytest.raises(Cancelled):
+        queue.finish(job_id)
+    assert queue.adapters() == []
+
+
+def test_a_stop_outlives_the_worker(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id, "dead")
+    cancel(queue, job_id)
+    queue.silence_worker(job_id)
+    assert queue.claim(job_id, "heir") is None
+    assert queue.job(job_id).status == "cancelled"
+
+
+def test_an_ended_job_cannot_be_cancelled(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    queue.finish(job_id)
+    with pytest.raises(JobFinished, match="succeeded"):
+        cancel(queue, job_id)
+
+
+def test_a_foreign_job_cannot_be_cancelled(queue: Queue) -> None:
+    job_id = queue.add()
+    with queue.sessions() as session:
+        other = add_tenant(session, "other")
+        with pytest.raises(NotFound):
+            jobs.request_cancel(other, job_id)
+    assert queue.job(job_id).status == "queued"
+
+
+# --- publishing ------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_published_until_somebody_noted_it(queue: Queue) -> None:
+    job_id = queue.add()
+    assert queue.lost() == [job_id]
+    with queue.sessions.begin() as session:
+        jobs.mark_published(session, job_id)
+    assert queue.lost() == []
+
+
+def test_a_waiting_job_is_published_again_after_a_while(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.change(job_id, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * 1.01)
+    assert queue.lost() == [job_id]
+
+
+def test_the_job_of_a_silent_worker_is_published_once(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.change(job_id, published_at=func.clock_timestamp() - timedelta(seconds=30))
+    queue.claim(job_id)
+    assert queue.lost() == []
+    queue.silence_worker(job_id)
+    assert queue.lost() == [job_id]
+    with queue.sessions.begin() as session:
+        jobs.mark_published(session, job_id)
+    assert queue.lost() == []
+
+
+def test_an_ended_job_is_never_published(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    queue.finish(job_id)
+    assert queue.lost() == []
+
+
+def test_a_released_job_waits_again_and_the_attempt_does_not_count(queue: Queue) -> None:
+    kept, released = queue.add("kept"), queue.add("released")
+    queue.claim(kept, "other worker")
+    queue.claim(released)
+    queue.change(released, published_at=func.clock_timestamp())
+    with queue.sessions.begin() as session:
+        jobs.release(session, "worker")
+    job = queue.job(released)
+    assert (job.status, job.phase, job.attempt, job.lease_owner) == ("queued", "queued", 0, None)
+    assert queue.job(kept).status == "running"
+    assert queue.lost() == [released]
+    assert queue.claim(released, "heir") is not None
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_taken_by_an_adapter_or_by_a_job_under_way(queue: Queue) -> None:
+    job_id = queue.add()
+    with pytest.raises(NameTaken, match=job_id):
+        queue.add()
+    queue.claim(job_id)
+    with pytest.raises(NameTaken):
+        queue.add()
+    queue.finish(job_id)
+    (adapter,) = queue.adapters()
+    with pytest.raises(NameTaken, match=adapter.id):
+        queue.add()
+
+
+def test_a_name_is_free_again_after_a_failure_and_free_to_others(queue: Queue) -> None:
+    job_id = queue.add()
+    cancel(queue, job_id)
+    queue.add()
+    with queue.sessions.begin() as session:
+        jobs.create(add_tenant(session, "other"), Job(name="icons", config={}))
+
+
+def test_of_many_requests_at_once_one_gets_the_name(queue: Queue) -> None:
+    def add(_: int) -> bool:
+        try:
+            queue.add()
+        except NameTaken:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(add, range(8))) == 1
+
+
+def test_jobs_are_counted_by_status_over_all_tenants(queue: Queue) -> None:
+    for name in ("a", "b", "c"):
+        queue.add(name)
+    queue.claim(queue.add("d"))
+    with queue.sessions() as session:
+        assert jobs.count_by_status(session) == {"queued": 3, "running": 1}
+        assert session.scalar(select(func.count()).select_from(Tenant)) == 1
