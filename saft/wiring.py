@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-import gradio
 import uvicorn
 from fastapi import FastAPI
 
@@ -20,7 +19,7 @@ from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
-from ui.app import build
+from ui.app import mount
 
 GRACE_SECONDS = 5
 
@@ -52,9 +51,8 @@ def create_services(settings: Settings) -> Services:
 def create_site(settings: Settings) -> FastAPI:
     """The API with the page mounted at `/`, behind all API routes."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
-    page = build(f"http://{host}:{settings.port}")
-    site: FastAPI = gradio.mount_gradio_app(create_app(create_services(settings)), page, path="/")
-    return site
+    app = create_app(create_services(settings))
+    return mount(app, f"http://{host}:{settings.port}", max_upload_bytes=settings.limits.max_upload_bytes)
 
 
 def run_api(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+from saft_core.process import die_with_parent
 from tools.demo.report import print_table
 from tools.demo.tenant import Outcome, Tenant
 
@@ -73,7 +74,12 @@ def running_service(data_dir: Path) -> Iterator[Service]:
     """`saft serve` on a free port, or on SAFT_PORT when that is set; stopped with Ctrl-C's signal at the end."""
     port = int(os.environ.get("SAFT_PORT", "0")) or _free_port()
     environment = os.environ | {"SAFT_PORT": str(port), "SAFT_DATA_DIR": str(data_dir)}
-    process = subprocess.Popen([sys.executable, "-m", "saft", "serve"], env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saft", "serve"],
+        env=environment,
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 (no threads here; a killed demo leaves no servers behind)
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(url, process)

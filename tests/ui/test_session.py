@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from ui.client import ApiError
+from ui.session import MISHAP, Updates, choose, guarded, guarded_stream
+
+
+@pytest.fixture
+def notice() -> gr.HTML:
+    return gr.HTML()
+
+
+async def run(handler: Callable[[], Awaitable[Updates]]) -> Updates:
+    return await handler()
+
+
+def test_an_api_error_is_shown(notice: gr.HTML) -> None:
+    async def handler() -> Updates:
+        raise ApiError("name_taken", "this name is in use")
+
+    assert "This name is in use" in asyncio.run(run(guarded(handler, notice)))[notice]
+
+
+def test_a_mistake_of_the_page_is_logged_and_its_details_are_not_shown(
+    notice: gr.HTML, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler() -> Updates:
+        raise KeyError("secret detail")
+
+    with caplog.at_level(logging.ERROR):
+        said = asyncio.run(run(guarded(handler, notice)))[notice]
+    assert MISHAP in said
+    assert "secret" not in said
+    assert "secret detail" in caplog.text
+
+
+def test_what_a_stream_has_shown_stays_when_it_fails(notice: gr.HTML) -> None:
+    async def handler() -> AsyncIterator[Updates]:
+        yield {notice: "first"}
+        raise ApiError("timeout", "too slow")
+
+    async def collect() -> list[Any]:
+        return [updates[notice] async for updates in guarded_stream(handler, notice)()]
+
+    first, last = asyncio.run(collect())
+    assert first == "first"
+    assert "Too slow" in last
+
+
+@pytest.mark.parametrize(
+    ("current", "fallback", "chosen"),
+    [("b", None, "b"), ("gone", "b", "b"), ("gone", "gone too", "a"), (None, None, "a")],
+)
+def test_a_choice_is_kept_while_it_exists(current: str | None, fallback: str | None, chosen: str) -> None:
+    assert choose([("A", "a"), ("B", "b")], current, fallback).value == chosen
+
+
+def test_nothing_to_choose_is_no_choice() -> None:
+    assert choose([], "a").value is None

@@ -1,0 +1,95 @@
+"""What every tab shares: the way to the service, the key of the visitor, and how errors are shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+import httpx
+
+from ui import wording
+from ui.client import ApiClient, ApiError
+
+Updates = dict[Any, Any]
+Choices = Sequence[tuple[str, str]]
+
+BASE = "base"
+MISHAP = "Something went wrong on this page. The log of the service says what. Reload the page and try again."
+
+logger = logging.getLogger(__name__)
+
+# For every event: hidden from Gradio's own API, and any number of visitors at a time.
+EVENT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
+QUIET: dict[str, Any] = EVENT | {"show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """The parts of the page that belong to no tab.
+
+    Two hidden boxes, so that the browser holds them and the server does not: `key`, the visitor's key once it has been
+    accepted, and `address`, the address that the browser used.
+    """
+
+    api_url: str
+    key: gr.Textbox
+    address: gr.Textbox
+    transport: httpx.AsyncBaseTransport | None = None
+
+    def client(self, key: str) -> ApiClient:
+        """A client with the visitor's key. Raises ApiError `no_key` where there is none yet."""
+        if not key:
+            raise ApiError("no_key", "This needs a key.")
+        return self.anonymous(key)
+
+    def anonymous(self, key: str = "") -> ApiClient:
+        """A client with any key, also one that nobody has checked."""
+        return ApiClient(self.api_url, key, transport=self.transport)
+
+
+def guarded(handler: Callable[..., Awaitable[Updates]], notice: gr.HTML) -> Callable[..., Awaitable[Updates]]:
+    """The handler, with an error shown in `notice` instead of raised."""
+
+    @wraps(handler)
+    async def run(*values: Any) -> Updates:
+        try:
+            return await handler(*values)
+        except Exception as error:  # the edge of the page: a visitor never sees a stack trace
+            return {notice: _said(error)}
+
+    return run
+
+
+def guarded_stream(
+    handler: Callable[..., AsyncIterator[Updates]], notice: gr.HTML
+) -> Callable[..., AsyncIterator[Updates]]:
+    """As `guarded`, for a handler that yields."""
+
+    @wraps(handler)
+    async def run(*values: Any) -> AsyncIterator[Updates]:
+        try:
+            async for updates in handler(*values):
+                yield updates
+        except Exception as error:
+            yield {notice: _said(error)}
+
+    return run
+
+
+def _said(error: Exception) -> str:
+    """What the visitor is told. A mistake of the page itself goes to the log, with its trace."""
+    if isinstance(error, ApiError):
+        return wording.problem(error)
+    logger.error("the page failed", exc_info=error)
+    return wording.note(MISHAP, "bad")
+
+
+def choose(choices: Choices, current: str | None, fallback: str | None = None) -> Any:
+    """A drop-down's new choices; what was chosen stays chosen, else `fallback`, else the first one."""
+    known = [value for _, value in choices]
+    value = next((wish for wish in (current, fallback) if wish in known), known[0] if known else None)
+    return gr.Dropdown(choices=list(choices), value=value)

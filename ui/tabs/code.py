@@ -1,0 +1,130 @@
+"""Tab 6: code to copy, for what the visitor has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import gradio as gr
+
+from ui import snippets
+from ui.client import ApiClient
+from ui.records import Adapter
+from ui.session import BASE, QUIET, Session, Updates, choose, guarded
+from ui.tabs.search import BASE_CHOICE, collection_choices
+from ui.tabs.try_out import adapter_choices
+
+TASKS = {"Classify an image": snippets.classify, "Search a collection": snippets.retrieve, "Fine-tune": snippets.create}
+BASE_LABELS = ("cat", "dog", "bicycle")
+HELP = """Every part of this page is a call of the HTTP API; [its reference is here](/docs).
+The code runs as you paste it, with an image of yours as the example."""
+
+
+class CodeTab:
+    """Snippets."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        with gr.Column(elem_classes="saft-card"):
+            gr.Markdown(HELP)
+            with gr.Row():
+                self.task = gr.Dropdown(list(TASKS), value=next(iter(TASKS)), label="What to do", elem_id="saft-task")
+                self.adapter = gr.Dropdown([BASE_CHOICE], value=BASE, label="Adapter", elem_id="saft-code-adapter")
+                self.collection = gr.Dropdown([], label="Collection", elem_id="saft-code-collection")
+            self.with_key = gr.Checkbox(
+                label="Write my key into the code",
+                info="Handy to try it out. Otherwise the code reads it from SAFT_KEY, which is safer to share.",
+                elem_id="saft-with-key",
+            )
+            self.notice = gr.HTML(elem_classes="saft-quiet")
+            with gr.Tabs():
+                with gr.Tab("curl"):
+                    self.curl = self._code("shell", "saft-curl")
+                with gr.Tab("Python"):
+                    self.python = self._code("python", "saft-python")
+
+    def _code(self, language: Literal["shell", "python"], name: str) -> gr.Code:
+        return gr.Code(
+            language=language,
+            label="Copy and paste",
+            interactive=False,
+            show_line_numbers=False,
+            wrap_lines=True,
+            buttons=["copy"],
+            elem_id=name,
+        )
+
+    def wire(self, tab: gr.Tab) -> None:
+        """Connect the events."""
+        key = self.session.key
+        gr.on(
+            [tab.select, key.change],
+            guarded(self.refresh, self.notice),
+            [key, self.adapter, self.collection],
+            [self.notice, self.adapter, self.collection],
+            **QUIET,
+        ).then(
+            guarded(self.write, self.notice),
+            self._inputs(),
+            [self.notice, self.curl, self.python],
+            **QUIET,
+        )
+        gr.on(
+            [self.task.input, self.adapter.input, self.collection.input, self.with_key.input],
+            guarded(self.write, self.notice),
+            self._inputs(),
+            [self.notice, self.curl, self.python],
+            **QUIET,
+        )
+
+    def _inputs(self) -> list[gr.components.Component]:
+        session = self.session
+        return [session.key, session.address, self.task, self.adapter, self.collection, self.with_key]
+
+    async def refresh(self, key: str, adapter: str | None, collection: str | None) -> Updates:
+        """Read the lists anew."""
+        async with self.session.client(key) as client:
+            adapters = await client.adapters()
+            collections = await client.collections()
+        chosen = adapter if adapter and adapter != BASE else None
+        newest = adapters[0].id if adapters else BASE
+        return {
+            self.notice: "",
+            self.adapter: choose([*adapter_choices(adapters), BASE_CHOICE], chosen, newest),
+            self.collection: choose(collection_choices(collections), collection),
+        }
+
+    async def write(
+        self, key: str, address: str, task: str, adapter_id: str, collection_id: str | None, with_key: bool
+    ) -> Updates:
+        """Write the code for what is chosen."""
+        async with self.session.client(key) as client:
+            adapter = None if adapter_id == BASE else await client.adapter(adapter_id)
+            dataset_id = await _dataset_of(client, adapter)
+        example = snippets.Example(
+            url=address,
+            key=key if with_key else "",
+            adapter=adapter.name if adapter else BASE,
+            labels=() if adapter else BASE_LABELS,
+            text=_prompt(adapter),
+            dataset_id=dataset_id,
+            collection_id=collection_id,
+        )
+        snippet = TASKS[task](example)
+        return {self.notice: "", self.curl: snippet.curl, self.python: snippet.python}
+
+
+def _prompt(adapter: Adapter | None) -> str:
+    """A search text that fits the adapter."""
+    if adapter is None or not adapter.classes:
+        return "a photo of a cat"
+    return adapter.template.replace("{}", adapter.classes[0])
+
+
+async def _dataset_of(client: ApiClient, adapter: Adapter | None) -> str | None:
+    """The dataset that the adapter learnt from, else the newest one, else None."""
+    known = [dataset.id for dataset in await client.datasets()]
+    if adapter and adapter.job_id:
+        job = await client.job(adapter.job_id)
+        if job.dataset_id in known:
+            return job.dataset_id
+    return known[0] if known else None

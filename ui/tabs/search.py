@@ -1,0 +1,190 @@
+"""Tab 5: collections of images, searched by words or by an image."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import gradio as gr
+
+from ui import wording
+from ui.client import ApiClient, ApiError
+from ui.pictures import Picture, strip
+from ui.records import Collection, Match, Rejected
+from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
+from ui.tabs.try_out import adapter_choices
+
+BASE_CHOICE = ("base model, not adapted", BASE)
+MAX_RESULTS = 50
+PARALLEL = 8
+# Files in one request to the service, which takes them in as a whole.
+FILES_AT_A_TIME = 50
+
+
+def collection_choices(collections: Sequence[Collection]) -> list[tuple[str, str]]:
+    """What a drop-down of collections shows."""
+    return [(f"{entry.name} · {wording.count(entry.image_count, 'image')}", entry.id) for entry in collections]
+
+
+class SearchTab:
+    """Find pictures."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=300, elem_classes="saft-card"):
+                self.collection = gr.Dropdown([], label="Collection", elem_id="saft-collection")
+                with gr.Accordion("Make a collection", open=True) as self.maker:
+                    self.name = gr.Textbox(
+                        value="", label="Name", placeholder="holiday pictures", elem_id="saft-collection-name"
+                    )
+                    self.create = gr.Button("Make it", size="sm", elem_id="saft-create-collection")
+                self.files = gr.File(
+                    label="Add images to the collection",
+                    file_count="multiple",
+                    file_types=["image"],
+                    height=190,
+                    elem_id="saft-collection-files",
+                )
+            with gr.Column(scale=3, min_width=300, elem_classes="saft-card"):
+                with gr.Row():
+                    self.adapter = gr.Dropdown([BASE_CHOICE], value=BASE, label="Model", elem_id="saft-search-adapter")
+                    self.top = gr.Slider(1, MAX_RESULTS, value=12, step=1, label="Results")
+                self.text = gr.Textbox(
+                    value="", label="Search for", placeholder="a photo of a red bicycle", elem_id="saft-search-text"
+                )
+                with gr.Accordion("Search by an image instead", open=False):
+                    self.image = gr.Image(
+                        label="Image to search by",
+                        type="filepath",
+                        sources=["upload", "clipboard"],
+                        image_mode=None,
+                        format="png",
+                        height=200,
+                    )
+                self.go = gr.Button("Search", variant="primary", elem_id="saft-search-go")
+        self.notice = gr.HTML(elem_classes="saft-quiet")
+        self.results = gr.HTML(elem_id="saft-results")
+
+    def wire(self, tab: gr.Tab) -> None:
+        """Connect the events."""
+        key = self.session.key
+        lists = [self.notice, self.collection, self.adapter, self.maker]
+        gr.on(
+            [tab.select, key.change],
+            guarded(self.refresh, self.notice),
+            [key, self.collection, self.adapter],
+            lists,
+            **QUIET,
+        )
+        gr.on(
+            [self.create.click, self.name.submit],
+            guarded(self.make, self.notice),
+            [key, self.name],
+            [self.notice, self.collection, self.name, self.maker],
+            **EVENT,
+        )
+        self.files.upload(
+            guarded_stream(self.add, self.notice),
+            [key, self.collection, self.files],
+            [self.notice, self.collection, self.files],
+            **QUIET,
+        )
+        gr.on(
+            [self.go.click, self.text.submit],
+            guarded(self.search, self.notice),
+            [key, self.collection, self.adapter, self.text, self.image, self.top],
+            [self.notice, self.results],
+            **EVENT,
+        )
+
+    async def refresh(self, key: str, collection: str | None, adapter: str | None) -> Updates:
+        """Read the lists anew."""
+        async with self.session.client(key) as client:
+            collections = await client.collections()
+            adapters = await client.adapters()
+        chosen = adapter if adapter and adapter != BASE else None
+        newest = adapters[0].id if adapters else BASE
+        return {
+            self.collection: choose(collection_choices(collections), collection),
+            self.adapter: choose([*adapter_choices(adapters), BASE_CHOICE], chosen, newest),
+            self.maker: gr.Accordion(open=not collections),
+        }
+
+    async def make(self, key: str, name: str) -> Updates:
+        """Make an empty collection."""
+        if not name.strip():
+            return {self.notice: wording.note("Give the collection a name.", "bad")}
+        async with self.session.client(key) as client:
+            made = await client.create_collection(name.strip())
+            choices = collection_choices(await client.collections())
+        return {
+            self.notice: wording.note(f"{made.name} is ready. Now add images to it.", "good"),
+            self.collection: choose(choices, made.id),
+            self.name: "",
+            self.maker: gr.Accordion(open=False),
+        }
+
+    async def add(self, key: str, collection_id: str | None, paths: list[str] | None) -> AsyncIterator[Updates]:
+        """Send the images on; the drop zone is empty again afterwards."""
+        files = [Path(path) for path in paths or []]
+        try:
+            if not collection_id:
+                raise ApiError("no_collection", "Make a collection first.")
+            async with self.session.client(key) as client:
+                yield {self.notice: wording.note(f"Adding {wording.count(len(files), 'image')} …")}
+                said = await _add(client, collection_id, files)
+                choices = collection_choices(await client.collections())
+            yield {self.notice: said, self.collection: choose(choices, collection_id), self.files: None}
+        except ApiError as error:
+            yield {self.notice: wording.problem(error), self.files: None}
+        finally:
+            for file in files:
+                await asyncio.to_thread(file.unlink, missing_ok=True)
+
+    async def search(
+        self, key: str, collection_id: str | None, adapter: str, text: str, image: str | None, top: float
+    ) -> Updates:
+        """Find the pictures and show them, best first."""
+        if not collection_id:
+            return {self.notice: wording.note("Make a collection and add images to it first.", "bad")}
+        if not text.strip() and not image:
+            return {self.notice: wording.note("Say in words what to look for, or choose an image.", "bad")}
+        query = await _query(text, image)
+        async with self.session.client(key) as client:
+            matches = await client.retrieve(adapter, collection_id, query, int(top))
+            pictures = await _fetch(client, collection_id, matches)
+        if not pictures:
+            return {self.notice: wording.note("This collection has no images yet."), self.results: ""}
+        return {self.notice: "", self.results: await asyncio.to_thread(strip, pictures, "Best first")}
+
+
+async def _query(text: str, image: str | None) -> str | bytes:
+    """The words, else the image file's bytes."""
+    return text.strip() or await asyncio.to_thread(lambda: Path(str(image)).read_bytes())
+
+
+async def _add(client: ApiClient, collection_id: str, files: Sequence[Path]) -> str:
+    """Add the files, some at a time; returns what to say."""
+    added = 0
+    rejected: list[Rejected] = []
+    for start in range(0, len(files), FILES_AT_A_TIME):
+        answer = await client.add_images(collection_id, files[start : start + FILES_AT_A_TIME])
+        added += answer.added
+        rejected += answer.rejected
+    return wording.note(
+        f"Added {wording.count(added, 'image')}.", "good" if added else "bad", wording.rejected_table(rejected)
+    )
+
+
+async def _fetch(client: ApiClient, collection_id: str, matches: Sequence[Match]) -> list[Picture]:
+    """The files of the matches, in their order, a few requests at a time."""
+    gate = asyncio.Semaphore(PARALLEL)
+
+    async def one(rank: int, match: Match) -> Picture:
+        async with gate:
+            content = await client.collection_image(collection_id, match.image_id)
+        return Picture(content, f"{rank}. {match.filename}", f"{rank} · {match.score:.3f}")
+
+    return list(await asyncio.gather(*(one(rank, match) for rank, match in enumerate(matches, 1))))
