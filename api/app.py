@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from api import errors
+from api import errors, openapi
+from api.body_limit import BodyLimit
 from api.metrics import GaugesOf, RequestMetrics
 from api.routes import adapters, classify, collections, datasets, jobs, operations, retrieve, tenants
 from api.services import Services
-from api.uploads import BodyLimit
 from saft_core.store.jobs import count_by_status
 
 DESCRIPTION = (
@@ -24,8 +24,9 @@ def create_app(services: Services) -> FastAPI:
     for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
         app.include_router(module.router)
     errors.install(app)
-    _install_metrics(app, services)
+    openapi.install(app)
     app.add_middleware(BodyLimit, max_upload_bytes=services.limits.max_upload_bytes)
+    _install_metrics(app, services)
     return app
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from saft_core.clip.zero_shot import PLACEHOLDER
+from saft_core.data.paths import is_control
 from saft_core.errors import InvalidConfig, InvalidInput
 from saft_core.settings import Limits
 
 MAX_TEMPLATE_CHARACTERS = 300
+BASE_NAME = "base"
+"""What the base is called where an adapter is asked for."""
+ADAPTER_ID = re.compile(r"ad_[0-9a-f]{32}")
 
 
 def name(value: str | None, limits: Limits, field: str = "name") -> str:
@@ -18,8 +24,20 @@ def name(value: str | None, limits: Limits, field: str = "name") -> str:
         raise InvalidInput(f"{field}: give a name")
     if len(cleaned) > limits.max_name_characters:
         raise InvalidInput(f"{field}: at most {limits.max_name_characters} characters (max_name_characters)")
-    if not cleaned.isprintable():
+    _check_visible(field, cleaned)
+    return cleaned
+
+
+def _check_visible(field: str, value: str) -> None:
+    if any(is_control(character) for character in value):
         raise InvalidInput(f"{field}: leave out control characters")
+
+
+def adapter_name(value: str | None, limits: Limits) -> str:
+    """A name under which an adapter can be called. Raises InvalidInput."""
+    cleaned = name(value, limits)
+    if cleaned == BASE_NAME or ADAPTER_ID.fullmatch(cleaned):
+        raise InvalidInput(f"name: {cleaned!r} already means something where an adapter is asked for; choose another")
     return cleaned
 
 
@@ -31,9 +49,8 @@ def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
     for label in cleaned:
         if not 1 <= len(label) <= limits.max_label_characters:
             raise InvalidInput(f"labels: {label[:40]!r} must have 1 to {limits.max_label_characters} characters")
-    repeated = (
-        sorted({label for label in cleaned if cleaned.count(label) > 1}) if len(set(cleaned)) < len(cleaned) else []
-    )
+        _check_visible("labels", label)
+    repeated = [label for label, count in Counter(cleaned).items() if count > 1]
     if repeated:
         raise InvalidInput(f"labels: given twice: {', '.join(repeated)}")
     return cleaned
@@ -45,6 +62,8 @@ def template(value: str) -> str:
         raise InvalidConfig(f"template: write {PLACEHOLDER} exactly once, where the class name belongs")
     if len(value) > MAX_TEMPLATE_CHARACTERS:
         raise InvalidConfig(f"template: at most {MAX_TEMPLATE_CHARACTERS} characters")
+    if any(is_control(character) for character in value):
+        raise InvalidConfig("template: leave out control characters")
     return value
 
 

@@ -50,7 +50,17 @@ def once(
         return answer, False
 
 
-def respond(answer: StoredAnswer, replayed: bool, **extra: Any) -> JSONResponse:
+def already_done(
+    sessions: sessionmaker[Session], owner: str, key: str | None, request_sha256: str
+) -> StoredAnswer | None:
+    """The answer given before, for a look before long work; `once` still decides. Raises IdempotencyMismatch."""
+    if key is None:
+        return None
+    with sessions() as session:
+        return idempotency.find(session, owner, key, request_sha256)
+
+
+def respond(answer: StoredAnswer, replayed: bool = False, **extra: Any) -> JSONResponse:
     """The HTTP answer; `extra` is added to the body and was not stored."""
     headers = REPLAY_HEADER if replayed else {}
     if answer.location:

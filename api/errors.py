@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +48,16 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_bug)
 
 
+class ProblemResponse(JSONResponse):
+    """Problem details in ASCII: a message may quote what a caller sent, down to half a surrogate pair."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """JSON with everything else escaped."""
+        return json.dumps(content).encode("ascii")
+
+
 def problem(
     request: Request,
     status: int,
@@ -65,7 +76,7 @@ def problem(
         "instance": request.url.path,
     }
     extra = jsonable_encoder(details or {})
-    return JSONResponse(extra | body, status, headers, media_type="application/problem+json")
+    return ProblemResponse(extra | body, status, headers)
 
 
 def saft_problem(request: Request, error: errors.SaftError) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -9,6 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Any other word a caller makes up is counted as "other": each label value costs memory for ever."""
 
 
 class Metrics:
@@ -37,8 +43,11 @@ class GaugesOf(Collector):
 
     def collect(self) -> Iterator[Metric]:  # noqa: D102 (prometheus_client's)
         family = GaugeMetricFamily(self._name, self._help_text, labels=[self._label])
-        for value, number in self._read().items():
-            family.add_metric([value], number)
+        try:
+            for value, number in self._read().items():
+                family.add_metric([value], number)
+        except Exception:
+            logger.warning("%s cannot be read", self._name, exc_info=True)  # the other metrics are still worth having
         yield family
 
 
@@ -65,5 +74,6 @@ class RequestMetrics:
             await self._app(scope, receive, watched)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"], route, str(status)).inc()
-            self._metrics.seconds.labels(scope["method"], route).observe(time.perf_counter() - started)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.checks import BASE_NAME
 from api.deps import Tenancy
 from api.routes.adapters import check_base
 from saft_core.store import adapters
-
-BASE_NAME = "base"
 
 
 @dataclass(frozen=True)

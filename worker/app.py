@@ -74,4 +74,6 @@ def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
 def run_worker(settings: Settings) -> None:
     """Consume jobs until the process is told to stop."""
     app = create_worker_app(settings)
-    app.worker_main(["--quiet", "worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])
+    app.worker_main(
+        ["--quiet", "worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    )

@@ -38,6 +38,7 @@ class Lease:
         self._ended = threading.Event()
         self._lost = threading.Event()
         self._cancelled = threading.Event()
+        self._latest: dict[str, Any] = {}
         self._reported = 0.0
         self._thread = threading.Thread(target=self._renew_until_ended, name=f"lease-{job_id}", daemon=True)
 
@@ -60,16 +61,17 @@ class Lease:
 
     def report(self, **progress: Any) -> None:
         """Write progress to the job's row, at most every half second; then `check`."""
-        now = time.monotonic()
-        if now - self._reported >= REPORT_INTERVAL_SECONDS:
-            self._reported = now
-            self._write(progress)
+        self._latest = progress
+        if time.monotonic() - self._reported >= REPORT_INTERVAL_SECONDS:
+            self.flush()
         self.check()
 
-    def _write(self, progress: dict[str, Any]) -> None:
+    def flush(self) -> None:
+        """Write the latest progress now: what `report` holds back at the end would be missing for ever."""
+        self._reported = time.monotonic()
         try:
             with self._sessions.begin() as session:
-                self._note(jobs.report(session, self._job_id, self._owner, self._lease_seconds, **progress))
+                self._note(jobs.report(session, self._job_id, self._owner, self._lease_seconds, **self._latest))
         except SQLAlchemyError:
             logger.warning("progress of %s could not be written", self._job_id, exc_info=True)
 

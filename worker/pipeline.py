@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
 from saft_core.data.splits import stratified_split
 from saft_core.errors import Cancelled, NotFound, SaftError, TrainingFailed
 from saft_core.store import datasets, jobs
-from saft_core.store.models import Adapter, Job
+from saft_core.store.blobs import BlobStore
+from saft_core.store.models import Adapter, DatasetImage, Job
 from saft_core.store.scope import Scope
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
@@ -36,6 +38,7 @@ def run_job(runtime: Runtime, job_id: str) -> None:
     try:
         with Lease(runtime.sessions, job_id, runtime.owner, lease_seconds) as lease:
             adaptation = _adapt(runtime, job, lease)
+            lease.flush()
             lease.check()
         _finish(runtime, job, adaptation)
     except LeaseLost:
@@ -118,14 +121,19 @@ def _samples(
         dataset, images = datasets.load(scope, dataset_id)
     labels = labels or tuple(entry["name"] for entry in dataset.classes)
     index = {label: position for position, label in enumerate(labels)}
-    blobs = runtime.blobs
-    return labels, [
-        Sample(index[image.label], image.path, _reader(blobs, dataset_id, image.sha256)) for image in images
-    ]
+    return labels, [Sample(index[image.label], image.path, _reader(runtime.blobs, image)) for image in images]
 
 
-def _reader(blobs: Any, owner: str, sha256: str) -> Any:
-    return lambda: blobs.get(owner, sha256)
+def _reader(blobs: BlobStore, image: DatasetImage) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            return blobs.get(image.dataset_id, image.sha256)
+        except NotFound as error:
+            raise TrainingFailed(
+                f"the file of {image.path} in dataset {image.dataset_id} is gone; upload the dataset again"
+            ) from error
+
+    return read
 
 
 class LossCurve:

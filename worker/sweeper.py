@@ -9,6 +9,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from sqlalchemy.orm import Session, sessionmaker
+
 from saft_core.settings import Settings
 from saft_core.store import housekeeping, jobs
 from saft_core.store.blobs import BlobStore
@@ -39,14 +41,19 @@ class Sweeper:
         blobs = BlobStore(self._settings.blob_dir)
         while True:
             try:
-                with sessions.begin() as session:
-                    lost = jobs.lost(session)
-                for job_id in lost:
-                    self._publish(job_id)
-                    with sessions.begin() as session:
-                        jobs.mark_published(session, job_id)
+                publish_lost(sessions, self._publish)
                 housekeeping.sweep(sessions, blobs)
             except Exception:
                 logger.exception("sweep failed")
             if self._stopping.wait(self._settings.sweep_interval_seconds):
                 return
+
+
+def publish_lost(sessions: sessionmaker[Session], publish: Callable[[str], object]) -> None:
+    """Publish each job whose message may be gone, oldest first, and note it. Raises what `publish` raises."""
+    with sessions.begin() as session:
+        lost = jobs.lost(session)
+    for job_id in lost:
+        publish(job_id)
+        with sessions.begin() as session:
+            jobs.mark_published(session, job_id)

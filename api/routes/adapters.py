@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
@@ -35,7 +35,7 @@ IMPORT_DOCS = multipart_docs(name={"type": "string"}, file=MULTIPART_SCHEMA)
 def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
     """Queue a fine-tune. The job that is answered tells how it goes; at its end stands the adapter."""
     services = tenancy.services
-    name = checks.name(body.name, services.limits)
+    name = checks.adapter_name(body.name, services.limits)
     config = training_config(body.config, services)
 
     def work(session: Session) -> StoredAnswer:
@@ -89,11 +89,10 @@ def _publish(services: Services, job_id: str) -> None:
     """Tell the workers, after the commit. The job is safe without it: the sweeper publishes what was not."""
     try:
         services.publish(job_id)
+        with services.sessions.begin() as session:
+            jobs.mark_published(session, job_id)
     except Exception:
         logger.warning("job %s could not be published; the sweeper will", job_id, exc_info=True)
-        return
-    with services.sessions.begin() as session:
-        jobs.mark_published(session, job_id)
 
 
 @router.post("/import", status_code=201, response_model=AdapterView, openapi_extra=IMPORT_DOCS)
@@ -108,18 +107,18 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     files = upload.files("file")
     if len(files) != 1:
         raise InvalidInput("file: send one delta container")
-    container = read_within(files[0], services.limits.max_delta_bytes)
+    container = read_within(files[0], services.limits.max_delta_bytes, "max_delta_bytes")
     delta, header = decode(container, max_bytes=services.limits.max_delta_bytes)
     _check_header(header, services)
-    name = checks.name(upload.text("name") or (files[0].filename or "").removesuffix(".saft"), services.limits)
+    name = checks.adapter_name(upload.text("name") or files[0].filename.removesuffix(".saft"), services.limits)
 
     def work(session: Session) -> StoredAnswer:
         scope = Scope(session, tenancy.tenant_id)
-        jobs.lock_name(scope, name)
+        jobs.reserve_name(scope, name)
         adapter = adapters.add(scope, _adapter(services, name, delta, header, len(container)), container)
         return created(AdapterView.model_validate(adapter), f"/adapters/{adapter.id}")
 
-    request_sha256 = fingerprint("POST /adapters/import", upload.digest()) if idempotency_key else ""
+    request_sha256 = fingerprint("POST /adapters/import", upload.digest())
     return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
 
 
@@ -188,13 +187,13 @@ def delete_adapter(adapter_id: str, tenancy: TenancyDep) -> None:
 
 
 @router.get("/{adapter_id}/delta", response_class=Response)
-def get_delta(adapter_id: str, tenancy: TenancyDep) -> Response:
+def get_delta(adapter_id: str, tenancy: TenancyDep, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """The delta container; docs/delta-format.md describes it."""
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, adapter_id)
         container = adapters.container(scope, adapter.id)
-    headers = {
-        "Content-Disposition": f'attachment; filename="{adapter.id}.saft"',
-        "ETag": f'"{hashlib.sha256(container).hexdigest()}"',
-    }
+    etag = f'"{hashlib.sha256(container).hexdigest()}"'
+    if if_none_match == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    headers = {"Content-Disposition": f'attachment; filename="{adapter.id}.saft"', "ETag": etag}
     return Response(container, media_type="application/octet-stream", headers=headers)

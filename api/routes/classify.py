@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +18,9 @@ from pydantic import ValidationError
 from api import checks
 from api.deps import Tenancy, TenancyDep
 from api.models import Model, find_model
-from api.pictures import decode, from_base64
+from api.pictures import decode, from_base64, in_batches
 from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
-from api.uploads import MULTIPART_SCHEMA, Form, form, read_within
+from api.uploads import MULTIPART_SCHEMA, Form, form, read_image
 from saft_core.errors import InvalidInput
 
 router = APIRouter(tags=["inference"])
@@ -47,10 +49,10 @@ DOCS = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, whichever way it came. `files` are (name, bytes)."""
+    """What is asked, whichever way it came. `files` are (name, reader of the bytes)."""
 
     adapter: str
-    files: list[tuple[str, bytes]]
+    files: Sequence[tuple[str, Callable[[], bytes]]]
     labels: list[str] | None
     template: str | None
     top_k: int | None
@@ -64,10 +66,9 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
         async with form(request, tenancy.services.limits) as upload:
-            question = await run_in_threadpool(_from_form, upload, tenancy)
-    else:
-        question = _from_json(await request.body())
-    return await run_in_threadpool(_answer, tenancy, question)
+            return await run_in_threadpool(lambda: _answer(tenancy, _from_form(upload, tenancy)))
+    content = await request.body()
+    return await run_in_threadpool(lambda: _answer(tenancy, _from_json(content)))
 
 
 def _from_json(content: bytes) -> Question:
@@ -75,14 +76,14 @@ def _from_json(content: bytes) -> Question:
         body = ClassifyBody.model_validate_json(content)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
-    files = [(f"images[{i}]", from_base64(text, f"images[{i}]")) for i, text in enumerate(body.images)]
+    files = [(f"images[{number}]", partial(from_base64, text)) for number, text in enumerate(body.images)]
     return Question(body.adapter, files, body.labels, body.template, body.top_k)
 
 
 def _from_form(upload: Form, tenancy: Tenancy) -> Question:
-    max_bytes = tenancy.services.limits.max_image_bytes
     files = [
-        (file.filename or f"files[{i}]", read_within(file, max_bytes)) for i, file in enumerate(upload.files("files"))
+        (file.filename or f"files[{number}]", partial(read_image, file, tenancy.services.limits))
+        for number, file in enumerate(upload.files("files"))
     ]
     return Question(
         upload.text("adapter") or "base", files, _form_labels(upload), upload.text("template"), _form_top_k(upload)
@@ -92,14 +93,16 @@ def _from_form(upload: Form, tenancy: Tenancy) -> Question:
 def _form_labels(upload: Form) -> list[str] | None:
     """Repeated fields, or one field with a JSON list."""
     values = upload.texts("labels")
+    if not values:
+        return None
     if len(values) == 1 and values[0].lstrip().startswith("["):
         try:
             values = json.loads(values[0])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput("labels: not a JSON list") from error
         if not all(isinstance(value, str) for value in values):
             raise InvalidInput("labels: the JSON list must hold texts")
-    return values or None
+    return values
 
 
 def _form_top_k(upload: Form) -> int | None:
@@ -115,12 +118,15 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     services = tenancy.services
     model = find_model(tenancy, question.adapter)
     labels = _labels(tenancy, model, question.labels)
-    template = checks.template(question.template or model.template)
+    template = checks.template(model.template if question.template is None else question.template)
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
-    images = _images(tenancy, question.files)
-    probabilities = services.engine.class_probabilities(model.adapter_id, images, labels, template)
-    services.metrics.images.inc(len(images))
-    return ClassifyView(adapter=model.shown_as, results=[_result(row, labels, top_k) for row in probabilities])
+    results: list[ImageResult] = []
+    for batch in in_batches(_pictures(tenancy, question.files)):
+        images = [image for _, image in batch]
+        probabilities = services.engine.class_probabilities(model.adapter_id, images, labels, template)
+        results += [_result(row, labels, top_k) for row in probabilities]
+    services.metrics.images.inc(len(results))
+    return ClassifyView(adapter=model.shown_as, results=results)
 
 
 def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[str, ...]:
@@ -131,11 +137,12 @@ def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[st
     return model.classes
 
 
-def _images(tenancy: Tenancy, files: list[tuple[str, bytes]]) -> list[Image.Image]:
+def _pictures(tenancy: Tenancy, files: Sequence[tuple[str, Callable[[], bytes]]]) -> Iterable[tuple[str, Image.Image]]:
+    """The pictures by name, decoded when asked for. Raises InvalidInput at once if there are none or too many."""
     limit = tenancy.services.limits.max_classify_images
     if not 1 <= len(files) <= limit:
         raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
-    return [decode(data, name, tenancy.services.data_limits) for name, data in files]
+    return ((name, decode(read, name, tenancy.services.data_limits)) for name, read in files)
 
 
 def _result(row: npt.NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> ImageResult:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
-from starlette.datastructures import UploadFile
 
 from api import checks
-from api.creation import created, fingerprint, once, respond
+from api.creation import already_done, created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.multipart import Upload
 from api.pictures import picture
 from api.schemas import AddedImages, CollectionBody, CollectionImageView, CollectionView, Page, Rejected
-from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_within
+from api.services import Services
+from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_image
 from saft_core.data.entries import Rejection
 from saft_core.data.images import decode_image, media_type
-from saft_core.errors import InvalidDataset, InvalidInput, NotFound, TooLarge
+from saft_core.errors import InvalidInput, NotFound, SaftError, TooLarge
 from saft_core.store import collections
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Collection, CollectionImage
@@ -82,53 +84,76 @@ async def add_images(
 
 
 def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: str | None) -> JSONResponse:
-    files = upload.files("files")
-    if not files:
-        raise InvalidInput("files: send at least one image")
-    call = f"POST /collections/{collection_id}/images"
-    request_sha256 = fingerprint(call, upload.digest()) if idempotency_key else ""
+    request_sha256 = fingerprint(f"POST /collections/{collection_id}/images", upload.digest())
+    before = already_done(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
+    if before is not None:
+        return respond(before, replayed=True)
+    with tenancy.begin() as scope:
+        scope.get(Collection, collection_id)
+    kept, rejected = _keep(tenancy, collection_id, upload.files("files"))
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
-        collections.locked(scope, collection_id)
-        images, rejected = _store(tenancy, scope, collection_id, files)
-        return created(AddedImages(images=images, rejected=rejected))
+        images = _add_rows(tenancy, Scope(session, tenancy.tenant_id), collection_id, kept)
+        views = [CollectionImageView.model_validate(image) for image in images]
+        return created(AddedImages(images=views, rejected=rejected))
 
-    return respond(*once(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+    try:
+        return respond(*once(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+    except SaftError:
+        _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
+        raise
 
 
-def _store(
-    tenancy: Tenancy, scope: Scope, collection_id: str, files: Sequence[UploadFile]
-) -> tuple[list[CollectionImageView], list[Rejected]]:
-    """Write the files that are images. Raises InvalidDataset when none is, TooLarge beyond the collection's limit."""
-    images: list[CollectionImageView] = []
+def _keep(
+    tenancy: Tenancy, collection_id: str, files: Sequence[Upload]
+) -> tuple[list[tuple[CollectionImage, Upload]], list[Rejected]]:
+    """Check and store the files, before any transaction. Raises InvalidInput when there are none, or no image."""
+    if not files:
+        raise InvalidInput("files: send at least one image")
+    kept: list[tuple[CollectionImage, Upload]] = []
     rejected: list[Rejected] = []
-    for file in files:
-        try:
-            image = _store_one(tenancy, scope, collection_id, file)
-        except (InvalidInput, TooLarge) as error:
-            reason = Rejection(file.filename or "", error.error_code, error.message)
-            rejected.append(Rejected(path=reason.path, code=reason.code, reason=reason.reason))
-        else:
-            images.append(CollectionImageView.model_validate(image))
-    if not images:
+    with tenancy.services.blobs.writing(collection_id) as save:
+        for file in files:
+            try:
+                kept.append((_keep_one(tenancy.services, file, save), file))
+            except InvalidInput as error:
+                rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
+    if not kept:
         listed = [item.model_dump() for item in rejected]
-        raise InvalidDataset("none of the files is an image that can be read", code="no_images", rejected=listed)
+        raise InvalidInput("none of the files is an image that can be read", code="no_images", rejected=listed)
+    return kept, rejected
+
+
+def _keep_one(services: Services, file: Upload, save: Callable[[str, bytes], None]) -> CollectionImage:
+    filename = checks.name(file.filename, services.limits, "filename")
+    data = read_image(file, services.limits)
+    decode_image(data, services.data_limits)
+    save(file.sha256, data)
+    return CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type(data))
+
+
+def _add_rows(
+    tenancy: Tenancy, scope: Scope, collection_id: str, kept: Sequence[tuple[CollectionImage, Upload]]
+) -> list[CollectionImage]:
+    """Raises TooLarge beyond the collection's limit, and NotFound when the collection was deleted in the meantime."""
+    collections.locked(scope, collection_id)
+    images = collections.add_images(scope, collection_id, [image for image, _ in kept])
     limit = tenancy.services.limits.max_collection_images
     if collections.counts(scope, [collection_id])[collection_id] > limit:
-        raise TooLarge(f"a collection holds at most {limit} images (max_collection_images); start another one")
-    return images, rejected
+        raise TooLarge(f"a collection holds at most {limit:,} images (max_collection_images); start another one")
+    for _, file in kept:  # a deletion may have taken a file that was there a moment ago
+        if not tenancy.services.blobs.has(collection_id, file.sha256):
+            tenancy.services.blobs.put(collection_id, file.sha256, file.read())
+    return images
 
 
-def _store_one(tenancy: Tenancy, scope: Scope, collection_id: str, file: UploadFile) -> CollectionImage:
-    services = tenancy.services
-    data = read_within(file, services.limits.max_image_bytes)
-    filename = checks.name(file.filename, services.limits, "filename")
-    decode_image(data, services.data_limits)
-    sha256 = hashlib.sha256(data).hexdigest()
-    services.blobs.put(collection_id, sha256, data)
-    image = CollectionImage(collection_id=collection_id, filename=filename, sha256=sha256, media_type=media_type(data))
-    return collections.add_image(scope, image)
+def _drop_unused(tenancy: Tenancy, collection_id: str, hashes: Sequence[str]) -> None:
+    """Remove files that no row of the collection stands for; its lock keeps an upload from adding one just now."""
+    with suppress(NotFound), tenancy.begin() as scope:
+        collections.locked(scope, collection_id)
+        used = {image.sha256 for image in collections.with_hashes(scope, collection_id, hashes)}
+        for sha256 in set(hashes) - used:
+            tenancy.services.blobs.delete(collection_id, sha256)
 
 
 @router.get("/{collection_id}/images", response_model=Page[CollectionImageView])
@@ -155,7 +180,7 @@ def delete_image(collection_id: str, image_id: str, tenancy: TenancyDep) -> None
         collections.locked(scope, collection_id)
         image = _image(scope, collection_id, image_id)
         scope.delete(image)
-        tenancy.services.blobs.delete(collection_id, image.sha256)
+    _drop_unused(tenancy, collection_id, [image.sha256])
 
 
 def _image(scope: Scope, collection_id: str, image_id: str) -> CollectionImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -12,11 +12,11 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from api import checks
-from api.creation import created, fingerprint, once, respond
+from api.creation import already_done, created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
 from api.pictures import picture
 from api.schemas import DatasetImageView, DatasetView, Page
-from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_within
+from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_image
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import LabelledSet, collect
@@ -45,32 +45,43 @@ async def create_dataset(request: Request, tenancy: TenancyDep, idempotency_key:
 def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
     services = tenancy.services
     name = checks.name(upload.text("name"), services.limits)
+    request_sha256 = fingerprint("POST /datasets", upload.digest())
+    before = already_done(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
+    if before is not None:
+        return respond(before, replayed=True)
     dataset_id = new_id("ds")
-    request_sha256 = fingerprint("POST /datasets", upload.digest()) if idempotency_key else ""
+    found = _collect(tenancy, upload, dataset_id)
 
     def work(session: Session) -> StoredAnswer:
-        found = collect(
-            _items(tenancy, upload), services.data_limits, functools.partial(services.blobs.put, dataset_id)
-        )
         dataset = _add(Scope(session, tenancy.tenant_id), dataset_id, name, found)
         return created(DatasetView.model_validate(dataset), f"/datasets/{dataset_id}")
 
+    # After a failed commit nobody knows whether there is a row, so the files stay: the sweeper clears what has none.
+    answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    if replayed:
+        services.blobs.delete_owner(dataset_id)
+    return respond(answer, replayed)
+
+
+def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> LabelledSet:
+    """Check and store the images, before any transaction: that can take minutes. Raises InvalidInput."""
+    services = tenancy.services
     try:
-        return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+        with services.blobs.writing(dataset_id) as save:
+            return collect(_items(tenancy, upload), services.data_limits, save)
     except BaseException:
         services.blobs.delete_owner(dataset_id)
         raise
 
 
-def _items(tenancy: Tenancy, upload: Form) -> Iterator[Item] | list[Item]:
+def _items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
     """What was uploaded, in either form. Raises InvalidInput unless it is exactly one of the two."""
     archives, files = upload.files("archive"), upload.files("files")
     if len(archives) + bool(files) != 1:
         raise InvalidInput("send either one zip file as 'archive', or images as 'files' named class/file")
     if archives:
-        return read_archive(archives[0].file, tenancy.services.data_limits)
-    max_bytes = tenancy.services.limits.max_image_bytes
-    return [Entry(file.filename or "", functools.partial(read_within, file, max_bytes)) for file in files]
+        return read_archive(archives[0].open(), tenancy.services.data_limits)
+    return [Entry(file.filename, functools.partial(read_image, file, tenancy.services.limits)) for file in files]
 
 
 def _add(scope: Scope, dataset_id: str, name: str, found: LabelledSet) -> Dataset:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import anyio
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.deps import PagingDep, Tenancy, TenancyDep
@@ -17,6 +19,8 @@ from saft_core.store.models import Job, JobStatus
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 POLL_SECONDS = 0.5
+STOP_SECONDS = 2.0
+"""A stream that has not ended by itself so long after the server was told to stop is cut off."""
 
 
 @router.get("", response_model=Page[JobView])
@@ -43,19 +47,27 @@ def cancel_job(job_id: str, tenancy: TenancyDep) -> object:
 async def watch_job(job_id: str, tenancy: TenancyDep) -> EventSourceResponse:
     """Server-sent events named `job`: its present state, then each change, until it has ended."""
     first = await run_in_threadpool(_view, tenancy, job_id)
-    return EventSourceResponse(_changes(tenancy, first))
+    stopping = anyio.Event()
+    return EventSourceResponse(
+        _changes(tenancy, first, stopping), shutdown_event=stopping, shutdown_grace_period=STOP_SECONDS
+    )
 
 
-async def _changes(tenancy: Tenancy, job: JobView) -> AsyncIterator[ServerSentEvent]:
-    """No database connection is held between two looks."""
+async def _changes(tenancy: Tenancy, job: JobView, stopping: anyio.Event) -> AsyncIterator[ServerSentEvent]:
+    """The job now and after each change, until it has ended or the server stops.
+
+    No database connection is held between two looks.
+    """
     while True:
         yield ServerSentEvent(job.model_dump_json(), event="job")
         shown = job
         while job == shown:
-            if JobStatus(job.status).is_final:
+            if JobStatus(job.status).is_final or stopping.is_set():
                 return
-            await anyio.sleep(POLL_SECONDS)
-            job = await run_in_threadpool(_view, tenancy, job.id)
+            with anyio.move_on_after(POLL_SECONDS):
+                await stopping.wait()
+            with suppress(SQLAlchemyError):  # the database is away for a moment: look again
+                job = await run_in_threadpool(_view, tenancy, job.id)
 
 
 def _view(tenancy: Tenancy, job_id: str) -> JobView:

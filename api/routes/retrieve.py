@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter
+from PIL import Image
 
 from api import checks
 from api.deps import Tenancy, TenancyDep
 from api.models import Model, find_model
-from api.pictures import decode, from_base64
+from api.pictures import decode, from_base64, in_batches
 from api.schemas import Match, RetrieveBody, RetrieveView
-from saft_core.errors import InvalidInput
+from saft_core.errors import InvalidImage, InvalidInput, NotFound
 from saft_core.store import collections
 from saft_core.store.collections import Space
-from saft_core.store.models import Collection
+from saft_core.store.models import Adapter, Collection, CollectionImage
 
 router = APIRouter(tags=["inference"])
 
-IMAGES_PER_CHUNK = 64
+logger = logging.getLogger(__name__)
+
 MAX_TEXT_CHARACTERS = 300
 
 
@@ -48,7 +52,7 @@ def _query_vector(tenancy: Tenancy, model: Model, body: RetrieveBody) -> npt.NDA
     if (body.text is None) == (body.image is None):
         raise InvalidInput("give either text or image")
     if body.image is not None:
-        image = decode(from_base64(body.image, "image"), "image", tenancy.services.data_limits)
+        image = decode(partial(from_base64, body.image), "image", tenancy.services.data_limits)
         return np.asarray(engine.embed_images(model.adapter_id, [image])[0])
     text = (body.text or "").strip()
     if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
@@ -57,13 +61,23 @@ def _query_vector(tenancy: Tenancy, model: Model, body: RetrieveBody) -> npt.NDA
 
 
 def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space) -> None:
-    """Embed the images that have no vector in this space, chunk by chunk: what is done stays done."""
-    services = tenancy.services
+    """Embed the images that have no vector in this space, batch by batch: what is done stays done."""
+    engine = tenancy.services.engine
     with tenancy.begin() as scope:
-        missing = iter(collections.without_embedding(scope, collection_id, space))
-    while chunk := list(islice(missing, IMAGES_PER_CHUNK)):
-        files = [(image.filename, services.blobs.get(collection_id, image.sha256)) for image in chunk]
-        images = [decode(data, name, services.data_limits) for name, data in files]
-        vectors = services.engine.embed_images(space.adapter_id, images)
+        missing = collections.without_embedding(scope, collection_id, space)
+    for batch in in_batches(_pictures(tenancy, missing)):
+        vectors = engine.embed_images(space.adapter_id, [image for _, image in batch])
         with tenancy.begin() as scope:
-            collections.add_embeddings(scope, space, zip((image.id for image in chunk), vectors, strict=True))
+            if space.adapter_id is not None:
+                scope.get(Adapter, space.adapter_id, lock=True)  # it may have been deleted while the engine worked
+            collections.add_embeddings(scope, space, zip((key for key, _ in batch), vectors, strict=True))
+
+
+def _pictures(tenancy: Tenancy, rows: Sequence[CollectionImage]) -> Iterator[tuple[str, Image.Image]]:
+    """The pictures by id, decoded when asked for. One that is gone or no longer readable does not stop the search."""
+    for row in rows:
+        read = partial(tenancy.services.blobs.get, row.collection_id, row.sha256)
+        try:
+            yield row.id, decode(read, row.filename, tenancy.services.data_limits)
+        except (NotFound, InvalidImage):
+            logger.warning("image %s of collection %s cannot be searched", row.id, row.collection_id, exc_info=True)

@@ -9,13 +9,20 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from saft_core.errors import NotFound
 
 _OWNER = re.compile(r"[a-z]{2,4}_[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+WRITERS = 8
+"""A small file is mostly waited for: ten thousand one by one take minutes on a slow disk."""
 
 
 class BlobStore:
@@ -25,21 +32,41 @@ class BlobStore:
         self._root = root
 
     def put(self, owner_id: str, sha256: str, data: bytes) -> None:
-        """Write `data` whole or not at all; a blob that is there already is left alone."""
+        """Write `data` whole or not at all; a blob that is there already is left alone.
+
+        Raises NotFound when the owner was deleted at the same time.
+        """
         path = self._path(owner_id, sha256)
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix="tmp-", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        _sync_folder(path.parent)
+        try:
+            _write(path, data)
+        except FileNotFoundError as error:
+            raise NotFound(f"{owner_id} was deleted in the meantime") from error
+
+    @contextmanager
+    def writing(self, owner_id: str) -> Iterator[Callable[[str, bytes], None]]:
+        """Put many blobs at once: gives `save(sha256, data)`, and all are written when the block ends.
+
+        At most 2 * WRITERS blobs wait in memory. Raises what the first write that failed raised, when the block ends.
+        """
+        room = BoundedSemaphore(2 * WRITERS)
+        writes: list[Future[None]] = []
+        with ThreadPoolExecutor(WRITERS) as pool:
+
+            def save(sha256: str, data: bytes) -> None:
+                room.acquire()
+                writes.append(pool.submit(self.put, owner_id, sha256, data))
+                writes[-1].add_done_callback(lambda _: room.release())
+
+            yield save
+        for write in writes:
+            write.result()
+
+    def has(self, owner_id: str, sha256: str) -> bool:
+        """Whether the blob is there."""
+        return self._path(owner_id, sha256).exists()
 
     def get(self, owner_id: str, sha256: str) -> bytes:
         """The bytes. Raises NotFound when they are not there."""
@@ -73,6 +100,19 @@ class BlobStore:
         if not _SHA256.fullmatch(sha256):
             raise ValueError(f"not a SHA-256: {sha256!r}")
         return self._folder(owner_id) / sha256
+
+
+def _write(path: Path, data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix="tmp-", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

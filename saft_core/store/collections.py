@@ -38,11 +38,27 @@ def counts(scope: Scope, collection_ids: Sequence[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in scope.session.execute(query)}
 
 
-def add_image(scope: Scope, image: CollectionImage) -> CollectionImage:
-    """Add an image to a locked collection, or give the one that has the same bytes already."""
-    same = and_(CollectionImage.collection_id == image.collection_id, CollectionImage.sha256 == image.sha256)
-    present = scope.session.scalar(scope.select(CollectionImage, same))
-    return present or scope.add(image)
+def add_images(scope: Scope, collection_id: str, images: Iterable[CollectionImage]) -> list[CollectionImage]:
+    """Add images to a locked collection; of those with the same bytes there is one, the first.
+
+    Gives what stands for `images` now, in their order, each once.
+    """
+    asked: dict[str, CollectionImage] = {}
+    for image in images:
+        asked.setdefault(image.sha256, image)
+    present = {image.sha256: image for image in with_hashes(scope, collection_id, asked)}
+    for sha256, image in asked.items():
+        if sha256 not in present:
+            image.tenant_id, image.collection_id = scope.tenant_id, collection_id
+            scope.session.add(image)
+    scope.session.flush()
+    return [present.get(sha256, image) for sha256, image in asked.items()]
+
+
+def with_hashes(scope: Scope, collection_id: str, hashes: Iterable[str]) -> Sequence[CollectionImage]:
+    """The images of a collection whose bytes have one of these SHA-256."""
+    conditions = (CollectionImage.collection_id == collection_id, CollectionImage.sha256.in_(hashes))
+    return scope.session.scalars(scope.select(CollectionImage, *conditions)).all()
 
 
 def without_embedding(scope: Scope, collection_id: str, space: Space) -> Sequence[CollectionImage]:
@@ -58,7 +74,9 @@ def add_embeddings(scope: Scope, space: Space, embeddings: Iterable[tuple[str, A
     So is one whose image was deleted in the meantime: only ids that are still there are written.
     """
     vectors = dict(embeddings)
-    query = scope.select(CollectionImage, CollectionImage.id.in_(vectors)).with_for_update(key_share=True)
+    # Ordered, so that concurrent requests lock and write in one order and cannot deadlock.
+    query = scope.select(CollectionImage, CollectionImage.id.in_(vectors)).order_by(CollectionImage.id)
+    query = query.with_for_update(key_share=True)
     present = [image.id for image in scope.session.scalars(query)]
     if present:
         rows = [

@@ -40,9 +40,17 @@ def begin(session: Session, owner: str, key: str, request_sha256: str) -> Stored
         .on_conflict_do_nothing()
         .returning(IdempotencyRecord.key)
     ).first()
-    if taken is not None:
+    return None if taken is not None else find(session, owner, key, request_sha256)
+
+
+def find(session: Session, owner: str, key: str, request_sha256: str) -> StoredAnswer | None:
+    """The answer of the request that had the key before, if there was one; takes nothing.
+
+    Raises IdempotencyMismatch when that was a different request.
+    """
+    record = session.get(IdempotencyRecord, (owner, key))
+    if record is None:
         return None
-    record = session.get_one(IdempotencyRecord, (owner, key))
     if record.request_sha256 != request_sha256:
         raise IdempotencyMismatch
     return StoredAnswer(record.status or 500, record.body or {}, record.location)

@@ -14,14 +14,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from saft_core.errors import JobFinished, NameTaken, SaftError, WorkerLost
+from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
 from saft_core.store import adapters
 from saft_core.store.models import Adapter, Job, JobStatus
 from saft_core.store.scope import Scope
 
 TRAIN_TASK = "saft.train"
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
-REPUBLISH_AFTER = timedelta(minutes=10)
+REPUBLISH_AFTER = timedelta(minutes=1)
+"""How long a broker that lost its messages can delay a job. A message too many costs a worker one look at the row."""
 
 _NOW = func.clock_timestamp()
 
@@ -39,18 +40,21 @@ class LeaseState:
 
 def create(scope: Scope, job: Job) -> Job:
     """Queue a job. Raises NameTaken when an adapter or an unfinished job of the tenant has its name."""
-    lock_name(scope, job.name)
-    taken = scope.session.scalar(scope.select(Adapter, Adapter.name == job.name).limit(1))
-    pending = scope.session.scalar(scope.select(Job, Job.name == job.name, Job.status.in_(UNFINISHED)).limit(1))
-    if taken or pending:
-        owner = f"adapter {taken.id}" if taken else f"job {pending.id}" if pending else ""
-        raise NameTaken(f"the name {job.name!r} is used by {owner}; choose another name")
+    reserve_name(scope, job.name)
     return scope.add(job)
 
 
-def lock_name(scope: Scope, name: str) -> None:
-    """Hold the tenant's adapter name until the transaction ends, so that two requests cannot both find it free."""
+def reserve_name(scope: Scope, name: str) -> None:
+    """Hold a free adapter name until the transaction ends, so that two requests cannot both find it free.
+
+    Raises NameTaken when an adapter or an unfinished job of the tenant has it.
+    """
     scope.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{scope.tenant_id}/{name}", 0))))
+    taken = scope.session.scalar(scope.select(Adapter, Adapter.name == name).limit(1))
+    pending = scope.session.scalar(scope.select(Job, Job.name == name, Job.status.in_(UNFINISHED)).limit(1))
+    if taken or pending:
+        owner = f"adapter {taken.id}" if taken else f"job {pending.id}" if pending else ""
+        raise NameTaken(f"the name {name!r} is used by {owner}; choose another name")
 
 
 def request_cancel(scope: Scope, job_id: str) -> Job:
@@ -77,7 +81,9 @@ def claim(session: Session, job_id: str, owner: str, lease_seconds: float, attem
 
     A job that has lost `attempts` workers fails instead, so that one that kills its worker does not go round for ever.
     """
-    job = session.scalar(select(Job).where(Job.id == job_id, _claimable()).with_for_update(skip_locked=True))
+    # Wait for whoever writes the row just now: the API notes a publication while the message is already here, and a
+    # message that skipped the job then would be lost.
+    job = session.scalar(select(Job).where(Job.id == job_id, _claimable()).with_for_update())
     if job is None:
         return None
     if job.cancel_requested:
@@ -115,11 +121,13 @@ def finish(
 ) -> bool:
     """Publish the adapter and end the job, both or neither; False, and nothing written, when the lease was lost.
 
-    Raises NameTaken; the session must then be rolled back.
+    Raises Cancelled when the tenant was promised a stop, and NameTaken; the session must then be rolled back.
     """
     job = session.scalar(select(Job).where(_mine(job_id, owner)).with_for_update())
     if job is None:
         return False
+    if job.cancel_requested:
+        raise Cancelled
     adapter.job_id = job.id
     adapters.add(Scope(session, job.tenant_id), adapter, container)
     job.adapter_id, job.metrics = adapter.id, metrics

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +50,7 @@ class Scope:
         query = self.select(model, model.id == row_id)  # type: ignore[attr-defined]
         row = self.session.scalar(query.with_for_update() if lock else query)
         if row is None:
-            raise NotFound(f"there is no {model.__name__.lower()} {row_id}")
+            raise NotFound(f"there is no {_in_words(model)} {row_id}")
         return row
 
     def add(self, row: Row) -> Row:
@@ -74,6 +75,11 @@ class Scope:
         rows = self.session.scalars(query).all()
         last = rows[limit - 1] if len(rows) > limit else None
         return PageOf(rows[:limit], _encode_cursor(last) if last is not None else None)
+
+
+def _in_words(model: type[Owned]) -> str:
+    """`CollectionImage` as "collection image"."""
+    return " ".join(re.findall("[A-Z][a-z]+", model.__name__)).lower()
 
 
 def _encode_cursor(row: Any) -> str:

@@ -35,8 +35,8 @@ def derived_key(admin_key: str, idempotency_key: str) -> str:
 def create(session: Session, name: str, key: str) -> Tenant:
     """A new tenant that authenticates with `key`.
 
-    Raises Conflict when a tenant holds that key, as happens with a derived one whose Idempotency-Key is used again after
-    its record has expired; the session must then be rolled back.
+    Raises Conflict when a tenant holds that key, as happens with a derived one whose Idempotency-Key is used again
+    after its record has expired; the session must then be rolled back.
     """
     tenant = Tenant(name=name, key_sha256=_hash(key))
     session.add(tenant)

@@ -92,5 +92,3 @@ def _weight(icon: Icon) -> float:
     if icon.emoji.label.lower().startswith(_GENDERED):
         return weight * 0.25
     return weight
-
-

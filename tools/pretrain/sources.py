@@ -127,9 +127,7 @@ def load_emoji(packages: Path) -> EmojiTable:
         if "subgroup" in record:
             code = normal_code(record["hexcode"])
             words = [*record.get("tags", []), *extra.get(code, [])]
-            by_code[code] = Emoji(
-                code, _spoken(record["label"]), subgroups[str(record["subgroup"])], _keywords(words)
-            )
+            by_code[code] = Emoji(code, _spoken(record["label"]), subgroups[str(record["subgroup"])], _keywords(words))
     by_label = {squeeze(record["label"]): normal_code(record["hexcode"]) for record in records}
     return EmojiTable(by_code, by_label, _aliases(packages, by_code))
 
@@ -213,8 +211,7 @@ def _svg(data: Mapping[str, Any], icon: Mapping[str, Any]) -> str:
     height = icon.get("height", data.get("height", 16))
     box = f'viewBox="{left} {top} {width} {height}" width="{width}" height="{height}"'
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f"{box}>{icon['body']}</svg>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {box}>{icon["body"]}</svg>'
     )
 
 

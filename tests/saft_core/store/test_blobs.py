@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saft_core.errors import NotFound
-from saft_core.store.blobs import BlobStore
+from saft_core.store.blobs import WRITERS, BlobStore
 from saft_core.store.models import new_id
 
 DATA = b"picture"
@@ -53,7 +53,9 @@ def test_a_deleted_blob_is_gone_and_can_be_put_again(blobs: BlobStore) -> None:
     assert blobs.get(OWNER, SHA256) == DATA
 
 
-@pytest.mark.parametrize("owner", ["..", "../ds", "", "ds_" + "0" * 31, "ds_" + "0" * 32 + "/..", "ds_" + "G" * 32, "/"])
+@pytest.mark.parametrize(
+    "owner", ["..", "../ds", "", "ds_" + "0" * 31, "ds_" + "0" * 32 + "/..", "ds_" + "G" * 32, "/"]
+)
 def test_an_owner_that_is_no_id_is_refused(blobs: BlobStore, owner: str) -> None:
     for call in (lambda: blobs.put(owner, SHA256, DATA), lambda: blobs.get(owner, SHA256)):
         with pytest.raises(ValueError, match="owner"):
@@ -80,6 +82,57 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert list((tmp_path / "blobs" / OWNER).iterdir()) == []
     with pytest.raises(NotFound):
         blobs.get(OWNER, SHA256)
+
+
+def numbered(count: int) -> dict[str, bytes]:
+    contents = [str(number).encode() for number in range(count)]
+    return {hashlib.sha256(content).hexdigest(): content for content in contents}
+
+
+def write_all(blobs: BlobStore, many: dict[str, bytes]) -> None:
+    with blobs.writing(OWNER) as save:
+        for sha256, content in many.items():
+            save(sha256, content)
+
+
+def test_many_blobs_at_once_are_all_there_at_the_end(blobs: BlobStore) -> None:
+    many = numbered(50)
+    write_all(blobs, many)
+    assert {sha256: blobs.get(OWNER, sha256) for sha256 in many} == many
+
+
+def test_of_many_blobs_at_once_one_that_fails_is_not_overlooked(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = numbered(WRITERS * 3)
+    failing = list(many)[WRITERS]
+    put = BlobStore.put
+
+    def sometimes(self: BlobStore, owner_id: str, sha256: str, data: bytes) -> None:
+        if sha256 == failing:
+            raise OSError("no space left on device")
+        put(self, owner_id, sha256, data)
+
+    monkeypatch.setattr(BlobStore, "put", sometimes)
+    with pytest.raises(OSError, match="no space"):
+        write_all(blobs, many)
+    assert sum(blobs.has(OWNER, sha256) for sha256 in many) == len(many) - 1
+
+
+def test_a_write_into_a_folder_that_is_just_deleted_finds_the_owner_gone(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def delete_first(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", sync)
+        blobs.delete_owner(OWNER)
+
+    monkeypatch.setattr(os, "fsync", delete_first)
+    with pytest.raises(NotFound, match="deleted"):
+        blobs.put(OWNER, SHA256, DATA)
+    blobs.put(OWNER, SHA256, DATA)
+    assert blobs.get(OWNER, SHA256) == DATA
 
 
 def test_owners_are_listed_with_their_last_change_and_strange_folders_are_not(blobs: BlobStore, tmp_path: Path) -> None:

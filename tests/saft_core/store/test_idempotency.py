@@ -15,7 +15,9 @@ from saft_core.store.models import IdempotencyRecord
 ANSWER = StoredAnswer(201, {"id": "x", "none": None}, "/things/x")
 
 
-def do(sessions: sessionmaker[Session], owner: str = "ten", key: str = "k", request: str = "hash") -> StoredAnswer | None:
+def do(
+    sessions: sessionmaker[Session], owner: str = "ten", key: str = "k", request: str = "hash"
+) -> StoredAnswer | None:
     """One request; what it got from an earlier one."""
     with sessions.begin() as session:
         before = idempotency.begin(session, owner, key, request)
@@ -34,6 +36,16 @@ def test_keys_of_different_owners_and_different_keys_have_nothing_in_common(sess
     assert [do(sessions, owner, key) for owner in ("a", "b") for key in ("1", "2")] == [None] * 4
 
 
+def test_a_look_takes_nothing(sessions: sessionmaker[Session]) -> None:
+    with sessions() as session:
+        assert idempotency.find(session, "ten", "k", "hash") is None
+    assert do(sessions) is None
+    with sessions() as session:
+        assert idempotency.find(session, "ten", "k", "hash") == ANSWER
+        with pytest.raises(IdempotencyMismatch):
+            idempotency.find(session, "ten", "k", "other hash")
+
+
 def test_another_request_under_the_same_key_is_refused(sessions: sessionmaker[Session]) -> None:
     do(sessions)
     with pytest.raises(IdempotencyMismatch):
@@ -41,9 +53,9 @@ def test_another_request_under_the_same_key_is_refused(sessions: sessionmaker[Se
 
 
 def test_a_request_that_failed_leaves_its_key_free(sessions: sessionmaker[Session]) -> None:
-    with pytest.raises(RuntimeError), sessions.begin() as session:
+    with sessions() as session:
         assert idempotency.begin(session, "ten", "k", "hash") is None
-        raise RuntimeError
+        session.rollback()
     assert do(sessions, request="other hash") is None
 
 

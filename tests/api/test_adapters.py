@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from kombu.exceptions import OperationalError
+
+from saft_core.delta import decode
+from saft_core.store.models import Job
+from saft_core.tuning.config import TrainingConfig
+from tests.fixtures.models import make_base
+from tests.fixtures.rest import Site, container, labelled, new_dataset, ok, png, problem
+
+
+def order(client: TestClient, **changes: Any) -> Any:
+    body = {"name": "icons", "dataset_id": changes.pop("dataset_id", None) or new_dataset(client)["id"]}
+    return client.post("/adapters", json=body | changes)
+
+
+def send(client: TestClient, data: bytes, filename: str = "mine.saft", **form: str) -> Any:
+    return client.post("/adapters/import", files={"file": (filename, data)}, data=form)
+
+
+# --- ordering --------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_is_a_job_with_a_complete_config_that_a_worker_is_told_of(site: Site, client: TestClient) -> None:
+    answer = order(client, config={"epochs": 3, "seed": 7})
+    job = ok(answer, 202)
+    assert answer.headers["location"] == f"/jobs/{job['id']}"
+    assert (job["status"], job["phase"], job["progress"], job["adapter_id"]) == ("queued", "queued", 0.0, None)
+    defaults = site.services.engine.base.defaults
+    expected = vars(defaults) | {"epochs": 3, "seed": 7}
+    assert job["config"] == expected
+    assert TrainingConfig(**job["config"]).seed == 7
+    assert site.published == [job["id"]]
+    with site.services.sessions() as session:
+        assert session.get_one(Job, job["id"]).published_at is not None
+
+
+def test_a_broker_that_is_away_does_not_lose_the_job(site: Site) -> None:
+    def refuse(_: str) -> None:
+        raise OperationalError("connection refused")
+
+    object.__setattr__(site.services, "publish", refuse)
+    client = site.new_tenant()
+    job = ok(order(client), 202)
+    assert ok(client.get(f"/jobs/{job['id']}"))["status"] == "queued"
+    with site.services.sessions() as session:
+        assert session.get_one(Job, job["id"]).published_at is None
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"density": 0.2}, "max_density"),
+        ({"density": 0}, "density"),
+        ({"density": 1e-9}, "density"),
+        ({"epochs": 1001}, "max_epochs"),
+        ({"epochs": 0}, "epochs"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"learning_rate": "nan"}, "learning_rate"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"encoders": "none"}, "encoders"),
+        ({"template": "a photo"}, "template"),
+        ({"template": "{} and {}"}, "template"),
+        ({"template": "{}" + "x" * 300}, "template"),
+        ({"templat": "{}"}, "templat"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused_at_once_and_named(
+    site: Site, client: TestClient, config: dict[str, Any], words: str
+) -> None:
+    answer = order(client, config=config)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+    assert site.published == []
+    assert ok(client.get("/jobs"))["items"] == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 201, "a\nb", "base", " base ", "ad_" + "0" * 32, "a\u202eb"])
+def test_a_name_that_cannot_be(client: TestClient, name: str) -> None:
+    assert "name" in problem(order(client, name=name), 422, "invalid_input")["detail"]
+
+
+@pytest.mark.parametrize("name", ["Icons No. 3", "アイコン　その三", "👩‍🔬", "BASE"])
+def test_names_of_any_language_are_taken(site: Site, client: TestClient, name: str) -> None:
+    assert ok(order(client, name=name), 202)["name"] == name
+
+
+def test_test_labels_must_be_training_labels(client: TestClient) -> None:
+    train = new_dataset(client, labelled({"cat": 2, "dog": 2}))["id"]
+    wide = new_dataset(client, labelled({"cat": 2, "owl": 2, "ant": 2}))["id"]
+    body = problem(order(client, dataset_id=train, test_dataset_id=wide), 422, "invalid_dataset")
+    assert body["unknown_labels"] == ["ant", "owl"]
+    assert "ant, owl" in body["detail"]
+    narrow = new_dataset(client, labelled({"cat": 2, "dog": 2}, seed=50))["id"]
+    assert ok(order(client, dataset_id=train, test_dataset_id=narrow), 202)["test_dataset_id"] == narrow
+
+
+def test_a_name_is_used_once(site: Site, client: TestClient) -> None:
+    job = ok(order(client), 202)
+    assert job["id"] in problem(order(client), 409, "name_taken")["detail"]
+    problem(send(client, container(site.services.engine.base), name="icons"), 409, "name_taken")
+    adapter = site.work(job["id"])
+    assert adapter in problem(order(client), 409, "name_taken")["detail"]
+    problem(send(client, container(site.services.engine.base), name="icons"), 409, "name_taken")
+    ok(order(site.new_tenant("other")), 202)
+
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
+def test_an_adapter_tells_what_it_is(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client, template="an icon of {}")
+    base = site.services.engine.base
+    assert (adapter["classes"], adapter["template"], adapter["base"]) == (["cat", "dog"], "an icon of {}", base.name)
+    assert adapter["nnz"] == sum(block["selected"] for block in adapter["blocks"])
+    assert sum(block["parameters"] for block in adapter["blocks"]) == base.parameter_count
+    assert ok(client.get("/adapters/icons")) == adapter
+    assert ok(client.get("/adapters"))["items"] == [adapter]
+
+
+def test_a_deleted_adapter_is_gone_at_once_though_the_engine_still_holds_it(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    body = {"adapter": adapter["id"], "images": [base64.b64encode(png()).decode()]}
+    ok(client.post("/classify", json=body))
+    assert client.delete(f"/adapters/{adapter['id']}").status_code == 204
+    problem(client.post("/classify", json=body), 404, "not_found")
+    problem(client.get(f"/adapters/{adapter['id']}"), 404, "not_found")
+    problem(client.get(f"/adapters/{adapter['id']}/delta"), 404, "not_found")
+    assert ok(client.get(f"/jobs/{adapter['job_id']}"))["status"] == "succeeded"
+    ok(order(client), 202)  # the name is free again
+
+
+# --- out and in ------------------------------------------------------------------------------------------------------
+
+
+def test_a_container_goes_out_as_it_is_stored(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    answer = client.get(f"/adapters/{adapter['id']}/delta")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{adapter["id"]}.saft"'
+    assert answer.headers["etag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
+    delta, header = decode(answer.content, max_bytes=1 << 20)
+    assert (len(delta), header.classes) == (adapter["nnz"], ("cat", "dog"))
+    again = client.get(f"/adapters/{adapter['id']}/delta", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_container_comes_in_at_another_tenants(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    data = client.get(f"/adapters/{adapter['id']}/delta").content
+    other = site.new_tenant("other")
+    answer = send(other, data, "theirs.saft")
+    made = ok(answer, 201)
+    assert answer.headers["location"] == f"/adapters/{made['id']}"
+    assert made["name"] == "theirs"
+    assert made["job_id"] is None
+    same = ("classes", "template", "density", "nnz", "delta_bytes", "base", "base_fingerprint", "metrics", "blocks")
+    assert {name: made[name] for name in same} == {name: adapter[name] for name in same}
+    assert other.get(f"/adapters/{made['id']}/delta").content == data
+    assert ok(send(other, data, "x.saft", name=" Named "), 201)["name"] == "Named"
+
+
+def flipped(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+def test_a_damaged_container_is_refused(site: Site, client: TestClient) -> None:
+    good = container(site.services.engine.base)
+    damaged = [
+        b"",
+        b"SAFTDLT1",
+        good[:-1],
+        good + b"\0",
+        *(flipped(good, at) for at in (0, 9, 20, len(good) - 40, len(good) - 1)),
+    ]
+    for data in damaged:
+        problem(send(client, data), 422, "invalid_delta")
+    assert ok(client.get("/adapters"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"template": "no placeholder"},
+        {"classes": ()},
+        {"classes": ("cat", "cat")},
+        {"classes": ("x" * 101,)},
+        {"density": 0.0},
+        {"density": 2.0},
+        {"parameter_count": 10**9},
+    ],
+)
+def test_a_container_that_our_own_workers_would_not_write_is_refused(
+    site: Site, client: TestClient, changes: dict[str, Any]
+) -> None:
+    problem(send(client, container(site.services.engine.base, **changes)), 422, "invalid_delta")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (b'"name-of-base"', b'"name-of-bas\\u0000"'),
+        (b'"note": "12345678"', b'"note": "12\\ud800"'),
+        (b'"note": "12345678"', b'"note":        NaN'),
+        (b'"note": "12345678"', b'"note":      1e999'),
+    ],
+)  # fmt: skip
+def test_a_container_with_a_header_that_cannot_be_stored_is_refused(
+    site: Site, client: TestClient, good: bytes, bad: bytes
+) -> None:
+    data = container(site.services.engine.base, base_name="name-of-base", metrics={"note": "12345678"})
+    body = data[:-32].replace(good, bad)
+    length = int.from_bytes(data[8:12], "little") + len(bad) - len(good)
+    body = body[:8] + length.to_bytes(4, "little") + body[12:]
+    assert bad in body
+    answer = send(client, body + hashlib.sha256(body).digest())
+    assert answer.status_code == 422, answer.text
+    assert ok(client.get("/adapters"))["items"] == []
+
+
+def test_a_container_for_another_base_is_refused_naming_both(site: Site, client: TestClient) -> None:
+    other, own = make_base("vit", seed=1), site.services.engine.base
+    body = problem(send(client, container(other, base_name="another-clip")), 409, "base_mismatch")
+    for words in ("another-clip", other.fingerprint[:12], own.name, own.fingerprint[:12]):
+        assert words in body["detail"]
+
+
+def test_a_container_above_the_limit_is_refused(site: Site) -> None:
+    data = container(site.services.engine.base)
+    client = site.with_limits(max_delta_bytes=len(data) - 1).new_tenant()
+    assert "max_delta_bytes" in problem(send(client, data), 413, "too_large")["detail"]
+
+
+def test_an_import_without_a_file(client: TestClient) -> None:
+    problem(client.post("/adapters/import", data={"name": "x"}, files={"other": b""}), 422, "invalid_input")

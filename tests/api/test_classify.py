@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from api import pictures
+from saft_core.data.images import decode_image
+from saft_core.store.models import Adapter
+from tests.fixtures.rest import TEMPLATE, Site, container, ok, png, problem
+
+LABELS = ["cat", "dog", "owl"]
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def ask(client: TestClient, images: list[bytes], **body: Any) -> Any:
+    return client.post("/classify", json={"images": [b64(image) for image in images]} | body)
+
+
+def send(client: TestClient, images: list[bytes], **form: Any) -> Any:
+    files = [("files", (f"{number}.png", image)) for number, image in enumerate(images)]
+    return client.post("/classify", files=files, data=form)
+
+
+def expected(site: Site, adapter_id: str | None, images: list[bytes], labels: list[str], template: str) -> list[Any]:
+    """What the engine says, in the form of an answer."""
+    decoded = [decode_image(image, site.services.data_limits) for image in images]
+    rows = site.services.engine.class_probabilities(adapter_id, decoded, tuple(labels), template)
+    return [
+        {"predictions": [{"label": labels[i], "probability": float(row[i])} for i in np.argsort(-row)]} for row in rows
+    ]
+
+
+def close(results: list[Any]) -> list[Any]:
+    """The same results for a comparison that forgives rounding."""
+    return [
+        [(p["label"], pytest.approx(p["probability"], abs=1e-6)) for p in result["predictions"]] for result in results
+    ]
+
+
+def plain(results: list[Any]) -> list[Any]:
+    return [[(p["label"], p["probability"]) for p in result["predictions"]] for result in results]
+
+
+def test_the_base_answers_like_zero_shot_clip_in_the_order_of_the_images(site: Site, client: TestClient) -> None:
+    images = [png(seed) for seed in range(5)]
+    template = site.services.engine.base.defaults.template
+    answer = ok(ask(client, images, labels=LABELS))
+    assert answer["adapter"] == "base"
+    assert plain(answer["results"]) == close(expected(site, None, images, LABELS, template))
+    backwards = ok(ask(client, images[::-1], labels=LABELS))
+    assert plain(backwards["results"]) == close(answer["results"][::-1])
+
+
+def test_an_adapter_answers_by_id_and_name_with_its_own_classes_and_template(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client, template="an icon of {}", values=0.3)
+    images = [png(1), png(2)]
+    by_id, by_name = ok(ask(client, images, adapter=adapter["id"])), ok(ask(client, images, adapter="icons"))
+    assert by_id == by_name
+    assert by_id["adapter"] == adapter["id"]
+    assert plain(by_id["results"]) == close(expected(site, adapter["id"], images, ["cat", "dog"], "an icon of {}"))
+    base = ok(ask(client, images, labels=["cat", "dog"], template="an icon of {}"))
+    assert plain(base["results"]) != close(by_id["results"])
+
+
+def test_given_labels_and_template_go_before_the_adapters(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    answer = ok(ask(client, [png()], adapter="icons", labels=[" owl ", "fox"], template="{}!"))
+    assert plain(answer["results"]) == close(expected(site, adapter["id"], [png()], ["owl", "fox"], "{}!"))
+
+
+def test_a_form_gives_the_same_answer_as_json(site: Site, client: TestClient) -> None:
+    site.new_adapter(client)
+    images = [png(seed) for seed in range(3)]
+    for options in ({"labels": LABELS, "top_k": 2}, {"adapter": "icons"}, {"adapter": "icons", "template": "{}."}):
+        form = {name: str(value) if isinstance(value, int) else value for name, value in options.items()}
+        assert ok(send(client, images, **form)) == ok(ask(client, images, **options))
+    listed = ok(send(client, images, labels=json.dumps(LABELS)))
+    assert listed == ok(ask(client, images, labels=LABELS))
+    one = ok(send(client, images, labels="cat"))
+    assert [p["label"] for p in one["results"][0]["predictions"]] == ["cat"]
+
+
+def test_the_best_k_are_the_first_k_of_all(client: TestClient) -> None:
+    everything = ok(ask(client, [png()], labels=LABELS))["results"][0]["predictions"]
+    probabilities = [prediction["probability"] for prediction in everything]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert ok(ask(client, [png()], labels=LABELS, top_k=2))["results"][0]["predictions"] == everything[:2]
+    assert ok(ask(client, [png()], labels=LABELS, top_k=1000))["results"][0]["predictions"] == everything
+
+
+def test_all_accepted_formats_and_data_urls_are_read(client: TestClient) -> None:
+    for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
+        ok(ask(client, [png(1, form=form)], labels=LABELS))
+    url = "data:image/png;base64," + b64(png())
+    answer = client.post("/classify", json={"images": [url], "labels": LABELS})
+    assert ok(answer) == ok(ask(client, [png()], labels=LABELS))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_many_images_are_answered_in_batches_of_any_size(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    images = [png(seed) for seed in range(5)]
+    alone = [ok(ask(client, [image], labels=LABELS))["results"][0] for image in images]
+    monkeypatch.setattr(pictures, "IMAGES_PER_BATCH", batch)
+    assert plain(ok(ask(client, images, labels=LABELS))["results"]) == close(alone)
+
+
+def test_large_pictures_are_not_all_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "PIXELS_PER_BATCH", 250)
+    made = [(number, Image.new("RGB", (10, 10))) for number in range(7)]
+    assert [[key for key, _ in batch] for batch in pictures.in_batches(iter(made))] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(pictures.in_batches([])) == []
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_cannot_be_read_is_named(client: TestClient) -> None:
+    cut = png()[:-200]
+    for position, bad, code in ((2, b"text", "not_an_image"), (0, b"", "empty_file"), (1, cut, "damaged_image")):
+        images = [png(1), png(2), png(3)]
+        images[position] = bad
+        by_index = problem(ask(client, images, labels=LABELS), 422, code)
+        assert by_index["where"] == f"images[{position}]"
+        assert by_index["detail"].startswith(f"images[{position}]: ")
+        assert problem(send(client, images, labels=LABELS), 422, code)["where"] == f"{position}.png"
+
+
+def test_what_is_not_base64_is_named(client: TestClient) -> None:
+    answer = client.post("/classify", json={"images": [b64(png()), "???"], "labels": LABELS})
+    assert problem(answer, 422, "not_base64")["where"] == "images[1]"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "labels"),
+        ({"labels": []}, "labels"),
+        ({"labels": ["cat", " cat"]}, "cat"),
+        ({"labels": [" "]}, "labels"),
+        ({"labels": ["x" * 101]}, "100"),
+        ({"labels": [str(n) for n in range(1001)]}, "max_classify_labels"),
+        ({"labels": LABELS, "template": "a photo"}, "{}"),
+        ({"labels": LABELS, "template": "{} {}"}, "{}"),
+        ({"labels": LABELS, "template": "{}" * 1 + "x" * 300}, "300"),
+        ({"labels": LABELS, "top_k": 0}, "top_k"),
+        ({"labels": LABELS, "top_k": 1001}, "max_top_k"),
+        ({"labels": LABELS, "top_k": "many"}, "top_k"),
+        ({"labels": "cat"}, "labels"),
+        ({"labels": LABELS, "tempalte": "{}"}, "tempalte"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_says_why(client: TestClient, body: dict[str, Any], words: str) -> None:
+    answer = ask(client, [png()], **body)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("form", [{"labels": '["cat", 1]'}, {"labels": '["cat"'}, {"labels": LABELS, "top_k": "x"}])
+def test_a_form_field_that_cannot_be_read(client: TestClient, form: dict[str, Any]) -> None:
+    problem(send(client, [png()], **form), 422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'{"images": "x"}', b'{"images": []}', b"\xff", b"[" * 5000]
+)
+def test_a_body_that_is_no_question(client: TestClient, content: bytes) -> None:
+    answer = client.post("/classify", content=content, headers={"content-type": "application/json"})
+    problem(answer, 422, "invalid_request")
+
+
+def test_no_images_or_too_many(site: Site) -> None:
+    client = site.with_limits(max_classify_images=2).new_tenant()
+    assert "max_classify_images" in problem(ask(client, [png()] * 3, labels=LABELS), 422, "invalid_input")["detail"]
+    assert "max_classify_images" in problem(send(client, [png()] * 3, labels=LABELS), 422, "invalid_input")["detail"]
+    form = {"labels": (None, "cat")}
+    problem(client.post("/classify", files=form), 422, "invalid_input")
+
+
+def test_an_unknown_adapter_is_never_answered_by_the_base(client: TestClient) -> None:
+    for name in ("ad_" + "0" * 32, "unknown", "", "BASE"):
+        problem(ask(client, [png()], adapter=name, labels=LABELS), 404, "not_found")
+
+
+def test_an_adapter_of_another_base_is_a_conflict_naming_both(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    with site.services.sessions.begin() as session:
+        session.get_one(Adapter, adapter["id"]).base_fingerprint = "f" * 64
+    body = problem(ask(client, [png()], adapter="icons"), 409, "base_mismatch")
+    assert "f" * 12 in body["detail"]
+    assert site.services.engine.base.fingerprint[:12] in body["detail"]
+
+
+def test_an_imported_adapter_answers(site: Site, client: TestClient) -> None:
+    files = {"file": ("mine.saft", container(site.services.engine.base))}
+    made = ok(client.post("/adapters/import", files=files), 201)
+    answer = ok(ask(client, [png()], adapter="mine"))
+    assert plain(answer["results"]) == close(expected(site, made["id"], [png()], ["cat", "dog"], TEMPLATE))
+
+
+def test_a_transparent_and_a_turned_picture_are_taken(client: TestClient) -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (255, 0, 0, 10)).save(file, "PNG")
+    ok(ask(client, [file.getvalue()], labels=LABELS))

@@ -1,0 +1,83 @@
+"""The calls that clients rely on are there, and the description tells the truth about them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.fixtures.rest import Site, new_collection, new_dataset, png
+
+CALLS = {
+    "POST /tenants",
+    "POST /datasets", "GET /datasets", "GET /datasets/{dataset_id}", "DELETE /datasets/{dataset_id}",
+    "GET /datasets/{dataset_id}/images", "GET /datasets/{dataset_id}/images/{position}",
+    "POST /adapters", "GET /adapters", "GET /adapters/{adapter_id}", "DELETE /adapters/{adapter_id}",
+    "GET /adapters/{adapter_id}/delta", "POST /adapters/import",
+    "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
+    "POST /classify", "POST /retrieve",
+    "POST /collections", "GET /collections", "GET /collections/{collection_id}", "DELETE /collections/{collection_id}",
+    "POST /collections/{collection_id}/images", "GET /collections/{collection_id}/images",
+    "GET /collections/{collection_id}/images/{image_id}", "DELETE /collections/{collection_id}/images/{image_id}",
+    "GET /healthz", "GET /readyz", "GET /metrics",
+}  # fmt: skip
+CREATING = {
+    "/tenants",
+    "/datasets",
+    "/adapters",
+    "/adapters/import",
+    "/collections",
+    "/collections/{collection_id}/images",
+}
+
+
+@pytest.fixture
+def description(site: Site) -> dict[str, Any]:
+    return dict(site.client(None).get("/openapi.json").json())
+
+
+def operations(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {f"{m.upper()} {path}": call for path, item in description["paths"].items() for m, call in item.items()}
+
+
+def test_all_calls_are_there_and_no_others(description: dict[str, Any]) -> None:
+    assert set(operations(description)) == CALLS
+
+
+def test_every_call_says_what_it_does_and_how_it_fails(description: dict[str, Any]) -> None:
+    for name, call in operations(description).items():
+        assert call.get("description"), name
+        assert list(call["responses"]["default"]["content"]) == ["application/problem+json"], name
+        assert "422" not in call["responses"], name
+
+
+def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
+    for name in re.findall(r"#/components/schemas/(\w+)", str(description)):
+        assert name in description["components"]["schemas"], name
+
+
+def test_every_call_that_creates_takes_an_idempotency_key(description: dict[str, Any]) -> None:
+    for name, call in operations(description).items():
+        headers = {parameter["name"] for parameter in call.get("parameters", []) if parameter["in"] == "header"}
+        method, _, path = name.partition(" ")
+        assert ("Idempotency-Key" in headers) == (method == "POST" and path in CREATING), name
+
+
+def test_every_call_with_a_body_describes_it(description: dict[str, Any]) -> None:
+    for name, call in operations(description).items():
+        if name.startswith("POST") and name != "POST /jobs/{job_id}/cancel":
+            assert call["requestBody"]["content"], name
+
+
+def test_answers_have_the_fields_that_are_described(site: Site, description: dict[str, Any]) -> None:
+    client = site.new_tenant()
+    dataset, adapter = new_dataset(client), site.new_adapter(client)
+    collection, _ = new_collection(client, {"a.png": png()})
+    for kind, path in {
+        "DatasetView": f"/datasets/{dataset['id']}",
+        "AdapterView": f"/adapters/{adapter['id']}",
+        "JobView": f"/jobs/{adapter['job_id']}",
+        "CollectionView": f"/collections/{collection}",
+    }.items():
+        assert set(client.get(path).json()) == set(description["components"]["schemas"][kind]["properties"]), kind

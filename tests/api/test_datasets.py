@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.fixtures.rest import Site, labelled, new_dataset, ok, png, problem, zipped
+
+
+def test_a_zip_becomes_a_dataset(client: TestClient) -> None:
+    files = labelled({"dog": 3, "cat": 2}) | {"cat/notes.txt": b"no picture"}
+    answer = client.post("/datasets", data={"name": " pets "}, files={"archive": ("a.zip", zipped(files))})
+    made = ok(answer, 201)
+    assert answer.headers["location"] == f"/datasets/{made['id']}"
+    assert made["name"] == "pets"
+    assert made["classes"] == [{"name": "cat", "count": 2}, {"name": "dog", "count": 3}]
+    assert made["image_count"] == 5
+    assert [(r["path"], r["code"]) for r in made["rejected"]] == [("cat/notes.txt", "not_an_image")]
+    assert ok(client.get(f"/datasets/{made['id']}")) == made
+
+
+def test_files_named_class_and_file_become_the_same_dataset(client: TestClient) -> None:
+    files = labelled({"dog": 3, "cat": 2})
+    parts = [("files", (path, data)) for path, data in files.items()]
+    made = ok(client.post("/datasets", data={"name": "pets"}, files=parts), 201)
+    zipped_one = new_dataset(client, files, "pets")
+    for field in ("name", "classes", "image_count", "rejected"):
+        assert made[field] == zipped_one[field]
+
+
+def test_the_images_are_listed_and_come_back_as_uploaded(client: TestClient) -> None:
+    files = labelled({"dog": 3, "cat": 2}) | {"dog/x.jpg": png(99, form="JPEG")}
+    made = new_dataset(client, files)
+    url, seen, cursor = f"/datasets/{made['id']}/images", [], None
+    while True:
+        page = ok(client.get(url, params={"limit": 4} | ({"cursor": cursor} if cursor else {})))
+        seen += page["items"]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert [(item["position"], item["label"], item["path"]) for item in seen] == [
+        (n, path.split("/")[0], path) for n, path in enumerate(sorted(files))
+    ]
+    for item in seen:
+        answer = client.get(f"{url}/{item['position']}")
+        assert answer.content == files[item["path"]]
+        assert answer.headers["content-type"] == ("image/jpeg" if item["path"] == "dog/x.jpg" else "image/png")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("position", ["6", "-1", "2147483648", "x", "1e3"])
+def test_a_position_without_an_image(client: TestClient, position: str) -> None:
+    made = new_dataset(client)
+    answer = client.get(f"/datasets/{made['id']}/images/{position}")
+    problem(answer, *((404, "not_found") if position == "6" else (422, "invalid_request")))
+
+
+def test_datasets_are_listed_in_pages_newest_first(client: TestClient) -> None:
+    made = [new_dataset(client, labelled(seed=10 * n), f"set {n}")["id"] for n in range(3)]
+    first = ok(client.get("/datasets", params={"limit": 2}))
+    second = ok(client.get("/datasets", params={"limit": 2, "cursor": first["next_cursor"]}))
+    assert [item["id"] for item in first["items"] + second["items"]] == made[::-1]
+    assert second["next_cursor"] is None
+
+
+def test_a_deleted_dataset_is_gone_with_its_files(site: Site, client: TestClient, tmp_path: Path) -> None:
+    made = new_dataset(client)
+    assert (tmp_path / "blobs" / made["id"]).is_dir()
+    assert client.delete(f"/datasets/{made['id']}").status_code == 204
+    problem(client.get(f"/datasets/{made['id']}"), 404, "not_found")
+    problem(client.delete(f"/datasets/{made['id']}"), 404, "not_found")
+    assert not (tmp_path / "blobs" / made["id"]).exists()
+
+
+def test_a_dataset_in_use_cannot_be_deleted(client: TestClient) -> None:
+    made = new_dataset(client)
+    job = ok(client.post("/adapters", json={"name": "icons", "dataset_id": made["id"]}), 202)
+    assert job["id"] in problem(client.delete(f"/datasets/{made['id']}"), 409, "conflict")["detail"]
+    ok(client.post(f"/jobs/{job['id']}/cancel"), 202)
+    assert client.delete(f"/datasets/{made['id']}").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "code"),
+    [
+        ({"name": "x"}, {"archive": ("a.zip", b"no zip")}, "not_a_zip"),
+        ({"name": "x"}, {"archive": ("a.zip", b"")}, "empty_file"),
+        ({"name": "x"}, {"archive": ("a.zip", zipped(labelled({"cat": 4})))}, "too_few_classes"),
+        ({"name": "x"}, {"archive": ("a.zip", zipped(labelled({"cat": 4, "dog": 1})))}, "too_few_images"),
+        ({"name": "x"}, {"archive": ("a.zip", zipped({}))}, "no_images"),
+        ({"name": "x"}, {"files": ("cat.png", png())}, "no_images"),
+        ({"name": "x"}, {"other": ("a.zip", b"")}, "invalid_input"),
+        ({"name": "x"}, {"archive": ("a.zip", b""), "files": ("cat/1.png", png())}, "invalid_input"),
+        ({"name": ""}, {"archive": ("a.zip", zipped(labelled()))}, "invalid_input"),
+        ({"name": "\0"}, {"archive": ("a.zip", zipped(labelled()))}, "invalid_input"),
+        ({"name": "x" * 201}, {"archive": ("a.zip", zipped(labelled()))}, "invalid_input"),
+        ({}, {"archive": ("a.zip", zipped(labelled()))}, "invalid_input"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_dataset_is_an_error_that_leaves_nothing(
+    client: TestClient, tmp_path: Path, data: dict[str, str], files: dict[str, tuple[str, bytes]], code: str
+) -> None:
+    problem(client.post("/datasets", data=data, files=files), 422, code)
+    assert ok(client.get("/datasets"))["items"] == []
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+def test_the_rejected_files_are_listed_when_nothing_is_left(client: TestClient) -> None:
+    files = {"cat/1.png": b"no picture", "dog/1.png": png()[:60]}
+    answer = client.post("/datasets", data={"name": "x"}, files={"archive": ("a.zip", zipped(files))})
+    body = problem(answer, 422, "no_images")
+    assert {r["path"]: r["code"] for r in body["rejected"]} == {
+        "cat/1.png": "not_an_image",
+        "dog/1.png": "damaged_image",
+    }
+
+
+def test_one_picture_above_the_limit_is_rejected_and_the_others_are_taken(site: Site) -> None:
+    small = site.with_limits(max_image_bytes=len(png()) + 100)
+    client = small.new_tenant()
+    files = labelled({"cat": 2, "dog": 2}) | {"cat/large.png": png(7, size=80)}
+    parts = [("files", (path, data)) for path, data in files.items()]
+    for made in (
+        ok(client.post("/datasets", data={"name": "x"}, files=parts), 201),
+        new_dataset(client, files),
+    ):
+        assert made["image_count"] == 4
+        assert [(r["path"], r["code"]) for r in made["rejected"]] == [("cat/large.png", "image_too_large")]
+
+
+def test_a_body_that_is_no_form_is_an_error(client: TestClient) -> None:
+    problem(client.post("/datasets", json={"name": "x"}), 422, "unsupported_media_type")
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    problem(client.post("/datasets", content=b"--y\r\n\r\n", headers=headers), 422, "bad_multipart")
+    headers = {"content-type": "multipart/form-data"}
+    problem(client.post("/datasets", content=b"", headers=headers), 422, "bad_multipart")

@@ -1,0 +1,114 @@
+"""Every kind of error is problem details with a stable code."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from api.errors import STATUS_OF
+from saft_core import errors
+from tests.fixtures.rest import Site, new_dataset, ok, problem
+
+
+def test_a_path_or_method_that_is_not_there(client: TestClient) -> None:
+    problem(client.get("/nothing"), 404, "not_found")
+    answer = client.put("/datasets")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"]
+
+
+def test_a_body_that_is_not_what_it_should_be_names_the_fields(client: TestClient) -> None:
+    body = {"name": 1, "config": {"epochs": "many", "seed": -1}, "extra": True}
+    found = problem(client.post("/adapters", json=body), 422, "invalid_request")
+    assert {error["field"] for error in found["errors"]} == {
+        "name", "dataset_id", "config.epochs", "config.seed", "extra",
+    }  # fmt: skip
+    for field in ("name", "dataset_id", "config.epochs"):
+        assert field in found["detail"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"1", b"[" * 10_000])
+def test_a_body_that_is_not_json(client: TestClient, content: bytes) -> None:
+    answer = client.post("/collections", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    problem(answer, answer.status_code, answer.json()["code"])
+
+
+def test_a_bug_tells_nothing_to_the_caller_and_all_to_the_log(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(*_: Any) -> None:
+        raise RuntimeError("the secret reason")
+
+    monkeypatch.setattr("saft_core.store.scope.Scope.page", crash)
+    with caplog.at_level(logging.ERROR):
+        answer = client.get("/datasets")
+    problem(answer, 500, "internal")
+    assert "secret" not in answer.text
+    assert "the secret reason" in caplog.text
+    assert "GET /datasets" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("SELECT secret", {}, Exception("connection refused")), PoolTimeoutError()]
+)
+def test_a_database_that_does_not_answer_is_unavailable(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("saft_core.store.scope.Scope.page", fail)
+    answer = client.get("/datasets")
+    problem(answer, 503, "unavailable")
+    assert "secret" not in answer.text
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_details_never_replace_what_a_problem_is_made_of(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise errors.Conflict("no", status=200, detail="yes", part="x")
+
+    monkeypatch.setattr("saft_core.store.scope.Scope.page", refuse)
+    body = problem(client.get("/datasets"), 409, "conflict")
+    assert (body["status"], body["detail"], body["part"]) == (409, "no", "x")
+
+
+def all_errors(kind: type[errors.SaftError] = errors.SaftError) -> list[type[errors.SaftError]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in all_errors(child))]
+
+
+def test_every_error_that_a_request_can_meet_has_a_status_and_a_code_of_its_own() -> None:
+    kinds = all_errors()
+    assert len({kind.code for kind in kinds}) == len(kinds)
+    only_in_jobs = {errors.SaftError, errors.Cancelled, *all_errors(errors.TrainingFailed)}
+    for kind in set(kinds) - only_in_jobs:
+        assert any(parent in STATUS_OF for parent in kind.__mro__), kind
+
+
+# --- limits of lists -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/datasets", "/adapters", "/jobs", "/collections"])
+def test_a_cursor_of_somebodys_own_making(client: TestClient, path: str) -> None:
+    problem(client.get(path, params={"cursor": "made up"}), 422, "invalid_cursor")
+    problem(client.get(path, params={"limit": 0}), 422, "invalid_request")
+    problem(client.get(path, params={"limit": "x"}), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "99999999999", "²"])
+def test_a_position_cursor_of_somebodys_own_making(client: TestClient, cursor: str) -> None:
+    dataset = new_dataset(client)["id"]
+    problem(client.get(f"/datasets/{dataset}/images", params={"cursor": cursor}), 422, "invalid_cursor")
+
+
+def test_a_page_is_never_longer_than_the_limit(site: Site) -> None:
+    client = site.with_limits(max_page_items=2).new_tenant()
+    for name in ("a", "b", "c"):
+        ok(client.post("/collections", json={"name": name}), 201)
+    assert len(ok(client.get("/collections", params={"limit": 1000}))["items"]) == 2

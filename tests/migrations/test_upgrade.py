@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+
+from migrations.upgrade import config, upgrade
+from saft_core.store.database import with_driver
+from saft_core.store.models import Model
+
+
+@pytest.fixture
+def empty_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a database without the schema."""
+    name = f"migrations_{uuid4().hex}"
+    server = create_engine(with_driver(postgres_url), isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    made = create_engine(with_driver(empty_url))
+    yield made
+    made.dispose()
+
+
+def head(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "compare_server_default": True, "target_metadata": Model.metadata}
+    )
+    return list(compare_metadata(context, Model.metadata))
+
+
+def test_the_steps_give_the_schema_of_the_models(empty_url: str, engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert differences(connection)  # the comparison sees what is missing
+    upgrade(empty_url)
+    with engine.connect() as connection:
+        assert differences(connection) == []
+        assert head(connection) == ScriptDirectory.from_config(config()).get_current_head()
+        assert set(inspect(connection).get_table_names()) == {*Model.metadata.tables, "alembic_version"}
+
+
+def test_what_the_comparison_does_not_see(empty_url: str, engine: Engine) -> None:
+    """Conditions of indexes, NULLS NOT DISTINCT and what a deletion takes with it."""
+    upgrade(empty_url)
+    created = create_engine(with_driver(empty_url), connect_args={"options": "-csearch_path=models,public"})
+    definitions = text(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = CAST(:schema AS regnamespace) AND conrelid::regclass::text NOT LIKE '%alembic_version'"
+    )
+    indexes = text(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = :schema AND indexname NOT LIKE 'alembic%'"
+    )
+    with created.begin() as connection:
+        connection.execute(text("CREATE SCHEMA models"))
+        Model.metadata.create_all(connection, checkfirst=False)
+        for query in (definitions, indexes):
+            found = {
+                schema: {(name, definition.replace("models.", "").replace("public.", "")) for name, definition in rows}
+                for schema in ("models", "public")
+                for rows in [connection.execute(query, {"schema": schema}).all()]
+            }
+            assert found["public"] == found["models"]
+    created.dispose()
+
+
+def test_a_second_upgrade_changes_nothing_and_keeps_the_rows(empty_url: str, engine: Engine) -> None:
+    upgrade(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO tenants (id, name, key_sha256) VALUES ('ten_1', 'a', 'b')"))
+    upgrade(empty_url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM tenants")) == 1
+
+
+def test_processes_that_start_together_all_succeed(empty_url: str, engine: Engine) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [empty_url] * 4))
+    with engine.connect() as connection:
+        assert differences(connection) == []
+
+
+def test_a_url_of_any_spelling_is_taken(empty_url: str) -> None:
+    upgrade(empty_url.replace("postgresql://", "postgres://"))
+
+
+def test_every_step_can_be_taken_back_and_again(empty_url: str, engine: Engine) -> None:
+    upgrade(empty_url)
+    settings = config()
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.downgrade(settings, "base")
+    with engine.connect() as connection:
+        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+        assert head(connection) is None
+    upgrade(empty_url)
+    with engine.connect() as connection:
+        assert differences(connection) == []

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import torch
+
+from saft_core.clip.backbone import Base
+from saft_core.clip.zero_shot import class_weights, fill, logits
+from tests.fixtures.models import pictures
+
+
+def test_prompts_hold_the_label_as_words() -> None:
+    assert fill("a photo of a {}.", ["golden_retriever", "猫"]) == [
+        "a photo of a golden retriever.",
+        "a photo of a 猫.",
+    ]
+
+
+def test_braces_in_a_label_are_left_alone() -> None:
+    assert fill("a {}", ["{0} {x}"]) == ["a {0} {x}"]
+
+
+def test_logits_are_scaled_cosines(tiny_base: Base) -> None:
+    labels = ("cat", "dog")
+    pixels = tiny_base.pixels(pictures(3))
+    with torch.inference_mode():
+        ours = logits(tiny_base, pixels, class_weights(tiny_base, labels, "a {}"))
+        images, texts = tiny_base.encode_pixels(pixels), tiny_base.encode_texts(["a cat", "a dog"])
+        cosines = torch.nn.functional.cosine_similarity(images[:, None], texts[None], dim=2)
+        torch.testing.assert_close(ours, cosines * tiny_base.logit_scale, rtol=1e-4, atol=1e-4)
+
+
+def test_many_labels_are_encoded_in_passes_with_the_same_answer(tiny_vit: Base) -> None:
+    labels = [f"thing {number}" for number in range(300)]
+    with torch.inference_mode():
+        together = class_weights(tiny_vit, labels, "{}")
+        alone = class_weights(tiny_vit, labels[290:], "{}")
+    assert together.shape == (300, 16)
+    torch.testing.assert_close(together[290:], alone, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.errors import NameTaken, NotFound
+from saft_core.store import adapters
+from saft_core.store.models import Adapter, AdapterDelta
+from saft_core.store.scope import Scope
+from tests.fixtures.tenants import add_adapter, add_tenant
+
+
+def test_an_adapter_is_found_by_id_and_by_name(scope: Scope) -> None:
+    first, second = add_adapter(scope, "first"), add_adapter(scope, "second")
+    assert [adapters.find(scope, key).id for key in (first.id, "first", "second")] == [first.id, first.id, second.id]
+    for key in ("third", "FIRST", ""):
+        with pytest.raises(NotFound):
+            adapters.find(scope, key)
+
+
+def test_an_id_goes_before_a_name(scope: Scope) -> None:
+    first = add_adapter(scope, "first")
+    add_adapter(scope, first.id)
+    assert adapters.find(scope, first.id).id == first.id
+
+
+def test_a_name_is_used_once_a_tenant(session: Session) -> None:
+    mine, other = add_tenant(session, "mine"), add_tenant(session, "other")
+    own, foreign = add_adapter(mine, "same", b"own"), add_adapter(other, "same", b"foreign")
+    assert adapters.find(mine, "same").id == own.id
+    assert adapters.container(other, foreign.id) == b"foreign"
+    with pytest.raises(NotFound):
+        adapters.container(mine, foreign.id)
+    with pytest.raises(NotFound):
+        adapters.find(mine, foreign.id)
+    with pytest.raises(NameTaken, match="same"):
+        add_adapter(mine, "same")
+
+
+def test_the_engine_loads_by_id(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        adapter = add_adapter(add_tenant(session), "a", b"\x00\xff" * 1000)
+    assert adapters.load_container(sessions, adapter.id) == b"\x00\xff" * 1000
+    with pytest.raises(NotFound, match="ad_unknown"):
+        adapters.load_container(sessions, "ad_unknown")
+
+
+def test_a_deleted_adapter_takes_its_container_with_it(scope: Scope) -> None:
+    kept, deleted = add_adapter(scope, "kept"), add_adapter(scope, "deleted")
+    scope.delete(deleted)
+    assert scope.session.scalars(select(AdapterDelta.adapter_id)).all() == [kept.id]
+    assert scope.session.scalar(select(func.count()).select_from(Adapter)) == 1

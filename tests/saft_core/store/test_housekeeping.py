@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.errors import NotFound
+from saft_core.store import housekeeping, idempotency
+from saft_core.store.blobs import BlobStore
+from saft_core.store.models import Collection, Dataset, IdempotencyRecord, new_id
+from tests.fixtures.tenants import add_tenant
+
+SHA256 = hashlib.sha256(b"x").hexdigest()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path)
+
+
+def put(blobs: BlobStore, root: Path, owner: str, age_seconds: float) -> str:
+    blobs.put(owner, SHA256, b"x")
+    then = time.time() - age_seconds
+    os.utime(root / owner, (then, then))
+    return owner
+
+
+def is_there(blobs: BlobStore, owner: str) -> bool:
+    try:
+        blobs.get(owner, SHA256)
+    except NotFound:
+        return False
+    return True
+
+
+def test_only_old_blobs_without_a_row_are_cleared(
+    sessions: sessionmaker[Session], blobs: BlobStore, tmp_path: Path
+) -> None:
+    with sessions.begin() as session:
+        scope = add_tenant(session)
+        dataset = scope.add(Dataset(name="d", classes=[], rejected=[], image_count=0)).id
+        collection = scope.add(Collection(name="c")).id
+    old = housekeeping.ORPHAN_AGE_SECONDS * 1.1
+    kept = [put(blobs, tmp_path, dataset, old), put(blobs, tmp_path, collection, old)]
+    kept.append(put(blobs, tmp_path, new_id("ds"), housekeeping.ORPHAN_AGE_SECONDS * 0.9))
+    cleared = [put(blobs, tmp_path, new_id("ds"), old), put(blobs, tmp_path, new_id("col"), old)]
+    for _ in range(2):
+        housekeeping.sweep(sessions, blobs)
+        assert [is_there(blobs, owner) for owner in kept] == [True] * 3
+        assert [is_there(blobs, owner) for owner in cleared] == [False] * 2
+
+
+def test_old_idempotency_records_are_cleared(sessions: sessionmaker[Session], blobs: BlobStore) -> None:
+    with sessions.begin() as session:
+        age = func.clock_timestamp() - idempotency.KEEP_FOR * 2
+        for key, moment in (("old", age), ("new", func.clock_timestamp())):
+            session.add(IdempotencyRecord(owner="o", key=key, request_sha256="h", created_at=moment))
+    housekeeping.sweep(sessions, blobs)
+    with sessions() as session:
+        assert session.scalars(select(IdempotencyRecord.key)).all() == ["new"]

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+import worker.lease
+from saft_core.delta import decode
+from saft_core.errors import TooLarge
+from saft_core.store import adapters, jobs
+from saft_core.store.models import Adapter
+from saft_core.tuning.progress import WorkMeter
+from tests.fixtures.in_process import InProcessRuntime, LocalWorker
+from tests.fixtures.tenants import add_adapter
+from worker.pipeline import CURVE_POINTS, LossCurve, load_task, run_job
+
+
+@pytest.fixture
+def every_report_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny training is over within one pause between two reports."""
+    monkeypatch.setattr(worker.lease, "REPORT_INTERVAL_SECONDS", 0.0)
+
+
+def when_training(monkeypatch: pytest.MonkeyPatch, step: int, event: Any) -> None:
+    """Let `event` happen once, when the training has done this step."""
+    advance = WorkMeter.advance
+    events = [event]
+
+    def advance_and_more(self: WorkMeter, *arguments: Any, **values: Any) -> None:
+        if values.get("step") == step and events:
+            events.pop()()
+        advance(self, *arguments, **values)
+
+    monkeypatch.setattr(WorkMeter, "advance", advance_and_more)
+
+
+# --- the way to an adapter -------------------------------------------------------------------------------------------
+
+
+def test_a_job_ends_in_an_adapter(local_worker: LocalWorker) -> None:
+    before = local_worker.base.flat.sha256()
+    job = local_worker.run(local_worker.queue(local_worker.dataset(10), epochs=2, batch_size=8))
+    assert (job.status, job.phase, job.progress, job.attempt, job.error) == ("succeeded", "succeeded", 1.0, 1, None)
+    assert (job.lease_owner, job.lease_expires_at, job.eta_seconds) == (None, None, 0.0)
+    assert job.started_at is not None
+    assert job.finished_at is not None
+    assert job.started_at < job.finished_at
+    (adapter,) = local_worker.adapters()
+    assert (job.adapter_id, adapter.job_id, adapter.tenant_id) == (adapter.id, job.id, local_worker.tenant_id)
+    assert adapter.metrics == job.metrics
+    assert local_worker.base.flat.sha256() == before
+
+
+def test_the_adapter_says_what_is_in_its_container(local_worker: LocalWorker) -> None:
+    local_worker.run(local_worker.queue(density=0.002, template="a picture of {}."))
+    (adapter,) = local_worker.adapters()
+    container = adapters.load_container(local_worker.sessions, adapter.id)
+    delta, header = decode(container, max_bytes=len(container))
+    assert adapter.nnz == len(delta) == int(0.002 * local_worker.base.parameter_count)
+    assert adapter.delta_bytes == len(container)
+    assert adapter.classes == list(header.classes) == ["blue", "green", "red"]
+    assert adapter.template == header.template == "a picture of {}."
+    assert adapter.density == header.density == 0.002
+    assert adapter.base_fingerprint == header.base_fingerprint == local_worker.base.fingerprint
+    assert adapter.metrics == header.metrics
+    assert sum(block["selected"] for block in adapter.blocks) == adapter.nnz
+
+
+def test_the_last_progress_is_not_lost_however_short_the_training(local_worker: LocalWorker) -> None:
+    job = local_worker.run(local_worker.queue(local_worker.dataset(5), epochs=3, batch_size=4))
+    assert (job.step, job.steps) == (9, 9)  # 4 of 5 a class are trained on
+    assert [step for step, _ in job.losses] == list(range(1, 10))
+    assert job.loss == job.losses[-1][1]
+
+
+def test_without_a_test_dataset_a_fifth_of_each_class_is_held_out(local_worker: LocalWorker) -> None:
+    job = local_worker.run(local_worker.queue(local_worker.dataset(10)))
+    assert job.metrics is not None
+    assert (job.metrics["train_images"], job.metrics["test_images"]) == (24, 6)
+    assert job.metrics["evaluated_on"] == "held-out split"
+
+
+def test_a_test_dataset_is_tested_on_and_never_trained_on(local_worker: LocalWorker) -> None:
+    train, test = local_worker.dataset(4), local_worker.dataset(2, seed=1)
+    job_id = local_worker.queue(train, test_dataset_id=test)
+    task = load_task(local_worker.runtime, local_worker.job(job_id))
+    contents = [{sample.read() for sample in samples} for samples in (task.train, task.test)]
+    assert [len(content) for content in contents] == [12, 6]
+    assert not contents[0] & contents[1]
+    assert task.labels == ("blue", "green", "red")
+    job = local_worker.run(job_id)
+    assert job.metrics is not None
+    assert (job.metrics["test_images"], job.metrics["evaluated_on"]) == (6, "test dataset")
+
+
+def test_labels_of_a_test_dataset_are_those_of_training(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue(local_worker.dataset(4), test_dataset_id=local_worker.dataset(2, seed=1))
+    task = load_task(local_worker.runtime, local_worker.job(job_id))
+    for sample in (*task.train, *task.test):
+        assert task.labels[sample.label] == sample.path.split("/")[0]
+
+
+def test_the_same_seed_gives_the_same_delta(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset()
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        local_worker.run(local_worker.queue(dataset, name, seed=seed))
+    deltas = []
+    for adapter in sorted(local_worker.adapters(), key=lambda adapter: adapter.name):
+        delta, _ = decode(adapters.load_container(local_worker.sessions, adapter.id), max_bytes=1 << 20)
+        deltas.append((delta.indices.tobytes(), delta.values.tobytes()))
+    assert deltas[0] == deltas[1] != deltas[2]
+
+
+@pytest.mark.usefixtures("every_report_is_written")
+def test_progress_only_ever_grows(local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    report = jobs.report
+
+    def noted(session: Any, job_id: str, owner: str, lease_seconds: float, **progress: Any) -> jobs.LeaseState:
+        if progress:
+            seen.append(progress)
+        return report(session, job_id, owner, lease_seconds, **progress)
+
+    monkeypatch.setattr(jobs, "report", noted)
+    local_worker.run(local_worker.queue(local_worker.dataset(5)))
+    shares = [progress["progress"] for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    assert {progress["phase"] for progress in seen} == {"preparing", "evaluating", "selecting", "training"}
+
+
+# --- once and only once ----------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_comes_again_changes_nothing(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue()
+    first = local_worker.run(job_id)
+    again = local_worker.run(job_id)
+    assert (again.attempt, again.finished_at) == (1, first.finished_at)
+    assert len(local_worker.adapters()) == 1
+
+
+def test_an_unknown_job_is_nothing_to_do(local_worker: LocalWorker) -> None:
+    run_job(local_worker.runtime, "job_" + "0" * 32)
+    assert local_worker.adapters() == []
+
+
+def test_a_job_that_another_worker_holds_is_left_alone(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue()
+    with local_worker.sessions.begin() as session:
+        jobs.claim(session, job_id, "other", 60, 3)
+    job = local_worker.run(job_id)
+    assert (job.status, job.lease_owner, job.step) == ("running", "other", 0)
+
+
+@pytest.mark.usefixtures("every_report_is_written")
+def test_a_worker_that_lost_its_job_stops_and_writes_nothing(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = local_worker.queue(epochs=3)
+    when_training(monkeypatch, 2, lambda: local_worker.take_over(job_id))
+    job = local_worker.run(job_id)
+    assert (job.status, job.lease_owner, job.attempt, job.step, job.error) == ("running", "heir", 2, 0, None)
+    assert local_worker.adapters() == []
+    run_job(InProcessRuntime(local_worker.settings, local_worker.base, "heir"), job_id)  # the heir holds it already
+    assert local_worker.job(job_id).status == "running"
+
+
+def test_a_worker_that_lost_its_job_at_the_very_end_publishes_nothing(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = local_worker.queue()
+    finish = jobs.finish
+
+    def finish_too_late(*arguments: Any) -> bool:
+        local_worker.take_over(job_id)
+        return finish(*arguments)
+
+    monkeypatch.setattr(jobs, "finish", finish_too_late)
+    job = local_worker.run(job_id)
+    assert (job.status, job.lease_owner, job.metrics) == ("running", "heir", None)
+    assert local_worker.adapters() == []
+
+
+def test_a_job_that_lost_its_worker_is_done_again_from_the_start(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue(local_worker.dataset(5), epochs=3, batch_size=4)
+    with local_worker.sessions.begin() as session:
+        jobs.claim(session, job_id, "dead", 60, 3)
+        jobs.report(session, job_id, "dead", -1, step=5, losses=[[5, 9.0]])  # and its lease has run out
+    job = local_worker.run(job_id)
+    assert (job.status, job.attempt) == ("succeeded", 2)
+    assert [step for step, _ in job.losses] == list(range(1, 10))
+    assert len(local_worker.adapters()) == 1
+
+
+# --- when it ends otherwise ------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_diverges_says_so(local_worker: LocalWorker) -> None:
+    before = local_worker.base.flat.sha256()
+    job = local_worker.run(local_worker.queue(learning_rate=1e30, epochs=4, density=0.01))
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "training_diverged"
+    assert "learning rate" in job.error["detail"]
+    assert (job.adapter_id, job.metrics, job.lease_owner) == (None, None, None)
+    assert local_worker.adapters() == []
+    assert local_worker.base.flat.sha256() == before
+
+
+def test_a_lost_file_is_named(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset()
+    job_id = local_worker.queue(dataset)
+    local_worker.runtime.blobs.delete_owner(dataset)
+    job = local_worker.run(job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "training_failed"
+    assert re.search(rf"(red|green|blue)/\d\.png in dataset {dataset} is gone", job.error["detail"])
+
+
+def test_a_dataset_that_is_gone_fails_the_job(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue()
+    local_worker.change(job_id, dataset_id=None)
+    job = local_worker.run(job_id)
+    assert job.error == {"code": "not_found", "detail": "the dataset of this job was deleted"}
+
+
+def test_a_name_taken_meanwhile_fails_the_job(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue(name="icons")
+    taken = local_worker.tenant(lambda scope: add_adapter(scope, "icons"))
+    job = local_worker.run(job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "name_taken"
+    assert "icons" in job.error["detail"]
+    assert [adapter.id for adapter in local_worker.adapters()] == [taken.id]
+
+
+def test_details_of_an_error_reach_the_job(local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise TooLarge("too large", limit_bytes=3)
+
+    when_training(monkeypatch, 1, fails)
+    job = local_worker.run(local_worker.queue())
+    assert job.error == {"code": "too_large", "detail": "too large", "limit_bytes": 3}
+
+
+def test_a_bug_fails_the_job_without_telling_secrets(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise RuntimeError("postgresql://user:password@host")
+
+    when_training(monkeypatch, 1, fails)
+    job = local_worker.run(local_worker.queue())
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "training_failed"
+    assert "password" not in str(job.error)
+
+
+@pytest.mark.usefixtures("every_report_is_written")
+def test_a_cancelled_training_stops_at_the_next_step(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = local_worker.base.flat.sha256()
+    job_id = local_worker.queue(local_worker.dataset(5), epochs=10, batch_size=4)
+    when_training(monkeypatch, 4, lambda: local_worker.tenant(lambda scope: jobs.request_cancel(scope, job_id)))
+    job = local_worker.run(job_id)
+    assert (job.status, job.error, job.step, job.lease_owner) == ("cancelled", None, 4, None)
+    assert local_worker.adapters() == []
+    assert local_worker.base.flat.sha256() == before
+
+
+def test_a_stop_asked_for_at_the_very_end_counts(local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = local_worker.queue()
+    finish = jobs.finish
+
+    def finish_after_cancel(*arguments: Any) -> bool:
+        local_worker.tenant(lambda scope: jobs.request_cancel(scope, job_id))
+        return finish(*arguments)
+
+    monkeypatch.setattr(jobs, "finish", finish_after_cancel)
+    assert local_worker.run(job_id).status == "cancelled"
+    assert local_worker.adapters() == []
+
+
+def test_a_job_cancelled_while_it_waited_is_not_trained(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue()
+    local_worker.tenant(lambda scope: jobs.request_cancel(scope, job_id))
+    job = local_worker.run(job_id)
+    assert (job.status, job.attempt) == ("cancelled", 0)
+
+
+def test_a_job_that_kills_its_workers_fails_in_the_end(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue()
+    with local_worker.sessions.begin() as session:
+        jobs.claim(session, job_id, "dead", -1, 3)
+    local_worker.change(job_id, attempt=local_worker.settings.job_attempts)
+    job = local_worker.run(job_id)
+    assert job.error is not None
+    assert (job.status, job.error["code"]) == ("failed", "worker_lost")
+
+
+@pytest.mark.usefixtures("every_report_is_written")
+def test_a_database_that_is_away_for_a_moment_costs_nothing(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, failures = jobs.report, [OperationalError("UPDATE", {}, Exception("gone")) for _ in range(3)]
+
+    def sometimes(*arguments: Any, **progress: Any) -> jobs.LeaseState:
+        if failures and progress.get("step"):
+            raise failures.pop()
+        return report(*arguments, **progress)
+
+    monkeypatch.setattr(jobs, "report", sometimes)
+    assert local_worker.run(local_worker.queue()).status == "succeeded"
+    assert failures == []
+
+
+def test_the_adapter_belongs_to_the_tenant_of_the_job(local_worker: LocalWorker) -> None:
+    job = local_worker.run(local_worker.queue())
+    found = local_worker.tenant(lambda scope: scope.get(Adapter, str(job.adapter_id)))
+    assert found.name == "colours"
+
+
+# --- the loss curve --------------------------------------------------------------------------------------------------
+
+
+def test_a_short_curve_is_kept_whole() -> None:
+    curve = LossCurve()
+    for step in range(1, CURVE_POINTS + 1):
+        curve.add(step, float(step))
+    assert curve.points == [(step, float(step)) for step in range(1, CURVE_POINTS + 1)]
+
+
+@pytest.mark.parametrize("steps", [CURVE_POINTS + 1, 1000, 12_345])
+def test_a_long_curve_is_thinned_evenly(steps: int) -> None:
+    curve = LossCurve()
+    for step in range(1, steps + 1):
+        curve.add(step, float(step))
+    kept = [step for step, _ in curve.points]
+    assert CURVE_POINTS // 2 <= len(kept) <= CURVE_POINTS
+    strides = {after - before for before, after in pairwise(kept)}
+    assert len(strides) == 1
+    assert steps - kept[-1] < strides.pop()
+    assert all(loss == step for step, loss in curve.points)
+
+
+def test_phases_without_a_step_add_no_point() -> None:
+    curve = LossCurve()
+    for step, loss in ((0, None), (1, 2.0), (1, 2.0), (1, None)):
+        curve.add(step, loss)
+    assert curve.points == [(1, 2.0)]
