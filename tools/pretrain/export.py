@@ -36,7 +36,7 @@ def export(checkpoint: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / WEIGHTS_FILE
     partial = weights.with_suffix(".partial")
-    half = {name: tensor.half().contiguous() for name, tensor in state.items()}
+    half = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in state.items()}
     save_file(half, partial, metadata={"format": "pt"})
     partial.replace(weights)
     _write_json(folder / CONFIG_FILE, {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG})

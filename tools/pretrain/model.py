@@ -15,7 +15,7 @@ CONTEXT_LENGTH = 32
 
 MODEL_CFG: dict[str, Any] = {
     "embed_dim": 160,
-    "vision_cfg": {"image_size": IMAGE_SIZE, "patch_size": 16, "width": 192, "layers": 6, "head_width": 64},
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 2, 2, 1], "width": 28, "head_width": 64},
     "text_cfg": {"context_length": CONTEXT_LENGTH, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3},
 }
 PREPROCESS_CFG: dict[str, Any] = {
