@@ -17,7 +17,7 @@ def augment(rgba: Tensor, monochrome: Tensor, generator: torch.Generator) -> Ten
     """`(B, H, W, 4)` uint8 drawings to `(B, 3, 64, 64)` pictures in 0..1.
 
     One batch in four is disturbed strongly; the others are only cut and mirrored. Strong disturbance of every batch
-    made a small vision transformer learn several times slower than the training time allows.
+    made a small model learn several times slower than the training time allows.
     """
     if torch.rand((), generator=generator, device=rgba.device).item() < STRONG_SHARE:
         return strong(rgba, monochrome, generator)

@@ -32,9 +32,11 @@ def write_checkpoint(folder: Path, tower: str, **card: Any) -> open_clip.CLIP:
 def test_a_folder_is_loaded_with_the_weights_in_it(tmp_path: Path, tower: str) -> None:
     model = write_checkpoint(tmp_path, tower)
     base = load_base(str(tmp_path))
+    written = dict(model.named_parameters())
+    assert {name: bits(p) for name, p in base.model.named_parameters()} == {n: bits(p) for n, p in written.items()}
     pixels = base.pixels(pictures(2))
-    with torch.inference_mode():
-        assert bits(base.encode_pixels(pixels)) == bits(model.encode_image(pixels, normalize=True))
+    with torch.inference_mode():  # not bit for bit: kernels may differ with where in memory the weights lie
+        torch.testing.assert_close(base.encode_pixels(pixels), model.encode_image(pixels, normalize=True))
     assert base.name == tmp_path.name
     assert base.defaults == TrainingDefaults()
     assert base.parameter_count == sum(p.numel() for p in model.parameters())
