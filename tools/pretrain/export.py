@@ -19,8 +19,8 @@ BASE: dict[str, Any] = {
     "name": "saft-icons-64",
     "defaults": {
         "density": 0.001,
-        "learning_rate": 1e-3,
-        "epochs": 30,
+        "learning_rate": 1e-4,
+        "epochs": 20,
         "batch_size": 32,
         "template": "a photo of a {}.",
         "weight_decay": 0.1,
