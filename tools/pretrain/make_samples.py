@@ -52,6 +52,9 @@ LEFT_OUT = frozenset(
         *("computer disk", "dvd", "floppy disk", "optical disk", "videocassette"),
         *("crystal ball", "magic wand", "mirror ball", "piñata"),
         "wastebasket",
+        *("skateboard", "roller skate", "seat", "parachute", "satellite", "manual wheelchair", "motorized wheelchair"),
+        *("paw prints", "footprints", "pig nose", "feather", "wing", "phoenix", "spider web", "microbe"),
+        *("nest with eggs", "empty nest"),
     }
 )
 """Emojis whose picture could be argued to show another class."""
