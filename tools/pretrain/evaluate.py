@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from tools.pretrain.corpus import Gallery, load_gallery
 from tools.pretrain.export import BASE_FILE
+from tools.pretrain.render import on_white
 from tools.pretrain.sources import HELD_OUT_SETS, Icon, held_out
 from tools.pretrain.taxonomy import CATEGORIES, category_of
 
@@ -78,7 +79,7 @@ def category_accuracy(model: Model, gallery: Gallery) -> tuple[float, float, int
         if category is not None:
             rows.append(row)
             target.append(names.index(category))
-    images = model.pictures([_on_white(gallery, row) for row in rows])
+    images = model.pictures([on_white(gallery.pixels[row]) for row in rows])
     texts = model.texts([CATEGORIES[name][0] for name in names])
     labels = torch.tensor(target)
     correct = ((images @ texts.T).argmax(dim=1) == labels).float()
@@ -91,7 +92,7 @@ def concept_accuracy(model: Model, gallery: Gallery) -> tuple[float, float, int]
     rows = [row for row, icon in enumerate(gallery.icons) if _is_test_concept(icon)]
     labels = [icon.emoji.label.lower() for row in rows if (icon := gallery.icons[row]).emoji]
     names = sorted(set(labels))
-    images = model.pictures([_on_white(gallery, row) for row in rows])
+    images = model.pictures([on_white(gallery.pixels[row]) for row in rows])
     texts = model.texts(names)
     target = torch.tensor([names.index(label) for label in labels])
     return rank_accuracy(images, texts, target), rank_accuracy(images, texts, target, 5), len(names)
@@ -99,12 +100,6 @@ def concept_accuracy(model: Model, gallery: Gallery) -> tuple[float, float, int]
 
 def _is_test_concept(icon: Icon) -> bool:
     return icon.emoji is not None and held_out(icon.emoji.code) and icon.emoji.subgroup not in NOISY_SUBGROUPS
-
-
-def _on_white(gallery: Gallery, row: int) -> Image.Image:
-    drawing = Image.fromarray(gallery.pixels[row], "RGBA")
-    canvas = Image.new("RGBA", drawing.size, "white")
-    return Image.alpha_composite(canvas, drawing).convert("RGB")
 
 
 def evaluate(folder: Path, samples: Path, packages: Path, cache: Path) -> dict[str, Any]:

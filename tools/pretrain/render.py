@@ -50,3 +50,10 @@ def render_set(icons: Sequence[Icon], cache: Path, workers: int) -> tuple[Pixels
     np.savez(partial, pixels=pixels, drawn=drawn)
     partial.replace(cache)
     return pixels, drawn
+
+
+def on_white(pixels: Pixels) -> Image.Image:
+    """A drawing, RGBA (H, W, 4), as an RGB picture on white."""
+    drawing = Image.fromarray(pixels, "RGBA")
+    canvas = Image.new("RGBA", drawing.size, "white")
+    return Image.alpha_composite(canvas, drawing).convert("RGB")
