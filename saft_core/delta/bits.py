@@ -15,6 +15,8 @@ Buffer = bytes | memoryview
 
 MAX_FIELD_BITS = 57
 """The widest field that one 64-bit window at a byte boundary always covers."""
+_UNPACKED_BYTES = 1 << 16
+"""A long unary stream is unpacked piece by piece: unpacked it would take 64 times its memory."""
 
 
 def byte_count(bits: int) -> int:
@@ -57,8 +59,8 @@ def write_unary(numbers: Integers) -> bytes:
     return np.packbits(stream, bitorder="little").tobytes()
 
 
-def read_unary(stream: Buffer, count: int, largest: int) -> Integers:
-    """The inverse of `write_unary` for `count` numbers up to `largest`.
+def read_unary(stream: Buffer, count: int, largest: int) -> npt.NDArray[np.uint8]:
+    """The inverse of `write_unary` for `count` numbers up to `largest`, which is at most 255: uint8 (count,).
 
     Raises InvalidDelta, before it unpacks anything, when the stream cannot hold just that.
     """
@@ -67,8 +69,15 @@ def read_unary(stream: Buffer, count: int, largest: int) -> Integers:
         raise InvalidDelta(f"{len(packed)} bytes of unary codes are too many for {count} entries")
     if int(np.bitwise_count(packed).sum(dtype=np.int64)) != count or (count and not packed[-1]):
         raise InvalidDelta(f"the unary codes are not those of {count} entries")
-    ones = np.flatnonzero(np.unpackbits(packed, bitorder="little").view(np.bool_))
-    numbers = np.diff(ones, prepend=-1) - 1
-    if numbers.max(initial=0) > largest:
-        raise InvalidDelta(f"a unary code is longer than {largest}")
+    numbers = np.empty(count, dtype=np.uint8)
+    filled, pending = 0, 0  # pending: zeros at the end of the pieces before
+    for start in range(0, len(packed), _UNPACKED_BYTES):
+        piece = packed[start : start + _UNPACKED_BYTES]
+        ones = np.flatnonzero(np.unpackbits(piece, bitorder="little").view(np.bool_))
+        lengths = np.diff(ones, prepend=-1 - pending) - 1
+        if lengths.max(initial=0) > largest:
+            raise InvalidDelta(f"a unary code is longer than {largest}")
+        numbers[filled : filled + len(ones)] = lengths
+        filled += len(ones)
+        pending = 8 * len(piece) - 1 - int(ones[-1]) if len(ones) else pending + 8 * len(piece)
     return numbers

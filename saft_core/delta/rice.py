@@ -21,6 +21,7 @@ from saft_core.errors import InvalidDelta
 MAX_PARAMETER = 23
 LONGEST_UNARY = 20
 TRIMMED_SHARE = 32
+PIECE_ENTRIES = 512 * BLOCK_ENTRIES
 
 
 def write_indices(indices: Integers, parameter_count: int) -> tuple[bytes, int]:
@@ -43,20 +44,49 @@ def write_indices(indices: Integers, parameter_count: int) -> tuple[bytes, int]:
 def read_indices(reader: SectionReader, count: int, unary_bytes: int, parameter_count: int) -> Integers:
     """The inverse of `write_indices`, int64 (count,). Indices that leave the int64 range come out unsorted.
 
+    Works piece by piece, so that it takes little memory besides its result.
     Raises InvalidDelta for streams that `write_indices` would not have written.
     """
-    parameters = np.frombuffer(reader.take(block_count(count), "Rice parameters"), dtype=np.uint8).astype(np.int64)
+    parameters = np.frombuffer(reader.take(block_count(count), "Rice parameters"), dtype=np.uint8)
     if parameters.max(initial=0) > MAX_PARAMETER:
         raise InvalidDelta(f"a Rice parameter is above {MAX_PARAMETER}")
     quotients = read_unary(reader.take(unary_bytes, "unary codes"), count, LONGEST_UNARY)
-    k = spread(parameters, count)
-    remainders = read_fields(reader.take(byte_count(int(k.sum())), "remainders"), k)
+    remainders = SectionReader(reader.take(_remainder_bytes(parameters, count), "remainders"))
+    escape_count = int(np.count_nonzero(quotients == LONGEST_UNARY))
+    escapes = SectionReader(reader.take(escape_count * _escape_bytes(parameter_count), "escapes"))
+    indices = np.empty(count, dtype=np.int64)
+    last = -1
+    for start in range(0, count, PIECE_ENTRIES):
+        piece = slice(start, start + PIECE_ENTRIES)
+        blocks = slice(start // BLOCK_ENTRIES, piece.stop // BLOCK_ENTRIES)
+        gaps = _read_gaps(parameters[blocks], quotients[piece], remainders, escapes, parameter_count)
+        indices[piece] = np.cumsum(gaps + 1) + last
+        last = indices[piece][-1]
+    return indices
+
+
+def _read_gaps(
+    parameters: npt.NDArray[np.uint8],
+    quotients: npt.NDArray[np.uint8],
+    remainders: SectionReader,
+    escapes: SectionReader,
+    parameter_count: int,
+) -> Integers:
+    """The gaps of some blocks, int64 (entries,), from their parameters (blocks,) and quotients (entries,)."""
+    k = spread(parameters, len(quotients)).astype(np.int64)
+    low = read_fields(remainders.take(byte_count(int(k.sum())), "remainders"), k)
+    gaps = (quotients.astype(np.int64) << k) | low
     escaped = np.flatnonzero(quotients == LONGEST_UNARY)
-    quotients[escaped] += _read_escapes(reader, k[escaped], parameter_count)
-    gaps = (quotients << k) | remainders
+    gaps[escaped] += _read_escapes(escapes, k[escaped], parameter_count) << k[escaped]
     if not np.array_equal(parameters, _parameters(gaps)):
         raise InvalidDelta("a Rice parameter does not belong to its block's gaps")
-    return np.cumsum(gaps + 1) - 1
+    return gaps
+
+
+def _remainder_bytes(parameters: npt.NDArray[np.uint8], count: int) -> int:
+    bits = int(parameters.sum(dtype=np.int64)) * BLOCK_ENTRIES
+    missing = -count % BLOCK_ENTRIES
+    return byte_count(bits - missing * int(parameters[-1])) if missing else byte_count(bits)
 
 
 def _parameters(gaps: Integers) -> Integers:

@@ -39,13 +39,14 @@ def read_values(reader: SectionReader, count: int) -> Values:
     """
     exponents = np.frombuffer(reader.take(block_count(count), "exponents"), dtype=np.uint8)
     mantissas = np.frombuffer(reader.take(2 * count, "values"), dtype="<i2")
-    lowest, highest = (bound(rows(mantissas), axis=1).astype(np.int64) for bound in (np.min, np.max))
+    blocks = rows(mantissas)
+    lowest, highest = (bound(blocks, axis=1).astype(np.int64) for bound in (np.min, np.max))
     if lowest.min(initial=0) < -LARGEST_MANTISSA:
         raise InvalidDelta(f"a value is below {-LARGEST_MANTISSA} steps")
     if np.any((np.maximum(highest, -lowest) <= LARGEST_MANTISSA // 2) & (exponents > 0)):
         raise InvalidDelta("a block of values has a larger exponent than it needs")
     steps = np.ldexp(np.float32(1), exponents.astype(np.int32) + SMALLEST_EXPONENT)
-    return np.asarray(mantissas * spread(steps, count), dtype=np.float32)
+    return np.asarray((blocks * steps[:, None]).reshape(-1)[:count], dtype=np.float32)
 
 
 def _exponents(peaks: Values) -> npt.NDArray[np.int32]:
