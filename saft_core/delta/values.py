@@ -51,6 +51,6 @@ def read_values(reader: SectionReader, count: int) -> Values:
 
 def _exponents(peaks: Values) -> npt.NDArray[np.int32]:
     """The smallest exponent of each block with which its largest magnitude, rounded, still fits."""
-    exponents = np.frexp(peaks)[1] - MANTISSA_BITS
+    exponents = np.where(peaks > 0, np.frexp(peaks)[1] - MANTISSA_BITS, SMALLEST_EXPONENT)
     overflows = np.rint(np.ldexp(peaks.astype(np.float64), -exponents)) > LARGEST_MANTISSA
     return np.asarray(exponents + overflows, dtype=np.int32)
