@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -122,3 +123,14 @@ def test_keys_are_sorted_and_nothing_is_spaced() -> None:
     assert TEXT.startswith(b'{"base_fingerprint":"fff')
     assert list(json.loads(TEXT)) == sorted(json.loads(TEXT))
     assert b"\xe7\x8c\xab" in TEXT
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"1.5", b'"ab"'])
+def test_a_hostile_header_takes_bounded_memory(value: bytes) -> None:
+    text = TEXT.replace(b'{"accuracy":0.5}', b'{"a":[' + b",".join([value] * 100_000) + b"]}")
+    tracemalloc.start()
+    try:
+        read_header(text)
+        assert tracemalloc.get_traced_memory()[1] < 40 * len(text)
+    finally:
+        tracemalloc.stop()
