@@ -27,7 +27,7 @@ def write_values(values: Values) -> bytes:
     peaks = np.abs(rows(values)).max(axis=1, initial=0.0)
     exponents = np.clip(_exponents(peaks), SMALLEST_EXPONENT, SMALLEST_EXPONENT + 255)
     steps = spread(np.ldexp(1.0, exponents), len(values))
-    mantissas = np.minimum(np.rint(values / steps), LARGEST_MANTISSA)
+    mantissas = np.clip(np.rint(values / steps), -LARGEST_MANTISSA, LARGEST_MANTISSA)
     stored = (exponents - SMALLEST_EXPONENT).astype(np.uint8)
     return b"".join([stored.tobytes(), mantissas.astype("<i2").tobytes()])
 

@@ -30,6 +30,8 @@ def small() -> SparseDelta:
 @example(delta([HEADER.parameter_count - 1], [1e-45]))
 @example(delta(np.arange(1000), np.zeros(1000)))
 @example(delta(np.arange(129) * 5_000_000, np.full(129, np.finfo(np.float32).max)))
+@example(delta([3], [np.finfo(np.float32).min]))
+@example(delta([3], [3e-41]))
 def test_a_delta_comes_back_with_its_values_rounded_as_the_document_says(original: SparseDelta) -> None:
     stored = encode(original, HEADER)
     decoded, header = decode(stored, max_bytes=LIMIT_BYTES)
