@@ -127,8 +127,6 @@ def _check_header(header: DeltaHeader, services: Services) -> None:
     check_base(header.base_fingerprint, header.base_name, services)
     if header.parameter_count != services.engine.base.parameter_count:
         raise InvalidDelta("the delta's parameter count is not that of the base")
-    if not 0 < header.density <= 1:
-        raise InvalidDelta("header field 'density' must lie between 0 and 1")
     _check_classes(header, services.limits)
 
 

@@ -28,7 +28,7 @@ class SparseDelta:
             raise InvalidDelta("indices must be int64 and values float32")
         if self.indices.ndim != 1 or self.indices.shape != self.values.shape:
             raise InvalidDelta("indices and values must be one-dimensional and of one length")
-        if len(self.indices) and (self.indices[0] < 0 or np.any(np.diff(self.indices) <= 0)):
+        if len(self.indices) and (self.indices[0] < 0 or np.any(self.indices[1:] <= self.indices[:-1])):
             raise InvalidDelta("indices must be non-negative and strictly increasing")
         if not np.isfinite(self.values).all():
             raise InvalidDelta("values must be finite")

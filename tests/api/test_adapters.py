@@ -176,7 +176,7 @@ def test_a_damaged_container_is_refused(site: Site, client: TestClient) -> None:
     good = container(site.services.engine.base)
     damaged = [
         b"",
-        b"SAFTDLT1",
+        b"SAFTDLT2",
         good[:-1],
         good + b"\0",
         *(flipped(good, at) for at in (0, 9, 20, len(good) - 40, len(good) - 1)),
@@ -189,12 +189,9 @@ def test_a_damaged_container_is_refused(site: Site, client: TestClient) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"template": "no placeholder"},
-        {"classes": ()},
+        {"template": "{} and {}"},
         {"classes": ("cat", "cat")},
         {"classes": ("x" * 101,)},
-        {"density": 0.0},
-        {"density": 2.0},
         {"parameter_count": 10**9},
     ],
 )
@@ -208,9 +205,9 @@ def test_a_container_that_our_own_workers_would_not_write_is_refused(
     ("good", "bad"),
     [
         (b'"name-of-base"', b'"name-of-bas\\u0000"'),
-        (b'"note": "12345678"', b'"note": "12\\ud800"'),
-        (b'"note": "12345678"', b'"note":        NaN'),
-        (b'"note": "12345678"', b'"note":      1e999'),
+        (b'"note":"12345678"', b'"note":"12\\ud800"'),
+        (b'"note":"12345678"', b'"note":NaN'),
+        (b'"note":"12345678"', b'"note":1e999'),
     ],
 )  # fmt: skip
 def test_a_container_with_a_header_that_cannot_be_stored_is_refused(
