@@ -147,6 +147,8 @@ def fine_tune(visit: Visit) -> None:
     visit.part("start").click()
     expect(visit.part("job-status").get_by_role("progressbar")).to_be_visible()
     expect(visit.part("cancel")).to_be_visible()
+    if SCREENSHOTS:
+        expect(visit.page.locator(".saft-line")).to_be_visible(timeout=TRAINING_MS)
     visit.picture("3-fine-tune-running")
     visit.page.reload()  # the running job is found again
     visit.open("Fine-tune")
