@@ -1,14 +1,14 @@
 """The selected entries as the only trainable state, of any model with any loss.
 
-    parameters = SparseParameters(flat, indices)
-    optimizer = torch.optim.AdamW([parameters.values])
-    with parameters.trained():
-        for batch in batches:
-            parameters.zero_gradient()
-            loss(model, batch).backward()
-            optimizer.step()
-            parameters.push()
-        change = parameters.differences()
+parameters = SparseParameters(flat, indices)
+optimizer = torch.optim.AdamW([parameters.values])
+with parameters.trained():
+    for batch in batches:
+        parameters.zero_gradient()
+        loss(model, batch).backward()
+        optimizer.step()
+        parameters.push()
+    change = parameters.differences()
 """
 
 from __future__ import annotations

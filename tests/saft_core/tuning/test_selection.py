@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidConfig, TrainingDiverged
 from saft_core.tuning.scores import mean_gradient
-from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
-from saft_core.tuning.texts import ClassPrompts
+from saft_core.tuning.selection import select, select_for
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
