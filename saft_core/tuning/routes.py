@@ -34,8 +34,8 @@ class Route(Enum):
     """The ways to the gradient of selected entries; see the module."""
 
     SAMPLED = "sampled"
-    GATHERED = "gathered"
     DENSE = "dense"
+    GATHERED = "gathered"
 
 
 @dataclass(frozen=True)
