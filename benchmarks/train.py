@@ -41,8 +41,9 @@ def main() -> None:
     steps: list[Row] = []
     selections: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for task in _tasks(options):
-            task = task | {"mask": f"{folder}/{task['model']}-{task['classes']}.npy", "repeats": options.repeats}
+        for shown in _tasks(options):
+            mask = f"{folder}/{shown['model']}-{shown['device']}-{shown['classes']}.npy"
+            task = shown | {"mask": mask, "repeats": options.repeats}
             selections.append(_selection_row(task))
             steps += _step_rows(task, options.methods)
     write(f"{options.name}-selection", selections)

@@ -191,7 +191,7 @@ def _attention(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def _is_plain_attention(values: Mapping[str, Any]) -> bool:
-    """Self-attention of a batch with at most an additive mask: what is written out here. The rest goes the other way."""
+    """Self-attention of a batch with at most an additive mask: what is written out here."""
     unused = ("bias_k", "bias_v", "add_zero_attn", "key_padding_mask", "need_weights", "static_k", "static_v")
     mask = values["attn_mask"]
     return (

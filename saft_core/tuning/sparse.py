@@ -41,7 +41,7 @@ class SparseParameters:
         self._selected = dict(self._by_parameter(indices))
 
     def _by_parameter(self, indices: IndexArray) -> Iterator[tuple[int, Selected]]:
-        """For each parameter with selected entries a leaf: a view of `values` whose gradient is one of `values.grad`."""
+        """A leaf for each parameter with selected entries: a view of `values`, its gradient one of `values.grad`."""
         bounds = np.searchsorted(indices, [slot.offset for slot in self._flat.slots] + [len(self._flat)])
         assert self.values.grad is not None  # noqa: S101 (set above)
         for slot, start, end in zip(self._flat.slots, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -153,7 +153,7 @@ class Training:
         if not loss <= self._ceiling or not math.isfinite(loss):
             what = f"the loss rose to {loss:.3g}" if math.isfinite(loss) else "the loss is no longer a number"
             raise TrainingDiverged(
-                f"{what} at step {self._step + 1}; lower the learning rate ({self._config.learning_rate}) and try again",
+                f"{what} at step {self._step + 1}; try a learning rate below {self._config.learning_rate}",
                 step=self._step + 1,
                 learning_rate=self._config.learning_rate,
             )

@@ -10,7 +10,8 @@ from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidConfig, TrainingDiverged
 from saft_core.tuning.config import Encoders, Selection
 from saft_core.tuning.scores import fisher, mean_gradient
-from saft_core.tuning.selection import select, select_for
+from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
+from saft_core.tuning.texts import ClassPrompts
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
@@ -126,8 +127,6 @@ def test_each_selection_is_another_one() -> None:
     base = make_base("vit")
     samples = loader(base, colour_samples(2))
     names: tuple[Selection, ...] = ("mean_gradient", "fisher", "random", "smallest_magnitude")
-    chosen = {
-        select_for(base, samples, LABELS, config(selection=name), silent_meter()).tobytes() for name in names
-    }
+    chosen = {select_for(base, samples, LABELS, config(selection=name), silent_meter()).tobytes() for name in names}
     assert len(chosen) == len(names)
     assert all(parameter.grad is None for parameter in base.model.parameters())
