@@ -37,17 +37,17 @@ class Measured:
     repeats: list[float]
 
 
-def measure(work: Callable[[], object], repeats: int, device: str = "cpu") -> Measured:
-    """Time `work` `repeats` times after one that warms up."""
+def measure(work: Callable[[], object], repeats: int, device: str = "cpu", *, warm: int = 1) -> Measured:
+    """Time `work` `repeats` times after `warm` times that warm up."""
     before = _start_watching(device)
     seconds = []
-    for _ in range(repeats + 1):
+    for _ in range(warm + repeats):
         started = time.perf_counter()
         work()
         if device != "cpu":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-    return Measured(statistics.median(seconds[1:]), _peak(device) - before, seconds[1:])
+    return Measured(statistics.median(seconds[warm:]), _peak(device) - before, seconds[warm:])
 
 
 def alone(module: str, arguments: Mapping[str, Any], timeout_seconds: float = 1800) -> Row:

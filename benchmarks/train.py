@@ -46,8 +46,8 @@ def main() -> None:
             task = shown | {"mask": mask, "repeats": options.repeats}
             selections.append(_selection_row(task))
             steps += _step_rows(task, options.methods)
-    write(f"{options.name}-selection", selections)
-    path = write(options.name, steps)
+            write(f"{options.name}-selection", selections)
+            path = write(options.name, steps)
     print(f"\n{table(steps, COLUMNS)}\n\n{table(selections, SELECTION_COLUMNS)}\n\nwritten to {path}")
 
 
@@ -125,8 +125,8 @@ def _selection(base: Base, task: Row) -> Row:
     meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
     indices = select_for(base, loader, classes, config(), meter)
     np.save(task["mask"], indices)
-    epoch = measure(lambda: _epoch(base, loader, classes), 1, task["device"])
-    selection = measure(lambda: select_for(base, loader, classes, config(), meter), 1, task["device"])
+    epoch = measure(lambda: _epoch(base, loader, classes), 1, task["device"], warm=0)
+    selection = measure(lambda: select_for(base, loader, classes, config(), meter), 1, task["device"], warm=0)
     times = {"seconds": selection.seconds, "seconds_of_epoch": epoch.seconds}
     return times | {"to_epoch": selection.seconds / epoch.seconds, "images": len(loader)} | _result(task, selection)
 

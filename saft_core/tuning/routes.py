@@ -56,7 +56,7 @@ def costs(n: int, extent: Extent) -> dict[Route, float]:
     return {
         Route.SAMPLED: n * ((extent.rows + extent.columns) * TRANSPOSE_NS + 2 * extent.entries * DOT_NS),
         Route.GATHERED: n * (partial * GATHER_NS + 2 * extent.rows * extent.columns * PRODUCT_NS),
-        Route.DENSE: n * 2 * extent.out_features * extent.in_features * PRODUCT_NS,
+        Route.DENSE: n * (2 * extent.out_features * extent.in_features * PRODUCT_NS),
     }
 
 
@@ -64,7 +64,7 @@ def costs(n: int, extent: Extent) -> dict[Route, float]:
 def cheapest(n: int, extent: Extent) -> Route:
     """The route of least cost; of equal ones the first in the order of `Route`."""
     by_route = costs(n, extent)
-    return min(by_route, key=lambda route: by_route[route])
+    return min(Route, key=lambda route: by_route[route])
 
 
 class Entries:
