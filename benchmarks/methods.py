@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -79,10 +80,16 @@ def paper(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) ->
 def saft(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) -> Step:
     """Ours: one optimizer step of `Training`, without the loop around it."""
     training = Training(base, loader, labels(classes), indices, config())
-    training._parameters.trained().__enter__()
     prompts = ClassPrompts(base, labels(classes), TEMPLATE)
     order = iter(np.arange(len(loader)).reshape(-1, 32).tolist() * 1000)
-    return lambda: training._take_step(prompts, next(order))
+    for_good = ExitStack()  # kept alive by the step: the context must not end before the process
+    for_good.enter_context(training._parameters.trained())
+
+    def step() -> float:
+        assert for_good is not None  # noqa: S101 (holds it)
+        return training._take_step(prompts, next(order))
+
+    return step
 
 
 def forward(base: Base, loader: PixelLoader, classes: int, _: IndexArray) -> Step:
@@ -152,8 +159,8 @@ class UnpackedAttention(nn.Module):
         """(N, L, E) to (N, L, E), in the form that open_clip's blocks call."""
         del need_weights
         shape = (*q.shape[:2], self.heads, -1)
-        parts = (layer(q).view(shape).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        mixed = F.scaled_dot_product_attention(*parts, attn_mask=attn_mask)
+        query, key, value = (layer(q).view(shape).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 

@@ -62,7 +62,7 @@ class RandomImages(PixelLoader):
         size = base.model.visual.image_size  # type: ignore[union-attr]
         height, width = size if isinstance(size, tuple) else (size, size)
         generator = torch.Generator().manual_seed(1)
-        self._all = torch.randn(count, 3, height, width, generator=generator).to(base.device)  # type: ignore[arg-type]
+        self._all = torch.randn(count, 3, height, width, generator=generator).to(base.device)
         self._targets = (torch.arange(count) % classes).to(base.device)
 
     def __len__(self) -> int:

@@ -27,7 +27,7 @@ def can_be_cut(model: nn.Module) -> bool:
 def pooled_positions(model: Any, tokens: Tensor) -> Tensor:
     """Where each prompt is pooled, int64 (N,), for `tokens` int64 (N, L)."""
     if model.text_pool_type == "eos":
-        return (tokens == model.text_eos_id).int().argmax(dim=1)
+        tokens = (tokens == model.text_eos_id).int()
     return tokens.argmax(dim=1)
 
 

@@ -80,8 +80,10 @@ class Interception(TorchFunctionMode):
         return tuple(self._operand(arg) for arg in args)
 
     def _operand(self, value: Any) -> Any:
-        if type(value) in (tuple, list):
-            return type(value)(self._operands(value))
+        if type(value) is list:
+            return list(self._operands(value))
+        if type(value) is tuple:
+            return self._operands(value)
         selected = self.of(value)
         return value if selected is None else selected.node()
 
@@ -158,7 +160,7 @@ def _is_patchwise(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else tuple(value) * (2 // len(value))  # type: ignore[return-value]
+    return (value, value) if isinstance(value, int) else tuple(value) * (2 // len(value))
 
 
 def _patches(mode: Interception, x: Tensor, weight: Tensor) -> Tensor:
@@ -209,7 +211,7 @@ def _projections(mode: Interception, x: Tensor, values: Mapping[str, Any]) -> tu
     if not values["use_separate_proj_weight"]:
         return mode.linear(x, values["in_proj_weight"], bias).chunk(3, dim=-1)
     on_bias = mode.of(bias)
-    biases = (None,) * 3 if bias is None else (on_bias.node() if on_bias else bias).chunk(3)
+    biases = [None] * 3 if bias is None else (on_bias.node() if on_bias else bias).chunk(3)
     weights = (values[f"{name}_proj_weight"] for name in "qkv")
     return tuple(mode.linear(x, weight, part) for weight, part in zip(weights, biases, strict=True))
 

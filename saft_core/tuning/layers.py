@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from saft_core.tuning.routes import Entries, MatrixEntries, Route, cheapest
 
@@ -32,7 +33,7 @@ class DenseAndGather(Function):
         return parameter.detach()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
         return ctx.entries.of(gradient).to(ctx.dtype), None, None
 
 
@@ -48,10 +49,12 @@ class SparseLinear(Function):
         return F.linear(x, weight.to(x.dtype))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
         kept, weight = ctx.saved_tensors
-        dx = gradient @ weight.to(gradient.dtype) if ctx.needs_input_grad[0] else None
-        flat = gradient.reshape(-1, gradient.shape[-1])
+        flat = gradient.reshape(-1, gradient.shape[-1])  # as a matrix: a batched product with one weight is slow
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = (flat @ weight.to(flat.dtype)).reshape(*gradient.shape[:-1], weight.shape[1])
         return dx, None, matrix_gradient(flat, kept, ctx.entries, ctx.route).to(ctx.dtype), None
 
 
@@ -65,7 +68,7 @@ class SparseBias(Function):
         return y.add_(bias.to(y.dtype))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
         total = gradient.reshape(-1, gradient.shape[-1]).sum(0, dtype=ctx.dtype)
         return gradient, None, ctx.entries.of(total), None
 
@@ -80,7 +83,7 @@ class SparseEmbedding(Function):
         return F.embedding(tokens, weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
         (tokens,) = ctx.saved_tensors
         entries: MatrixEntries = ctx.entries
         place = torch.searchsorted(entries.rows, tokens).clamp_(max=len(entries.rows) - 1)
@@ -104,16 +107,16 @@ class SparseConvolution(Function):
         return torch.conv2d(x, weight.to(x.dtype), None, *geometry)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # type: ignore[override]  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
         kept, weight = ctx.saved_tensors
         weight = weight.to(gradient.dtype)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = torch.nn.grad.conv2d_input(ctx.size, weight, gradient, *ctx.geometry)
+            dx = conv2d_input(ctx.size, weight, gradient, *ctx.geometry)
         channels: Channels = ctx.channels
         part = gradient if channels.all_outputs else gradient.index_select(1, channels.outputs)
         shape = (len(channels.outputs), len(channels.inputs), *weight.shape[2:])
-        dw = torch.nn.grad.conv2d_weight(kept, shape, part, *ctx.geometry)
+        dw = conv2d_weight(kept, shape, part, *ctx.geometry)
         return dx, None, dw.reshape(-1).index_select(0, channels.positions).to(ctx.dtype), None, None
 
 
@@ -171,7 +174,8 @@ def _dots(left: Tensor, right: Tensor, entries: MatrixEntries) -> Tensor:
             pattern = torch.sparse_csr_tensor(
                 entries.row_starts, entries.at_column, left.new_zeros(len(entries.at_row)), (len(left), len(right))
             )
-            return torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0).values()
+            product: Tensor = torch.sparse.sampled_addmm(pattern, left, right.t(), beta=0.0)
+            return product.values()
     chunk = max(1, DOT_BYTES_PER_CHUNK // (8 * left.shape[1]))
     pieces = zip(entries.at_row.split(chunk), entries.at_column.split(chunk), strict=True)
     return torch.cat([torch.linalg.vecdot(left[r].float(), right[c].float()) for r, c in pieces])

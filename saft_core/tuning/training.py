@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
@@ -26,6 +27,11 @@ from saft_core.tuning.texts import ClassPrompts
 
 EXPLOSION_FACTOR = 50
 """A loss so many times that of chance, or of the first step if that is higher, will not come back."""
+
+
+IMAGES_PER_PASS = defaultdict(lambda: 256, cpu=16)
+"""Images whose activations are held at once, by kind of device. A batch is the sum of its parts, so the numbers are the
+same; a CPU is as fast with few, whose activations fit its caches better."""
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -127,13 +133,21 @@ class Training:
 
     def _backward(self, prompts: ClassPrompts, positions: list[int]) -> float:
         """Cross-entropy over the class prompts, mean over the batch; its gradient goes to the selected entries."""
+        size = IMAGES_PER_PASS[self._base.device.type]
+        starts = range(0, len(positions), size)
         with autocast(self._base.device):
             texts = prompts.encode()
-            images, targets = self._encode(positions)
-            loss = F.cross_entropy(self._base.logit_scale * images @ texts.T, targets)
-            if loss.requires_grad:
-                loss.backward()
+            total = sum(self._backward_part(positions[start : start + size], len(positions), texts) for start in starts)
             prompts.backward(texts)
+        return total
+
+    def _backward_part(self, positions: list[int], of: int, texts: Tensor) -> float:
+        """What the images at `positions` add to the mean over a batch of `of`, and to its gradient."""
+        images, targets = self._encode(positions)
+        scores = self._base.logit_scale * images @ texts.T
+        loss = F.cross_entropy(scores, targets, reduction="sum") / of
+        if loss.requires_grad:
+            loss.backward()
         return float(loss.detach())
 
     def _encode(self, positions: list[int]) -> tuple[Tensor, Tensor]:

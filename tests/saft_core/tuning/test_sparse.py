@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,13 @@ class Seq2Seq(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.encoder_bias = nn.Embedding(9, 2)
-        layer = {"d_model": width, "nhead": 2, "dim_feedforward": 32, "dropout": 0.0, "batch_first": True}
+        layer: dict[str, Any] = {
+            "d_model": width,
+            "nhead": 2,
+            "dim_feedforward": 32,
+            "dropout": 0.0,
+            "batch_first": True,
+        }
         self.encoder = nn.TransformerEncoderLayer(**layer)
         self.decoder = nn.TransformerDecoderLayer(**layer)
         self.head = nn.Linear(width, vocabulary, bias=False)
@@ -186,9 +193,14 @@ def test_a_layer_with_nothing_selected_keeps_no_input() -> None:
     flat = FlatParameters(model)
     x = torch.randn(3, 4)
     saved: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        saved.append(tensor)
+        return tensor
+
     with (
         SparseParameters(flat, np.array([0])).trained(),
-        torch.autograd.graph.saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
     ):
         hidden = model[0](x)
         start = len(saved)
