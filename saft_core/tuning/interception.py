@@ -118,7 +118,7 @@ def _cast(x: Tensor) -> Tensor:
 
 
 def _linear(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    x, weight, bias = (*args, *([None] * (3 - len(args))))
+    x, weight, bias = [*args, None, None, None][:3]
     weight, bias, x = kwargs.get("weight", weight), kwargs.get("bias", bias), kwargs.get("input", x)
     if mode.of(weight) is None and mode.of(bias) is None:
         return NotImplemented

@@ -29,9 +29,9 @@ EXPLOSION_FACTOR = 50
 """A loss so many times that of chance, or of the first step if that is higher, will not come back."""
 
 
-IMAGES_PER_PASS = defaultdict(lambda: 256, cpu=16)
-"""Images whose activations are held at once, by kind of device. A batch is the sum of its parts, so the numbers are the
-same; a CPU is as fast with few, whose activations fit its caches better."""
+IMAGES_PER_PASS = defaultdict(lambda: 256, cpu=32)
+"""Images whose activations are held at once, by kind of device: a larger batch is the sum of such parts. On a CPU 16 take
+about 0.6 of the memory of 32 with ViT-B/32, and 8 % more time."""
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
