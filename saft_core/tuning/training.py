@@ -30,8 +30,8 @@ EXPLOSION_FACTOR = 50
 
 
 IMAGES_PER_PASS = defaultdict(lambda: 256, cpu=32)
-"""Images whose activations are held at once, by kind of device: a larger batch is the sum of such parts. On a CPU 16 take
-about 0.6 of the memory of 32 with ViT-B/32, and 8 % more time."""
+"""Images whose activations are held at once, by kind of device: a larger batch is the sum of such parts. On a CPU 16
+take about 0.6 of the memory of 32 with ViT-B/32, and 8 % more time."""
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
