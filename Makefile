@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format serve screenshots clean
+# Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
+.PHONY: bench-train demo test lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
 
 serve: $(VENV)/installed
 	$(BIN)/saft serve
+
+bench-train: $(VENV)/bench
+	$(BIN)/python -m benchmarks.train $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
@@ -31,6 +35,10 @@ screenshots: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(VENV)/bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
 clean:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Encoders = Literal["both", "image", "text"]
+Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Item = TypeVar("Item")
 
 
@@ -76,6 +77,12 @@ class TrainingBody(Body):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     template: str | None = Field(None, description="Prompt; {} stands for the class name.")
     encoders: Encoders | None = None
+    selection: Selection | None = Field(
+        None, description="What entries are ranked by: SAFT's mean gradient (the default), or an ablation of the paper."
+    )
+    patience_epochs: int | None = Field(
+        None, ge=1, description="Stop early, by a fifth of the training images kept aside. Left out: train to the end."
+    )
 
 
 class AdapterBody(Body):  # noqa: D101

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
     job_lease_seconds: float = Field(20.0, gt=0, description="A worker silent for so long has lost its job.")
     job_attempts: int = Field(3, gt=0, description="Workers that may die on a job before it fails.")
+    checkpoint_interval_seconds: float = Field(30.0, gt=0, description="Pause between two saves of a training's state.")
     sweep_interval_seconds: float = Field(5.0, gt=0, description="Pause between looks for lost jobs.")
     limits: Limits = Field(default_factory=Limits)
 
@@ -74,3 +75,8 @@ class Settings(BaseSettings):
     def blob_dir(self) -> Path:
         """Where image files live."""
         return self.data_dir / "blobs"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where trainings under way leave their state."""
+        return self.data_dir / "checkpoints"

@@ -17,6 +17,7 @@ from saft_core.store.scope import Scope
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.progress import Progress
+from worker.checkpoints import JobCheckpoints
 from worker.lease import Lease, LeaseLost
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def _adapt(runtime: Runtime, job: Job, lease: Lease) -> Adaptation:
         )
 
     limits = DataLimits.from_attributes(runtime.settings.limits)
-    return adapt(runtime.base, task, TrainingConfig(**job.config), limits, observe)
+    interval = runtime.settings.checkpoint_interval_seconds
+    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, interval, lease.check)
+    return adapt(runtime.base, task, TrainingConfig(**job.config), limits, observe, checkpoints)
 
 
 def _finish(runtime: Runtime, job: Job, adaptation: Adaptation) -> None:
@@ -90,7 +93,9 @@ def _finish(runtime: Runtime, job: Job, adaptation: Adaptation) -> None:
         blocks=runtime.base.count_by_block(adaptation.delta.indices),
     )
     with runtime.sessions.begin() as session:
-        jobs.finish(session, job.id, runtime.owner, adapter, adaptation.container, adaptation.metrics)
+        finished = jobs.finish(session, job.id, runtime.owner, adapter, adaptation.container, adaptation.metrics)
+    if finished:
+        runtime.checkpoints.delete(job.id)
 
 
 def _fail(runtime: Runtime, job_id: str, error: SaftError) -> None:

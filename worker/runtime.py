@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from saft_core.settings import Settings
 from saft_core.store import jobs
 from saft_core.store.blobs import BlobStore
+from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Runtime:
     def blobs(self) -> BlobStore:
         """Image files."""
         return BlobStore(self.settings.blob_dir)
+
+    @cached_property
+    def checkpoints(self) -> CheckpointStore:
+        """States of trainings under way."""
+        return CheckpointStore(self.settings.checkpoint_dir)
 
     @cached_property
     def base(self) -> Base:

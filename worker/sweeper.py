@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from saft_core.settings import Settings
 from saft_core.store import housekeeping, jobs
 from saft_core.store.blobs import BlobStore
+from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
 
 logger = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ class Sweeper:
     def _run(self) -> None:
         sessions = create_sessions(self._settings.database_url or "")
         blobs = BlobStore(self._settings.blob_dir)
+        checkpoints = CheckpointStore(self._settings.checkpoint_dir)
         while True:
             try:
                 publish_lost(sessions, self._publish)
-                housekeeping.sweep(sessions, blobs)
+                housekeeping.sweep(sessions, blobs, checkpoints)
             except Exception:
                 logger.exception("sweep failed")
             if self._stopping.wait(self._settings.sweep_interval_seconds):

@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from saft_core.clip import prompts
 from saft_core.clip.flat import FlatParameters, IndexArray
 from saft_core.errors import Unavailable
 
@@ -105,9 +106,15 @@ class Base:
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Unit text embeddings, float32 (N, embed_dim). Words beyond the context length are cut, as CLIP does."""
-        tokens = self.tokenize(list(texts)).to(self.device)
-        features: Tensor = self.model.encode_text(tokens, normalize=True)  # type: ignore[operator]
-        return features
+        return self.encode_tokens(self.tokens(texts))
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Tokens, int64 (N, L), L being the length of the longest text where the model allows it."""
+        return prompts.cut(self.model, self.tokenize(list(texts)).to(self.device))
+
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        """Unit text embeddings, float32 (N, embed_dim), of what `tokens` gave."""
+        return prompts.encode(self.model, tokens)
 
     @property
     def logit_scale(self) -> Tensor:

@@ -59,6 +59,14 @@ class FlatParameters:
     def __len__(self) -> int:
         return self.buffer.numel()
 
+    def parameter(self, slot: Slot) -> nn.Parameter:
+        """The model's parameter that lies in `slot`."""
+        return self._parameters[slot.name]
+
+    def model_parameters(self) -> list[nn.Parameter]:
+        """All of the model's parameters, in the order of `slots`."""
+        return list(self._parameters.values())
+
     def _views(self, flat: Tensor) -> Iterator[tuple[Slot, Tensor]]:
         for slot in self.slots:
             yield slot, flat[slot.offset : slot.offset + slot.size].view(slot.shape)

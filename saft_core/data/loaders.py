@@ -45,8 +45,11 @@ class PixelLoader:
         Raises InvalidImage naming the file that cannot be read.
         """
         pixels = torch.stack([self._one(position) for position in positions])
-        targets = torch.tensor([self._samples[position].label for position in positions], device=pixels.device)
-        return pixels, targets
+        return pixels, self.targets(positions).to(pixels.device)
+
+    def targets(self, positions: Sequence[int]) -> Tensor:
+        """The labels alone, int64 (len(positions),), on the CPU."""
+        return torch.tensor([self._samples[position].label for position in positions])
 
     def _one(self, position: int) -> Tensor:
         cached = self._cache.get(position)

@@ -14,12 +14,17 @@ from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
+from saft_core.data.splits import stratified_split
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
+from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation, evaluate
 from saft_core.tuning.progress import Observer, WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import steps_per_epoch, train
+from saft_core.tuning.training import Training, steps_per_epoch
+
+VALIDATION_SHARE = 0.2
+"""Part of each class that early stopping watches instead of training on it."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +48,39 @@ class Adaptation:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-def adapt(base: Base, task: Task, config: TrainingConfig, limits: DataLimits, observe: Observer) -> Adaptation:
+def adapt(
+    base: Base,
+    task: Task,
+    config: TrainingConfig,
+    limits: DataLimits,
+    observe: Observer,
+    checkpoints: Checkpoints | None = None,
+) -> Adaptation:
     """Select, train, encode, and measure what was encoded. The base is bit-identical afterwards, whatever happens.
+
+    checkpoints: where an earlier run of the same task left its state, and this one leaves its own.
 
     Raises InvalidConfig, InvalidImage, TrainingDiverged, and whatever `observe` raises.
     """
     clock = _Clock()
-    trained, tested = (PixelLoader(samples, base.pixels, limits) for samples in (task.train, task.test))
-    meter = _meter(task, config, observe)
+    kept, validation = _validation_split(task.train, config)
+    trained, watched, tested = (PixelLoader(part, base.pixels, limits) for part in (kept, validation, task.test))
+    meter = _meter(len(kept), len(task.test), config, observe)
+    key = training_key(base, task.labels, kept, config)
+    state = _latest(checkpoints, key)
     with clock.phase("evaluation"):
         before = _measure(base, tested, task, config, meter)
     with clock.phase("selection"):
-        indices = select_for(base, trained, task.labels, config, meter)
+        indices = select_for(base, trained, task.labels, config, meter) if state is None else state.indices.numpy()
+    training = Training(base, trained, task.labels, indices, config, validation=watched)
+    if state is not None:
+        training.resume(state)
+        meter.advance("selecting", len(kept))
+        meter.advance("training", state.step * config.batch_size, step=state.step)
+    elif checkpoints is not None:
+        checkpoints.save(training.state().encode(key))
     with clock.phase("training"):
-        delta = train(base, trained, task.labels, indices, config, meter)
+        delta = training.run(meter, checkpoints, key)
     container = encode(delta, _header(base, task, config, {}))
     stored, _ = decode(container, max_bytes=len(container))
     with clock.phase("evaluation"), applied(base, stored):
@@ -64,6 +88,20 @@ def adapt(base: Base, task: Task, config: TrainingConfig, limits: DataLimits, ob
     metrics = _metrics(task, before, after, clock.seconds)
     header = _header(base, task, config, metrics)
     return Adaptation(encode(stored, header), stored, header, metrics)
+
+
+def _latest(checkpoints: Checkpoints | None, key: str) -> TrainingState | None:
+    """What an earlier run left, if it can be used."""
+    container = checkpoints.load() if checkpoints is not None else None
+    return TrainingState.decode(container, key) if container is not None else None
+
+
+def _validation_split(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
+    """What to train on, and what early stopping watches. Both are training images: no test image decides anything."""
+    if config.patience_epochs <= 0:
+        return list(samples), []
+    kept, watched = stratified_split([sample.label for sample in samples], VALIDATION_SHARE, config.seed)
+    return [samples[position] for position in kept], [samples[position] for position in watched]
 
 
 @contextmanager
@@ -75,9 +113,9 @@ def applied(base: Base, delta: SparseDelta) -> Iterator[None]:
         yield
 
 
-def _meter(task: Task, config: TrainingConfig, observe: Observer) -> WorkMeter:
-    images, steps = len(task.train), steps_per_epoch(len(task.train), config.batch_size)
-    total = images + config.epochs * images + 2 * FORWARD_SHARE * len(task.test)
+def _meter(images: int, test_images: int, config: TrainingConfig, observe: Observer) -> WorkMeter:
+    steps = steps_per_epoch(images, config.batch_size)
+    total = images + config.epochs * images + 2 * FORWARD_SHARE * test_images
     return WorkMeter(total=total, steps=config.epochs * steps, observe=observe)
 
 

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 Encoders = Literal["both", "image", "text"]
+Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Settings of one fine-tune. Learning rate is AdamW's peak; it falls to zero along a half cosine.
 
-    density:       share of the base's parameters that may change (alpha in the paper), 0 < density <= 1.
-    encoders:      where entries may be selected: both towers (and the logit scale), or one of them.
+    density:          share of the base's parameters that may change (alpha in the paper), 0 < density <= 1.
+    encoders:         where entries may be selected: both towers (and the logit scale), or one of them.
+    selection:        what entries are ranked by: SAFT's mean gradient, or one of the paper's ablations.
+    patience_epochs:  end after so many epochs without a lower loss on a validation part of the training images, and
+                      keep the best values; 0 trains on all images to the end.
     """
 
     density: float
@@ -24,3 +28,5 @@ class TrainingConfig:
     template: str
     encoders: Encoders
     seed: int
+    selection: Selection = "mean_gradient"
+    patience_epochs: int = 0

@@ -1,79 +1,133 @@
-"""Selection: which parameters a task may change (SAFT, arXiv 2407.03036, equations 2 and 3).
-
-Equation 2 averages the gradient over all training samples first; equation 3 keeps the entries whose average has the
-largest magnitude. The order matters: an entry that every sample pulls its own way averages out and is not kept.
-"""
+"""Selection: which parameters a task may change (SAFT, arXiv 2407.03036, equation 3, and the paper's ablations)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, IndexArray
-from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.loaders import PixelLoader
 from saft_core.errors import InvalidConfig, TrainingDiverged
 from saft_core.tuning.config import Encoders, TrainingConfig
 from saft_core.tuning.progress import WorkMeter
+from saft_core.tuning.scores import fisher, mean_gradient
+from saft_core.tuning.texts import ClassPrompts
+
+ENTRIES_PER_LOOK = 1 << 22
+"""Scores that top-k looks at together; with the candidates so far this bounds its memory, whatever D is."""
+
+Range = tuple[int, int]
+"""Flat indices from the first to before the second."""
 
 
-def mean_gradient(
-    base: Base, loader: PixelLoader, labels: tuple[str, ...], template: str, batch_size: int, meter: WorkMeter
-) -> Tensor:
-    """Equation 2: the gradient of the cross-entropy, averaged over all samples; (D,), on the base's device."""
-    every_slot = np.ones(len(base.flat.slots), dtype=bool)
-    with base.flat.trainable(every_slot), base.flat.gradient() as gradient:
-        for positions in np.array_split(np.arange(len(loader)), math.ceil(len(loader) / batch_size)):
-            pixels, targets = loader.batch(positions.tolist())
-            scores = logits(base, pixels, class_weights(base, labels, template))
-            (nn.functional.cross_entropy(scores, targets, reduction="sum") / len(loader)).backward()
-            meter.advance("selecting", len(positions))
-        return gradient
+def select_for(
+    base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
+) -> IndexArray:
+    """The entries that one task may change, as sorted flat indices, int64 (d,).
+
+    Raises what `select` raises.
+    """
+    ranges = eligible_ranges(base.flat, config.encoders)
+    count = _count(config.density, len(base.flat), ranges)
+    if config.selection in ("mean_gradient", "fisher"):
+        slots = _slot_mask(base.flat, ranges)
+        prompts = ClassPrompts(base, labels, config.template)
+        if config.selection == "mean_gradient":
+            return largest(mean_gradient(base, loader, prompts, config.batch_size, meter, slots), count, ranges)
+        return largest(fisher(base, loader, prompts, meter, slots), count, ranges)
+    meter.advance("selecting", len(loader))
+    if config.selection == "random":
+        return random_entries(count, ranges, config.seed)
+    return largest(base.flat.buffer, count, ranges, score=_smallness)
 
 
-def select(gradient: Tensor, density: float, eligible: npt.NDArray[np.bool_] | None = None) -> IndexArray:
+def select(scores: Tensor, density: float, ranges: Sequence[Range] | None = None) -> IndexArray:
     """Equation 3: the floor(density * D) entries of largest magnitude as sorted flat indices, int64 (d,).
 
-    gradient: (D,) mean gradient. eligible: bool (D,), where entries may be chosen; D counts all entries all the same.
-    Of equal magnitudes the lower index is kept, so that the answer never depends on the machine.
+    scores: (D,), for instance the mean gradient. ranges: where entries may be chosen, everywhere if None; D counts all
+    entries all the same. Of equal magnitudes the lower index is kept, so the answer never depends on the machine.
 
-    Raises InvalidConfig when nothing would be selected, TrainingDiverged when the gradient is not finite.
+    Raises InvalidConfig when nothing would be selected, or more than there is; TrainingDiverged when a score is not
+    finite.
     """
-    count = math.floor(density * gradient.numel())
-    if count < 1:
-        raise InvalidConfig(f"density {density} selects none of {gradient.numel()} parameters; raise it")
-    magnitude = gradient.abs().cpu().numpy()
-    if not np.isfinite(magnitude).all():
-        raise TrainingDiverged("the gradient of the base is not finite on these images")
-    if eligible is not None:
-        magnitude = np.where(eligible, magnitude, -1.0)
-        if count > int(eligible.sum()):
-            raise InvalidConfig(f"density {density} selects more entries than the chosen encoder has; lower it")
-    return _largest(magnitude, count)
+    ranges = [(0, len(scores))] if ranges is None else ranges
+    return largest(scores, _count(density, len(scores), ranges), ranges)
 
 
-def _largest(magnitude: npt.NDArray[np.floating], count: int) -> IndexArray:
-    """Indices of the `count` largest values, sorted; ties go to the lower index."""
-    threshold = np.partition(magnitude, len(magnitude) - count)[len(magnitude) - count]
-    above = np.flatnonzero(magnitude > threshold)
-    level = np.flatnonzero(magnitude == threshold)[: count - len(above)]
+def largest(
+    scores: Tensor,
+    count: int,
+    ranges: Sequence[Range],
+    score: Callable[[Tensor], Tensor] = torch.abs,
+    *,
+    entries_per_look: int = ENTRIES_PER_LOOK,
+) -> IndexArray:
+    """The `count` entries within `ranges` whose `score` is largest, sorted; ties go to the lower index.
+
+    One look at each entry, with a threshold that rises: memory is for `count` candidates and one look, not for D.
+    """
+    places, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+    threshold = -np.inf
+    for start, end in _looks(ranges, entries_per_look):
+        seen = score(scores[start:end].detach()).cpu().numpy()
+        if not np.isfinite(seen).all():
+            raise TrainingDiverged("the gradient of the base is not finite on these images")
+        better = np.flatnonzero(seen > threshold)
+        places, values = np.concatenate([places, better + start]), np.concatenate([values, seen[better]])
+        if len(values) > count:
+            kept = _top(values, count)
+            places, values = places[kept], values[kept]
+        if len(values) == count:
+            threshold = values.min()
+    return places
+
+
+def _top(values: npt.NDArray[np.floating], count: int) -> IndexArray:
+    """Positions of the `count` largest, ascending; of equal ones the first."""
+    border = np.partition(values, len(values) - count)[len(values) - count]
+    above = np.flatnonzero(values > border)
+    level = np.flatnonzero(values == border)[: count - len(above)]
     return np.sort(np.concatenate([above, level])).astype(np.int64)
 
 
-def eligible_entries(flat: FlatParameters, encoders: Encoders) -> npt.NDArray[np.bool_] | None:
-    """bool (D,): the entries of the chosen tower; None stands for all of them.
+def _looks(ranges: Sequence[Range], length: int) -> Iterator[Range]:
+    for first, last in ranges:
+        for start in range(first, last, length):
+            yield start, min(start + length, last)
+
+
+def random_entries(count: int, ranges: Sequence[Range], seed: int) -> IndexArray:
+    """`count` entries within `ranges`, all equally likely, drawn from `seed`; sorted flat indices."""
+    lengths = np.array([end - start for start, end in ranges])
+    drawn = np.sort(np.random.default_rng(seed).choice(int(lengths.sum()), count, replace=False))
+    before = np.concatenate([[0], lengths.cumsum()])
+    part = np.searchsorted(before, drawn, side="right") - 1
+    return np.asarray(drawn - before[part] + np.array([start for start, _ in ranges])[part], dtype=np.int64)
+
+
+def eligible_ranges(flat: FlatParameters, encoders: Encoders) -> list[Range]:
+    """Where the entries of the chosen tower lie.
 
     The image tower is what open_clip calls `visual`, the text tower all the rest but the logit scale and bias.
     """
-    if encoders == "both":
-        return None
-    towers = [_tower(slot.name) == encoders for slot in flat.slots]
-    return np.repeat(towers, [slot.size for slot in flat.slots])
+    wanted = [slot for slot in flat.slots if encoders in ("both", _tower(slot.name))]
+    ranges: list[Range] = []
+    for slot in wanted:
+        if ranges and ranges[-1][1] == slot.offset:
+            ranges[-1] = (ranges[-1][0], slot.offset + slot.size)
+        else:
+            ranges.append((slot.offset, slot.offset + slot.size))
+    return ranges
+
+
+def _slot_mask(flat: FlatParameters, ranges: Sequence[Range]) -> npt.NDArray[np.bool_]:
+    return np.array([any(start <= slot.offset < end for start, end in ranges) for slot in flat.slots])
 
 
 def _tower(parameter_name: str) -> str:
@@ -82,10 +136,15 @@ def _tower(parameter_name: str) -> str:
     return "neither" if parameter_name.startswith("logit_") else "text"
 
 
-def select_for(
-    base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
-) -> IndexArray:
-    """Both equations for one task: sorted flat indices of the entries it may change, int64 (d,)."""
-    with torch.enable_grad():
-        gradient = mean_gradient(base, loader, labels, config.template, config.batch_size, meter)
-    return select(gradient, config.density, eligible_entries(base.flat, config.encoders))
+def _count(density: float, parameters: int, ranges: Sequence[Range]) -> int:
+    """Floor of density times D. Raises InvalidConfig when that is nothing, or more than the ranges hold."""
+    count = math.floor(density * parameters)
+    if count < 1:
+        raise InvalidConfig(f"density {density} selects none of {parameters} parameters; raise it")
+    if count > sum(end - start for start, end in ranges):
+        raise InvalidConfig(f"density {density} selects more entries than the chosen encoder has; lower it")
+    return count
+
+
+def _smallness(values: Tensor) -> Tensor:
+    return -values.abs()

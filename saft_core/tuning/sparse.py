@@ -1,12 +1,28 @@
-"""The selected entries as the only trainable state."""
+"""The selected entries as the only trainable state, of any model with any loss.
+
+parameters = SparseParameters(flat, indices)
+optimizer = torch.optim.AdamW([parameters.values])
+with parameters.trained():
+    for batch in batches:
+        parameters.zero_gradient()
+        loss(model, batch).backward()
+        optimizer.step()
+        parameters.push()
+    change = parameters.differences()
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from saft_core.clip.flat import FlatParameters, IndexArray
+from saft_core.tuning.interception import Interception, Selected
+from saft_core.tuning.routes import Entries
 
 
 class SparseParameters:
@@ -21,12 +37,42 @@ class SparseParameters:
         self._indices = torch.from_numpy(indices).to(flat.buffer.device)
         self._originals = flat.buffer[self._indices]
         self.values = nn.Parameter(self._originals.clone())
-        self.slot_mask = np.zeros(len(flat.slots), dtype=bool)
-        self.slot_mask[flat.slots_of(indices)] = True
+        self.values.grad = torch.zeros_like(self.values)
+        self._selected = dict(self._by_parameter(indices))
 
-    def pull_gradient(self, gradient: Tensor) -> None:
-        """Take the selected entries of the flat `gradient` (D,) as the gradient of `values`."""
-        self.values.grad = gradient[self._indices]
+    def _by_parameter(self, indices: IndexArray) -> Iterator[tuple[int, Selected]]:
+        """A leaf for each parameter with selected entries: a view of `values`, its gradient one of `values.grad`."""
+        bounds = np.searchsorted(indices, [slot.offset for slot in self._flat.slots] + [len(self._flat)])
+        assert self.values.grad is not None  # noqa: S101 (set above)
+        for slot, start, end in zip(self._flat.slots, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            if start == end:
+                continue
+            leaf = self.values.detach()[start:end].requires_grad_()
+            leaf.grad = self.values.grad[start:end]
+            parameter = self._flat.parameter(slot)
+            yield id(parameter), Selected(parameter, leaf, Entries(self._indices[start:end] - slot.offset, slot.shape))
+
+    @contextmanager
+    def trained(self) -> Iterator[None]:
+        """Within the context backward passes give `values` their gradient, and the model none; the base after it."""
+        nothing = np.zeros(len(self._flat.slots), dtype=bool)
+        try:
+            with torch.enable_grad(), self._flat.trainable(nothing), Interception(self._selected):
+                yield
+        finally:
+            self.restore()
+
+    @torch.no_grad()
+    def zero_gradient(self) -> None:
+        """Forget the gradient of earlier backward passes; they add up otherwise."""
+        if self.values.grad is not None:
+            self.values.grad.zero_()
+
+    @torch.no_grad()
+    def load(self, values: Tensor) -> None:
+        """Go on from `values` (d,)."""
+        self.values.copy_(values)
+        self.push()
 
     def push(self) -> None:
         """Write `values` into the model."""

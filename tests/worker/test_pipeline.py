@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from sqlalchemy import func
 from sqlalchemy.exc import OperationalError
 
 import worker.lease
@@ -194,6 +195,42 @@ def test_a_job_that_lost_its_worker_is_done_again_from_the_start(local_worker: L
     assert (job.status, job.attempt) == ("succeeded", 2)
     assert [step for step, _ in job.losses] == list(range(1, 10))
     assert len(local_worker.adapters()) == 1
+
+
+def test_a_killed_training_goes_on_where_it_was_and_gives_the_same_delta(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager = local_worker.settings.model_copy(update={"checkpoint_interval_seconds": 1e-9})
+    local_worker.runtime.settings = eager
+    dataset_id = local_worker.dataset(5)
+    settings: dict[str, Any] = {"epochs": 3, "batch_size": 4, "density": 0.005}
+    local_worker.run(local_worker.queue(dataset_id, "whole", **settings))
+    job_id = local_worker.queue(dataset_id, "killed", **settings)
+
+    class Killed(BaseException):
+        """What no handler of the worker sees: the process is gone."""
+
+    def kill() -> None:
+        raise Killed
+
+    when_training(monkeypatch, step=6, event=kill)
+    with pytest.raises(Killed):
+        local_worker.run(job_id)
+    assert list(local_worker.runtime.checkpoints.job_ids()) == [job_id]
+    local_worker.change(job_id, lease_expires_at=func.now() - func.make_interval(0, 0, 0, 1))
+    heir = InProcessRuntime(eager, local_worker.base, "heir")
+    run_job(heir, job_id)
+    job = local_worker.job(job_id)
+    assert (job.status, job.attempt) == ("succeeded", 2)
+    assert [step for step, _ in job.losses if step > 5] == list(range(6, 10))
+    assert 1 not in [step for step, _ in job.losses]
+    whole, resumed = (
+        decode(adapters.load_container(local_worker.sessions, adapter.id), max_bytes=1 << 20)[0]
+        for adapter in sorted(local_worker.adapters(), key=lambda adapter: adapter.name == "killed")
+    )
+    assert resumed.indices.tobytes() == whole.indices.tobytes()
+    assert resumed.values.tobytes() == whole.values.tobytes()
+    assert list(local_worker.runtime.checkpoints.job_ids()) == []
 
 
 # --- when it ends otherwise ------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from saft_core.errors import NotFound
 from saft_core.store import housekeeping, idempotency
 from saft_core.store.blobs import BlobStore
-from saft_core.store.models import Collection, Dataset, IdempotencyRecord, new_id
+from saft_core.store.checkpoints import CheckpointStore
+from saft_core.store.models import Collection, Dataset, IdempotencyRecord, Job, JobStatus, new_id
 from tests.fixtures.tenants import add_tenant
 
 SHA256 = hashlib.sha256(b"x").hexdigest()
@@ -21,6 +22,11 @@ SHA256 = hashlib.sha256(b"x").hexdigest()
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
     return BlobStore(tmp_path)
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path / "checkpoints")
 
 
 def put(blobs: BlobStore, root: Path, owner: str, age_seconds: float) -> str:
@@ -39,7 +45,7 @@ def is_there(blobs: BlobStore, owner: str) -> bool:
 
 
 def test_only_old_blobs_without_a_row_are_cleared(
-    sessions: sessionmaker[Session], blobs: BlobStore, tmp_path: Path
+    sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore, tmp_path: Path
 ) -> None:
     with sessions.begin() as session:
         scope = add_tenant(session)
@@ -50,16 +56,30 @@ def test_only_old_blobs_without_a_row_are_cleared(
     kept.append(put(blobs, tmp_path, new_id("ds"), housekeeping.ORPHAN_AGE_SECONDS * 0.9))
     cleared = [put(blobs, tmp_path, new_id("ds"), old), put(blobs, tmp_path, new_id("col"), old)]
     for _ in range(2):
-        housekeeping.sweep(sessions, blobs)
+        housekeeping.sweep(sessions, blobs, checkpoints)
         assert [is_there(blobs, owner) for owner in kept] == [True] * 3
         assert [is_there(blobs, owner) for owner in cleared] == [False] * 2
 
 
-def test_old_idempotency_records_are_cleared(sessions: sessionmaker[Session], blobs: BlobStore) -> None:
+def test_old_idempotency_records_are_cleared(
+    sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore
+) -> None:
     with sessions.begin() as session:
         age = func.clock_timestamp() - idempotency.KEEP_FOR * 2
         for key, moment in (("old", age), ("new", func.clock_timestamp())):
             session.add(IdempotencyRecord(owner="o", key=key, request_sha256="h", created_at=moment))
-    housekeeping.sweep(sessions, blobs)
+    housekeeping.sweep(sessions, blobs, checkpoints)
     with sessions() as session:
         assert session.scalars(select(IdempotencyRecord.key)).all() == ["new"]
+
+
+def test_states_of_ended_and_unknown_jobs_are_cleared(
+    sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore
+) -> None:
+    with sessions.begin() as session:
+        scope = add_tenant(session)
+        jobs = {status: scope.add(Job(name=status, config={}, status=status.value)).id for status in JobStatus}
+    for job_id in (*jobs.values(), new_id("job")):
+        checkpoints.save(job_id, b"state")
+    housekeeping.sweep(sessions, blobs, checkpoints)
+    assert sorted(checkpoints.job_ids()) == sorted([jobs[JobStatus.QUEUED], jobs[JobStatus.RUNNING]])

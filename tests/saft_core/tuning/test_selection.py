@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidConfig, TrainingDiverged
-from saft_core.tuning.selection import eligible_entries, mean_gradient, select, select_for
+from saft_core.tuning.config import Encoders, Selection
+from saft_core.tuning.scores import fisher, mean_gradient
+from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
+from saft_core.tuning.texts import ClassPrompts
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
@@ -32,11 +35,15 @@ def test_the_average_comes_before_the_magnitude() -> None:
     """Two samples that pull an entry apart cancel; Fisher (mean of squares) would keep the entry."""
     base = make_base("vit", dtype=torch.float64)
     samples = colour_samples(per_class=2)
-    gradients = [mean_gradient(base, loader(base, [sample]), LABELS, TEMPLATE, 1, silent_meter()) for sample in samples]
-    average = mean_gradient(base, loader(base, samples), LABELS, TEMPLATE, 4, silent_meter())
+    prompts, slots = ClassPrompts(base, LABELS, TEMPLATE), np.ones(len(base.flat.slots), dtype=bool)
+    gradients = [
+        mean_gradient(base, loader(base, [sample]), prompts, 1, silent_meter(), slots).clone() for sample in samples
+    ]
+    average = mean_gradient(base, loader(base, samples), prompts, 4, silent_meter(), slots)
     torch.testing.assert_close(average, torch.stack(gradients).mean(dim=0), rtol=1e-9, atol=1e-14)
-    fisher = torch.stack(gradients).square().mean(dim=0)
-    assert not np.array_equal(select(average, 0.01), select(fisher, 0.01))
+    squares = torch.stack(gradients).square().mean(dim=0)
+    torch.testing.assert_close(fisher(base, loader(base, samples), prompts, silent_meter(), slots), squares)
+    assert not np.array_equal(select(average, 0.01), select(squares, 0.01))
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=60), st.floats(0.02, 1.0))
@@ -62,21 +69,64 @@ def test_one_encoder_gets_all_the_entries(encoders: str, prefix: bool) -> None:
     assert "logit_scale" not in names
 
 
-def test_eligible_entries_cover_each_tower_once() -> None:
+def test_eligible_ranges_cover_each_tower_once() -> None:
     base = make_base("resnet")
-    image, text = eligible_entries(base.flat, "image"), eligible_entries(base.flat, "text")
-    assert image is not None
-    assert text is not None
-    assert eligible_entries(base.flat, "both") is None
-    assert not (image & text).any()
-    assert int((~(image | text)).sum()) == 1  # the logit scale belongs to neither tower
+    entries = {
+        encoders: np.concatenate([np.arange(*ends) for ends in eligible_ranges(base.flat, encoders)])
+        for encoders in ("both", "image", "text")
+    }
+    assert np.array_equal(entries["both"], np.arange(base.parameter_count))
+    assert not np.intersect1d(entries["image"], entries["text"]).size
+    assert len(entries["image"]) + len(entries["text"]) == base.parameter_count - 1  # the logit scale is in neither
 
 
 def test_more_than_the_encoder_has_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="lower it"):
-        select(torch.ones(100), 0.5, np.arange(100) < 10)
+        select(torch.ones(100), 0.5, [(0, 10)])
 
 
 def test_a_gradient_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(TrainingDiverged):
         select(torch.tensor([1.0, float("nan")]), 0.5)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=5, max_size=60), st.integers(1, 5), st.integers(1, 7))
+def test_a_look_at_a_time_finds_what_one_look_finds(values: list[int], count: int, look: int) -> None:
+    scores = torch.tensor(values, dtype=torch.float32)
+    ranges = [(0, 2), (3, len(values))]
+    eligible = [i for start, end in ranges for i in range(start, end)]
+    if count > len(eligible):
+        return
+    by_rank = sorted(eligible, key=lambda i: (-abs(values[i]), i))
+    assert largest(scores, count, ranges, entries_per_look=look).tolist() == sorted(by_rank[:count])
+
+
+def test_random_entries_follow_the_seed_and_keep_to_the_ranges() -> None:
+    ranges = [(0, 10), (90, 100)]
+    first, again, other = (random_entries(12, ranges, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len(np.unique(first)) == 12
+    assert set(first.tolist()) <= {*range(10), *range(90, 100)}
+    assert random_entries(20, ranges, 0).tolist() == [*range(10), *range(90, 100)]
+
+
+@pytest.mark.parametrize("encoders", ["both", "image", "text"])
+def test_the_smallest_magnitudes_are_chosen_by_name(encoders: Encoders) -> None:
+    base = make_base("vit")
+    settings = config(selection="smallest_magnitude", encoders=encoders)
+    chosen = select_for(base, loader(base, colour_samples(1)), LABELS, settings, silent_meter())
+    eligible = np.concatenate([np.arange(*ends) for ends in eligible_ranges(base.flat, encoders)])
+    magnitude = base.flat.buffer.abs().numpy()
+    others = np.setdiff1d(eligible, chosen)
+    assert len(chosen) == int(settings.density * base.parameter_count)
+    assert magnitude[chosen].max() <= magnitude[others].min()
+
+
+def test_each_selection_is_another_one() -> None:
+    base = make_base("vit")
+    samples = loader(base, colour_samples(2))
+    names: tuple[Selection, ...] = ("mean_gradient", "fisher", "random", "smallest_magnitude")
+    chosen = {select_for(base, samples, LABELS, config(selection=name), silent_meter()).tobytes() for name in names}
+    assert len(chosen) == len(names)
+    assert all(parameter.grad is None for parameter in base.model.parameters())

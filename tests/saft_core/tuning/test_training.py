@@ -1,39 +1,50 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import Cancelled, TrainingDiverged
+from saft_core.tuning import training
+from saft_core.tuning.config import Encoders
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import _batches, steps_per_epoch, train
+from saft_core.tuning.training import Training, _batches, steps_per_epoch, train
 from tests.fixtures.models import TOWERS, bits, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
-from tests.saft_core.tuning.oracle import paper_training
+from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient, paper_training
 
 SAMPLES = colour_samples(per_class=4)
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
-def test_training_gives_the_papers_numbers(tower: str) -> None:
+@pytest.mark.parametrize("density", [0.002, 0.01])
+def test_twenty_steps_give_the_papers_numbers(tower: str, density: float) -> None:
     base = make_base(tower, dtype=torch.float64)
     samples = loader(base, SAMPLES)
-    settings = config(epochs=7, batch_size=4, learning_rate=1e-3)  # 21 steps
+    settings = config(epochs=5, batch_size=3, learning_rate=1e-3, density=density)  # 20 steps
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
-    mask = torch.zeros(base.parameter_count, dtype=torch.bool)
-    mask[torch.from_numpy(chosen)] = True
+    prompts = fill(settings.template, LABELS)
+    mask = paper_mask(paper_mean_gradient(base, samples, prompts), density)
+    assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())
     before = base.flat.buffer.clone()
     expected = paper_training(
-        base, samples, fill(settings.template, LABELS), mask, _batches(len(samples), settings),
-        steps=21, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
+        base, samples, prompts, mask, _batches(len(samples), settings),
+        steps=20, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
     )  # fmt: skip
-    ours = train(base, samples, LABELS, chosen, settings, silent_meter())
-    assert bits(expected[~mask]) == bits(before[~mask])
-    difference = (expected - before)[mask].float().numpy()
-    assert np.abs(difference).min() > 0
-    np.testing.assert_allclose(ours.values, difference, rtol=1e-6)
+    steps: list[Tensor] = []
+    meter = WorkMeter(total=1, steps=1, observe=lambda _: steps.append(base.flat.buffer.clone()))
+    train(base, samples, LABELS, chosen, settings, meter)
+    assert len(steps) == 20
+    assert (expected[mask] != before[mask]).all()
+    torch.testing.assert_close(steps[-1][mask], expected[mask], rtol=1e-9, atol=0)
+    assert bits(steps[-1][~mask]) == bits(before[~mask])
+    assert bits(base.flat.buffer) == bits(before)
 
 
 def test_only_selected_entries_move_and_the_base_comes_back() -> None:
@@ -128,3 +139,65 @@ def test_cancelling_in_mid_training_brings_the_base_back() -> None:
         train(base, samples, LABELS, chosen, config(), WorkMeter(total=1, steps=1, observe=stop))
     assert base.flat.sha256() == before
     assert all(parameter.grad is None and parameter.requires_grad for parameter in base.model.parameters())
+
+
+def test_a_loss_far_above_that_of_chance_or_of_the_first_step_is_an_explosion() -> None:
+    base = make_base("vit")
+    training = Training(base, loader(base, SAMPLES), LABELS, np.arange(9), config(learning_rate=0.5))
+    for loss in (0.1, 50 * math.log(3) - 0.1):
+        training._check(loss)
+    with pytest.raises(TrainingDiverged, match=r"the loss rose to 55 at step 1; try a learning rate below 0.5"):
+        training._check(50 * math.log(3) + 0.1)
+    high = Training(base, loader(base, SAMPLES), LABELS, np.arange(9), config())
+    for loss in (3.0, 149.0):
+        high._check(loss)
+    with pytest.raises(TrainingDiverged):
+        high._check(151.0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_batch_is_the_sum_of_its_parts(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make_base("resnet", dtype=torch.float64)
+    samples = loader(base, SAMPLES)
+    settings = config(batch_size=5, density=0.01)
+    chosen = select_for(base, samples, LABELS, settings, silent_meter())
+    expected = train(base, samples, LABELS, chosen, settings, silent_meter())
+    monkeypatch.setitem(training.IMAGES_PER_PASS, "cpu", size)
+    found = train(base, samples, LABELS, chosen, settings, silent_meter())
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("encoders", "encoded"), [("image", "encode_tokens"), ("text", "encode_pixels")])
+def test_the_tower_in_which_nothing_can_change_runs_once(
+    encoders: Encoders, encoded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = make_base("vit")
+    samples = loader(base, SAMPLES)
+    settings = config(encoders=encoders, epochs=3, batch_size=len(SAMPLES))
+    chosen = select_for(base, samples, LABELS, settings, silent_meter())
+    calls: list[int] = []
+    run = getattr(base, encoded)
+
+    def note(batch: Tensor) -> Tensor:
+        calls.append(len(batch))
+        return run(batch)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(base, encoded, note)
+    train(base, samples, LABELS, chosen, settings, silent_meter())
+    assert sum(calls) == (len(LABELS) if encoded == "encode_tokens" else len(SAMPLES))
+
+
+def test_early_stopping_keeps_the_best_values_and_ends() -> None:
+    base = make_base("vit")
+    samples = loader(base, SAMPLES)
+    settings = config(epochs=40, batch_size=12, learning_rate=0.3, patience_epochs=2)
+    chosen = select_for(base, samples, LABELS, settings, silent_meter())
+    seen: list[Tensor] = []
+    meter = WorkMeter(total=1, steps=1, observe=lambda _: seen.append(base.flat.buffer[chosen].clone()))
+    before = base.flat.buffer[chosen].clone()
+    wrong = [replace(sample, label=(sample.label + 1) % 3) for sample in SAMPLES]
+    delta = Training(base, samples, LABELS, chosen, settings, validation=loader(base, wrong)).run(meter)
+    assert len(seen) < 40
+    kept = torch.from_numpy(delta.values) + before
+    best = [torch.allclose(values, kept, atol=1e-6) for values in seen]
+    assert best.index(True) == len(seen) - 1 - settings.patience_epochs

@@ -1,0 +1,119 @@
+"""The frame of all benchmarks: one process for each figure, medians over repeats, peak memory, JSON and a table.
+
+Peak memory is the high-water mark of the process's resident memory (VmHWM) while the repeats ran, less its resident
+memory (VmRSS) just before the first of them, when the model and the data were loaded. Linux resets the mark on request
+(/proc/self/clear_refs), so what loading needed for a moment is not counted. On a GPU it is the same difference of
+torch's allocator. The first repeat warms up: it counts for memory and not for time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+KIB = 1024
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Median seconds of one call, its memory over what was loaded before, and the seconds of each repeat."""
+
+    seconds: float
+    peak_bytes: int
+    repeats: list[float]
+
+
+def measure(work: Callable[[], object], repeats: int, device: str = "cpu", *, warm: int = 1) -> Measured:
+    """Time `work` `repeats` times after `warm` times that warm up."""
+    before = _start_watching(device)
+    seconds = []
+    for _ in range(warm + repeats):
+        started = time.perf_counter()
+        work()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return Measured(statistics.median(seconds[warm:]), _peak(device) - before, seconds[warm:])
+
+
+def alone(module: str, arguments: Mapping[str, Any], timeout_seconds: float = 1800) -> Row:
+    """What `python -m module --one ARGUMENTS` prints as its last line, a JSON object; an `error` if it died.
+
+    A process of its own is what makes memory honest, and lets one that runs out of it be a row and not the end.
+    """
+    command = [sys.executable, "-m", module, "--one", json.dumps(arguments)]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"longer than {timeout_seconds:.0f} s"}
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
+        return {"error": f"exit {ended.returncode}: {last[:200]}"}
+    row: Row = json.loads(ended.stdout.strip().splitlines()[-1])
+    return row
+
+
+def write(name: str, rows: Sequence[Row]) -> Path:
+    """All rows as results/NAME.json."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(list(rows), indent=1) + "\n", "utf-8")
+    return path
+
+
+def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """The named columns as aligned text."""
+    cells = [list(columns), *([_text(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def machine(device: str) -> str:
+    """The device in words."""
+    if device != "cpu":
+        return torch.cuda.get_device_name()
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return f"{names[0]}, {torch.get_num_threads()} threads" if names else "cpu"
+
+
+def _start_watching(device: str) -> int:
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak(device: str) -> int:
+    return torch.cuda.max_memory_allocated() if device != "cpu" else _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * KIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "" if value is None else str(value)

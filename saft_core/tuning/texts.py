@@ -1,0 +1,74 @@
+"""Class prompts, encoded once a step, in chunks that bound the memory of their backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from saft_core.clip.backbone import Base
+from saft_core.clip.zero_shot import fill
+
+TOKENS_PER_CHUNK = 4096
+"""Text tokens whose activations are held for backward at once: about 1.5 GB with ViT-B/32's text tower."""
+
+
+class ClassPrompts:
+    """The prompts of a task, and their embeddings as a leaf of the loss.
+
+    One chunk is encoded with its graph, as usual. Of several, none keeps its graph: `backward` encodes one after
+    another anew and lets each take its part of the gradient, so any number of classes needs the memory of one chunk.
+    """
+
+    def __init__(
+        self, base: Base, labels: Sequence[str], template: str, *, tokens_per_chunk: int = TOKENS_PER_CHUNK
+    ) -> None:
+        self._base = base
+        self._tokens = base.tokens(fill(template, labels))
+        chunk = max(1, tokens_per_chunk // self._tokens.shape[1])
+        self._chunks = self._tokens.split(chunk)
+        self._graph: Tensor | None = None
+        self._constant: Tensor | None = None
+
+    def encode(self) -> Tensor:
+        """Unit embeddings (classes, embed_dim) by the weights as they are, a leaf that collects its gradient.
+
+        Where nothing that they depend on can change they are computed at the first call only.
+        """
+        if self._constant is not None:
+            return self._constant
+        if not torch.is_grad_enabled():
+            return self._encode_all()
+        if len(self._chunks) == 1:
+            encoded = self._base.encode_tokens(self._tokens)
+            self._graph = encoded if encoded.requires_grad else None
+            varies = encoded.requires_grad
+        else:
+            varies = self._varies()
+            with torch.no_grad():
+                encoded = self._encode_all()
+        leaf = encoded.detach()
+        if not varies:
+            self._constant = leaf
+            return leaf
+        return leaf.requires_grad_()
+
+    def backward(self, leaf: Tensor) -> None:
+        """Carry the gradient that `leaf`, the latest result of `encode`, collected on into the weights."""
+        if leaf.grad is None:
+            return
+        if self._graph is not None:
+            graph, self._graph = self._graph, None
+            graph.backward(leaf.grad)
+            return
+        start = 0
+        for tokens in self._chunks:
+            self._base.encode_tokens(tokens).backward(leaf.grad[start : start + len(tokens)])
+            start += len(tokens)
+
+    def _encode_all(self) -> Tensor:
+        return torch.cat([self._base.encode_tokens(tokens) for tokens in self._chunks])
+
+    def _varies(self) -> bool:
+        return self._base.encode_tokens(self._tokens[:1]).requires_grad
