@@ -48,7 +48,8 @@ def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
         raise InvalidInput(f"labels: give 1 to {limits.max_classify_labels} (max_classify_labels)")
     for label in cleaned:
         if not 1 <= len(label) <= limits.max_label_characters:
-            raise InvalidInput(f"labels: {label[:40]!r} must have 1 to {limits.max_label_characters} characters")
+            most = limits.max_label_characters
+            raise InvalidInput(f"labels: one has {len(label)} characters; give each 1 to {most} (max_label_characters)")
         _check_visible("labels", label)
     repeated = [label for label, count in Counter(cleaned).items() if count > 1]
     if repeated:

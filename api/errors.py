@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -93,12 +94,17 @@ async def _on_saft_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = [
-        {"field": ".".join(str(part) for part in item["loc"] if part != "body") or "body", "reason": item["msg"]}
-        for item in error.errors()
-    ]
+    found = [_readable(item) for item in error.errors()]
     detail = "; ".join(f"{item['field']}: {item['reason']}" for item in found)
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, {"errors": found})
+
+
+def _readable(item: Mapping[str, Any]) -> dict[str, str]:
+    """One finding of the validator: where, and what is wrong there."""
+    if item["type"] == "json_invalid":
+        return {"field": "body", "reason": f"not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"}
+    field = ".".join(str(part) for part in item["loc"] if part != "body") or "body"
+    return {"field": field, "reason": item["msg"]}
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:

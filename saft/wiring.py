@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 
 import uvicorn
 from fastapi import FastAPI
@@ -57,10 +58,20 @@ def create_site(settings: Settings) -> FastAPI:
 
 def run_api(settings: Settings) -> None:
     """Serve HTTP until the process is told to stop; requests under way get GRACE_SECONDS to end."""
-    uvicorn.run(
+    config = uvicorn.Config(
         create_site(settings),
         host=settings.host,
         port=settings.port,
         log_level="warning",
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    _AnnouncedServer(config).run()
+
+
+class _AnnouncedServer(uvicorn.Server):
+    """Says when it answers: loading the base takes a while, and nobody should have to guess how long."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"saft: ready on http://{self.config.host}:{self.config.port}", flush=True)  # noqa: T201

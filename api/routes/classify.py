@@ -133,7 +133,7 @@ def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[st
     if given is not None:
         return checks.labels(given, tenancy.services.limits)
     if not model.classes:
-        raise InvalidInput("labels: give some; the base has no classes of its own")
+        raise InvalidInput("labels: the base has no classes of its own; give some, such as labels=cat and labels=dog")
     return model.classes
 
 
