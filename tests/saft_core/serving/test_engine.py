@@ -12,7 +12,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidDelta, NotFound
-from saft_core.serving.engine import Engine
+from saft_core.serving.engine import Engine, EngineLimits
 from tests.fixtures.models import TOWERS, make_base, pictures
 
 LABELS = ("cat", "dog", "owl")
@@ -33,7 +33,7 @@ def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine
             raise NotFound(f"no adapter {adapter_id}")
         return random_delta(base, int(adapter_id))
 
-    return Engine(base, load, cache_bytes=cache_bytes)
+    return Engine(base, load, EngineLimits(cache_bytes=cache_bytes))
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
@@ -102,7 +102,7 @@ def test_an_unknown_adapter_is_an_error_never_the_base(tiny_vit: Base) -> None:
 
 def test_a_delta_beyond_the_base_is_an_error(tiny_vit: Base) -> None:
     beyond = SparseDelta(np.array([tiny_vit.parameter_count]), np.ones(1, dtype=np.float32))
-    engine = Engine(tiny_vit, lambda _: beyond, cache_bytes=1 << 20)
+    engine = Engine(tiny_vit, lambda _: beyond, EngineLimits(cache_bytes=1 << 20))
     with pytest.raises(InvalidDelta):
         engine.embed_images("a", pictures(1))
 
