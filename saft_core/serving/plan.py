@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.serving.resident import Resident
+from saft_core.serving.resident import INT32_ENTRIES, Resident
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Row:
 class Entries:
     """The differing entries of one parameter, ordered by row of the batch and then by position.
 
-    positions: int32 (E,), within the flattened parameter.
+    positions: int32 (E,), ascending, within the parameter flattened and repeated for each row: row * size + position.
+               int64 where that does not fit.
     values:    float32 (E,).
-    rows:      int32 (E,), the row of the batch.
+    rows:      (E,) of the same dtype, the row of the batch.
     starts:    on the host, (rows + 1,); the entries of row b are `starts[b]` to `starts[b + 1]`.
     """
 
@@ -68,7 +69,7 @@ class Plan:
         last = int(self._ends[(line + 1) * self.batch - 1])
         part = slice(last - int(starts[-1]), last)
         positions, values, rows = self._gathered
-        return Entries(positions[part] - self._flat.slots[slot].offset, values[part], rows[part], starts)
+        return Entries(positions[part], values[part], rows[part], starts)
 
     def _count(self, slots: Sequence[int]) -> npt.NDArray[np.int64]:
         """Entries by slot and row of the batch, (slots, rows)."""
@@ -78,7 +79,7 @@ class Plan:
 
     @cached_property
     def _gathered(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Flat positions, scaled values and rows of all entries, ordered by slot, row, position."""
+        """Positions, scaled values and rows of all entries, as in Entries, ordered by slot, row, position."""
         device = self._flat.buffer.device
         residents = list({id(r): r for row in self._rows if (r := row.resident) is not None}.values())
         lengths = self._lengths.reshape(-1)
@@ -86,10 +87,14 @@ class Plan:
         # From where in the concatenation each (slot, row) piece comes, less where it goes: one upload with the rest.
         shifts = self._sources(residents).reshape(-1) - (self._ends - lengths)
         of_row = np.tile(np.arange(self.batch), len(self._slots))
-        table = torch.from_numpy(np.stack([lengths, shifts, of_row]).astype(np.int32)).to(device)
+        slots = [self._flat.slots[slot] for slot in self._slots]
+        local = np.concatenate([np.arange(self.batch) * slot.size - slot.offset for slot in slots])
+        fits = self.batch * max(slot.size for slot in slots) < INT32_ENTRIES and total < INT32_ENTRIES
+        numbers = np.stack([lengths, shifts, of_row, local]).astype(np.int32 if fits else np.int64)
+        table = torch.from_numpy(numbers).to(device)
         pieces = torch.repeat_interleave(table[1:], table[0], dim=1, output_size=total)
-        index = torch.arange(total, dtype=torch.int32, device=device).add_(pieces[0])
-        positions = torch.cat([r.positions for r in residents]).index_select(0, index)
+        index = torch.arange(total, dtype=pieces.dtype, device=device).add_(pieces[0])
+        positions = torch.cat([r.positions for r in residents]).index_select(0, index) + pieces[2]
         values = torch.cat([r.values for r in residents]).index_select(0, index)
         if any(row.strength != 1 for row in self._rows):
             strengths = torch.tensor([row.strength for row in self._rows], dtype=values.dtype, device=device)

@@ -21,9 +21,9 @@ CPU_ROWS = 8
 
 def dense(entries: Entries, batch: int, size: int) -> Tensor:
     """The differences of a small parameter as float32 (batch, size)."""
-    index = entries.rows * size + entries.positions
     flat = torch.zeros(batch * size, dtype=entries.values.dtype, device=entries.values.device)
-    return flat.index_add_(0, index, entries.values).view(batch, size)
+    flat[entries.positions.long()] = entries.values  # each position is there once
+    return flat.view(batch, size)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, entries: Entries) -> Tensor:
@@ -62,7 +62,8 @@ def add_convolution(
     flat = y.view(-1, y.shape[2] * y.shape[3])
     for start in range(0, len(x), rows_at_once):
         part = slice(int(entries.starts[start]), int(entries.starts[min(start + rows_at_once, len(x))]))
-        position, rows = entries.positions[part].long(), entries.rows[part].long()
+        rows = entries.rows[part].long()
+        position = entries.positions[part].long() - rows * kernel.numel()
         column, k_x = position // width_k, position % width_k
         column, k_y = column // height_k, column % height_k
         out, channel = column // width, column % width
@@ -72,7 +73,8 @@ def add_convolution(
 
 def add_right_product(y: Tensor, x: Tensor, shape: torch.Size, entries: Entries) -> None:
     """Add `x @ difference of the row` to `y` (B, T, out), for `x` (B, T, in) and a parameter of `shape` (in, out)."""
-    position, rows = entries.positions.long(), entries.rows.long()
+    rows = entries.rows.long()
+    position = entries.positions.long() - rows * shape.numel()
     inner, outer = position // shape[1], position % shape[1]
     columns = x[rows, :, inner] * entries.values[:, None]
     y.transpose(1, 2).index_put_((rows, outer), columns, accumulate=True)
@@ -82,7 +84,7 @@ def add_embeddings(y: Tensor, tokens: Tensor, entries: Entries, vocabulary: int)
     """Add the differences of a table (vocabulary, width) to `y` (B, T, width) = table[tokens]."""
     width = y.shape[-1]
     wanted = (torch.arange(len(tokens), device=y.device)[:, None] * vocabulary + tokens).reshape(-1)
-    held = entries.rows.long() * vocabulary + entries.positions.long() // width
+    held = entries.positions.long() // width
     first, last = torch.searchsorted(held, wanted), torch.searchsorted(held, wanted, right=True)
     counts = last - first
     token = torch.repeat_interleave(torch.arange(len(wanted), device=y.device), counts)
@@ -105,10 +107,9 @@ def _bags(
     """
     batch = len(entries.starts) - 1
     out_row = torch.div(entries.positions, in_width, rounding_mode="floor")
-    column = entries.positions - out_row * in_width + (entries.rows % rows_at_once) * in_width
-    ends = torch.zeros(batch * out_width + 1, dtype=torch.int32, device=column.device)
-    ends.index_add_(0, entries.rows * out_width + out_row + 1, torch.ones_like(column))
-    offsets = torch.cumsum(ends, 0, dtype=torch.int32)
+    column = torch.sub(entries.positions, out_row - entries.rows % rows_at_once, alpha=in_width)
+    ends = torch.zeros(batch * out_width + 1, dtype=column.dtype, device=column.device)
+    offsets = ends.index_add_(0, out_row + 1, torch.ones_like(column)).cumsum_(0)
     for start in range(0, batch, rows_at_once):
         stop = min(start + rows_at_once, batch)
         first, last = int(entries.starts[start]), int(entries.starts[stop])
