@@ -23,6 +23,7 @@ DESCRIPTION = (
 
 def create_app(services: Services) -> FastAPI:
     """The whole REST interface over `services`."""
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
@@ -46,6 +47,10 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
 
     services.engine.observe = services.metrics.batches.observe
     registry = services.metrics.registry
-    registry.register(GaugesOf("saft_engine", "Counters of the engine's caches, routes and queue.", "counter", services.engine.counters))
+    registry.register(
+        GaugesOf(
+            "saft_engine", "Counters of the engine's caches, routes and queue.", "counter", services.engine.counters
+        )
+    )
     registry.register(GaugesOf("saft_jobs", "Jobs by status.", "status", jobs_now))
     app.add_middleware(RequestMetrics, metrics=services.metrics)

@@ -28,8 +28,8 @@ class ByteBoundedCache(Generic[Key, Value]):
     """Least-recently-used values up to `capacity_bytes`, safe for many threads.
 
     Single flight: while one caller loads a key, others that ask for it wait for the same load. A load that fails fails
-    all of them and is not remembered. A value larger than the capacity is handed out and not kept. Pinned values stay, so the
-    cache is larger than its capacity while the values in use are.
+    all of them and is not remembered. A value larger than the capacity is handed out and not kept. Pinned values stay:
+    the cache outgrows its capacity only while what is in use does.
     """
 
     def __init__(self, capacity_bytes: int, size_of: Callable[[Value], int]) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -239,5 +238,6 @@ def _answer(work: _Work) -> Tensor:
         raise DeadlinePassed from error
 
 
-def _to_numpy(values: Tensor) -> Any:
-    return np.asarray(values.float().cpu().numpy(), dtype=np.float32)
+def _to_numpy(values: Tensor) -> FloatArray:
+    array: FloatArray = values.float().cpu().numpy()
+    return array

@@ -59,8 +59,8 @@ class Forward:
         self.costs = dict.fromkeys(KINDS, costs or Costs())
         self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0)
         self._encode: dict[str, Callable[[Any], Tensor]] = {
-            IMAGE: lambda inputs: base.encode_pixels(inputs),
-            TEXT: lambda inputs: base.encode_texts(inputs),
+            IMAGE: lambda inputs: base.encode_pixels(inputs),  # noqa: PLW0108 (tests replace the method later)
+            TEXT: lambda inputs: base.encode_texts(inputs),  # noqa: PLW0108
         }
         names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
         self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
@@ -184,7 +184,9 @@ class Forward:
         found = Costs(forward, max(swap, 0.0) / len(parts[0].row.resident or [0]), 0.0, 0.0)
         if mixes:
             few, many = (seconds(rows, parts[0], True) - dict(forward)[rows] for rows in (2, sizes[-1]))
-            entries = np.mean([np.diff(p.row.resident.bounds)[self._slots[kind]].sum() for p in parts if p.row.resident])
+            entries = np.mean(
+                [np.diff(p.row.resident.bounds)[self._slots[kind]].sum() for p in parts if p.row.resident]
+            )
             slope = max(many - few, 0.0) / max((sizes[-1] - 2) * float(entries), 1.0)
             found = replace(found, mixed_entry_seconds=slope, mixed_seconds=max(few - 2 * slope * float(entries), 0.0))
         self.costs[kind], self.rows_by_route = found, counted

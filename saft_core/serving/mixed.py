@@ -1,8 +1,8 @@
 """The mixed route: one forward of the base in which every row of the batch has its own weights.
 
-`MixedForward` watches every torch function of the forward. Where one takes a parameter of the base that differs for some
-row, the function's result is corrected. This rests on where a tensor's memory lies and not on module classes: a view of
-a parameter still lies in the base's flat buffer, so no use of a parameter can be missed, whatever model it is. A use
+`MixedForward` watches every torch function of the forward. Where one takes a parameter of the base that differs for
+some row, the function's result is corrected. This rests on where a tensor's memory lies, not on module classes: a view
+of a parameter still lies in the base's flat buffer, so no use of a parameter can be missed, whatever model it is. A use
 that nothing here knows raises Unsupported, and the caller takes the swap route: slower, never wrong.
 """
 
@@ -46,7 +46,7 @@ class MixedForward(TorchFunctionMode):
         self._offsets = [slot.offset for slot in flat.slots]
         self._joined: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __torch_function__(  # noqa: D105
+    def __torch_function__(
         self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
@@ -243,7 +243,7 @@ def _linear(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str
 
 
 def _conv2d(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    def named(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:  # noqa: A002, E501, PLR0917 # fmt: skip
+    def named(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:  # noqa: A002, E501 # fmt: skip
         return mode.convolution(input, weight, bias, stride, padding, dilation, groups)
 
     return named(*args, **kwargs)
@@ -278,7 +278,7 @@ def _sum(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, A
     return mode.sum(args[0], args[1])
 
 
-def _product(mode: MixedForward, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+def _product(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     if kwargs or len(args) != 2:
         raise Unsupported("a product of this form")
     return mode.matrix_product(args[0], args[1])

@@ -15,7 +15,7 @@ from saft_core.store.scope import Scope
 
 @dataclass(frozen=True)
 class Space:
-    """One model's embedding space: a base, the adapter on it or None for the base itself, and the adapter's strength."""
+    """One model's embedding space: a base, the adapter on it or None for the base itself, and at what strength."""
 
     base_fingerprint: str
     adapter_id: str | None

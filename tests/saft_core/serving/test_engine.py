@@ -145,3 +145,44 @@ def test_probabilities_sum_to_one(tiny_base: Base) -> None:
     answer = engine_for(tiny_base).class_probabilities("0", pictures(4), LABELS, TEMPLATE)
     assert answer.shape == (4, 3)
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
+
+
+def test_strength_goes_from_the_base_to_the_adapter(tiny_base: Base) -> None:
+    engine, images = engine_for(tiny_base), pictures(2)
+    answers = [engine.embed_images("0", images, strength=s).tobytes() for s in (0.0, 0.5, 1.0)]
+    assert answers[0] == engine.embed_images(None, images).tobytes()
+    assert answers[2] == engine.embed_images("0", images).tobytes()
+    assert len(set(answers)) == 3
+
+
+def test_a_strength_between_is_the_interpolation_of_the_weights(tiny_base: Base) -> None:
+    delta, images = random_delta(tiny_base, 0), pictures(2)
+    answer = engine_for(tiny_base).class_probabilities("0", images, LABELS, TEMPLATE, strength=0.25)
+    with (
+        torch.inference_mode(),
+        tiny_base.flat.added(torch.from_numpy(delta.indices), torch.from_numpy(delta.values) * 0.25),
+    ):
+        scores = logits(tiny_base, tiny_base.pixels(images), class_weights(tiny_base, LABELS, TEMPLATE)).softmax(dim=1)
+    assert answer.tobytes() == scores.numpy().tobytes()
+
+
+def test_many_threads_many_adapters_and_a_small_cache(tiny_base: Base) -> None:
+    """64 threads, 50 adapters that are loaded and evicted all the time: every answer is that of the adapter alone."""
+    before, images = tiny_base.flat.sha256(), pictures(4)
+    alone = engine_for(tiny_base, count=50)
+    expected = {(a, i): alone.embed_images(str(a), [images[i]]) for a in range(50) for i in range(4)}
+    engine = engine_for(tiny_base, count=50, cache_bytes=20_000)
+
+    def ask(number: int) -> None:
+        adapter, image = number * 7 % 50, number % 4
+        answer = engine.embed_images(str(adapter), [images[image]])
+        np.testing.assert_allclose(answer, expected[adapter, image], atol=1e-5)
+
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(ask, range(1500)))
+    counters = engine.counters()
+    assert counters["delta_evictions"] > 0
+    assert counters["rows_mixed"] > 0
+    assert counters["delta_bytes"] <= 20_000
+    engine.close(5)
+    assert tiny_base.flat.sha256() == before
