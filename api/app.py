@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from api import errors, openapi
 from api.body_limit import BodyLimit
@@ -19,7 +23,13 @@ DESCRIPTION = (
 
 def create_app(services: Services) -> FastAPI:
     """The whole REST interface over `services`."""
-    app = FastAPI(title="SAFT", version="0.1.0", description=DESCRIPTION)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(services.engine.close, services.settings.drain_seconds)
+
+    app = FastAPI(title="SAFT", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
     app.state.services = services
     for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
         app.include_router(module.router)
@@ -35,7 +45,12 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
         with services.sessions() as session:
             return count_by_status(session)
 
+    services.engine.observe = services.metrics.batches.observe
     registry = services.metrics.registry
-    registry.register(GaugesOf("saft_engine", "Counters of the engine's caches.", "counter", services.engine.counters))
+    registry.register(
+        GaugesOf(
+            "saft_engine", "Counters of the engine's caches, routes and queue.", "counter", services.engine.counters
+        )
+    )
     registry.register(GaugesOf("saft_jobs", "Jobs by status.", "status", jobs_now))
     app.add_middleware(RequestMetrics, metrics=services.metrics)

@@ -68,6 +68,13 @@ def template(value: str) -> str:
     return value
 
 
+def strength(value: float) -> float:
+    """How much of an adapter is wanted. Raises InvalidInput."""
+    if not 0 <= value <= 1:
+        raise InvalidInput("strength: give 0 (the base) to 1 (the adapter)")
+    return value
+
+
 def top_k(value: int | None, limits: Limits) -> int | None:
     """How many results are wanted. Raises InvalidInput."""
     if value is not None and not 1 <= value <= limits.max_top_k:

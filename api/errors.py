@@ -27,8 +27,17 @@ STATUS_OF = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.DeadlinePassed: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """The status of an error is that of its nearest listed ancestor; 500 without one."""
+
+RETRY_AFTER_SECONDS = 1
+"""A queue of images is gone in about a second, or the service is too small for what it is asked."""
+HEADERS_OF = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+}
 
 CODE_OF = {
     HTTPStatus.BAD_REQUEST: "bad_request",
@@ -83,7 +92,7 @@ def problem(
 def saft_problem(request: Request, error: errors.SaftError) -> JSONResponse:
     """The answer for an error of ours."""
     status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    headers = HEADERS_OF.get(HTTPStatus(status))
     return problem(request, status, error.error_code, error.message, error.details, headers)
 
 

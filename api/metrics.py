@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Any other word a caller makes up is counted as "other": each label value costs memory for ever."""
 
@@ -27,6 +28,9 @@ class Metrics:
         )
         self.seconds = Histogram(
             "saft_http_request_seconds", "Time to the last byte.", ["method", "route"], registry=self.registry
+        )
+        self.batches = Histogram(
+            "saft_engine_batch_rows", "Images or texts in one batch.", registry=self.registry, buckets=BATCH_BUCKETS
         )
         self.images = Counter("saft_images_classified", "Images classified.", registry=self.registry)
 

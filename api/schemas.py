@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Item = TypeVar("Item")
+STRENGTH: Any = Field(
+    1.0, ge=0, le=1, description="How much of the adapter: 0 is the base, 1 the adapter, between their interpolation."
+)
 
 
 class Body(BaseModel):
@@ -144,6 +147,7 @@ class ClassifyBody(Body):  # noqa: D101
     labels: list[str] | None = None
     template: str | None = None
     top_k: int | None = Field(None, ge=1)
+    strength: float = STRENGTH
 
 
 class Prediction(BaseModel):  # noqa: D101
@@ -188,6 +192,7 @@ class RetrieveBody(Body):  # noqa: D101
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
     image: str | None = Field(None, description="An image file in base64.")
     top_k: int = Field(10, ge=1)
+    strength: float = STRENGTH
 
 
 class Match(BaseModel):  # noqa: D101

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from api.admission import Admission
 from api.metrics import Metrics
 from saft_core.data.limits import DataLimits
 from saft_core.serving.engine import Engine
@@ -26,6 +29,15 @@ class Services:
     ping_broker: Callable[[], None]
     admin_key: str
     metrics: Metrics = field(default_factory=Metrics)
+
+    @cached_property
+    def admission(self) -> Admission:
+        """The gate of the inference routes."""
+        return Admission(self.settings.inference_requests)
+
+    def deadline(self) -> float:
+        """When a request that starts now must have its answer, on `time.monotonic()`'s clock."""
+        return time.monotonic() + self.settings.request_deadline_seconds
 
     @property
     def limits(self) -> Limits:

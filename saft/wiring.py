@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import socket
 
@@ -15,14 +16,13 @@ from saft import embedded
 from saft_core.clip.backbone import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
-from saft_core.serving.engine import Engine
+from saft_core.serving.batcher import BatchLimits
+from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
 from ui.app import mount
-
-GRACE_SECONDS = 5
 
 
 def create_services(settings: Settings) -> Services:
@@ -42,28 +42,40 @@ def create_services(settings: Settings) -> Services:
         settings=settings,
         sessions=sessions,
         blobs=BlobStore(settings.blob_dir),
-        engine=Engine(load_base(settings.base, settings.device), load, cache_bytes=settings.adapter_cache_bytes),
+        engine=Engine(load_base(settings.base, settings.device), load, engine_limits(settings)),
         publish=publisher,
         ping_broker=publisher.ping,
         admin_key=admin_key,
     )
 
 
+def engine_limits(settings: Settings) -> EngineLimits:
+    """The engine's share of the settings."""
+    return EngineLimits(
+        cache_bytes=settings.adapter_cache_bytes,
+        deadline_seconds=settings.request_deadline_seconds,
+        threads=settings.serving_threads,
+        batch=BatchLimits(settings.batch_images, settings.batch_wait_ms / 1000, settings.queue_images),
+    )
+
+
 def create_site(settings: Settings) -> FastAPI:
     """The API with the page mounted at `/`, behind all API routes."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
-    app = create_app(create_services(settings))
+    services = create_services(settings)
+    services.engine.warm_up()
+    app = create_app(services)
     return mount(app, f"http://{host}:{settings.port}", max_upload_bytes=settings.limits.max_upload_bytes)
 
 
 def run_api(settings: Settings) -> None:
-    """Serve HTTP until the process is told to stop; requests under way get GRACE_SECONDS to end."""
+    """Serve HTTP until the process is told to stop; requests under way get `drain_seconds` to end."""
     config = uvicorn.Config(
         create_site(settings),
         host=settings.host,
         port=settings.port,
         log_level="warning",
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
     _AnnouncedServer(config).run()
 

@@ -21,6 +21,8 @@
     │   └── WorkerLost
     ├── Cancelled               the caller asked for the stop
     └── Unavailable             a part of the service does not answer
+        ├── Busy                as much work waits as the service takes; says when to come back
+        └── DeadlinePassed      the answer would have come too late
 
 Each class has a stable `code`; its docstring is its default message. `details` go to the caller as they are, so they
 hold JSON values only.
@@ -166,3 +168,15 @@ class Unavailable(SaftError):
     """The service cannot answer now. Try again in a moment."""
 
     code = "unavailable"
+
+
+class Busy(Unavailable):
+    """The service has as much work waiting as it takes. Try again in a moment."""
+
+    code = "busy"
+
+
+class DeadlinePassed(Unavailable):
+    """The request was not answered in the time it may take. Send fewer images at once, or try again later."""
+
+    code = "deadline_passed"

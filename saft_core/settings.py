@@ -31,6 +31,9 @@ class Limits(BaseSettings):
     max_classify_images: int = Field(256, gt=0, description="Images in one classify request.")
     max_classify_labels: int = Field(1_000, gt=0, description="Labels in one classify request.")
     max_collection_images: int = Field(10_000, gt=0, description="Images in one collection.")
+    max_strengths: int = Field(
+        4, gt=0, description="Strengths between 0 and 1 with stored embeddings, per collection and adapter."
+    )
     max_top_k: int = Field(1_000, gt=0, description="Results of one classify or retrieve request.")
     max_page_items: int = Field(100, gt=0, description="Items on one page of a list.")
     max_epochs: int = Field(1_000, gt=0, description="Epochs of one training.")
@@ -54,6 +57,13 @@ class Settings(BaseSettings):
     )
     redis_url: str | None = Field(None, validation_alias="REDIS_URL", description="Redis or Valkey; embedded if unset.")
     adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
+    batch_images: int = Field(32, gt=0, description="Images (or texts) in one forward pass.")
+    batch_wait_ms: float = Field(5.0, ge=0, description="How long a pass waits for a request that is being read.")
+    queue_images: int = Field(1024, gt=0, description="Images (or texts) that may wait for a pass; then 429.")
+    inference_requests: int = Field(128, gt=0, description="Classify and retrieve requests under way; then 429.")
+    request_deadline_seconds: float = Field(60.0, gt=0, description="Longest time for an answer; then 504.")
+    drain_seconds: float = Field(5.0, ge=0, description="Time that requests under way get when the API stops.")
+    serving_threads: int = Field(0, ge=0, description="CPU threads of one API process's passes; 0: all cores.")
     job_lease_seconds: float = Field(20.0, gt=0, description="A worker silent for so long has lost its job.")
     job_attempts: int = Field(3, gt=0, description="Workers that may die on a job before it fails.")
     checkpoint_interval_seconds: float = Field(30.0, gt=0, description="Pause between two saves of a training's state.")

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from PIL import Image
 from pydantic import ValidationError
@@ -39,6 +38,7 @@ DOCS = {
                         "labels": {"type": "array", "items": {"type": "string"}},
                         "template": {"type": "string"},
                         "top_k": {"type": "integer"},
+                        "strength": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
                     },
                 }
             },
@@ -56,6 +56,7 @@ class Question:
     labels: list[str] | None
     template: str | None
     top_k: int | None
+    strength: float = 1.0
 
 
 @router.post("/classify", response_model=ClassifyView, openapi_extra=DOCS)
@@ -66,9 +67,9 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
         async with form(request, tenancy.services.limits) as upload:
-            return await run_in_threadpool(lambda: _answer(tenancy, _from_form(upload, tenancy)))
+            return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_form(upload, tenancy)))
     content = await request.body()
-    return await run_in_threadpool(lambda: _answer(tenancy, _from_json(content)))
+    return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_json(content)))
 
 
 def _from_json(content: bytes) -> Question:
@@ -77,7 +78,7 @@ def _from_json(content: bytes) -> Question:
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
     files = [(f"images[{number}]", partial(from_base64, text)) for number, text in enumerate(body.images)]
-    return Question(body.adapter, files, body.labels, body.template, body.top_k)
+    return Question(body.adapter, files, body.labels, body.template, body.top_k, body.strength)
 
 
 def _from_form(upload: Form, tenancy: Tenancy) -> Question:
@@ -86,7 +87,12 @@ def _from_form(upload: Form, tenancy: Tenancy) -> Question:
         for number, file in enumerate(upload.files("files"))
     ]
     return Question(
-        upload.text("adapter") or "base", files, _form_labels(upload), upload.text("template"), _form_top_k(upload)
+        upload.text("adapter") or "base",
+        files,
+        _form_labels(upload),
+        upload.text("template"),
+        _form_top_k(upload),
+        _form_strength(upload),
     )
 
 
@@ -114,8 +120,19 @@ def _form_top_k(upload: Form) -> int | None:
     return int(text)
 
 
+def _form_strength(upload: Form) -> float:
+    text = upload.text("strength")
+    if text is None:
+        return 1.0
+    try:
+        return checks.strength(float(text))
+    except ValueError as error:
+        raise InvalidInput(f"strength: {text[:20]!r} is not a number") from error
+
+
 def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     services = tenancy.services
+    deadline = services.deadline()
     model = find_model(tenancy, question.adapter)
     labels = _labels(tenancy, model, question.labels)
     template = checks.template(model.template if question.template is None else question.template)
@@ -123,7 +140,9 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     results: list[ImageResult] = []
     for batch in in_batches(_pictures(tenancy, question.files)):
         images = [image for _, image in batch]
-        probabilities = services.engine.class_probabilities(model.adapter_id, images, labels, template)
+        probabilities = services.engine.class_probabilities(
+            model.adapter_id, images, labels, template, strength=question.strength, deadline=deadline
+        )
         results += [_result(row, labels, top_k) for row in probabilities]
     services.metrics.images.inc(len(results))
     return ClassifyView(adapter=model.shown_as, results=results)

@@ -20,7 +20,7 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 def readyz(services: ServicesDep) -> dict[str, str]:
-    """Database, broker and base are there; 503 naming the part that is not."""
+    """Database, broker and engine are there; 503 naming the part that is not."""
     try:
         with services.sessions() as session:
             session.execute(text("SELECT 1"))
@@ -30,6 +30,8 @@ def readyz(services: ServicesDep) -> dict[str, str]:
         services.ping_broker()
     except Exception as error:
         raise Unavailable("the broker does not answer", part="broker") from error
+    if not services.engine.healthy:
+        raise Unavailable("the engine does not answer", part="engine")
     return {"status": "ok", "base": services.engine.base.name}
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from api import checks
 from api.deps import Tenancy, TenancyDep
-from api.models import Model, find_model
+from api.models import find_model
 from api.pictures import decode, from_base64, in_batches
 from api.schemas import Match, RetrieveBody, RetrieveView
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
@@ -29,17 +29,22 @@ MAX_TEXT_CHARACTERS = 300
 
 
 @router.post("/retrieve", response_model=RetrieveView)
-def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
+async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
     """Search a collection by `text` (used as it stands, without a template) or by `image`; best match first.
 
-    The first search under an adapter embeds the collection's images with it; later ones find them in the database.
+    The first search under an adapter and a strength embeds the collection's images with it; later ones find them in the
+    database. Of the strengths between 0 and 1, the last few are kept, `max_strengths` of them.
     """
+    return await tenancy.services.admission.run(lambda: _answer(tenancy, body))
+
+
+def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     limit = checks.top_k(body.top_k, tenancy.services.limits) or 0
     model = find_model(tenancy, body.adapter)
-    space = Space(tenancy.services.engine.base.fingerprint, model.adapter_id)
+    space = Space.at(tenancy.services.engine.base.fingerprint, model.adapter_id, body.strength)
     with tenancy.begin() as scope:
         scope.get(Collection, body.collection_id)
-    query = _query_vector(tenancy, model, body)
+    query = _query_vector(tenancy, space, body)
     _embed_missing(tenancy, body.collection_id, space)
     with tenancy.begin() as scope:
         found = collections.nearest(scope, body.collection_id, space, query, limit)
@@ -47,17 +52,17 @@ def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
     return RetrieveView(results=matches)
 
 
-def _query_vector(tenancy: Tenancy, model: Model, body: RetrieveBody) -> npt.NDArray[np.float32]:
+def _query_vector(tenancy: Tenancy, space: Space, body: RetrieveBody) -> npt.NDArray[np.float32]:
     engine = tenancy.services.engine
     if (body.text is None) == (body.image is None):
         raise InvalidInput("give either text or image")
     if body.image is not None:
         image = decode(partial(from_base64, body.image), "image", tenancy.services.data_limits)
-        return np.asarray(engine.embed_images(model.adapter_id, [image])[0])
+        return np.asarray(engine.embed_images(space.adapter_id, [image], strength=space.strength)[0])
     text = (body.text or "").strip()
     if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
         raise InvalidInput(f"text: give 1 to {MAX_TEXT_CHARACTERS} characters")
-    return np.asarray(engine.embed_texts(model.adapter_id, [text])[0])
+    return np.asarray(engine.embed_texts(space.adapter_id, [text], strength=space.strength)[0])
 
 
 def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space) -> None:
@@ -65,8 +70,10 @@ def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space) -> None:
     engine = tenancy.services.engine
     with tenancy.begin() as scope:
         missing = collections.without_embedding(scope, collection_id, space)
+        if missing and space.between:
+            collections.keep_strengths(scope, collection_id, space, tenancy.services.limits.max_strengths)
     for batch in in_batches(_pictures(tenancy, missing)):
-        vectors = engine.embed_images(space.adapter_id, [image for _, image in batch])
+        vectors = engine.embed_images(space.adapter_id, [image for _, image in batch], strength=space.strength)
         with tenancy.begin() as scope:
             if space.adapter_id is not None:
                 scope.get(Adapter, space.adapter_id, lock=True)  # it may have been deleted while the engine worked

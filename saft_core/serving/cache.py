@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,7 +28,8 @@ class ByteBoundedCache(Generic[Key, Value]):
     """Least-recently-used values up to `capacity_bytes`, safe for many threads.
 
     Single flight: while one caller loads a key, others that ask for it wait for the same load. A load that fails fails
-    all of them and is not remembered. A value larger than the capacity is handed out and not kept.
+    all of them and is not remembered. A value larger than the capacity is handed out and not kept. Pinned values stay:
+    the cache outgrows its capacity only while what is in use does.
     """
 
     def __init__(self, capacity_bytes: int, size_of: Callable[[Value], int]) -> None:
@@ -35,6 +37,7 @@ class ByteBoundedCache(Generic[Key, Value]):
         self._size_of = size_of
         self._values: OrderedDict[Key, Value] = OrderedDict()
         self._loading: dict[Key, Future[Value]] = {}
+        self._pins: Counter[Key] = Counter()
         self._lock = threading.Lock()
         self.counters = CacheCounters()
 
@@ -52,6 +55,20 @@ class ByteBoundedCache(Generic[Key, Value]):
         if mine:
             self._fly(key, load, flight)
         return flight.result()
+
+    @contextmanager
+    def pinned(self, key: Key, load: Callable[[], Value]) -> Iterator[Value]:
+        """The value of `key`, as `get` gives it; it is not evicted while the context is open."""
+        with self._lock:
+            self._pins[key] += 1
+        try:
+            yield self.get(key, load)
+        finally:
+            with self._lock:
+                self._pins[key] -= 1
+                if not self._pins[key]:
+                    del self._pins[key]
+                self._shrink()
 
     def _fly(self, key: Key, load: Callable[[], Value], flight: Future[Value]) -> None:
         try:
@@ -73,7 +90,14 @@ class ByteBoundedCache(Generic[Key, Value]):
             return
         self._values[key] = value
         self.counters.bytes += size
-        while self.counters.bytes > self._capacity_bytes:
-            _, evicted = self._values.popitem(last=False)
-            self.counters.bytes -= self._size_of(evicted)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Evict the least recently used values that nobody holds, until the rest fits."""
+        if self.counters.bytes <= self._capacity_bytes:
+            return
+        for key in [key for key in self._values if key not in self._pins]:
+            self.counters.bytes -= self._size_of(self._values.pop(key))
             self.counters.evictions += 1
+            if self.counters.bytes <= self._capacity_bytes:
+                return

@@ -1,16 +1,18 @@
 """The engine: sole owner of the base's weights while serving.
 
-Route *swap*: under one lock, write the adapter's entries into the flat buffer, run the forward, copy the originals
-back. The answer is bit-equal to the fine-tuned model's, and the base is bit-identical after every request, failed ones
+Callers prepare their images in threads of their own; their rows meet in batches (batcher.py), and one thread runs these
+through the base by the route that costs least (forward.py). The base is bit-identical after every batch, failed ones
 too.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,105 +21,223 @@ from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.clip.zero_shot import fill
 from saft_core.delta import SparseDelta
-from saft_core.errors import InvalidDelta
+from saft_core.errors import DeadlinePassed, Unavailable
+from saft_core.serving.batcher import BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
+from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
+from saft_core.serving.plan import Row
+from saft_core.serving.resident import Resident, make_resident
 
 FloatArray = npt.NDArray[np.float32]
 AdapterId = str | None
 """An adapter's id; None is the base itself."""
+_Work = Work[Part, Tensor]
 
-IMAGES_PER_PASS = 64
 CLASS_WEIGHT_CACHE_BYTES = 64 << 20
+STUCK_SECONDS = 300.0
+"""A batch that runs for so long is taken for one that will never end."""
+
+
+@dataclass(frozen=True)
+class EngineLimits:
+    """cache_bytes holds decoded adapters; deadline_seconds is how long one call may take if it does not say.
+
+    threads: of one forward; 0 leaves torch's own choice, the machine's cores.
+    """
+
+    cache_bytes: int = 512 << 20
+    deadline_seconds: float = 60.0
+    threads: int = 0
+    batch: BatchLimits = field(default_factory=BatchLimits)
 
 
 class Engine:
-    """Answers for the base and for any adapter that `load` knows.
+    """Answers for the base and for any adapter that `load` knows; safe for any number of threads.
+
+    Every call takes `strength` in [0, 1]: 0 is the base, 1 the adapter, between is the interpolation of the weights
+    (WiSE-FT, arXiv 2109.01903). Every call may raise Busy, DeadlinePassed and Unavailable.
 
     load: from an adapter's id to its delta; raises NotFound for an unknown one, which reaches the caller: an unknown
     adapter is never answered by the base. An id must stand for the same delta for ever.
     """
 
-    def __init__(self, base: Base, load: Callable[[str], SparseDelta], *, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        base: Base,
+        load: Callable[[str], SparseDelta],
+        limits: EngineLimits | None = None,
+        *,
+        observe: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.base = base
+        self.limits = limits or EngineLimits()
+        self.observe = observe
+        self.forward = Forward(base)
+        self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
+            self._run, self.limits.batch, on_start=self._use_threads
+        )
         self._load = load
-        self._weights_lock = threading.Lock()
-        self._deltas: ByteBoundedCache[str, tuple[Tensor, Tensor]] = ByteBoundedCache(cache_bytes, _pair_bytes)
-        self._classifiers: ByteBoundedCache[tuple[AdapterId, tuple[str, ...], str], Tensor] = ByteBoundedCache(
+        self._residents: ByteBoundedCache[str, Resident] = ByteBoundedCache(
+            self.limits.cache_bytes, lambda resident: resident.nbytes
+        )
+        self._classifiers: ByteBoundedCache[tuple[AdapterId, float, tuple[str, ...], str], Tensor] = ByteBoundedCache(
             CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes
         )
+        # Read while nobody writes: later the weights may at any moment be those of an adapter.
+        _ = base.fingerprint
+        self._log_scale, self._scale_slot = _logit_scale(base)
+        # One thread each: torch's own threads would multiply with these and take the cores from the forward.
+        self._preparers = ThreadPoolExecutor(os.cpu_count() or 1, "saft-prepare", lambda: torch.set_num_threads(1))
 
     def class_probabilities(
-        self, adapter_id: AdapterId, images: Sequence[Image.Image], labels: tuple[str, ...], template: str
+        self,
+        adapter_id: AdapterId,
+        images: Sequence[Image.Image],
+        labels: tuple[str, ...],
+        template: str,
+        *,
+        strength: float = 1.0,
+        deadline: float | None = None,
     ) -> FloatArray:
         """Softmax over `labels` for each RGB image, float32 (images, labels)."""
-        delta = self._delta(adapter_id)
-        weights = self._classifiers.get(
-            (adapter_id, labels, template), lambda: self._class_weights(delta, labels, template)
-        )
-        return self._run(delta, images, lambda pixels: logits(self.base, pixels, weights).softmax(dim=1))
+        deadline = self._deadline(deadline)
+        with self._model(adapter_id, strength) as (key, row):
+            weights = self._classifiers.get(
+                (*key, labels, template), lambda: self._class_weights(key, row, labels, template, deadline)
+            )
+            features = self._embed_images(key, row, images, deadline)
+        with torch.inference_mode():
+            return _to_numpy((features @ weights.T).softmax(dim=1))
 
-    def embed_images(self, adapter_id: AdapterId, images: Sequence[Image.Image]) -> FloatArray:
+    def embed_images(
+        self,
+        adapter_id: AdapterId,
+        images: Sequence[Image.Image],
+        *,
+        strength: float = 1.0,
+        deadline: float | None = None,
+    ) -> FloatArray:
         """Unit embeddings of RGB images, float32 (images, embed_dim)."""
-        return self._run(self._delta(adapter_id), images, self.base.encode_pixels)
+        with self._model(adapter_id, strength) as (key, row):
+            return _to_numpy(self._embed_images(key, row, images, self._deadline(deadline)))
 
-    @torch.inference_mode()
-    def embed_texts(self, adapter_id: AdapterId, texts: Sequence[str]) -> FloatArray:
+    def embed_texts(
+        self, adapter_id: AdapterId, texts: Sequence[str], *, strength: float = 1.0, deadline: float | None = None
+    ) -> FloatArray:
         """Unit embeddings of texts as they stand, float32 (texts, embed_dim)."""
-        with self._adapted(self._delta(adapter_id)):
-            return _to_numpy(self.base.encode_texts(texts))
+        with self._model(adapter_id, strength) as (key, row):
+            return _to_numpy(self._embed_texts(key, row, texts, self._deadline(deadline)))
 
-    def counters(self) -> dict[str, int]:
-        """Cache counters, named `delta_hits`, `delta_loads` ... and `class_weights_hits` ..."""
-        groups = {"delta": self._deltas.counters, "class_weights": self._classifiers.counters}
-        return {f"{group}_{name}": count for group, c in groups.items() for name, count in asdict(c).items()}
+    def warm_up(self) -> None:
+        """Check and measure both routes on this machine. Call it before the first request."""
+        self._use_threads()
+        for kind in KINDS:
+            self.forward.calibrate(kind, self.limits.batch.max_rows)
 
-    def _delta(self, adapter_id: AdapterId) -> tuple[Tensor, Tensor] | None:
-        if adapter_id is None:
-            return None
-        return self._deltas.get(adapter_id, lambda: self._to_device(self._load(adapter_id)))
+    @property
+    def healthy(self) -> bool:
+        """Whether requests are taken and the batch under way, if any, still has a chance to end."""
+        return self.batcher.open and self.batcher.busy_seconds < STUCK_SECONDS
 
-    def _to_device(self, delta: SparseDelta) -> tuple[Tensor, Tensor]:
-        if len(delta) and delta.indices[-1] >= self.base.parameter_count:
-            raise InvalidDelta("the delta reaches beyond the base's parameters")
-        device = self.base.device
-        return torch.from_numpy(delta.indices).to(device), torch.from_numpy(delta.values).to(device)
+    def close(self, drain_seconds: float = 0.0) -> None:
+        """Take no more requests, answer those that wait for up to `drain_seconds`, and fail the rest."""
+        self.batcher.close(drain_seconds)
+        self._preparers.shutdown(wait=False)
+
+    def counters(self) -> Mapping[str, int]:
+        """What happened since the start: `delta_hits`, `delta_loads` ..., `class_weights_hits` ..., `rows_mixed` ..."""
+        groups = {"delta": self._residents.counters, "class_weights": self._classifiers.counters}
+        caches = {f"{group}_{name}": count for group, c in groups.items() for name, count in asdict(c).items()}
+        routes = {f"rows_{route}": count for route, count in self.forward.rows_by_route.items()}
+        return caches | routes | {"loop_failures": self.batcher.failures, "waiting_rows": self.batcher.waiting_rows}
+
+    # In the callers' threads
+
+    def _deadline(self, given: float | None) -> float:
+        return time.monotonic() + self.limits.deadline_seconds if given is None else given
 
     @contextmanager
-    def _adapted(self, delta: tuple[Tensor, Tensor] | None) -> Iterator[None]:
-        """Exclusive use of the weights with `delta` in them."""
-        with self._weights_lock:
-            if delta is None:
-                yield
-            else:
-                with self.base.flat.added(*delta):
-                    yield
+    def _model(self, adapter_id: AdapterId, strength: float) -> Iterator[tuple[tuple[AdapterId, float], Row]]:
+        """What stands for the model in a batch; the adapter stays in memory while the context is open."""
+        if adapter_id is None or strength == 0:
+            yield (None, 1.0), Row(None)
+            return
+        with self._residents.pinned(
+            adapter_id, lambda: make_resident(self._load(adapter_id), self.base.flat)
+        ) as resident:
+            yield (adapter_id, strength), Row(resident, strength)
 
-    @torch.inference_mode()
-    def _class_weights(self, delta: tuple[Tensor, Tensor] | None, labels: tuple[str, ...], template: str) -> Tensor:
-        with self._adapted(delta):
-            return class_weights(self.base, labels, template)
+    def _embed_images(
+        self, key: tuple[AdapterId, float], row: Row, images: Sequence[Image.Image], deadline: float
+    ) -> Tensor:
+        size = self.limits.batch.max_rows
+        works: list[_Work] = []
+        with self.batcher.announced() as come:
+            for start in range(0, len(images), size):
+                pixels = self._preparers.submit(self.base.pixels, images[start : start + size]).result()
+                works.append(self._submit(IMAGE, Part(key, row, pixels), deadline))
+            come()
+            return _collect(works)
 
-    @torch.inference_mode()
-    def _run(
-        self,
-        delta: tuple[Tensor, Tensor] | None,
-        images: Sequence[Image.Image],
-        forward: Callable[[Tensor], Tensor],
-    ) -> FloatArray:
-        """`forward` over the images in passes of bounded size; pixels are prepared outside the lock."""
-        results: list[FloatArray] = []
-        for start in range(0, len(images), IMAGES_PER_PASS):
-            pixels = self.base.pixels(images[start : start + IMAGES_PER_PASS])
-            with self._adapted(delta):
-                results.append(_to_numpy(forward(pixels)))
-        return np.concatenate(results)
+    def _embed_texts(self, key: tuple[AdapterId, float], row: Row, texts: Sequence[str], deadline: float) -> Tensor:
+        size = self.limits.batch.max_rows
+        parts = [Part(key, row, list(texts[start : start + size])) for start in range(0, len(texts), size)]
+        return _collect([self._submit(TEXT, part, deadline) for part in parts])
+
+    def _class_weights(
+        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str, deadline: float
+    ) -> Tensor:
+        """The classifier: prompt embeddings times the model's logit scale, float32 (classes, embed_dim)."""
+        embeddings = self._embed_texts(key, row, fill(template, labels), deadline)
+        with torch.inference_mode():
+            return self._scale_of(row).exp() * embeddings
+
+    def _scale_of(self, row: Row) -> Tensor:
+        """The model's own logit scale, before `exp`."""
+        resident = row.resident
+        if resident is None or resident.bounds[self._scale_slot] == resident.bounds[self._scale_slot + 1]:
+            return self._log_scale
+        entry = int(resident.bounds[self._scale_slot])
+        return self._log_scale + resident.differences(row.strength)[entry].cpu()
+
+    def _submit(self, kind: str, part: Part, deadline: float) -> _Work:
+        return self.batcher.submit(Work(kind, len(part), part, deadline))
+
+    # In the engine's thread
+
+    def _use_threads(self) -> None:
+        torch.set_num_threads(self.limits.threads or os.cpu_count() or 1)
+
+    def _run(self, batch: list[_Work]) -> list[Tensor]:
+        self.observe(sum(work.rows for work in batch))
+        return [rows.cpu() for rows in self.forward.run(batch[0].kind, [work.payload for work in batch])]
 
 
-def _pair_bytes(pair: tuple[Tensor, Tensor]) -> int:
-    return pair[0].nbytes + pair[1].nbytes
+def _logit_scale(base: Base) -> tuple[Tensor, int]:
+    """A copy of the base's logit scale, and its slot."""
+    slot = next(number for number, slot in enumerate(base.flat.slots) if slot.name == "logit_scale")
+    return base.flat.buffer[base.flat.slots[slot].offset].detach().cpu().clone(), slot
+
+
+def _collect(works: Sequence[_Work]) -> Tensor:
+    """The answers, row after row. Raises what failed first; what still waits then is given up."""
+    with ExitStack() as stack:
+        for work in works:
+            stack.callback(work.future.cancel)
+        return torch.cat([_answer(work) for work in works])
+
+
+def _answer(work: _Work) -> Tensor:
+    try:
+        return work.future.result(max(0.0, work.deadline - time.monotonic()))
+    except TimeoutError as error:
+        if work.future.done():
+            raise Unavailable(f"the engine failed: {error}") from error
+        raise DeadlinePassed from error
 
 
 def _to_numpy(values: Tensor) -> FloatArray:
-    return np.asarray(values.float().cpu().numpy(), dtype=np.float32)
+    array: FloatArray = values.float().cpu().numpy()
+    return array

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from saft_core.store.models import Collection, CollectionImage, ImageEmbedding
@@ -15,16 +15,30 @@ from saft_core.store.scope import Scope
 
 @dataclass(frozen=True)
 class Space:
-    """One model's embedding space: a base, and the adapter on it or None for the base itself."""
+    """One model's embedding space: a base, the adapter on it or None for the base itself, and at what strength."""
 
     base_fingerprint: str
     adapter_id: str | None
+    strength: float = 1.0
+
+    @classmethod
+    def at(cls, base_fingerprint: str, adapter_id: str | None, strength: float) -> Space:
+        """The space of an adapter at `strength`; at 0 that is the base's own."""
+        if adapter_id is None or strength == 0:
+            return cls(base_fingerprint, None)
+        return cls(base_fingerprint, adapter_id, strength)
+
+    @property
+    def between(self) -> bool:
+        """Whether it lies between the base and the adapter."""
+        return self.strength != 1
 
     def holds(self) -> ColumnElement[bool]:
         """The condition that an embedding lies in this space."""
         return and_(
             ImageEmbedding.base_fingerprint == self.base_fingerprint,
             ImageEmbedding.adapter_id.is_not_distinct_from(self.adapter_id),
+            ImageEmbedding.strength == self.strength,
         )
 
 
@@ -85,11 +99,36 @@ def add_embeddings(scope: Scope, space: Space, embeddings: Iterable[tuple[str, A
                 "image_id": image_id,
                 "base_fingerprint": space.base_fingerprint,
                 "adapter_id": space.adapter_id,
+                "strength": space.strength,
                 "embedding": vectors[image_id],
             }
             for image_id in present
         ]
         scope.session.execute(insert(ImageEmbedding).values(rows).on_conflict_do_nothing())
+
+
+def keep_strengths(scope: Scope, collection_id: str, space: Space, limit: int) -> None:
+    """Make room for the embeddings of `space`: drop those of the oldest other strengths between 0 and 1.
+
+    With those of `space`, at most `limit` strengths of one adapter remain for the collection.
+    """
+    images = select(CollectionImage.id).where(
+        scope.owns(CollectionImage), CollectionImage.collection_id == collection_id
+    )
+    others = (
+        scope.owns(ImageEmbedding),
+        ImageEmbedding.adapter_id == space.adapter_id,
+        ImageEmbedding.strength.not_in([1.0, space.strength]),
+        ImageEmbedding.image_id.in_(images),
+    )
+    newest_first = (
+        select(ImageEmbedding.strength)
+        .where(*others)
+        .group_by(ImageEmbedding.strength)
+        .order_by(func.max(ImageEmbedding.id).desc())
+    )
+    if dropped := scope.session.scalars(newest_first.offset(limit - 1)).all():
+        scope.session.execute(delete(ImageEmbedding).where(*others, ImageEmbedding.strength.in_(dropped)))
 
 
 def nearest(

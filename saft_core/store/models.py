@@ -191,13 +191,21 @@ class ImageEmbedding(Owned):
 
     __tablename__ = "image_embeddings"
     __table_args__ = (
-        UniqueConstraint("image_id", "base_fingerprint", "adapter_id", postgresql_nulls_not_distinct=True),
+        UniqueConstraint(
+            "image_id",
+            "base_fingerprint",
+            "adapter_id",
+            "strength",
+            name="uq_image_embeddings_space",
+            postgresql_nulls_not_distinct=True,
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     image_id: Mapped[str] = mapped_column(ForeignKey("collection_images.id", ondelete="CASCADE"))
     base_fingerprint: Mapped[str]
     adapter_id: Mapped[str | None] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), index=True)
+    strength: Mapped[float] = mapped_column(default=1.0, server_default="1")
     embedding: Mapped[Any] = mapped_column(Vector())
 
 

@@ -71,9 +71,9 @@ def test_embeddings_are_made_once_and_for_what_is_missing_only(
     embedded: list[int] = []
     original = site.services.engine.embed_images
 
-    def counted(adapter_id: str | None, images: Any) -> Any:
+    def counted(adapter_id: str | None, images: Any, **how: Any) -> Any:
         embedded.append(len(images))
-        return original(adapter_id, images)
+        return original(adapter_id, images, **how)
 
     monkeypatch.setattr(site.services.engine, "embed_images", counted)
     collection, _ = new_collection(client, files)

@@ -12,7 +12,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidDelta, NotFound
-from saft_core.serving.engine import Engine
+from saft_core.serving.engine import Engine, EngineLimits, FloatArray
 from tests.fixtures.models import TOWERS, make_base, pictures
 
 LABELS = ("cat", "dog", "owl")
@@ -33,7 +33,7 @@ def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine
             raise NotFound(f"no adapter {adapter_id}")
         return random_delta(base, int(adapter_id))
 
-    return Engine(base, load, cache_bytes=cache_bytes)
+    return Engine(base, load, EngineLimits(cache_bytes=cache_bytes))
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
@@ -75,21 +75,21 @@ def test_interleaved_requests_equal_the_same_requests_alone(tiny_base: Base) -> 
     images = pictures(6)
     requests = [(str(number % 5) if number % 6 else None, images[number % 6]) for number in range(60)]
     alone = {
-        key: engine_for(tiny_base).class_probabilities(key[0], [images[key[1]]], LABELS, TEMPLATE).tobytes()
+        key: engine_for(tiny_base).class_probabilities(key[0], [images[key[1]]], LABELS, TEMPLATE)
         for key in {(adapter, images.index(image)) for adapter, image in requests}
     }
     engine = engine_for(tiny_base)
     start = threading.Barrier(8)
 
-    def ask(chunk: list[tuple[str | None, Image.Image]]) -> list[bytes]:
+    def ask(chunk: list[tuple[str | None, Image.Image]]) -> list[FloatArray]:
         start.wait()
-        return [engine.class_probabilities(a, [i], LABELS, TEMPLATE).tobytes() for a, i in chunk]
+        return [engine.class_probabilities(a, [i], LABELS, TEMPLATE) for a, i in chunk]
 
     with ThreadPoolExecutor(8) as pool:
         parts = [requests[offset::8] for offset in range(8)]
         for part, answers in zip(parts, pool.map(ask, parts), strict=True):
             for (adapter, image), answer in zip(part, answers, strict=True):
-                assert answer == alone[adapter, images.index(image)]
+                np.testing.assert_allclose(answer, alone[adapter, images.index(image)], atol=1e-5)
 
 
 def test_an_unknown_adapter_is_an_error_never_the_base(tiny_vit: Base) -> None:
@@ -102,7 +102,7 @@ def test_an_unknown_adapter_is_an_error_never_the_base(tiny_vit: Base) -> None:
 
 def test_a_delta_beyond_the_base_is_an_error(tiny_vit: Base) -> None:
     beyond = SparseDelta(np.array([tiny_vit.parameter_count]), np.ones(1, dtype=np.float32))
-    engine = Engine(tiny_vit, lambda _: beyond, cache_bytes=1 << 20)
+    engine = Engine(tiny_vit, lambda _: beyond, EngineLimits(cache_bytes=1 << 20))
     with pytest.raises(InvalidDelta):
         engine.embed_images("a", pictures(1))
 
@@ -145,3 +145,44 @@ def test_probabilities_sum_to_one(tiny_base: Base) -> None:
     answer = engine_for(tiny_base).class_probabilities("0", pictures(4), LABELS, TEMPLATE)
     assert answer.shape == (4, 3)
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
+
+
+def test_strength_goes_from_the_base_to_the_adapter(tiny_base: Base) -> None:
+    engine, images = engine_for(tiny_base), pictures(2)
+    answers = [engine.embed_images("0", images, strength=s).tobytes() for s in (0.0, 0.5, 1.0)]
+    assert answers[0] == engine.embed_images(None, images).tobytes()
+    assert answers[2] == engine.embed_images("0", images).tobytes()
+    assert len(set(answers)) == 3
+
+
+def test_a_strength_between_is_the_interpolation_of_the_weights(tiny_base: Base) -> None:
+    delta, images = random_delta(tiny_base, 0), pictures(2)
+    answer = engine_for(tiny_base).class_probabilities("0", images, LABELS, TEMPLATE, strength=0.25)
+    with (
+        torch.inference_mode(),
+        tiny_base.flat.added(torch.from_numpy(delta.indices), torch.from_numpy(delta.values) * 0.25),
+    ):
+        scores = logits(tiny_base, tiny_base.pixels(images), class_weights(tiny_base, LABELS, TEMPLATE)).softmax(dim=1)
+    assert answer.tobytes() == scores.numpy().tobytes()
+
+
+def test_many_threads_many_adapters_and_a_small_cache(tiny_base: Base) -> None:
+    """64 threads, 50 adapters that are loaded and evicted all the time: every answer is that of the adapter alone."""
+    before, images = tiny_base.flat.sha256(), pictures(4)
+    alone = engine_for(tiny_base, count=50)
+    expected = {(a, i): alone.embed_images(str(a), [images[i]]) for a in range(50) for i in range(4)}
+    engine = engine_for(tiny_base, count=50, cache_bytes=20_000)
+
+    def ask(number: int) -> None:
+        adapter, image = number * 7 % 50, number % 4
+        answer = engine.embed_images(str(adapter), [images[image]])
+        np.testing.assert_allclose(answer, expected[adapter, image], atol=1e-5)
+
+    with ThreadPoolExecutor(64) as pool:
+        list(pool.map(ask, range(1500)))
+    counters = engine.counters()
+    assert counters["delta_evictions"] > 0
+    assert counters["rows_mixed"] > 0
+    assert counters["delta_bytes"] <= 20_000
+    engine.close(5)
+    assert tiny_base.flat.sha256() == before

@@ -1,0 +1,72 @@
+"""What a pass costs, and which passes answer a batch in the least time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured times of one kind of pass (image or text), in seconds.
+
+    forward:              (rows, seconds) of the base's forward, rows ascending; between them is interpolated.
+    switch_entry_seconds: writing one entry of an adapter into the base and back.
+    mixed_entry_seconds:  one entry's correction for one row of a mixed pass.
+    mixed_seconds:        what a mixed pass costs on top, whatever is in it.
+
+    The defaults stand for nothing measured: time in proportion to rows, with a small cost per pass.
+    """
+
+    forward: tuple[tuple[int, float], ...] = ((1, 1.0), (32, 20.0))
+    switch_entry_seconds: float = 0.0
+    mixed_entry_seconds: float = 0.0
+    mixed_seconds: float = 2.0
+
+    def forward_seconds(self, rows: int) -> float:
+        """The base's forward on so many rows; beyond the last measurement in proportion to it."""
+        known, seconds = zip(*self.forward, strict=True)
+        if rows > known[-1]:
+            return float(seconds[-1] * rows / known[-1])
+        return float(np.interp(rows, known, seconds))
+
+    def swap_seconds(self, group: Group) -> float:
+        """A pass of its own for one group."""
+        return self.forward_seconds(group.rows) + self.switch_entry_seconds * group.entries
+
+    def shared_seconds(self, groups: Sequence[Group]) -> float:
+        """One mixed pass over several groups."""
+        corrected = sum(group.rows * group.entries for group in groups)
+        rows = sum(group.rows for group in groups)
+        return self.forward_seconds(rows) + self.mixed_seconds + self.mixed_entry_seconds * corrected
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of a batch that one adapter answers; `entries` of it differ from the base."""
+
+    rows: int
+    entries: int
+
+
+Item = TypeVar("Item")
+
+
+def cheapest(groups: Sequence[tuple[Item, Group]], costs: Costs) -> tuple[list[Item], list[Item]]:
+    """Split the groups of a batch into those that get a swap pass each and those that share one mixed pass.
+
+    Only splits by size are tried: the larger a group, the better a pass of its own pays. Either part may be empty; the
+    second never holds exactly one group.
+    """
+    ordered = sorted(groups, key=lambda pair: -pair[1].rows)
+    best, best_seconds = len(ordered), sum(costs.swap_seconds(group) for _, group in ordered)
+    swapped = 0.0
+    for alone in range(len(ordered) - 1):
+        shared = costs.shared_seconds([group for _, group in ordered[alone:]])
+        if swapped + shared < best_seconds:
+            best, best_seconds = alone, swapped + shared
+        swapped += costs.swap_seconds(ordered[alone][1])
+    return [item for item, _ in ordered[:best]], [item for item, _ in ordered[best:]]

@@ -1,0 +1,208 @@
+"""The two routes from a batch to its embeddings, and the choice between them. Only the engine's thread calls this.
+
+*swap*: write an adapter's entries into the base, run the forward, copy the originals back: bit-equal to the fine-tuned
+model. *mixed*: one forward for rows of several adapters (mixed.py), equal to the same within float32 rounding.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from saft_core.clip.backbone import Base
+from saft_core.delta import SparseDelta
+from saft_core.serving.costs import Costs, Group, cheapest
+from saft_core.serving.mixed import MixedForward, Unsupported
+from saft_core.serving.plan import Plan, Row
+from saft_core.serving.resident import make_resident
+
+logger = logging.getLogger(__name__)
+
+IMAGE, TEXT = "image", "text"
+KINDS = (IMAGE, TEXT)
+IMAGE_TOWER = "visual."
+CPU_TOLERANCE = 1e-5
+CUDA_TOLERANCE = 1e-3
+"""Where both routes count as equal: on CUDA convolutions run in TF32 unless told otherwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows of one adapter, or of the base: pixels (N, 3, size, size), or texts."""
+
+    key: tuple[str | None, float]
+    row: Row
+    inputs: Any
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class Forward:
+    """Runs batches through `base`. Not thread-safe: it writes into the weights.
+
+    costs: of each kind of pass; `calibrate` replaces them by measured ones.
+    """
+
+    def __init__(self, base: Base, costs: Costs | None = None) -> None:
+        self.base = base
+        self.costs = dict.fromkeys(KINDS, costs or Costs())
+        self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0)
+        self._encode: dict[str, Callable[[Any], Tensor]] = {
+            IMAGE: lambda inputs: base.encode_pixels(inputs),  # noqa: PLW0108 (tests replace the method later)
+            TEXT: lambda inputs: base.encode_texts(inputs),  # noqa: PLW0108
+        }
+        names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
+        self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
+        self._mixes: dict[str, bool] = {}
+
+    @torch.inference_mode()
+    def run(self, kind: str, parts: Sequence[Part]) -> list[Tensor]:
+        """Unit embeddings float32 (rows, embed_dim), one tensor for each part."""
+        groups: dict[tuple[str | None, float], list[int]] = {}
+        for number, part in enumerate(parts):
+            groups.setdefault(part.key, []).append(number)
+        alone, shared = self._split(kind, parts, list(groups.values()))
+        results: dict[int, Tensor] = {}
+        if shared:
+            numbers = [number for group in shared for number in group]
+            try:
+                results |= self._pass(kind, parts, numbers, mixed=True)
+            except Unsupported:
+                logger.warning("the mixed route cannot take a %s batch; swapping instead", kind, exc_info=True)
+                alone = [*alone, *shared]
+        for group in alone:
+            results |= self._pass(kind, parts, group, mixed=False)
+        return [results[number] for number in range(len(parts))]
+
+    def _split(
+        self, kind: str, parts: Sequence[Part], groups: list[list[int]]
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        if len(groups) == 1 or not self.mixes(kind):
+            return groups, []
+        slots = self._slots[kind]
+
+        def measure(numbers: list[int]) -> Group:
+            resident = parts[numbers[0]].row.resident
+            entries = 0 if resident is None else int(np.diff(resident.bounds)[slots].sum())
+            return Group(sum(len(parts[number]) for number in numbers), entries)
+
+        return cheapest([(group, measure(group)) for group in groups], self.costs[kind])
+
+    def _pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
+        """One forward over the parts with these numbers."""
+        chosen = [parts[number] for number in numbers]
+        inputs = _joined([part.inputs for part in chosen])
+        with self._mixed(kind, chosen) if mixed else self._swapped(chosen[0].row):
+            embeddings = self._encode[kind](inputs)
+        route = "mixed" if mixed else "base" if chosen[0].row.resident is None else "swap"
+        self.rows_by_route[route] += len(inputs)
+        return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
+
+    def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedForward:
+        rows = [part.row for part in parts for _ in range(len(part))]
+        return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows))
+
+    def _swapped(self, row: Row) -> Any:
+        """The base with one adapter written into it."""
+        if row.resident is None:
+            return nullcontext()
+        return self.base.flat.added(row.resident.positions.long(), row.resident.differences(row.strength))
+
+    # Trust, but measure
+
+    @torch.inference_mode()
+    def mixes(self, kind: str) -> bool:
+        """Whether the mixed route gives what the swap route gives; tried once, with a change in every parameter."""
+        if kind not in self._mixes:
+            self._mixes[kind] = self.base.flat.buffer.dtype == torch.float32 and self._agrees(kind)
+        return self._mixes[kind]
+
+    def _agrees(self, kind: str) -> bool:
+        inputs = self._sample(kind, 3)
+        rows = [self._probe(0), self._probe(1), Row(None)]
+        parts = [Part((str(n), 1.0), row, inputs[n : n + 1]) for n, row in enumerate(rows)]
+        tolerance = CPU_TOLERANCE if self.base.device.type == "cpu" else CUDA_TOLERANCE
+        counted = self.rows_by_route.copy()
+        try:
+            mixed = self._pass(kind, parts, range(3), mixed=True)
+            swapped = [self._pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
+        except Unsupported as error:
+            logger.warning("mixed %s batches are off for base %s: %s", kind, self.base.name, error)
+            return False
+        finally:
+            self.rows_by_route = counted
+        off = max(float((mixed[number] - swapped[number]).abs().max()) for number in range(3))
+        if not off <= tolerance:
+            logger.warning("mixed %s batches are off for base %s: they differ by %.1e", kind, self.base.name, off)
+        return off <= tolerance
+
+    def _probe(self, seed: int, density: float = 0.0) -> Row:
+        """A small random change of every parameter, or of a share `density` of its entries if that is more."""
+        generator = np.random.default_rng(seed)
+        picks, values = [], []
+        for slot in self.base.flat.slots:
+            count = min(slot.size, max(8, int(slot.size * density)))
+            picks.append(slot.offset + np.unique(generator.integers(0, slot.size, count)))
+            size = float(self.base.flat.buffer[slot.offset : slot.offset + slot.size].abs().mean())
+            values.append(generator.normal(0, 0.2 * size, len(picks[-1])))
+        delta = SparseDelta(np.concatenate(picks).astype(np.int64), np.concatenate(values).astype(np.float32))
+        return Row(make_resident(delta, self.base.flat))
+
+    def _sample(self, kind: str, rows: int) -> Any:
+        if kind == TEXT:
+            return [f"a photo of a {'very ' * (n % 3)}small thing" for n in range(rows)]
+        shape = self.base.pixels([Image.new("RGB", (64, 64))]).shape[1:]
+        return torch.randn(rows, *shape, generator=torch.Generator().manual_seed(0)).to(self.base.device)
+
+    @torch.inference_mode()
+    def calibrate(self, kind: str, max_rows: int) -> Costs:
+        """Measure the costs of this kind of pass on this machine, with adapters at the paper's density of 0.001."""
+        counted = self.rows_by_route.copy()
+        sizes = sorted({1, 2, max(2, max_rows // 4), max(2, max_rows)})
+        inputs = self._sample(kind, sizes[-1])
+        parts = [Part((str(n), 1.0), self._probe(n, 0.001), inputs[n : n + 1]) for n in range(2)]
+        plain = replace(parts[0], row=Row(None))
+        mixes = self.mixes(kind)
+
+        def seconds(rows: int, row: Part, mixed: bool) -> float:
+            batch = [replace((row, parts[1])[n % 2 if mixed else 0], inputs=inputs[n : n + 1]) for n in range(rows)]
+            return min(self._timed(kind, batch, mixed) for _ in range(2))
+
+        forward = tuple((rows, seconds(rows, plain, False)) for rows in sizes)
+        swap = seconds(2, parts[0], False) - forward[1][1]
+        found = Costs(forward, max(swap, 0.0) / len(parts[0].row.resident or [0]), 0.0, 0.0)
+        if mixes:
+            few, many = (seconds(rows, parts[0], True) - dict(forward)[rows] for rows in (2, sizes[-1]))
+            entries = np.mean(
+                [np.diff(p.row.resident.bounds)[self._slots[kind]].sum() for p in parts if p.row.resident]
+            )
+            slope = max(many - few, 0.0) / max((sizes[-1] - 2) * float(entries), 1.0)
+            found = replace(found, mixed_entry_seconds=slope, mixed_seconds=max(few - 2 * slope * float(entries), 0.0))
+        self.costs[kind], self.rows_by_route = found, counted
+        return found
+
+    def _timed(self, kind: str, parts: Sequence[Part], mixed: bool) -> float:
+        started = time.perf_counter()
+        self._pass(kind, parts, range(len(parts)), mixed=mixed)
+        if self.base.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+
+def _joined(inputs: Sequence[Any]) -> Any:
+    if len(inputs) == 1:
+        return inputs[0]
+    if isinstance(inputs[0], Tensor):
+        return torch.cat(list(inputs))
+    return [text for texts in inputs for text in texts]

@@ -1,0 +1,331 @@
+"""The mixed route: one forward of the base in which every row of the batch has its own weights.
+
+`MixedForward` watches every torch function of the forward. Where one takes a parameter of the base that differs for
+some row, the function's result is corrected. This rests on where a tensor's memory lies, not on module classes: a view
+of a parameter still lies in the base's flat buffer, so no use of a parameter can be missed, whatever model it is. A use
+that nothing here knows raises Unsupported, and the caller takes the swap route: slower, never wrong.
+"""
+
+from __future__ import annotations
+
+import inspect
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from saft_core.clip.flat import FlatParameters
+from saft_core.serving import products
+from saft_core.serving.plan import Entries, Plan
+
+MIN_BATCH = 2
+"""A batch of one row has one adapter, and a dimension of one cannot be told from a broadcast one."""
+
+
+class Unsupported(Exception):
+    """A parameter with differences is used in a way that the mixed route does not know."""
+
+
+class MixedForward(TorchFunctionMode):
+    """Within this context, torch functions on the parameters of `flat` see each row's own values.
+
+    The batch is the first dimension of all activations, `plan.batch` rows of it.
+    """
+
+    def __init__(self, flat: FlatParameters, plan: Plan) -> None:
+        super().__init__()
+        if plan.batch < MIN_BATCH:
+            raise Unsupported("a mixed batch has at least two rows")
+        self._flat = flat
+        self._plan = plan
+        self._memory = flat.buffer.untyped_storage().data_ptr()
+        self._offsets = [slot.offset for slot in flat.slots]
+        self._joined: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __torch_function__(
+        self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not any(self._differs(tensor) for tensor in _tensors((*args, *kwargs.values()))):
+            return function(*args, **kwargs)
+        handler = _HANDLERS.get(getattr(function, "__name__", ""))
+        if handler is not None:
+            return handler(self, function, args, kwargs)
+        result = function(*args, **kwargs)
+        if all(self._lies_in_base(tensor) for tensor in _tensors((result,))):
+            return result  # no tensor at all, or a view that is still watched
+        raise Unsupported(f"{getattr(function, '__name__', function)} of a parameter with differences")
+
+    # What differs
+
+    def _lies_in_base(self, tensor: Tensor) -> bool:
+        return tensor.untyped_storage().data_ptr() == self._memory
+
+    def _differs(self, tensor: Tensor | None) -> bool:
+        if tensor is None:
+            return False
+        if id(tensor) in self._joined:
+            return True
+        return self._lies_in_base(tensor) and self._plan.touches(self._slot(tensor))
+
+    def _slot(self, tensor: Tensor) -> int:
+        """The slot that the tensor is, or is a view of. Raises Unsupported for one that reaches over several."""
+        first = tensor.storage_offset()
+        last = first + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        slot = bisect_right(self._offsets, first) - 1
+        if last >= self._flat.slots[slot].offset + self._flat.slots[slot].size:
+            raise Unsupported("a view over several parameters")
+        return slot
+
+    def whole(self, tensor: Tensor, dimensions: int) -> Entries:
+        """The entries of a tensor that must be one whole parameter of so many dimensions."""
+        slot = self._slot(tensor)
+        if tensor.shape != self._flat.slots[slot].shape or not tensor.is_contiguous() or tensor.dim() != dimensions:
+            raise Unsupported("a part of a parameter")
+        return self._plan.entries(slot)
+
+    def rows_of(self, tensor: Tensor) -> Tensor:
+        """Each row's own values of a small parameter, or of a view of its first entries: (batch, *shape)."""
+        if not self._differs(tensor):
+            return tensor[None]
+        if id(tensor) in self._joined:
+            return self._joined[id(tensor)][1]
+        slot = self._slot(tensor)
+        compact = [(n, s) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n != 1]
+        if [s for _, s in compact] != list(_strides([n for n, _ in compact])):
+            raise Unsupported("a view with gaps")
+        differences = products.dense(self._plan.entries(slot), self._plan.batch, self._flat.slots[slot].size)
+        start = tensor.storage_offset() - self._offsets[slot]
+        return tensor + differences[:, start : start + tensor.numel()].view(-1, *tensor.shape)
+
+    # What the model does with parameters
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """`F.linear` with each row's own weight and bias."""
+        if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+            raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
+        if bias is not None and bias.dim() != 1:
+            raise Unsupported("a bias that is no vector")
+        tokens = x if x.dim() == 3 else x[:, None]
+        own_bias = x.new_zeros(1, 1, len(weight)) if bias is None else self.rows_of(bias)[:, None]
+        if self._differs(weight):
+            y = products.linear(tokens.contiguous(), weight, own_bias, self.whole(weight, 2))
+        else:
+            y = F.linear(tokens, weight) + own_bias
+        return y if x.dim() == 3 else y[:, 0]
+
+    def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
+        """`x @ matrix` with each row's own matrix."""
+        if self._differs(x) or len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+            raise Unsupported("a product of this form")
+        y = x @ matrix
+        tokens = (x, y) if x.dim() == 3 else (x[:, None], y[:, None])
+        products.add_right_product(tokens[1], tokens[0], matrix.shape, self.whole(matrix, 2))
+        return y
+
+    def convolution(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+    ) -> Tensor:
+        """`F.conv2d` with each row's own weight and bias."""
+        stride, dilation = _pair(stride), _pair(dilation)
+        if isinstance(padding, str) or groups != 1 or dilation != (1, 1) or x.dim() != 4 or len(x) != self._plan.batch:
+            raise Unsupported("a convolution of this form")
+        padding = _pair(padding)
+        y = F.conv2d(x, weight, None, stride, padding)
+        if self._differs(weight):
+            entries = self.whole(weight, 4)
+            if weight.shape[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):
+                products.add_pointwise_convolution(y, x, entries)
+            else:
+                products.add_convolution(y, x, weight.shape, entries, stride=stride, padding=padding)
+        return y if bias is None else y + self.rows_of(bias)[:, :, None, None]
+
+    def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None, channel: int) -> Tensor:
+        """`y * weight + bias` along dimension `channel`, each row with its own weight and bias."""
+        if len(y) != self._plan.batch:
+            raise Unsupported("a normalisation whose first dimension is not the batch")
+        for tensor, times in ((weight, True), (bias, False)):
+            if tensor is not None:
+                if tensor.dim() != 1:
+                    raise Unsupported("a normalisation over several dimensions")
+                shape = [1] * y.dim()
+                shape[0], shape[channel] = -1, len(tensor)
+                own = self.rows_of(tensor).reshape(shape)
+                y = y.mul_(own) if times else y.add_(own)
+        return y
+
+    def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
+        """`F.multi_head_attention_forward`, whose activations are (tokens, batch, width), for self-attention."""
+        x, heads, mask = call["query"], call["num_heads"], call["attn_mask"]
+        odd = ("key_padding_mask", "bias_k", "bias_v", "static_k", "static_v")
+        if (
+            any(call[name] is not None for name in odd)
+            or call["add_zero_attn"] or call["need_weights"] or call["training"]
+            or x.dim() != 3 or call["key"] is not x or call["value"] is not x
+            or (mask is not None and (mask.dim() != 2 or self._differs(mask)))
+        ):  # fmt: skip
+            raise Unsupported("attention of this form")
+        tokens, batch, width = x.shape
+        q, k, v = (
+            part.view(batch, tokens, heads, -1).transpose(1, 2) for part in self._project(x.transpose(0, 1), call)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).reshape(batch, tokens, width)
+        return self.linear(y, call["out_proj_weight"], call["out_proj_bias"]).transpose(0, 1), None
+
+    def _project(self, x: Tensor, call: Mapping[str, Any]) -> Sequence[Tensor]:
+        bias = call["in_proj_bias"]
+        if not call["use_separate_proj_weight"]:
+            return self.linear(x, call["in_proj_weight"], bias).chunk(3, dim=-1)
+        weights = [call[f"{name}_proj_weight"] for name in "qkv"]
+        own = [None] * 3 if bias is None else self.rows_of(bias).chunk(3, dim=1)
+        plain = [self.linear(x, weight, None) for weight in weights]
+        return [y if b is None else y + b[:, None] for y, b in zip(plain, own, strict=True)]
+
+    def sum(self, x: Tensor, parameter: Tensor) -> Tensor:
+        """`x + parameter`, where the parameter is broadcast over the batch and over nothing else."""
+        x, parameter = (parameter, x) if self._differs(x) else (x, parameter)
+        if self._differs(x):
+            raise Unsupported("a sum of two parameters")
+        shape = [1] * (x.dim() - parameter.dim()) + list(parameter.shape)
+        spread = [d for d in range(x.dim()) if shape[d] == 1 and x.shape[d] != 1]
+        if x.dim() < parameter.dim() or len(spread) != 1 or x.shape[spread[0]] != self._plan.batch:
+            raise Unsupported("a sum of this form")
+        own = self.rows_of(parameter)
+        return x + own.view(-1, *shape).transpose(0, spread[0] + 1)[0]
+
+    def joined(self, tensors: Sequence[Tensor], dim: int) -> Tensor:
+        """`torch.cat`: vectors, which stay watched, or one token spread over the batch in front of others."""
+        y = torch.cat(list(tensors), dim)
+        if all(tensor.dim() == 1 for tensor in tensors):
+            rows = [self.rows_of(tensor).expand(self._plan.batch, -1) for tensor in tensors]
+            self._joined[id(y)] = (y, torch.cat(rows, dim=1))  # holds y: its id stays its own
+            return y
+        if dim != 1 or len(y) != self._plan.batch:
+            raise Unsupported("a concatenation of this form")
+        parts = [
+            self.rows_of(tensor[0]) if tensor.stride(0) == 0 and self._differs(tensor) else self._plain(tensor)
+            for tensor in tensors
+        ]
+        return torch.cat(parts, dim)
+
+    def _plain(self, tensor: Tensor) -> Tensor:
+        if self._differs(tensor):
+            raise Unsupported("a concatenation of a parameter that is not spread over the batch")
+        return tensor
+
+    def embedding(self, tokens: Tensor, table: Tensor, call: Mapping[str, Any]) -> Tensor:
+        """`F.embedding` with each row's own table."""
+        if call["max_norm"] is not None or len(tokens) != self._plan.batch or tokens.dim() != 2:
+            raise Unsupported("an embedding of this form")
+        y = F.embedding(tokens, table)
+        products.add_embeddings(y, tokens, self.whole(table, 2), len(table))
+        return y
+
+
+# How each function is called: (mode, function, args, kwargs) -> result.
+
+
+def _bound(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    call = signature.bind(*args, **kwargs)
+    call.apply_defaults()
+    return call.arguments
+
+
+def _linear(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    def named(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 (torch's name)
+        return mode.linear(input, weight, bias)
+
+    return named(*args, **kwargs)
+
+
+def _conv2d(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    def named(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:  # noqa: A002, E501 # fmt: skip
+        return mode.convolution(input, weight, bias, stride, padding, dilation, groups)
+
+    return named(*args, **kwargs)
+
+
+def _layer_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    call = _bound(_LAYER_NORM, args, kwargs)
+    plain = F.layer_norm(call["input"], call["normalized_shape"], eps=call["eps"])
+    return mode.scaled(plain, call["weight"], call["bias"], plain.dim() - 1)
+
+
+def _batch_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    call = _bound(_BATCH_NORM, args, kwargs)
+    if call["training"]:
+        raise Unsupported("batch norm in training")
+    plain = F.batch_norm(call["input"], call["running_mean"], call["running_var"], eps=call["eps"])
+    return mode.scaled(plain, call["weight"], call["bias"], 1)
+
+
+def _attention(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, None]:
+    return mode.attention(_bound(_ATTENTION, args, kwargs))
+
+
+def _embedding(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    call = _bound(_EMBEDDING, args, kwargs)
+    return mode.embedding(call["input"], call["weight"], call)
+
+
+def _sum(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    if kwargs or len(args) != 2 or not all(isinstance(item, Tensor) for item in args):
+        raise Unsupported("a sum of this form")
+    return mode.sum(args[0], args[1])
+
+
+def _product(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    if kwargs or len(args) != 2:
+        raise Unsupported("a product of this form")
+    return mode.matrix_product(args[0], args[1])
+
+
+def _cat(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    def named(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+        return mode.joined(tensors, dim)
+
+    return named(*args, **kwargs)
+
+
+_LAYER_NORM, _BATCH_NORM, _EMBEDDING, _ATTENTION = (
+    inspect.signature(function)
+    for function in (F.layer_norm, F.batch_norm, F.embedding, F.multi_head_attention_forward)
+)
+_HANDLERS: dict[str, Callable[[MixedForward, Any, Sequence[Any], Mapping[str, Any]], Any]] = {
+    "linear": _linear,
+    "conv2d": _conv2d,
+    "layer_norm": _layer_norm,
+    "batch_norm": _batch_norm,
+    "multi_head_attention_forward": _attention,
+    "embedding": _embedding,
+    "add": _sum,
+    "__add__": _sum,
+    "__radd__": _sum,
+    "matmul": _product,
+    "__matmul__": _product,
+    "cat": _cat,
+}
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (tuple(value) * 2)[:2]
+
+
+def _strides(shape: Sequence[int]) -> list[int]:
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return strides[::-1]

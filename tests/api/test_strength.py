@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.admission import Admission
+from api.metrics import Metrics
+from saft_core.delta import SparseDelta, decode
+from saft_core.errors import Unavailable
+from saft_core.serving.engine import Engine, EngineLimits
+from saft_core.store.adapters import load_container
+from tests.fixtures.rest import Site, new_collection, ok, png, problem
+
+
+def probabilities(answer: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(found["label"], found["probability"]) for found in answer["results"][0]["predictions"]]
+
+
+def classify(client: TestClient, adapter: str, **fields: Any) -> dict[str, Any]:
+    data = {"adapter": adapter, "labels": ["cat", "dog"]} | fields
+    return ok(client.post("/classify", data=data, files={"files": png(1)}))
+
+
+def replica(site: Site, limits: EngineLimits | None = None, **settings: Any) -> Site:
+    """Another API process on the same database and base, with memory of its own."""
+    services = site.services
+
+    def load(adapter_id: str) -> SparseDelta:
+        return decode(load_container(services.sessions, adapter_id), max_bytes=1 << 30)[0]
+
+    changed = services.settings.model_copy(update=settings)
+    engine = Engine(services.engine.base, load, limits)
+    return Site(replace(services, engine=engine, settings=changed, metrics=Metrics()))
+
+
+def test_strength_0_is_the_base_1_the_adapter_and_between_is_neither(site: Site, client: TestClient) -> None:
+    site.new_adapter(client, values=0.02)
+    base, adapter = classify(client, "base"), classify(client, "icons")
+    assert probabilities(classify(client, "icons", strength="0")) == probabilities(base)
+    assert probabilities(classify(client, "icons", strength="1")) == probabilities(adapter)
+    between = probabilities(classify(client, "icons", strength="0.5"))
+    assert between not in (probabilities(base), probabilities(adapter))
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.5", "nan", "much"])
+def test_a_strength_out_of_range_is_an_error_that_names_it(client: TestClient, value: str) -> None:
+    answer = client.post("/classify", data={"labels": "a", "strength": value}, files={"files": png()})
+    assert "strength" in problem(answer, 422, "invalid_input")["detail"]
+
+
+def test_a_strength_out_of_range_in_json_is_an_error_that_names_it(client: TestClient) -> None:
+    for path, body in (("/classify", {"images": ["x"]}), ("/retrieve", {"collection_id": "c", "text": "t"})):
+        answer = client.post(path, json=body | {"strength": 2})
+        assert "strength" in problem(answer, 422, "invalid_request")["detail"]
+
+
+def test_retrieval_at_a_strength_has_its_own_bounded_embeddings(site: Site, client: TestClient) -> None:
+    site.new_adapter(client, values=0.02)
+    collection, _ = new_collection(client)
+    body = {"collection_id": collection, "text": "a cat"}
+
+    def scores(adapter: str, strength: float) -> list[float]:
+        found = ok(client.post("/retrieve", json=body | {"adapter": adapter, "strength": strength}))
+        return [match["score"] for match in found["results"]]
+
+    assert scores("icons", 0) == scores("base", 1)
+    seen = {strength: scores("icons", strength) for strength in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1)}
+    assert len({tuple(found) for found in seen.values()}) == len(seen)
+    assert scores("icons", 0.1) == pytest.approx(seen[0.1], abs=1e-5)  # dropped in the meantime, and made again
+
+
+def test_a_deletion_and_a_new_version_show_on_every_replica_at_once(site: Site, client: TestClient) -> None:
+    other = replica(site)
+    site.new_adapter(client, values=0.02)
+    elsewhere = TestClient(other.app, headers=dict(client.headers), raise_server_exceptions=False)
+    first = classify(client, "icons")
+    assert probabilities(classify(elsewhere, "icons")) == probabilities(first)
+    assert client.delete("/adapters/icons").status_code == 204
+    asked = {"adapter": first["adapter"], "labels": ["cat", "dog"]}
+    for name in ("icons", first["adapter"]):
+        problem(elsewhere.post("/classify", data=asked | {"adapter": name}, files={"files": png(1)}), 404, "not_found")
+    site.new_adapter(client, values=-0.05)
+    second = classify(elsewhere, "icons")
+    assert second["adapter"] != first["adapter"]
+    assert probabilities(second) == probabilities(classify(client, "icons")) != probabilities(first)
+
+
+def test_too_late_is_504_and_too_much_is_429_with_a_time_to_come_back(site: Site, client: TestClient) -> None:
+    headers = dict(client.headers)
+    late = TestClient(replica(site, request_deadline_seconds=1e-9).app, headers=headers)
+    answer = late.post("/classify", data={"labels": "a"}, files={"files": png()})
+    problem(answer, 504, "deadline_passed")
+    full = replica(site)
+    entered, gate = threading.Event(), threading.Event()
+
+    def held(*_: Any) -> Any:
+        entered.set()
+        gate.wait(30)
+        raise Unavailable
+
+    full.services.engine.batcher._run = held
+    full.services.__dict__["admission"] = Admission(1)
+    busy = TestClient(full.app, headers=headers)
+    with busy, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(busy.post, "/classify", data={"labels": "a"}, files={"files": png()})
+        assert entered.wait(30)
+        refused = busy.post("/classify", data={"labels": "a"}, files={"files": png()})
+        gate.set()
+        problem(refused, 429, "busy")
+        assert int(refused.headers["retry-after"]) > 0
+        problem(first.result(30), 503, "unavailable")

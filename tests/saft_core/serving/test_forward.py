@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from saft_core.clip.backbone import Base
+from saft_core.delta import SparseDelta
+from saft_core.serving.costs import Costs, Group, cheapest
+from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
+from saft_core.serving.mixed import MixedForward, Unsupported
+from saft_core.serving.plan import Plan, Row
+from saft_core.serving.resident import Resident, make_resident
+from tests.fixtures.models import bits, pictures
+
+MIXED_IS_FREE = Costs(forward=((1, 1.0), (2, 1.0), (64, 1.0)), mixed_seconds=0.0)
+MIXED_NEVER_PAYS = Costs(mixed_seconds=1e9)
+SIZE = 0.05
+"""Of a difference: large enough to show, small enough that the features still tell one picture from another."""
+
+
+def awake(base: Base) -> Base:
+    """The same base with batch-norm statistics that let the picture through.
+
+    With means far above what its random layers give, a ResNet's every ReLU is shut and its features are constant: no
+    difference in a convolution would show.
+    """
+    with torch.no_grad():
+        for name, module in base.model.named_modules():
+            if isinstance(module, torch.nn.BatchNorm2d) and module.running_mean is not None:
+                module.running_mean.mul_(0.02)
+                module.running_var.mul_(0.05)  # type: ignore[union-attr]
+                if name.endswith("bn3"):
+                    module.weight.fill_(0.5)
+    return base
+
+
+def everywhere(base: Base, seed: int) -> Resident:
+    """Differences in every parameter of the base."""
+    generator = np.random.default_rng(seed)
+    picks = [
+        slot.offset + np.sort(generator.choice(slot.size, min(slot.size, 40), replace=False))
+        for slot in base.flat.slots
+    ]
+    indices = np.concatenate(picks).astype(np.int64)
+    values = generator.normal(0, SIZE, len(indices)).astype(np.float32)
+    return make_resident(SparseDelta(indices, values), base.flat)
+
+
+def batch(base: Base, kind: str) -> list[Part]:
+    """Rows of three adapters, one at two strengths, and of the base."""
+    adapters = [everywhere(base, seed) for seed in range(3)]
+    rows = [(0, 1.0), (None, 1.0), (1, 0.5), (0, 1.0), (2, 1.0), (1, 0.25), (0, 1.0)]
+    pixels = base.pixels(pictures(len(rows)))
+    texts = [f"a {'photo of a ' * (number % 3)}cat {number}" for number in range(len(rows))]
+    inputs = [pixels[n : n + 1] if kind == IMAGE else texts[n : n + 1] for n in range(len(rows))]
+    return [
+        Part((None if a is None else str(a), s), Row(None) if a is None else Row(adapters[a], s), inputs[n])
+        for n, (a, s) in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(tiny_base: Base, kind: str) -> None:
+    before = awake(tiny_base).flat.sha256()
+    mixed, alone = Forward(tiny_base, MIXED_IS_FREE), Forward(tiny_base, MIXED_NEVER_PAYS)
+    parts = batch(tiny_base, kind)
+    together = torch.cat(mixed.run(kind, parts))
+    one_by_one = torch.cat([alone.run(kind, [part])[0] for part in parts])
+    assert mixed.rows_by_route["mixed"] == len(parts)
+    torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
+    assert len(torch.unique(one_by_one, dim=0)) == len(parts)  # adapters, strengths and inputs all show
+    assert tiny_base.flat.sha256() == before
+
+
+def test_the_route_follows_the_measured_cost(tiny_vit: Base) -> None:
+    swapping = Forward(tiny_vit, MIXED_NEVER_PAYS)
+    swapping.run(IMAGE, batch(tiny_vit, IMAGE))
+    assert dict(swapping.rows_by_route) == {"base": 1, "swap": 6, "mixed": 0}
+
+
+def test_the_largest_groups_get_a_pass_of_their_own_when_that_pays() -> None:
+    costs = Costs(forward=((1, 1.0), (32, 32.0)), mixed_entry_seconds=1.0, mixed_seconds=0.5)
+    groups = [("big", Group(20, 1)), ("a", Group(1, 0)), ("b", Group(1, 0))]
+    assert cheapest(groups, costs) == (["big", "a", "b"], [])
+    per_pass = Costs(forward=((1, 10.0), (32, 41.0)), mixed_entry_seconds=1.0, mixed_seconds=0.5)
+    assert cheapest(groups, per_pass) == (["big"], ["a", "b"])
+    assert cheapest(groups[:1], per_pass) == (["big"], [])
+
+
+def test_the_work_does_not_grow_with_the_number_of_adapters(tiny_vit: Base) -> None:
+    def operations(adapters: int) -> int:
+        residents = [everywhere(tiny_vit, seed) for seed in range(adapters)]
+        rows = [Row(residents[number % adapters]) for number in range(8)]
+        pixels = tiny_vit.pixels(pictures(8))
+        forward = Forward(tiny_vit)
+        mixed = MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, forward._slots[IMAGE], rows))
+        with torch.inference_mode(), torch.profiler.profile(acc_events=True) as profile, mixed:
+            tiny_vit.encode_pixels(pixels)
+        return sum(event.count for event in profile.key_averages() if event.key.startswith("aten::"))
+
+    assert operations(2) == operations(8)
+
+
+@pytest.mark.parametrize("use", [torch.exp, lambda scale: torch.stack([scale])])
+def test_a_use_that_is_not_known_is_refused_and_never_answered_by_the_base(tiny_vit: Base, use: object) -> None:
+    slots = list(range(len(tiny_vit.flat.slots)))
+    plan = Plan(tiny_vit.flat, slots, [Row(everywhere(tiny_vit, 0)), Row(None)])
+    with MixedForward(tiny_vit.flat, plan), pytest.raises(Unsupported):
+        use(tiny_vit.model.logit_scale)  # type: ignore[operator]
+
+
+def test_calibration_measures_and_leaves_the_base_alone(tiny_base: Base) -> None:
+    forward, before = Forward(awake(tiny_base)), bits(tiny_base.flat.buffer)
+    for kind in (IMAGE, TEXT):
+        assert forward.mixes(kind)
+        costs = forward.calibrate(kind, 8)
+        assert [rows for rows, _ in costs.forward] == [1, 2, 8]
+        assert all(seconds > 0 for _, seconds in costs.forward)
+    assert bits(tiny_base.flat.buffer) == before
+
+
+def test_a_resident_of_a_vit_b_16_stays_within_its_budget(tiny_vit: Base) -> None:
+    resident = everywhere(tiny_vit, 0)
+    per_entry = (resident.positions.nbytes + resident.values.nbytes) / len(resident)
+    assert 149_620 * per_entry + 302 * 8 <= 1_500_000
