@@ -111,7 +111,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 def _readable(item: Mapping[str, Any]) -> dict[str, str]:
     """One finding of the validator: where, and what is wrong there."""
     if item["type"] == "json_invalid":
-        return {"field": "body", "reason": f"not JSON: {item['ctx']['error']} at character {item['loc'][-1]}"}
+        return {"field": "body", "reason": f"not JSON: {item.get('ctx', {}).get('error', item['msg'])}"}
     field = ".".join(str(part) for part in item["loc"] if part != "body") or "body"
     return {"field": field, "reason": item["msg"]}
 
