@@ -77,7 +77,7 @@ class Training:
         with self._parameters.trained():
             self._parameters.push()
             prompts = ClassPrompts(self._base, self._labels, self._config.template)
-            for positions in islice(_batches(len(self._loader), self._config), self._step, None):
+            for positions in islice(batches(len(self._loader), self._config), self._step, None):
                 if self._is_over():
                     break
                 loss = self._take_step(prompts, positions)
@@ -205,7 +205,7 @@ def train(
     return Training(base, loader, labels, indices, config).run(meter)
 
 
-def _batches(samples: int, config: TrainingConfig) -> Iterator[list[int]]:
+def batches(samples: int, config: TrainingConfig) -> Iterator[list[int]]:
     """Positions of each step: every sample once an epoch, in an order drawn from the seed."""
     generator = np.random.default_rng(config.seed)
     for _ in range(config.epochs):

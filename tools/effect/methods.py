@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from open_clip.modified_resnet import AttentionPool2d
 from PIL import Image
@@ -30,7 +29,7 @@ from saft_core.tuning.adapt import applied
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import steps_per_epoch, train
+from saft_core.tuning.training import batches, steps_per_epoch, train
 from tools.effect.tasks import Labelled
 
 LORA_RANK = 2
@@ -106,7 +105,7 @@ def _descend(
     steps = config.epochs * steps_per_epoch(len(found), config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     try:
-        for positions in _orders(len(found), config):
+        for positions in batches(len(found), config):
             pixels, targets = found.batch(positions)
             scores = logits(base, pixels, class_weights(base, labels, config.template))
             nn.functional.cross_entropy(scores, targets).backward()
@@ -115,14 +114,6 @@ def _descend(
             schedule.step()
     finally:
         base.model.requires_grad_(False)
-
-
-def _orders(samples: int, config: TrainingConfig) -> Iterator[list[int]]:
-    generator = np.random.default_rng(config.seed)
-    for _ in range(config.epochs):
-        order = generator.permutation(samples)
-        for start in range(0, samples, config.batch_size):
-            yield order[start : start + config.batch_size].tolist()
 
 
 class _LowRank(nn.Module):

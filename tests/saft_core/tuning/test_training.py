@@ -14,7 +14,7 @@ from saft_core.tuning import training
 from saft_core.tuning.config import Encoders
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import Training, _batches, steps_per_epoch, train
+from saft_core.tuning.training import Training, batches, steps_per_epoch, train
 from tests.fixtures.models import TOWERS, bits, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient, paper_training
@@ -34,7 +34,7 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float) -> Non
     assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())
     before = base.flat.buffer.clone()
     expected = paper_training(
-        base, samples, prompts, mask, _batches(len(samples), settings),
+        base, samples, prompts, mask, batches(len(samples), settings),
         steps=20, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
     )  # fmt: skip
     steps: list[Tensor] = []
@@ -99,10 +99,10 @@ def test_the_seed_decides_the_delta() -> None:
 
 def test_every_sample_is_used_once_an_epoch() -> None:
     settings = config(epochs=3, batch_size=5)
-    batches = list(_batches(12, settings))
-    assert len(batches) == 3 * steps_per_epoch(12, 5) == 9
+    drawn = list(batches(12, settings))
+    assert len(drawn) == 3 * steps_per_epoch(12, 5) == 9
     for epoch in range(3):
-        seen = [position for batch in batches[3 * epoch : 3 * epoch + 3] for position in batch]
+        seen = [position for batch in drawn[3 * epoch : 3 * epoch + 3] for position in batch]
         assert sorted(seen) == list(range(12))
 
 
