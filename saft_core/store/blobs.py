@@ -39,10 +39,10 @@ class BlobStore:
         path = self._path(owner_id, sha256)
         if path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, data)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, FileExistsError) as error:  # mkdir says "exists" of a folder that goes as it looks
             raise NotFound(f"{owner_id} was deleted in the meantime") from error
 
     @contextmanager

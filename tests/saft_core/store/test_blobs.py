@@ -38,6 +38,17 @@ def test_owners_share_nothing(blobs: BlobStore) -> None:
         blobs.get(OWNER, SHA256)
 
 
+def test_an_owner_whose_folder_goes_while_it_is_made_is_not_found(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def there_a_moment_ago(path: Path, *_: object) -> None:
+        raise FileExistsError(path)
+
+    monkeypatch.setattr(os, "mkdir", there_a_moment_ago)
+    with pytest.raises(NotFound, match="deleted"):
+        blobs.put(OWNER, SHA256, DATA)
+
+
 def test_deleting_what_is_not_there_does_nothing(blobs: BlobStore) -> None:
     blobs.delete(OWNER, SHA256)
     blobs.delete_owner(OWNER)
