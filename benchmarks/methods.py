@@ -110,7 +110,8 @@ def lora(base: Base, loader: PixelLoader, classes: int, _: IndexArray) -> Step:
 
     open_clip packs queries, keys and values in one weight of nn.MultiheadAttention, which peft can only adapt as a
     whole, merging it anew in each forward. So the attention is first written with one nn.Linear for each, which is
-    what LoRA on q and v means, and is the faster form. Convolutional towers have their pooling's q and v adapted alone.
+    what LoRA on q and v means, and is the faster form. A convolutional tower has no such attention: its pooling is left
+    as it is, so with the embedded base only the text tower is adapted.
     """
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 (an extra)
 

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from saft_core.clip import prompts
+from saft_core.clip import image_tower, prompts
 from saft_core.clip.flat import FlatParameters, IndexArray
 from saft_core.errors import Unavailable
 
@@ -101,8 +101,7 @@ class Base:
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Unit image embeddings, float32 (N, embed_dim), of `pixels` float32 (N, 3, size, size)."""
-        features: Tensor = self.model.encode_image(pixels, normalize=True)  # type: ignore[operator]
-        return features
+        return image_tower.encode(self.model, pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Unit text embeddings, float32 (N, embed_dim). Words beyond the context length are cut, as CLIP does."""

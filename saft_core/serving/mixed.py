@@ -159,30 +159,33 @@ class MixedForward(TorchFunctionMode):
         return y
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
-        """`F.multi_head_attention_forward`, whose activations are (tokens, batch, width), for self-attention."""
+        """`F.multi_head_attention_forward` to one sequence a row; its activations are (tokens, batch, width)."""
         x, heads, mask = call["query"], call["num_heads"], call["attn_mask"]
         odd = ("key_padding_mask", "bias_k", "bias_v", "static_k", "static_v")
         if (
             any(call[name] is not None for name in odd)
             or call["add_zero_attn"] or call["need_weights"] or call["training"]
-            or x.dim() != 3 or call["key"] is not x or call["value"] is not x
+            or x.dim() != 3 or call["key"] is not call["value"]
             or (mask is not None and (mask.dim() != 2 or self._differs(mask)))
         ):  # fmt: skip
             raise Unsupported("attention of this form")
         tokens, batch, width = x.shape
-        q, k, v = (
-            part.view(batch, tokens, heads, -1).transpose(1, 2) for part in self._project(x.transpose(0, 1), call)
-        )
+        q, k, v = (part.view(batch, part.shape[1], heads, -1).transpose(1, 2) for part in self._project(call))
         y = F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).reshape(batch, tokens, width)
         return self.linear(y, call["out_proj_weight"], call["out_proj_bias"]).transpose(0, 1), None
 
-    def _project(self, x: Tensor, call: Mapping[str, Any]) -> Sequence[Tensor]:
-        bias = call["in_proj_bias"]
+    def _project(self, call: Mapping[str, Any]) -> Sequence[Tensor]:
+        """Queries, keys and values, (batch, tokens, width) each."""
+        bias, packed = call["in_proj_bias"], call["in_proj_weight"]
+        queries, tokens = call["query"].transpose(0, 1), call["key"].transpose(0, 1)
         if not call["use_separate_proj_weight"]:
-            return self.linear(x, call["in_proj_weight"], bias).chunk(3, dim=-1)
+            q, k, v = self.linear(tokens, packed, bias).chunk(3, dim=-1)
+            if call["query"] is not call["key"]:
+                q = self.linear(queries, packed, bias).chunk(3, dim=-1)[0]
+            return q, k, v
         weights = [call[f"{name}_proj_weight"] for name in "qkv"]
         own = [None] * 3 if bias is None else self.rows_of(bias).chunk(3, dim=1)
-        plain = [self.linear(x, weight, None) for weight in weights]
+        plain = [self.linear(x, weight, None) for x, weight in zip((queries, tokens, tokens), weights, strict=True)]
         return [y if b is None else y + b[:, None] for y, b in zip(plain, own, strict=True)]
 
     def sum(self, x: Tensor, parameter: Tensor) -> Tensor:

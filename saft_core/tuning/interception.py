@@ -175,45 +175,48 @@ def _patches(mode: Interception, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _attention(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Attention written out, selected or not: on a batch that comes first it is faster than torch's own in training."""
     call = _ATTENTION.bind(*args, **kwargs)
     call.apply_defaults()
     values = call.arguments
-    names = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias")
-    touched = any(mode.of(values[name]) for name in (*names, "out_proj_weight", "out_proj_bias"))
-    if not touched or not _is_plain_attention(values):
+    if not _is_plain_attention(values):
         return NotImplemented
-    x = values["query"].transpose(0, 1)
-    q, k, v = _projections(mode, x, values)
-    shape = (x.shape[0], x.shape[1], values["num_heads"], -1)
-    q, k, v = (part.reshape(shape).transpose(1, 2) for part in (q, k, v))
+    queries, tokens = values["query"].transpose(0, 1), values["key"].transpose(0, 1)
+    q, k, v = (
+        part.reshape(*part.shape[:2], values["num_heads"], -1).transpose(1, 2)
+        for part in _projections(mode, queries, tokens, values)
+    )
     mask = values["attn_mask"]
     mixed = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask.to(q.dtype))
-    mixed = mixed.transpose(1, 2).reshape(x.shape)
+    mixed = mixed.transpose(1, 2).reshape(queries.shape)
     return mode.linear(mixed, values["out_proj_weight"], values["out_proj_bias"]).transpose(0, 1), None
 
 
 def _is_plain_attention(values: Mapping[str, Any]) -> bool:
-    """Self-attention of a batch with at most an additive mask: what is written out here."""
+    """Attention of a batch to one sequence each with at most an additive mask: what is written out here."""
     unused = ("bias_k", "bias_v", "add_zero_attn", "key_padding_mask", "need_weights", "static_k", "static_v")
     mask = values["attn_mask"]
     return (
         not any(values[name] is not None and values[name] is not False for name in (*unused, "is_causal"))
         and not (values["training"] and values["dropout_p"] > 0)
-        and values["query"] is values["key"] is values["value"]
+        and values["key"] is values["value"]
         and values["query"].dim() == 3
         and (mask is None or (mask.dim() == 2 and mask.is_floating_point()))
     )
 
 
-def _projections(mode: Interception, x: Tensor, values: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    """Queries, keys and values, each (N, L, E)."""
-    bias = values["in_proj_bias"]
+def _projections(mode: Interception, queries: Tensor, tokens: Tensor, values: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    """Queries (N, Lq, E), keys and values (N, L, E) each."""
+    bias, packed = values["in_proj_bias"], values["in_proj_weight"]
     if not values["use_separate_proj_weight"]:
-        return mode.linear(x, values["in_proj_weight"], bias).chunk(3, dim=-1)
+        q, k, v = mode.linear(tokens, packed, bias).chunk(3, dim=-1)
+        return (q if values["query"] is values["key"] else mode.linear(queries, packed, bias).chunk(3, dim=-1)[0]), k, v
     on_bias = mode.of(bias)
     biases = [None] * 3 if bias is None else (on_bias.node() if on_bias else bias).chunk(3)
     weights = (values[f"{name}_proj_weight"] for name in "qkv")
-    return tuple(mode.linear(x, weight, part) for weight, part in zip(weights, biases, strict=True))
+    return tuple(
+        mode.linear(x, weight, part) for x, weight, part in zip((queries, tokens, tokens), weights, biases, strict=True)
+    )
 
 
 _SPECIAL: dict[Any, Callable[[Interception, tuple[Any, ...], dict[str, Any]], Any]] = {
