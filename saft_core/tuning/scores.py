@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.data.loaders import PixelLoader
+from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.precision import autocast
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.texts import ClassPrompts
@@ -44,7 +45,8 @@ def mean_gradient(
     """
     with _gradient(base.flat, slots) as gradient, autocast(base.device):
         texts = prompts.encode()
-        for positions in np.array_split(np.arange(len(loader)), math.ceil(len(loader) / batch_size)):
+        size = min(batch_size, images_per_pass(base, loader.batch([0])[0]))
+        for positions in np.array_split(np.arange(len(loader)), math.ceil(len(loader) / size)):
             _backward(base, loader, positions.tolist(), texts, 1 / len(loader))
             meter.advance("selecting", len(positions))
         prompts.backward(texts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
@@ -20,6 +19,7 @@ from saft_core.errors import TrainingDiverged
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.early_stopping import EarlyStopping
+from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.precision import autocast
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.sparse import SparseParameters
@@ -27,11 +27,6 @@ from saft_core.tuning.texts import ClassPrompts
 
 EXPLOSION_FACTOR = 50
 """A loss so many times that of chance, or of the first step if that is higher, will not come back."""
-
-
-IMAGES_PER_PASS = defaultdict(lambda: 256, cpu=32)
-"""Images whose activations are held at once, by kind of device: a larger batch is the sum of such parts. On a CPU 16
-take about 0.6 of the memory of 32 with ViT-B/32, and 8 % more time."""
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -67,6 +62,7 @@ class Training:
         )
         self._step = 0
         self._ceiling = math.inf
+        self._pass_size = 0
         self._images: dict[int, Tensor] = {}
 
     def run(self, meter: WorkMeter, checkpoints: Checkpoints | None = None, key: str = "") -> SparseDelta:
@@ -133,13 +129,17 @@ class Training:
 
     def _backward(self, prompts: ClassPrompts, positions: list[int]) -> float:
         """Cross-entropy over the class prompts, mean over the batch; its gradient goes to the selected entries."""
-        size = IMAGES_PER_PASS[self._base.device.type]
-        starts = range(0, len(positions), size)
         with autocast(self._base.device):
             texts = prompts.encode()
-            total = sum(self._backward_part(positions[start : start + size], len(positions), texts) for start in starts)
+            parts = np.array_split(np.array(positions), math.ceil(len(positions) / self._images_per_pass()))
+            total = sum(self._backward_part(part.tolist(), len(positions), texts) for part in parts)
             prompts.backward(texts)
         return total
+
+    def _images_per_pass(self) -> int:
+        if self._pass_size == 0:
+            self._pass_size = images_per_pass(self._base, self._loader.batch([0])[0])
+        return self._pass_size
 
     def _backward_part(self, positions: list[int], of: int, texts: Tensor) -> float:
         """What the images at `positions` add to the mean over a batch of `of`, and to its gradient."""
