@@ -33,6 +33,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     _registered(panels[1], [row for row in chosen if row["bench"] == "registered" and "p50_ms" in row])
     _http(panels[2], [row for row in chosen if row["bench"] == "http"])
     for panel in panels:
+        if panel.has_data():
+            panel.legend(frameon=False, fontsize=8)
         panel.set_ylim(bottom=0)
         panel.grid(axis="y", alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
@@ -50,7 +52,6 @@ def _batch(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_xscale("log", base=2)
     panel.set(title="Batch of 32 images", xlabel="adapters in the batch", ylabel="images / s")
     _ticks(panel, [row["adapters"] for row in rows if row.get("adapters")])
-    panel.legend(frameon=False, fontsize=8, loc="lower left")
 
 
 def _registered(panel: Any, rows: Sequence[Row]) -> None:
@@ -61,7 +62,6 @@ def _registered(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_xscale("log")
     panel.set(title="Registered adapters, Zipf requests", xlabel="registered adapters", ylabel="ms at concurrency 16")
     _ticks(panel, [row["adapters"] for row in rows])
-    panel.legend(frameon=False, fontsize=8)
 
 
 def _http(panel: Any, rows: Sequence[Row]) -> None:
@@ -75,7 +75,6 @@ def _http(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_xscale("log", base=2)
     panel.set(title="HTTP", xlabel="callers at once", ylabel="images / s")
     _ticks(panel, [row["concurrency"] for row in rows])
-    panel.legend(frameon=False, fontsize=8)
 
 
 def _ticks(panel: Any, values: Sequence[int]) -> None:

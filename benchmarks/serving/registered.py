@@ -61,7 +61,7 @@ def _cold(engine: Engine, filled: Registry) -> Row:
     return {
         "bench": "cold", "adapters": len(filled.adapter_ids), "p50_ms": found["p50_ms"], "p95_ms": found["p95_ms"],
         **{f"{name}_ms": round(part.seconds * 1000, 2) for name, part in parts.items()},
-        "container_bytes": filled.container_bytes, "repeats": [round(seconds, 4) for seconds in loads],
+        "container_bytes": filled.container_bytes,
     }  # fmt: skip
 
 
