@@ -102,6 +102,14 @@ class MixedForward(TorchFunctionMode):
         start = tensor.storage_offset() - self._offsets[slot]
         return tensor + differences[:, start : start + tensor.numel()].view(-1, *tensor.shape)
 
+    def _vector(self, tensor: Tensor | None) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The differences of a whole parameter of one dimension, as `products.vector`; None if it has none."""
+        if tensor is None or not self._differs(tensor):
+            return None
+        if id(tensor) in self._joined:
+            raise Unsupported("a joined vector")
+        return products.vector(self.whole(tensor, 1), len(tensor))
+
     # What the model does with parameters
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -111,11 +119,13 @@ class MixedForward(TorchFunctionMode):
         if bias is not None and bias.dim() != 1:
             raise Unsupported("a bias that is no vector")
         tokens = x if x.dim() == 3 else x[:, None]
-        own_bias = x.new_zeros(1, 1, len(weight)) if bias is None else self.rows_of(bias)[:, None]
+        own_bias = self._vector(bias)
         if self._differs(weight):
-            y = products.linear(tokens.contiguous(), weight, own_bias, self.whole(weight, 2))
+            y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
         else:
-            y = F.linear(tokens, weight) + own_bias
+            y = F.linear(tokens, weight, bias)
+        if own_bias is not None:
+            products.add_channels(y, *own_bias)
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -143,6 +153,23 @@ class MixedForward(TorchFunctionMode):
             else:
                 products.add_convolution(y, x, weight.shape, entries, stride=stride, padding=padding)
         return y if bias is None else y + self.rows_of(bias)[:, :, None, None]
+
+    def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        """`F.layer_norm` over the last dimension of `x` (B, T, width) or (B, width), each row with its own values.
+
+        Few channels of a row differ; only these are computed again, as is the normed input that they scale.
+        """
+        if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+            raise Unsupported(f"a layer norm of activations of shape {tuple(x.shape)}")
+        y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
+        x, out, mean, scale = (t if x.dim() == 3 else t[:, None] for t in (x, y, mean, scale))
+        if (own := self._vector(weight)) is not None:
+            rows, channels, values = own
+            normed = (x[rows, :, channels] - mean[rows, :, 0]) * scale[rows, :, 0]
+            products.add_channels(out, rows, channels, normed * values[:, None])
+        if (own := self._vector(bias)) is not None:
+            products.add_channels(out, *own)
+        return y
 
     def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None, channel: int) -> Tensor:
         """`y * weight + bias` along dimension `channel`, each row with its own weight and bias."""
@@ -251,8 +278,9 @@ def _conv2d(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str
 
 def _layer_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     call = _bound(_LAYER_NORM, args, kwargs)
-    plain = F.layer_norm(call["input"], call["normalized_shape"], eps=call["eps"])
-    return mode.scaled(plain, call["weight"], call["bias"], plain.dim() - 1)
+    if len(call["normalized_shape"]) != 1:
+        raise Unsupported("a normalisation over several dimensions")
+    return mode.layer_norm(call["input"], call["weight"], call["bias"], call["eps"])
 
 
 def _batch_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:

@@ -26,17 +26,32 @@ def dense(entries: Entries, batch: int, size: int) -> Tensor:
     return flat.view(batch, size)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, entries: Entries) -> Tensor:
+def vector(entries: Entries, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The differences of a vector of `size` as (row of the batch, position in the vector, value), each (E,)."""
+    rows = entries.rows.long()
+    return rows, entries.positions.long() - rows * size, entries.values
+
+
+def add_channels(y: Tensor, rows: Tensor, channels: Tensor, values: Tensor) -> None:
+    """Add `values` (E,) or (E, T) to the channels `y[rows, :, channels]` of `y` (B, T, width)."""
+    planes = values[:, None].expand(-1, y.shape[1]) if values.dim() == 1 else values
+    y.transpose(1, 2).index_put_((rows, channels), planes, accumulate=True)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries) -> Tensor:
     """`x @ (weight + difference of the row).T + bias` for contiguous `x` (B, T, in) and `weight` (out, in).
 
-    bias: broadcastable to (B, 1, out). Returns (B, T, out).
+    Returns (B, T, out).
     """
     batch, tokens, width = x.shape
     y = x.new_empty(batch, tokens, len(weight))
     for start, stop, bag in _bags(entries, len(weight), width, _rows_at_once(x)):
         columns = x[start:stop].transpose(1, 2).reshape(-1, tokens)
         product = bag(columns).view(stop - start, len(weight), tokens)
-        torch.add(product.transpose(1, 2), bias if len(bias) == 1 else bias[start:stop], out=y[start:stop])
+        if bias is None:
+            y[start:stop].copy_(product.transpose(1, 2))
+        else:
+            torch.add(product.transpose(1, 2), bias, out=y[start:stop])
     y.view(-1, len(weight)).addmm_(x.reshape(-1, width), weight.t())
     return y
 
