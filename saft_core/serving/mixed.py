@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.serving import products
+from saft_core.serving import feature_major, products
 from saft_core.serving.plan import Entries, Plan
 
 MIN_BATCH = 2
@@ -112,8 +112,8 @@ class MixedForward(TorchFunctionMode):
 
     # What the model does with parameters
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """`F.linear` with each row's own weight and bias."""
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None, *, any_order: bool = False) -> Tensor:
+        """`F.linear` with each row's own weight and bias. The result may lie in `any_order` or is contiguous."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
         if bias is not None and bias.dim() != 1:
@@ -121,7 +121,11 @@ class MixedForward(TorchFunctionMode):
         tokens = x if x.dim() == 3 else x[:, None]
         own_bias = self._vector(bias)
         if self._differs(weight):
-            y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
+            widens = any_order and len(weight) > x.shape[-1]
+            if x.device.type == "cpu" and x.dim() == 3 and (widens or feature_major.lies(x)):
+                y = feature_major.linear(x, weight, bias, self.whole(weight, 2), stay=widens)
+            else:
+                y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
         else:
             y = F.linear(tokens, weight, bias)
         if own_bias is not None:
@@ -264,7 +268,7 @@ def _bound(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[st
 
 def _linear(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     def named(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 (torch's name)
-        return mode.linear(input, weight, bias)
+        return mode.linear(input, weight, bias, any_order=True)
 
     return named(*args, **kwargs)
 

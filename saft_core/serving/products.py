@@ -16,7 +16,8 @@ from torch import Tensor
 from saft_core.serving.plan import Entries
 
 CPU_ROWS = 8
-"""On a CPU the rows of a batch go through the product by so many, so that what is transposed stays in the cache."""
+"""On a CPU the rows of a batch go through the product by so many, a power of two, so that what is transposed stays in
+the cache."""
 
 
 def dense(entries: Entries, batch: int, size: int) -> Tensor:
@@ -121,8 +122,12 @@ def _bags(
     The product takes the rows' activations (rows * in_width, N) and gives (rows * out_width, N).
     """
     batch = len(entries.starts) - 1
-    out_row = torch.div(entries.positions, in_width, rounding_mode="floor")
-    column = torch.sub(entries.positions, out_row - entries.rows % rows_at_once, alpha=in_width)
+    if entries.positions.device.type == "cpu":  # numpy divides integers five times as fast
+        out_row = torch.from_numpy(entries.positions.numpy() // in_width)
+        row = torch.from_numpy(entries.rows.numpy() & (CPU_ROWS - 1))
+    else:
+        out_row, row = torch.div(entries.positions, in_width, rounding_mode="floor"), entries.rows
+    column = torch.sub(entries.positions, out_row - row, alpha=in_width)
     ends = torch.zeros(batch * out_width + 1, dtype=column.dtype, device=column.device)
     offsets = ends.index_add_(0, out_row + 1, torch.ones_like(column)).cumsum_(0)
     for start in range(0, batch, rows_at_once):
