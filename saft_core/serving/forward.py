@@ -21,8 +21,9 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
+from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
-from saft_core.serving.mixed import MixedForward, Unsupported
+from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
 

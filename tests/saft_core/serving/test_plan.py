@@ -36,8 +36,8 @@ def test_entries_are_where_the_adapters_differ(tiny_vit: Base) -> None:
     found = np.zeros((len(chosen), tiny_vit.parameter_count), np.float32)
     for slot in slots:
         entries, at = plan.entries(slot), tiny_vit.flat.slots[slot]
-        number = entries.rows.numpy()
-        found[number, at.offset + entries.positions.numpy() - number * at.size] = entries.values.numpy()
+        of_row = entries.rows.numpy()
+        found[of_row, at.offset + entries.positions.numpy() - of_row * at.size] = entries.values.numpy()
     for number, row in enumerate(chosen):
         wanted = np.zeros(tiny_vit.parameter_count, np.float32)
         if row.resident is not None:
