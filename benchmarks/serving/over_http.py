@@ -2,7 +2,7 @@
 
 via=http     `saft api` in a process of its own; callers keep their connection and send a JPEG of 320 x 240 as base64
 via=engine   the product's engine in this process, called with pictures already decoded
-via=forward  the base's forward on one image, prepared beforehand: what nothing can beat at concurrency 1
+via=forward  the base's forward on one image, prepared beforehand, in a process of its own: what nothing can beat
 
 The same requests, for TENANTS adapters in turn, by the one and by the other, round after round. The callers take their
 share of the machine's cores in both cases.
@@ -14,6 +14,7 @@ import base64
 import contextlib
 import http.client
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -22,17 +23,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
 import torch
 
 from benchmarks.measure import Row, machine
-from benchmarks.models import TEMPLATE, labels
+from benchmarks.models import TEMPLATE, labels, make_base
 from benchmarks.serving.deltas import CLASSES
 from benchmarks.serving.load import Window, closed_loop, figures
 from benchmarks.serving.pictures import jpeg, picture
 from benchmarks.serving.registry import Registry, registry
 from saft.wiring import create_services
+from saft_core.clip.backbone import Base
 from saft_core.process import die_with_parent
 from saft_core.serving.engine import Engine
 from saft_core.settings import Settings
@@ -45,11 +48,12 @@ Ask = Callable[[int], object]
 
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, concurrency (a list), rounds and repeats."""
+    torch.set_num_threads(1)  # as run_api does: the engine's thread has its own
     with registry(task["model"], task["device"], TENANTS) as filled:
         engine = create_services(filled.settings).engine
         engine.warm_up()
-        with _api(filled.settings) as port:
-            ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled), "forward": _bare(engine)}
+        with _api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
+            ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled), "forward": bare}
             found = _windows(ways, task)
         engine.close()
     common = {name: task[name] for name in ("model", "device")} | {"bench": "http", "machine": machine(task["device"])}
@@ -87,14 +91,26 @@ def _directly(engine: Engine, filled: Registry) -> Ask:
     return ask
 
 
-def _bare(engine: Engine) -> Ask:
-    pixels = engine.base.pixels([picture(0)])
+@contextmanager
+def _bare(model: str, device: str) -> Iterator[Ask]:
+    """The forward in a process with nothing else in it: torch's threads of one engine slow down those of another."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, _prepare, (model, device)) as process:
+        yield lambda _: process.submit(_forward).result()
 
-    def ask(_: int) -> object:
-        with torch.inference_mode():
-            return engine.base.encode_pixels(pixels).cpu()
 
-    return ask
+_prepared: list[tuple[Base, torch.Tensor]] = []
+
+
+def _prepare(model: str, device: str) -> None:
+    base = make_base(model, device)
+    _prepared.append((base, base.pixels([picture(0)])))
+
+
+@torch.inference_mode()
+def _forward() -> None:
+    base, pixels = _prepared[0]
+    base.encode_pixels(pixels).cpu()
 
 
 def _over_http(port: int, filled: Registry) -> Ask:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from benchmarks.measure import Row, machine, side_by_side
 from benchmarks.models import TEMPLATE, labels
 from benchmarks.serving.deltas import CLASSES, random_resident
@@ -29,6 +31,7 @@ COLD_LOADS = 50
 
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, registered (a list), requests and repeats."""
+    torch.set_num_threads(1)  # as run_api does: the engine's thread has its own
     with registry(task["model"], task["device"], max(task["registered"])) as filled:
         services = create_services(filled.settings)
         common = {name: task[name] for name in ("model", "device")} | {"machine": machine(task["device"])}

@@ -27,14 +27,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries, *, 
     Returns (B, T, out), feature by feature if it shall `stay` so.
     """
     batch, tokens, width = x.shape
-    features = x.permute(2, 0, 1).reshape(width, -1) if lies(x) else x.reshape(-1, width).t().contiguous()
+    features = x.permute(2, 0, 1).reshape(width, -1)
     y = _sparse(features.view(-1, tokens), entries, len(weight), width).view(len(weight), -1).addmm_(weight, features)
+    turned = y.view(-1, batch, tokens).permute(1, 2, 0)
     if stay:
-        if bias is not None:
-            y += bias[:, None]
-        return y.view(-1, batch, tokens).permute(1, 2, 0)
-    rows = x.new_empty(batch * tokens, len(weight))
-    return (rows.copy_(y.t()) if bias is None else torch.add(y.t(), bias, out=rows)).view(batch, tokens, -1)
+        return turned if bias is None else turned.add_(bias)
+    rows = x.new_empty(batch, tokens, len(weight))
+    return rows.copy_(turned) if bias is None else torch.add(turned, bias, out=rows)
 
 
 def _sparse(table: Tensor, entries: Entries, out_width: int, in_width: int) -> Tensor:
