@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-train demo test lint format serve screenshots clean
+.PHONY: bench-serve bench-train demo test lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -14,6 +14,9 @@ serve: $(VENV)/installed
 
 bench-train: $(VENV)/bench
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+bench-serve: $(VENV)/bench
+	$(BIN)/python -m benchmarks.serve $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)

@@ -16,16 +16,17 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 RESULTS = Path(__file__).parent / "results"
 KIB = 1024
 Row = dict[str, Any]
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,22 @@ def measure(work: Callable[[], object], repeats: int, device: str = "cpu", *, wa
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     return Measured(statistics.median(seconds[warm:]), _peak(device) - before, seconds[warm:])
+
+
+def side_by_side(works: Mapping[Name, Callable[[], object]], repeats: int, device: str = "cpu") -> dict[Name, Measured]:
+    """Time all `works` in turn, round after round, so that a slow minute of the machine hits them alike.
+
+    The first of `repeats` + 1 rounds warms up. Memory is not measured: it is one process for all.
+    """
+    seconds: dict[Name, list[float]] = {name: [] for name in works}
+    for _ in range(1 + repeats):
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: Measured(statistics.median(times[1:]), 0, times[1:]) for name, times in seconds.items()}
 
 
 def alone(module: str, arguments: Mapping[str, Any], timeout_seconds: float = 1800) -> Row:
@@ -73,6 +90,13 @@ def write(name: str, rows: Sequence[Row]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(list(rows), indent=1) + "\n", "utf-8")
     return path
+
+
+def read(name: str) -> list[Row]:
+    """What `write` wrote last; nothing if it never did."""
+    path = RESULTS / f"{name}.json"
+    rows: list[Row] = json.loads(path.read_text("utf-8")) if path.is_file() else []
+    return rows
 
 
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:

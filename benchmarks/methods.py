@@ -115,7 +115,7 @@ def lora(base: Base, loader: PixelLoader, classes: int, _: IndexArray) -> Step:
     """
     from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 (an extra)
 
-    _unpack_attention(base.model)
+    unpack_attention(base.model)
     inject_adapter_in_model(LoraConfig(r=2, lora_alpha=4, target_modules=r".*attn\.(q_proj|v_proj)"), base.model)
     return _dense_step(base, loader, classes, [p for p in base.model.parameters() if p.requires_grad])
 
@@ -124,7 +124,7 @@ def shira(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) ->
     """peft's SHiRA with its random mask on all linear layers of the transformers, of about as many entries as ours."""
     from peft import ShiraConfig, inject_adapter_in_model  # noqa: PLC0415 (an extra)
 
-    _unpack_attention(base.model)
+    unpack_attention(base.model)
     names = r".*(attn\.(q_proj|k_proj|v_proj|out_proj)|c_fc|c_proj)"
     sides = sum(
         sum(module.weight.shape)
@@ -165,7 +165,8 @@ class UnpackedAttention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
-def _unpack_attention(model: nn.Module) -> None:
+def unpack_attention(model: nn.Module) -> None:
+    """Freeze `model`, and write each packed attention in it as an UnpackedAttention."""
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for module in list(model.modules()):

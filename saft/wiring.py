@@ -6,6 +6,7 @@ import math
 import secrets
 import socket
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 
@@ -16,6 +17,7 @@ from saft import embedded
 from saft_core.clip.backbone import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
+from saft_core.process import share_heap
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
@@ -29,6 +31,7 @@ def create_services(settings: Settings) -> Services:
     """Everything the API needs, made from `settings`; both server URLs must be set."""
     if settings.database_url is None or settings.redis_url is None:
         raise Unavailable("the API needs DATABASE_URL and REDIS_URL")
+    share_heap()
     sessions = create_sessions(settings.database_url)
 
     def load(adapter_id: str) -> SparseDelta:
@@ -70,6 +73,9 @@ def create_site(settings: Settings) -> FastAPI:
 
 def run_api(settings: Settings) -> None:
     """Serve HTTP until the process is told to stop; requests under way get `drain_seconds` to end."""
+    # Only the engine computes. With more of OpenMP's threads in a process than cores, all of them sleep after every
+    # operation, those of the engine too: a lone image took a third longer.
+    torch.set_num_threads(1)
     config = uvicorn.Config(
         create_site(settings),
         host=settings.host,

@@ -131,10 +131,13 @@ class Engine:
             return _to_numpy(self._embed_texts(key, row, texts, self._deadline(deadline)))
 
     def warm_up(self) -> None:
-        """Check and measure both routes on this machine. Call it before the first request."""
-        self._use_threads()
-        for kind in KINDS:
-            self.forward.calibrate(kind, self.limits.batch.max_rows)
+        """Check and measure both routes on this machine. Call it before the first request.
+
+        In a thread, as the engine runs, and one that ends: torch's threads behind it end with it.
+        """
+        with ThreadPoolExecutor(1, "saft-warm-up", self._use_threads) as thread:
+            for kind in KINDS:
+                thread.submit(self.forward.calibrate, kind, self.limits.batch.max_rows).result()
 
     @property
     def healthy(self) -> bool:

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
+from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
-from saft_core.serving.mixed import MixedForward, Unsupported
+from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
 
@@ -137,7 +138,7 @@ class Forward:
         try:
             mixed = self._pass(kind, parts, range(3), mixed=True)
             swapped = [self._pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
-        except Unsupported as error:
+        except (Unsupported, RuntimeError) as error:  # torch's, where a model views activations in their usual order
             logger.warning("mixed %s batches are off for base %s: %s", kind, self.base.name, error)
             return False
         finally:

@@ -8,7 +8,6 @@ that nothing here knows raises Unsupported, and the caller takes the swap route:
 
 from __future__ import annotations
 
-import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,15 +18,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.serving import products
+from saft_core.serving import feature_major, products
+from saft_core.serving.calls import HANDLERS, Unsupported
 from saft_core.serving.plan import Entries, Plan
 
 MIN_BATCH = 2
 """A batch of one row has one adapter, and a dimension of one cannot be told from a broadcast one."""
-
-
-class Unsupported(Exception):
-    """A parameter with differences is used in a way that the mixed route does not know."""
 
 
 class MixedForward(TorchFunctionMode):
@@ -52,7 +48,7 @@ class MixedForward(TorchFunctionMode):
         kwargs = kwargs or {}
         if not any(self._differs(tensor) for tensor in _tensors((*args, *kwargs.values()))):
             return function(*args, **kwargs)
-        handler = _HANDLERS.get(getattr(function, "__name__", ""))
+        handler = HANDLERS.get(getattr(function, "__name__", ""))
         if handler is not None:
             return handler(self, function, args, kwargs)
         result = function(*args, **kwargs)
@@ -102,20 +98,34 @@ class MixedForward(TorchFunctionMode):
         start = tensor.storage_offset() - self._offsets[slot]
         return tensor + differences[:, start : start + tensor.numel()].view(-1, *tensor.shape)
 
+    def _vector(self, tensor: Tensor | None) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The differences of a whole parameter of one dimension, as `products.vector`; None if it has none."""
+        if tensor is None or not self._differs(tensor):
+            return None
+        if id(tensor) in self._joined:
+            raise Unsupported("a joined vector")
+        return products.vector(self.whole(tensor, 1), len(tensor))
+
     # What the model does with parameters
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """`F.linear` with each row's own weight and bias."""
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None, *, any_order: bool = False) -> Tensor:
+        """`F.linear` with each row's own weight and bias. The result may lie in `any_order` or is contiguous."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
         if bias is not None and bias.dim() != 1:
             raise Unsupported("a bias that is no vector")
         tokens = x if x.dim() == 3 else x[:, None]
-        own_bias = x.new_zeros(1, 1, len(weight)) if bias is None else self.rows_of(bias)[:, None]
+        own_bias = self._vector(bias)
         if self._differs(weight):
-            y = products.linear(tokens.contiguous(), weight, own_bias, self.whole(weight, 2))
+            widens = any_order and len(weight) > x.shape[-1]
+            if x.device.type == "cpu" and x.dim() == 3 and (widens or feature_major.lies(x)):
+                y = feature_major.linear(x, weight, bias, self.whole(weight, 2), stay=widens)
+            else:
+                y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
         else:
-            y = F.linear(tokens, weight) + own_bias
+            y = F.linear(tokens, weight, bias)
+        if own_bias is not None:
+            products.add_channels(y, *own_bias)
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -143,6 +153,23 @@ class MixedForward(TorchFunctionMode):
             else:
                 products.add_convolution(y, x, weight.shape, entries, stride=stride, padding=padding)
         return y if bias is None else y + self.rows_of(bias)[:, :, None, None]
+
+    def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        """`F.layer_norm` over the last dimension of `x` (B, T, width) or (B, width), each row with its own values.
+
+        Few channels of a row differ; only these are computed again, as is the normed input that they scale.
+        """
+        if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+            raise Unsupported(f"a layer norm of activations of shape {tuple(x.shape)}")
+        y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
+        x, out, mean, scale = (t if x.dim() == 3 else t[:, None] for t in (x, y, mean, scale))
+        if (own := self._vector(weight)) is not None:
+            rows, channels, values = own
+            normed = (x[rows, :, channels] - mean[rows, :, 0]) * scale[rows, :, 0]
+            products.add_channels(out, rows, channels, normed * values[:, None])
+        if (own := self._vector(bias)) is not None:
+            products.add_channels(out, *own)
+        return y
 
     def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None, channel: int) -> Tensor:
         """`y * weight + bias` along dimension `channel`, each row with its own weight and bias."""
@@ -227,91 +254,6 @@ class MixedForward(TorchFunctionMode):
         y = F.embedding(tokens, table)
         products.add_embeddings(y, tokens, self.whole(table, 2), len(table))
         return y
-
-
-# How each function is called: (mode, function, args, kwargs) -> result.
-
-
-def _bound(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    call = signature.bind(*args, **kwargs)
-    call.apply_defaults()
-    return call.arguments
-
-
-def _linear(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    def named(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 (torch's name)
-        return mode.linear(input, weight, bias)
-
-    return named(*args, **kwargs)
-
-
-def _conv2d(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    def named(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:  # noqa: A002, E501 # fmt: skip
-        return mode.convolution(input, weight, bias, stride, padding, dilation, groups)
-
-    return named(*args, **kwargs)
-
-
-def _layer_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    call = _bound(_LAYER_NORM, args, kwargs)
-    plain = F.layer_norm(call["input"], call["normalized_shape"], eps=call["eps"])
-    return mode.scaled(plain, call["weight"], call["bias"], plain.dim() - 1)
-
-
-def _batch_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    call = _bound(_BATCH_NORM, args, kwargs)
-    if call["training"]:
-        raise Unsupported("batch norm in training")
-    plain = F.batch_norm(call["input"], call["running_mean"], call["running_var"], eps=call["eps"])
-    return mode.scaled(plain, call["weight"], call["bias"], 1)
-
-
-def _attention(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, None]:
-    return mode.attention(_bound(_ATTENTION, args, kwargs))
-
-
-def _embedding(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    call = _bound(_EMBEDDING, args, kwargs)
-    return mode.embedding(call["input"], call["weight"], call)
-
-
-def _sum(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    if kwargs or len(args) != 2 or not all(isinstance(item, Tensor) for item in args):
-        raise Unsupported("a sum of this form")
-    return mode.sum(args[0], args[1])
-
-
-def _product(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    if kwargs or len(args) != 2:
-        raise Unsupported("a product of this form")
-    return mode.matrix_product(args[0], args[1])
-
-
-def _cat(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    def named(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-        return mode.joined(tensors, dim)
-
-    return named(*args, **kwargs)
-
-
-_LAYER_NORM, _BATCH_NORM, _EMBEDDING, _ATTENTION = (
-    inspect.signature(function)
-    for function in (F.layer_norm, F.batch_norm, F.embedding, F.multi_head_attention_forward)
-)
-_HANDLERS: dict[str, Callable[[MixedForward, Any, Sequence[Any], Mapping[str, Any]], Any]] = {
-    "linear": _linear,
-    "conv2d": _conv2d,
-    "layer_norm": _layer_norm,
-    "batch_norm": _batch_norm,
-    "multi_head_attention_forward": _attention,
-    "embedding": _embedding,
-    "add": _sum,
-    "__add__": _sum,
-    "__radd__": _sum,
-    "matmul": _product,
-    "__matmul__": _product,
-    "cat": _cat,
-}
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:

@@ -6,9 +6,10 @@ import torch
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
+from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
-from saft_core.serving.mixed import MixedForward, Unsupported
+from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import Resident, make_resident
 from tests.fixtures.models import bits, pictures

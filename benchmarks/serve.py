@@ -1,0 +1,122 @@
+"""`make bench-serve`: what many adapters, many registered tenants and HTTP cost, side by side, and a plot.
+
+ARGS=--quick                        ViT-B/32 on the CPU only, in under ten minutes
+ARGS="--benches http --repeats 5"   some figures anew; the rows of the others in results/serve.json stay
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from benchmarks.measure import Row, alone, read, table, write
+from benchmarks.models import EMBEDDED, make_base
+from benchmarks.serving import batches, over_http, registered
+from benchmarks.serving.deltas import random_resident
+from benchmarks.serving.plot import PLOT, draw
+
+QUICK_MODEL = "ViT-B-32"
+SIZES = ("ViT-B-32", "ViT-B-16")
+"""Models whose adapters are made to see what they take in memory."""
+ADAPTERS = [1, 2, 8, 32]
+REGISTERED = [10, 100, 1000, 10_000]
+CONCURRENCY = [1, 16, 64]
+BENCHES: dict[str, Callable[[Row], list[Row]]] = {
+    "batch": batches.rows, "registered": registered.rows, "http": over_http.rows,
+}  # fmt: skip
+COLUMNS = {
+    "batch": ("model", "device", "mode", "adapters", "images_per_second", "p50_ms", "to_base", "to_swap",
+              "memory_bytes", "error"),
+    "registered": ("model", "device", "adapters", "images_per_second", "p50_ms", "p95_ms", "adapter_hit_rate",
+                   "class_weights_hit_rate", "mixed_share", "adapter_bytes", "error"),
+    "cold": ("model", "device", "adapters", "p50_ms", "p95_ms", "read_ms", "decode_ms", "resident_ms",
+             "container_bytes", "error"),
+    "http": ("model", "device", "via", "concurrency", "images_per_second", "p50_ms", "p95_ms", "error"),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    options = _options()
+    if options.one:
+        task = json.loads(options.one)
+        print(json.dumps({"rows": _one(task)}))
+        return
+    rows = read(options.name)
+    for task in _tasks(options):
+        answer = alone("benchmarks.serve", task)
+        shown = {name: task[name] for name in ("model", "device", "bench")}
+        made = answer.get("rows") or [shown | answer]
+        rows = replaced(rows, made)
+        path = write(options.name, rows)
+        print(f"\n{_tables(made)}", flush=True)
+    draw(rows, PLOT)
+    print(f"\n{_tables(rows)}\n\nwritten to {path} and {PLOT}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-serve ARGS=...", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="ViT-B/32 on the CPU only, fewer repeats")
+    parser.add_argument("--models", nargs="+", default=[QUICK_MODEL, EMBEDDED])
+    parser.add_argument("--devices", nargs="+", default=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+    parser.add_argument("--benches", nargs="+", default=list(BENCHES), choices=list(BENCHES))
+    parser.add_argument("--registered", nargs="+", type=int, default=REGISTERED)
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--name", default="serve", help="name of the file in benchmarks/results")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.models, options.devices = [QUICK_MODEL], ["cpu"]
+    options.repeats = options.repeats or (3 if options.quick else 5)
+    return options
+
+
+def _tasks(options: argparse.Namespace) -> Iterator[Row]:
+    common = {"repeats": options.repeats, "adapters": ADAPTERS, "concurrency": CONCURRENCY, "rounds": 3}
+    common |= {"registered": options.registered, "requests": 160}
+    for device, model, bench in itertools.product(options.devices, options.models, options.benches):
+        yield {"model": model, "device": device, "bench": bench} | common
+    if "registered" in options.benches:
+        for model in SIZES:
+            yield {"model": model, "device": "cpu", "bench": "size"}
+
+
+def _one(task: Row) -> list[Row]:
+    """The rows of one bench, in this process."""
+    if task["bench"] == "size":
+        return [_size(task["model"])]
+    return BENCHES[task["bench"]](task)
+
+
+def _size(model: str) -> Row:
+    """What one adapter of `model` takes in memory."""
+    resident = random_resident(make_base(model), 0)
+    return {
+        "model": model, "device": "cpu", "bench": "registered", "mode": "mixed", "adapters": 1,
+        "adapter_bytes": resident.nbytes, "entries": len(resident),
+    }  # fmt: skip
+
+
+def replaced(rows: Sequence[Row], made: Sequence[Row]) -> list[Row]:
+    """`rows` without those that `made` measures anew, and `made`; in the order of model, device, bench."""
+    anew = {_identity(row) for row in made}
+    kept = [row for row in rows if _identity(row) not in anew]
+    return sorted([*kept, *made], key=lambda row: (row["device"], row["model"], row["bench"]))
+
+
+def _identity(row: Row) -> tuple[object, ...]:
+    return tuple(row.get(name) for name in ("model", "device", "bench", "mode", "via", "adapters", "concurrency"))
+
+
+def _tables(rows: Sequence[Row]) -> str:
+    """One table for each kind of figure."""
+    parts = {bench: [row for row in rows if row["bench"] == bench] for bench in COLUMNS}
+    return "\n\n".join(f"{bench}\n{table(part, COLUMNS[bench])}" for bench, part in parts.items() if part)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What `make bench-serve` measures, one module a kind of figure."""

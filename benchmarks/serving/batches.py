@@ -1,0 +1,152 @@
+"""bench=batch: one batch of 32 images by each way of serving several adapters.
+
+base     the base's forward, no adapter
+mixed    one forward in which each row has its own adapter
+swap     one forward for each adapter, written into the base and taken out again
+peft     peft's LoRA of rank 2 on queries and values, `adapter_names` mixed in one forward
+merged   a model of its own for each adapter
+
+All of them run in turn, round after round, in one process. Of the merged models only MERGED_COPIES are held and used in
+turn: a copy is far larger than what the CPU keeps near, so that more of them would take memory and no other time.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.measure import Row, machine, side_by_side
+from benchmarks.methods import unpack_attention
+from benchmarks.models import BATCH_SIZE, RandomImages, make_base
+from benchmarks.serving.deltas import random_rows
+from saft_core.clip.backbone import Base
+from saft_core.serving import plan
+from saft_core.serving.forward import IMAGE, Forward, Part
+
+MODES = ("mixed", "swap", "peft", "merged")
+MERGED_COPIES = 4
+Work = Callable[[], Any]
+
+
+@torch.inference_mode()
+def rows(task: Row) -> list[Row]:
+    """The rows of one model on one device; `task` has model, device, adapters (a list) and repeats."""
+    base = make_base(task["model"], task["device"])
+    pixels = RandomImages(base, BATCH_SIZE, 1).batch(range(BATCH_SIZE))[0]
+    tenants = random_rows(base, max(task["adapters"]))
+    works: dict[tuple[str, int], Work] = {("base", 0): lambda: base.encode_pixels(pixels)}
+    notes: dict[tuple[str, int], Row] = {("base", 0): {"memory_bytes": _bytes(base.model)}}
+    ways = _ways(base, pixels, tenants)
+    for adapters in task["adapters"]:
+        for mode, (way, memory) in ways.items():
+            works[mode, adapters] = way(adapters)
+            notes[mode, adapters] = {"memory_bytes": memory(adapters)}
+        off = (works["mixed", adapters]() - works["swap", adapters]()).abs().max()
+        notes["mixed", adapters]["difference_to_swap"] = float(off)
+    seconds = side_by_side(works, task["repeats"], task["device"])
+    common = {"model": task["model"], "device": task["device"], "bench": "batch"}
+    made = [
+        common
+        | {"mode": mode, "adapters": adapters, "batch": BATCH_SIZE}
+        | {"images_per_second": round(BATCH_SIZE / measured.seconds, 3), "p50_ms": round(measured.seconds * 1000, 2)}
+        | notes[mode, adapters]
+        | {"repeats": [round(one, 4) for one in measured.repeats], "machine": machine(task["device"])}
+        for (mode, adapters), measured in seconds.items()
+    ]
+    return with_ratios(made)
+
+
+def with_ratios(made: Sequence[Row]) -> list[Row]:
+    """The rows with their throughput over that of the base, and of swap with as many adapters."""
+    rates = {(row["mode"], row["adapters"]): row["images_per_second"] for row in made}
+    return [
+        row
+        | {"to_base": round(row["images_per_second"] / rates["base", 0], 3)}
+        | (
+            {"to_swap": round(row["images_per_second"] / rates["swap", row["adapters"]], 3)}
+            if ("swap", row["adapters"]) in rates
+            else {}
+        )
+        for row in made
+    ]
+
+
+Way = tuple[Callable[[int], Work], Callable[[int], int]]
+
+
+def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row]) -> dict[str, Way]:
+    """By mode: from a number of adapters to the work, and to the bytes that the models take."""
+    forward = Forward(base)
+    size = _bytes(base.model)
+    one = tenants[0].resident.nbytes if tenants[0].resident else 0
+
+    def mixed(adapters: int) -> Work:
+        parts = _parts(pixels, tenants[:adapters], 1)
+        return lambda: torch.cat(list(forward._pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
+
+    def swap(adapters: int) -> Work:
+        parts = _parts(pixels, tenants[:adapters], BATCH_SIZE // adapters)
+
+        def work() -> Tensor:
+            return torch.cat([forward._pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
+
+        return work
+
+    ways: dict[str, Way] = {
+        "mixed": (mixed, lambda adapters: size + adapters * one),
+        "swap": (swap, lambda adapters: size + adapters * one),
+        "merged": (_merged(base, pixels), lambda adapters: adapters * size),
+    }
+    if isinstance(getattr(base.model.visual, "transformer", None), nn.Module):
+        lora = _lora(base, pixels, len(tenants))
+        ways["peft"] = (lora[0], lambda adapters: size + adapters * lora[1])
+    return ways  # a convolutional tower has no queries and values that peft could adapt
+
+
+def _parts(pixels: Tensor, tenants: Sequence[plan.Row], rows: int) -> list[Part]:
+    """The pixels in pieces of so many rows, equal shares to each tenant, a tenant's pieces side by side."""
+    share = len(pixels) // len(tenants)
+    return [
+        Part((str(start // share), 1.0), tenants[start // share], pixels[start : start + rows])
+        for start in range(0, len(pixels), rows)
+    ]
+
+
+def _merged(base: Base, pixels: Tensor) -> Callable[[int], Work]:
+    """Each tenant's images through its own copy of the image tower."""
+    towers = [copy.deepcopy(base.model.visual) for _ in range(MERGED_COPIES)]
+
+    def make(adapters: int) -> Work:
+        pieces = list(enumerate(pixels.split(len(pixels) // adapters)))
+        return lambda: [F.normalize(towers[n % MERGED_COPIES](piece), dim=-1) for n, piece in pieces]  # type: ignore[operator]
+
+    return make
+
+
+def _lora(base: Base, pixels: Tensor, adapters: int) -> tuple[Callable[[int], Work], int]:
+    """peft over a tower whose attention has a linear layer each for queries and values; and the bytes of an adapter."""
+    from peft import LoraConfig, get_peft_model  # noqa: PLC0415 (an extra)
+
+    tower: Any = copy.deepcopy(base.model.visual)
+    unpack_attention(tower)
+    config = LoraConfig(r=2, lora_alpha=4, target_modules=r".*attn\.(q_proj|v_proj)")
+    plain = _bytes(tower)
+    model: Any = get_peft_model(tower, config, adapter_name="0")
+    for number in range(1, adapters):
+        model.add_adapter(str(number), config)
+    model.to(pixels.device).eval()
+
+    def make(count: int) -> Work:
+        names = [str(row * count // len(pixels)) for row in range(len(pixels))]
+        return lambda: F.normalize(model(pixels, adapter_names=names), dim=-1)
+
+    return make, (_bytes(model) - plain) // adapters
+
+
+def _bytes(model: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])

@@ -1,0 +1,172 @@
+"""bench=http: `/classify` of a real `saft api` process against its engine called directly, and the bare forward.
+
+via=http     `saft api` in a process of its own; callers keep their connection and send a JPEG of 320 x 240 as base64
+via=engine   the product's engine in this process, called with pictures already decoded
+via=forward  the base's forward on one image, prepared beforehand, in a process of its own: what nothing can beat
+
+The same requests, for TENANTS adapters in turn, by the one and by the other, round after round. The callers take their
+share of the machine's cores in both cases.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+from benchmarks.measure import Row, machine
+from benchmarks.models import TEMPLATE, labels, make_base
+from benchmarks.serving.deltas import CLASSES
+from benchmarks.serving.load import Window, closed_loop, figures
+from benchmarks.serving.pictures import jpeg, picture
+from benchmarks.serving.registry import Registry, registry
+from saft.wiring import create_services
+from saft_core.clip.backbone import Base
+from saft_core.process import die_with_parent
+from saft_core.serving.engine import Engine
+from saft_core.settings import Settings
+
+TENANTS = 8
+PICTURES = 16
+START_SECONDS = 180
+Ask = Callable[[int], object]
+
+
+def rows(task: Row) -> list[Row]:
+    """The rows of one model on one device; `task` has model, device, concurrency (a list), rounds and repeats."""
+    torch.set_num_threads(1)  # as run_api does: the engine's thread has its own
+    with registry(task["model"], task["device"], TENANTS) as filled:
+        engine = create_services(filled.settings).engine
+        engine.warm_up()
+        with _api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
+            ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled), "forward": bare}
+            found = _windows(ways, task)
+        engine.close()
+    common = {name: task[name] for name in ("model", "device")} | {"bench": "http", "machine": machine(task["device"])}
+    return [
+        common
+        | {"mode": "base" if via == "forward" else "mixed", "via": via, "concurrency": concurrency}
+        | ({} if via == "forward" else {"adapters": TENANTS})
+        | figures(windows)
+        for (via, concurrency), windows in found.items()
+    ]
+
+
+def _windows(ways: dict[str, Ask], task: Row) -> dict[tuple[str, int], list[Window]]:
+    """Round after round, each way at each concurrency; every caller asks `rounds` times, a lone one ten times that."""
+    for way in ways.values():
+        closed_loop(way, range(2 * TENANTS), TENANTS if way is not ways["forward"] else 1)
+    found: dict[tuple[str, int], list[Window]] = {}
+    for _ in range(task["repeats"]):
+        for concurrency in task["concurrency"]:
+            requests = range(max(concurrency, 10) * task["rounds"])
+            for via, way in ways.items():
+                if via != "forward" or concurrency == 1:
+                    found.setdefault((via, concurrency), []).append(closed_loop(way, requests, concurrency))
+    return found
+
+
+def _directly(engine: Engine, filled: Registry) -> Ask:
+    pictures = [picture(seed) for seed in range(PICTURES)]
+    classes = labels(CLASSES)
+
+    def ask(number: int) -> object:
+        adapter_id = filled.adapter_ids[number % TENANTS]
+        return engine.class_probabilities(adapter_id, [pictures[number % PICTURES]], classes, TEMPLATE)
+
+    return ask
+
+
+@contextmanager
+def _bare(model: str, device: str) -> Iterator[Ask]:
+    """The forward in a process with nothing else in it: torch's threads of one engine slow down those of another."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, _prepare, (model, device)) as process:
+        yield lambda _: process.submit(_forward).result()
+
+
+_prepared: list[tuple[Base, torch.Tensor]] = []
+
+
+def _prepare(model: str, device: str) -> None:
+    base = make_base(model, device)
+    _prepared.append((base, base.pixels([picture(0)])))
+
+
+@torch.inference_mode()
+def _forward() -> None:
+    base, pixels = _prepared[0]
+    base.encode_pixels(pixels).cpu()
+
+
+def _over_http(port: int, filled: Registry) -> Ask:
+    images = [base64.b64encode(jpeg(picture(seed))).decode() for seed in range(PICTURES)]
+    headers = {"Authorization": f"Bearer {filled.key}", "Content-Type": "application/json"}
+    kept = threading.local()
+
+    def ask(number: int) -> object:
+        if not hasattr(kept, "connection"):
+            kept.connection = http.client.HTTPConnection("127.0.0.1", port)
+        body = {"adapter": filled.adapter_ids[number % TENANTS], "images": [images[number % PICTURES]]}
+        kept.connection.request("POST", "/classify", json.dumps(body), headers)
+        answer = kept.connection.getresponse()
+        content = answer.read()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"/classify answered {answer.status}: {content[:200]!r}")
+        return content
+
+    return ask
+
+
+@contextmanager
+def _api(settings: Settings) -> Iterator[int]:
+    """`saft api` as it is started, ready; gives its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SAFT_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saft", "api"],
+        env=clean | {
+            "SAFT_PORT": str(port), "SAFT_DATA_DIR": str(settings.data_dir), "SAFT_BASE": settings.base,
+            "SAFT_DEVICE": settings.device, "DATABASE_URL": settings.database_url or "",
+            "REDIS_URL": settings.redis_url or "",
+        },
+        stdout=sys.stderr,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 (a benchmark that is killed must not leave a server behind)
+    )  # fmt: skip
+    try:
+        _until_ready(process, port)
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def _until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"saft api ended with {process.returncode}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError):
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == http.client.OK:
+                return
+        connection.close()
+        time.sleep(0.2)
+    raise TimeoutError(f"saft api was not ready within {START_SECONDS} s")
