@@ -99,6 +99,16 @@ def read(name: str) -> list[Row]:
     return rows
 
 
+def replaced(rows: Sequence[Row], made: Sequence[Row], identity: Sequence[str]) -> list[Row]:
+    """`rows` without those that `made` measures anew, and `made`; rows are the same if their `identity` columns are."""
+
+    def name(row: Row) -> tuple[object, ...]:
+        return tuple(row.get(column) for column in identity)
+
+    anew = {name(row) for row in made}
+    return sorted([*(row for row in rows if name(row) not in anew), *made], key=lambda row: name(row)[:3])
+
+
 def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """The named columns as aligned text."""
     cells = [list(columns), *([_text(row.get(column)) for column in columns] for row in rows)]

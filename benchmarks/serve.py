@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from benchmarks.measure import Row, alone, read, table, write
+from benchmarks.measure import Row, alone, read, replaced, table, write
 from benchmarks.models import EMBEDDED, make_base
 from benchmarks.serving import batches, over_http, registered
 from benchmarks.serving.deltas import random_resident
@@ -28,6 +28,8 @@ CONCURRENCY = [1, 16, 64]
 BENCHES: dict[str, Callable[[Row], list[Row]]] = {
     "batch": batches.rows, "registered": registered.rows, "http": over_http.rows,
 }  # fmt: skip
+IDENTITY = ("device", "model", "bench", "mode", "via", "adapters", "concurrency")
+"""What makes two rows figures of the same thing."""
 COLUMNS = {
     "batch": ("model", "device", "mode", "adapters", "images_per_second", "p50_ms", "to_base", "to_swap",
               "memory_bytes", "error"),
@@ -51,7 +53,7 @@ def main() -> None:
         answer = alone("benchmarks.serve", task)
         shown = {name: task[name] for name in ("model", "device", "bench")}
         made = answer.get("rows") or [shown | answer]
-        rows = replaced(rows, made)
+        rows = replaced(rows, made, IDENTITY)
         path = write(options.name, rows)
         print(f"\n{_tables(made)}", flush=True)
     draw(rows, PLOT)
@@ -99,17 +101,6 @@ def _size(model: str) -> Row:
         "model": model, "device": "cpu", "bench": "registered", "mode": "mixed", "adapters": 1,
         "adapter_bytes": resident.nbytes, "entries": len(resident),
     }  # fmt: skip
-
-
-def replaced(rows: Sequence[Row], made: Sequence[Row]) -> list[Row]:
-    """`rows` without those that `made` measures anew, and `made`; in the order of model, device, bench."""
-    anew = {_identity(row) for row in made}
-    kept = [row for row in rows if _identity(row) not in anew]
-    return sorted([*kept, *made], key=lambda row: (row["device"], row["model"], row["bench"]))
-
-
-def _identity(row: Row) -> tuple[object, ...]:
-    return tuple(row.get(name) for name in ("model", "device", "bench", "mode", "via", "adapters", "concurrency"))
 
 
 def _tables(rows: Sequence[Row]) -> str:

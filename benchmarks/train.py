@@ -1,7 +1,7 @@
 """`make bench-train`: seconds and memory of one training step, side by side, and of selection.
 
 ARGS=--quick      ViT-B/32 on the CPU only
-ARGS="--models embedded --classes 10 --repeats 5" and so on
+ARGS="--models embedded --classes 10 --repeats 5" and so on; the rows of others in benchmarks/results stay
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from benchmarks.measure import Measured, Row, alone, machine, measure, table, write
+from benchmarks.measure import Measured, Row, alone, machine, measure, read, replaced, table, write
 from benchmarks.methods import METHODS, config
 from benchmarks.models import BATCH_SIZE, MODELS, RandomImages, labels, make_base
 from saft_core.clip.backbone import Base
@@ -23,6 +23,7 @@ from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.texts import ClassPrompts
 
+TASK = ("device", "model", "classes")
 COLUMNS = (
     "model", "device", "classes", "method", "seconds_per_step", "speed_to_paper", "time_to_forward", "peak_mib",
     "memory_to_paper", "error",
@@ -38,14 +39,13 @@ def main() -> None:
     if options.one:
         print(json.dumps(_one(json.loads(options.one))))
         return
-    steps: list[Row] = []
-    selections: list[Row] = []
+    steps, selections = read(options.name), read(f"{options.name}-selection")
     with tempfile.TemporaryDirectory() as folder:
         for shown in _tasks(options):
             mask = f"{folder}/{shown['model']}-{shown['device']}-{shown['classes']}.npy"
             task = shown | {"mask": mask, "repeats": options.repeats}
-            selections.append(_selection_row(task))
-            steps += _step_rows(task, options.methods)
+            selections = replaced(selections, [_selection_row(task)], TASK)
+            steps = replaced(steps, _step_rows(task, options.methods), (*TASK, "method"))
             write(f"{options.name}-selection", selections)
             path = write(options.name, steps)
     print(f"\n{table(steps, COLUMNS)}\n\n{table(selections, SELECTION_COLUMNS)}\n\nwritten to {path}")
@@ -93,7 +93,7 @@ def _step_rows(task: Row, methods: Sequence[str]) -> list[Row]:
 
 
 def _shown(task: Row) -> Row:
-    return {name: task[name] for name in ("model", "device", "classes")}
+    return {name: task[name] for name in TASK}
 
 
 def _compare(row: Row, paper: Row, forward: Row) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.serve import replaced
+from benchmarks.measure import replaced
+from benchmarks.serve import IDENTITY
 from benchmarks.serving.batches import with_ratios
 
 
@@ -13,7 +14,7 @@ def row(bench: str, images: float, **more: Any) -> dict[str, Any]:
 def test_rows_measured_anew_take_the_place_of_the_old_ones_and_of_no_others() -> None:
     old = [row("batch", 1, mode="mixed", adapters=2), row("batch", 2, mode="swap", adapters=2), row("http", 3)]
     new = [row("batch", 4, mode="mixed", adapters=2)]
-    assert sorted(r["images_per_second"] for r in replaced(old, new)) == [2, 3, 4]
+    assert sorted(r["images_per_second"] for r in replaced(old, new, IDENTITY)) == [2, 3, 4]
 
 
 def test_ratios_are_to_the_base_and_to_swap_of_as_many_adapters() -> None:
