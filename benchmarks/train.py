@@ -11,6 +11,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for shown in _tasks(options):
             mask = f"{folder}/{shown['model']}-{shown['device']}-{shown['classes']}.npy"
-            task = shown | {"mask": mask, "repeats": options.repeats}
+            task = shown | {"mask": mask, "repeats": options.repeats, "selection": options.selection}
             selections = replaced(selections, [_selection_row(task)], TASK)
             steps = replaced(steps, _step_rows(task, options.methods), (*TASK, "method"))
             write(f"{options.name}-selection", selections)
@@ -65,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--classes", nargs="+", type=int, default=[10, 100])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--selection", default="mean_gradient", help="what chooses the mask; random spreads it")
     parser.add_argument("--name", default="train", help="name of the file in benchmarks/results")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -123,10 +125,10 @@ def _selection(base: Base, task: Row) -> Row:
     classes = labels(task["classes"])
     loader = RandomImages(base, SELECTION_IMAGES, task["classes"])
     meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
-    indices = select_for(base, loader, classes, config(), meter)
-    np.save(task["mask"], indices)
+    settings = replace(config(), selection=task["selection"])
+    np.save(task["mask"], select_for(base, loader, classes, settings, meter))
     epoch = measure(lambda: _epoch(base, loader, classes), 1, task["device"], warm=0)
-    selection = measure(lambda: select_for(base, loader, classes, config(), meter), 1, task["device"], warm=0)
+    selection = measure(lambda: select_for(base, loader, classes, settings, meter), 1, task["device"], warm=0)
     times = {"seconds": selection.seconds, "seconds_of_epoch": epoch.seconds}
     return times | {"to_epoch": selection.seconds / epoch.seconds, "images": len(loader)} | _result(task, selection)
 
