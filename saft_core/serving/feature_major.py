@@ -27,7 +27,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries, *, 
     Returns (B, T, out), feature by feature if it shall `stay` so.
     """
     batch, tokens, width = x.shape
-    features = x.permute(2, 0, 1).reshape(width, -1)
+    features = x.permute(2, 0, 1).contiguous().view(width, -1)
     y = _sparse(features.view(-1, tokens), entries, len(weight), width).view(len(weight), -1).addmm_(weight, features)
     turned = y.view(-1, batch, tokens).permute(1, 2, 0)
     if stay:
