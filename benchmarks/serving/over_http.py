@@ -48,6 +48,7 @@ Ask = Callable[[int], object]
 
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, concurrency (a list), rounds and repeats."""
+    machine_in_words = machine(task["device"])
     torch.set_num_threads(1)  # as run_api does: the engine's thread has its own
     with registry(task["model"], task["device"], TENANTS) as filled:
         engine = create_services(filled.settings).engine
@@ -56,7 +57,7 @@ def rows(task: Row) -> list[Row]:
             ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled), "forward": bare}
             found = _windows(ways, task)
         engine.close()
-    common = {name: task[name] for name in ("model", "device")} | {"bench": "http", "machine": machine(task["device"])}
+    common = {name: task[name] for name in ("model", "device")} | {"bench": "http", "machine": machine_in_words}
     return [
         common
         | {"mode": "base" if via == "forward" else "mixed", "via": via, "concurrency": concurrency}

@@ -28,7 +28,7 @@ def _bound(signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[st
 
 def _linear(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
     def named(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002 (torch's name)
-        return mode.linear(input, weight, bias, any_order=True)
+        return mode.linear(input, weight, bias)
 
     return named(*args, **kwargs)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.serving import feature_major, products
+from saft_core.serving import products
 from saft_core.serving.calls import HANDLERS, Unsupported
 from saft_core.serving.plan import Entries, Plan
 
@@ -108,8 +108,8 @@ class MixedForward(TorchFunctionMode):
 
     # What the model does with parameters
 
-    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None, *, any_order: bool = False) -> Tensor:
-        """`F.linear` with each row's own weight and bias. The result may lie in `any_order` or is contiguous."""
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """`F.linear` with each row's own weight and bias."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
         if bias is not None and bias.dim() != 1:
@@ -117,11 +117,7 @@ class MixedForward(TorchFunctionMode):
         tokens = x if x.dim() == 3 else x[:, None]
         own_bias = self._vector(bias)
         if self._differs(weight):
-            widens = any_order and len(weight) > x.shape[-1]
-            if x.device.type == "cpu" and x.dim() == 3 and (widens or feature_major.lies(x)):
-                y = feature_major.linear(x, weight, bias, self.whole(weight, 2), stay=widens)
-            else:
-                y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
+            y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
         else:
             y = F.linear(tokens, weight, bias)
         if own_bias is not None:

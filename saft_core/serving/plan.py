@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,18 +75,25 @@ class Plan:
         positions, values, rows = self._gathered
         return Entries(positions[part], values[part], rows[part], starts)
 
+    @cached_property
+    def _on_host(self) -> list[tuple[int, npt.NDArray[Any], npt.NDArray[np.float32], list[int], np.float32]]:
+        """Of each row with an adapter: its number, and the adapter's positions, values, bounds and strength."""
+        return [
+            (number, r.positions.numpy(), r.values.numpy(), r.bounds.tolist(), np.float32(row.strength))
+            for number, row in enumerate(self._rows)
+            if (r := row.resident) is not None
+        ]
+
     def _copied(self, slot: int, starts: npt.NDArray[np.int64]) -> Entries:
         """The entries of one parameter, piece by piece from each row's adapter."""
         at, total = self._flat.slots[slot], int(starts[-1])
         fits = max(self.batch * at.size, len(self._flat)) < INT32_ENTRIES
         positions, values = np.empty(total, np.int32 if fits else np.int64), np.empty(total, np.float32)
-        for number, row in enumerate(self._rows):
-            if row.resident is None:
-                continue
-            source = slice(*row.resident.bounds[slot : slot + 2].tolist())
-            target = slice(*starts[number : number + 2].tolist())
-            np.add(row.resident.positions.numpy()[source], number * at.size - at.offset, out=positions[target])
-            np.multiply(row.resident.values.numpy()[source], np.float32(row.strength), out=values[target])
+        ends = starts.tolist()
+        for number, row_positions, row_values, bounds, strength in self._on_host:
+            source, target = slice(bounds[slot], bounds[slot + 1]), slice(ends[number], ends[number + 1])
+            np.add(row_positions[source], number * at.size - at.offset, out=positions[target])
+            np.multiply(row_values[source], strength, out=values[target])
         rows = np.repeat(np.arange(self.batch, dtype=positions.dtype), np.diff(starts))
         return Entries(torch.from_numpy(positions), torch.from_numpy(values), torch.from_numpy(rows), starts)
 
