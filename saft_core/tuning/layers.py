@@ -20,6 +20,9 @@ from saft_core.tuning.routes import Entries, MatrixEntries, Route, cheapest
 DOT_BYTES_PER_CHUNK = 64 << 20
 """Memory for the gathered operands of dot products where no fused kernel exists."""
 
+MULTIPLIED_NUMBERS_PER_CHUNK = 1 << 18
+"""Numbers picked out of each operand at once: so many stay in a core's cache."""
+
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -141,6 +144,8 @@ def matrix_gradient(gradient: Tensor, x: Tensor, entries: MatrixEntries, route: 
 
     gradient: (n, out). x: (n, in), or (n, C) with the touched columns alone.
     """
+    if route is Route.MULTIPLIED:
+        return _multiplied(gradient, x, entries)
     if route is Route.SAMPLED:
         return _dots(_rows_of_transposed(gradient, entries.rows), _touched(x, entries).t().contiguous(), entries)
     if route is Route.GATHERED:
@@ -159,6 +164,19 @@ def _kept(x: Tensor, entries: MatrixEntries, route: Route) -> Tensor:
 
 def _touched(x: Tensor, entries: MatrixEntries) -> Tensor:
     return x if x.shape[1] == len(entries.columns) else x.index_select(1, entries.columns)
+
+
+def _multiplied(gradient: Tensor, x: Tensor, entries: MatrixEntries) -> Tensor:
+    """The entries (k,) from gradient (n, out) and x (n, in) or (n, C), some of the n at a time."""
+    outputs, inputs = entries.rows[entries.at_row], entries.at_column
+    if x.shape[1] != len(entries.columns):
+        inputs = entries.columns[inputs]
+    total = gradient.new_zeros(len(outputs), dtype=torch.promote_types(gradient.dtype, torch.float32))
+    size = max(1, MULTIPLIED_NUMBERS_PER_CHUNK // len(outputs))
+    for left, right in zip(gradient.split(size), x.split(size), strict=True):
+        products = left.gather(1, outputs.expand(len(left), -1)).to(total.dtype)
+        total += products.mul_(right.gather(1, inputs.expand(len(right), -1))).sum(0)
+    return total
 
 
 def _rows_of_transposed(matrix: Tensor, rows: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """How a layer gives its selected weight entries their gradient: the routes, and the cost model that chooses.
 
 A weight W (out, in) used as `y = x W^T` on n rows has the gradient `dW = go^T x`, of which only the selected entries
-are wanted. Three routes give exactly these (a layer without a selected entry takes none of them):
+are wanted. Four routes give exactly these (a layer without a selected entry takes none of them):
 
+    multiplied the columns of go and of x that each entry needs, side by side, multiplied and summed
     sampled    one dot product of length n for each entry (Nisa et al. 2018 call it SDDMM)
     gathered   the small matrix product over the touched rows and columns, then the entries of it
     dense      the whole product, then the entries of it
@@ -22,6 +23,8 @@ from torch import Tensor
 
 PRODUCT_NS = 0.0043
 """One floating-point operation of a dense matrix product."""
+MULTIPLY_NS = 1.5
+"""Picking one number out of each operand, as they lie, and multiplying them."""
 DOT_NS = 0.06
 """One floating-point operation of separate dot products, which read their numbers from the cache anew."""
 TRANSPOSE_NS = 3.5
@@ -33,6 +36,7 @@ GATHER_NS = 1.0
 class Route(Enum):
     """The ways to the gradient of selected entries; see the module."""
 
+    MULTIPLIED = "multiplied"
     SAMPLED = "sampled"
     DENSE = "dense"
     GATHERED = "gathered"
@@ -54,6 +58,7 @@ def costs(n: int, extent: Extent) -> dict[Route, float]:
     sides = ((extent.rows, extent.out_features), (extent.columns, extent.in_features))
     partial = sum(touched for touched, all_of_them in sides if touched < all_of_them)
     return {
+        Route.MULTIPLIED: n * extent.entries * MULTIPLY_NS,
         Route.SAMPLED: n * ((extent.rows + extent.columns) * TRANSPOSE_NS + 2 * extent.entries * DOT_NS),
         Route.GATHERED: n * (partial * GATHER_NS + 2 * extent.rows * extent.columns * PRODUCT_NS),
         Route.DENSE: n * (2 * extent.out_features * extent.in_features * PRODUCT_NS),

@@ -23,6 +23,14 @@ def test_every_route_gives_the_entries_of_the_product(route: Route, dtype: torch
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
 
+def test_products_in_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradient, x = torch.randn(50, 5).double(), torch.randn(50, 6).double()
+    entries = Entries(torch.arange(0, 30, 3), (5, 6)).matrix
+    whole = matrix_gradient(gradient, x, entries, Route.MULTIPLIED)
+    monkeypatch.setattr(layers, "MULTIPLIED_NUMBERS_PER_CHUNK", 7 * 10)
+    torch.testing.assert_close(matrix_gradient(gradient, x, entries, Route.MULTIPLIED), whole)
+
+
 def test_dot_products_in_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = torch.randn(5, 40).bfloat16(), torch.randn(6, 40).bfloat16()
     entries = Entries(torch.arange(30), (5, 6)).matrix

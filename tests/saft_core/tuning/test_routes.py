@@ -9,7 +9,8 @@ from saft_core.tuning.routes import Entries, Extent, Route, cheapest, costs
 @pytest.mark.parametrize(
     ("extent", "route"),
     [
-        (Extent(3072, 768, 1930, 752, 3000), Route.SAMPLED),  # entries here and there
+        (Extent(3072, 768, 1930, 752, 3000), Route.MULTIPLIED),  # entries here and there
+        (Extent(3072, 768, 1930, 752, 20_000), Route.SAMPLED),  # more of them in as many rows and columns
         (Extent(3072, 768, 400, 768, 300_000), Route.GATHERED),  # some rows, nearly whole
         (Extent(3072, 768, 3072, 768, 2_000_000), Route.DENSE),  # nearly everything
     ],
