@@ -73,8 +73,8 @@ def create_site(settings: Settings) -> FastAPI:
 
 def run_api(settings: Settings) -> None:
     """Serve HTTP until the process is told to stop; requests under way get `drain_seconds` to end."""
-    # Only the engine computes. With more of OpenMP's threads in a process than cores, all of them sleep after every
-    # operation, those of the engine too: a lone image took a third longer.
+    # Only the engine computes. Beside the threads that torch keeps for another one, a lone image took a third longer:
+    # OpenMP likely lets all of them sleep after every operation once there are more than cores.
     torch.set_num_threads(1)
     config = uvicorn.Config(
         create_site(settings),
