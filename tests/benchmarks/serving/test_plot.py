@@ -24,6 +24,5 @@ CPU = {"model": MODEL, "device": "cpu"}
     ],
 )
 def test_it_draws_what_there_is(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     draw(rows, tmp_path / "plot.svg")
     assert "images / s" in (tmp_path / "plot.svg").read_text("utf-8")
