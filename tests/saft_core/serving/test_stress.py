@@ -22,7 +22,7 @@ WARM, MEASURED = 2_000, 10_000
 CACHE_BYTES = 100_000
 """About a third of the adapters."""
 MOST_GROWTH_BYTES = 32 << 20
-"""A quarter of what the pixels of the requests take: one thing kept of each would show, the allocator's moods do not."""
+"""A quarter of what the pixels of all requests take: one thing kept of each shows, the allocator's moods do not."""
 
 
 class Shelf:
