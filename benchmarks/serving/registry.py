@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -79,8 +79,8 @@ def _spec(base: Base, model: str, folder: Path) -> str:
     """What SAFT_BASE must say for the very same base."""
     if model == EMBEDDED:
         return ""
-    checkpoint = folder / "base.pt"
-    torch.save({name: tensor.clone() for name, tensor in base.model.state_dict().items()}, checkpoint)
+    checkpoint = folder / "base.safetensors"
+    save_file({name: tensor.clone() for name, tensor in base.model.state_dict().items()}, checkpoint)
     return f"{model}/{checkpoint}"
 
 
