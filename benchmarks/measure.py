@@ -41,13 +41,7 @@ class Measured:
 def measure(work: Callable[[], object], repeats: int, device: str = "cpu", *, warm: int = 1) -> Measured:
     """Time `work` `repeats` times after `warm` times that warm up."""
     before = _start_watching(device)
-    seconds = []
-    for _ in range(warm + repeats):
-        started = time.perf_counter()
-        work()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
+    seconds = [_timed(work, device) for _ in range(warm + repeats)]
     return Measured(statistics.median(seconds[warm:]), _peak(device) - before, seconds[warm:])
 
 
@@ -59,11 +53,7 @@ def side_by_side(works: Mapping[Name, Callable[[], object]], repeats: int, devic
     seconds: dict[Name, list[float]] = {name: [] for name in works}
     for _ in range(1 + repeats):
         for name, work in works.items():
-            started = time.perf_counter()
-            work()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(_timed(work, device))
     return {name: Measured(statistics.median(times[1:]), 0, times[1:]) for name, times in seconds.items()}
 
 
@@ -124,6 +114,14 @@ def machine(device: str) -> str:
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
     return f"{names[0]}, {torch.get_num_threads()} threads" if names else "cpu"
+
+
+def _timed(work: Callable[[], object], device: str) -> float:
+    started = time.perf_counter()
+    work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
 
 
 def _start_watching(device: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,11 +114,18 @@ def lora(base: Base, loader: PixelLoader, classes: int, _: IndexArray) -> Step:
     what LoRA on q and v means, and is the faster form. A convolutional tower has no such attention: its pooling is left
     as it is, so with the embedded base only the text tower is adapted.
     """
-    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 (an extra)
+    from peft import inject_adapter_in_model  # noqa: PLC0415 (an extra)
 
     unpack_attention(base.model)
-    inject_adapter_in_model(LoraConfig(r=2, lora_alpha=4, target_modules=r".*attn\.(q_proj|v_proj)"), base.model)
+    inject_adapter_in_model(lora_config(), base.model)
     return _dense_step(base, loader, classes, [p for p in base.model.parameters() if p.requires_grad])
+
+
+def lora_config() -> Any:
+    """peft's LoRA of rank 2 on the queries and values of unpacked attention, for training and serving alike."""
+    from peft import LoraConfig  # noqa: PLC0415 (an extra)
+
+    return LoraConfig(r=2, lora_alpha=4, target_modules=r".*attn\.(q_proj|v_proj)")
 
 
 def shira(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) -> Step:

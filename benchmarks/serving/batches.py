@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.measure import Row, machine, side_by_side
-from benchmarks.methods import unpack_attention
+from benchmarks.methods import lora_config, unpack_attention
 from benchmarks.models import BATCH_SIZE, RandomImages, make_base
 from benchmarks.serving.deltas import random_rows
 from saft_core.clip.backbone import Base
@@ -130,11 +130,11 @@ def _merged(base: Base, pixels: Tensor) -> Callable[[int], Work]:
 
 def _lora(base: Base, pixels: Tensor, adapters: int) -> tuple[Callable[[int], Work], int]:
     """peft over a tower whose attention has a linear layer each for queries and values; and the bytes of an adapter."""
-    from peft import LoraConfig, get_peft_model  # noqa: PLC0415 (an extra)
+    from peft import get_peft_model  # noqa: PLC0415 (an extra)
 
     tower: Any = copy.deepcopy(base.model.visual)
     unpack_attention(tower)
-    config = LoraConfig(r=2, lora_alpha=4, target_modules=r".*attn\.(q_proj|v_proj)")
+    config = lora_config()
     plain = _bytes(tower)
     model: Any = get_peft_model(tower, config, adapter_name="0")
     for number in range(1, adapters):

@@ -52,7 +52,7 @@ def _batch_norm(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping
     if call["training"]:
         raise Unsupported("batch norm in training")
     plain = F.batch_norm(call["input"], call["running_mean"], call["running_var"], eps=call["eps"])
-    return mode.scaled(plain, call["weight"], call["bias"], 1)
+    return mode.scaled(plain, call["weight"], call["bias"])
 
 
 def _attention(mode: MixedForward, _: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Tensor, None]:

@@ -167,17 +167,15 @@ class MixedForward(TorchFunctionMode):
             products.add_channels(out, *own)
         return y
 
-    def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None, channel: int) -> Tensor:
-        """`y * weight + bias` along dimension `channel`, each row with its own weight and bias."""
+    def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        """`y * weight + bias` along the channels of `y` (B, C, ...), each row with its own weight and bias."""
         if len(y) != self._plan.batch:
             raise Unsupported("a normalisation whose first dimension is not the batch")
         for tensor, times in ((weight, True), (bias, False)):
             if tensor is not None:
                 if tensor.dim() != 1:
                     raise Unsupported("a normalisation over several dimensions")
-                shape = [1] * y.dim()
-                shape[0], shape[channel] = -1, len(tensor)
-                own = self.rows_of(tensor).reshape(shape)
+                own = self.rows_of(tensor).reshape(-1, len(tensor), *[1] * (y.dim() - 2))
                 y = y.mul_(own) if times else y.add_(own)
         return y
 

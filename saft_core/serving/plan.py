@@ -68,9 +68,9 @@ class Plan:
         """The entries of one parameter. Raises KeyError for one that the plan was not made for."""
         line = self._slots[slot]
         starts = np.concatenate([[0], np.cumsum(self._lengths[line])])
-        last = int(self._ends[(line + 1) * self.batch - 1])
         if self._flat.buffer.device.type == "cpu":
             return self._copied(slot, starts)
+        last = int(self._ends[(line + 1) * self.batch - 1])
         part = slice(last - int(starts[-1]), last)
         positions, values, rows = self._gathered
         return Entries(positions[part], values[part], rows[part], starts)

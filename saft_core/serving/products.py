@@ -124,7 +124,7 @@ def _bags(
     batch = len(entries.starts) - 1
     if entries.positions.device.type == "cpu":  # numpy divides integers five times as fast
         out_row = torch.from_numpy(entries.positions.numpy() // in_width)
-        row = torch.from_numpy(entries.rows.numpy() & (CPU_ROWS - 1))
+        row = torch.from_numpy(entries.rows.numpy() & (rows_at_once - 1))
     else:
         out_row, row = torch.div(entries.positions, in_width, rounding_mode="floor"), entries.rows
     column = torch.sub(entries.positions, out_row - row, alpha=in_width)

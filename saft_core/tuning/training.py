@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -62,7 +63,6 @@ class Training:
         )
         self._step = 0
         self._ceiling = math.inf
-        self._pass_size = 0
         self._images: dict[int, Tensor] = {}
 
     def run(self, meter: WorkMeter, checkpoints: Checkpoints | None = None, key: str = "") -> SparseDelta:
@@ -131,15 +131,15 @@ class Training:
         """Cross-entropy over the class prompts, mean over the batch; its gradient goes to the selected entries."""
         with autocast(self._base.device):
             texts = prompts.encode()
-            parts = np.array_split(np.array(positions), math.ceil(len(positions) / self._images_per_pass()))
+            parts = np.array_split(np.array(positions), math.ceil(len(positions) / self._images_per_pass))
             total = sum(self._backward_part(part.tolist(), len(positions), texts) for part in parts)
             prompts.backward(texts)
         return total
 
+    @cached_property
     def _images_per_pass(self) -> int:
-        if self._pass_size == 0:
-            self._pass_size = images_per_pass(self._base, self._loader.batch([0])[0])
-        return self._pass_size
+        """Asked for while the selected entries are trained: what a forward keeps depends on them."""
+        return images_per_pass(self._base, self._loader.batch([0])[0])
 
     def _backward_part(self, positions: list[int], of: int, texts: Tensor) -> float:
         """What the images at `positions` add to the mean over a batch of `of`, and to its gradient."""

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 
 from saft_core.clip.backbone import Base
 from saft_core.data.images import decode_image
-from saft_core.delta import SparseDelta, decode, encode
+from saft_core.delta import decode, encode
 from saft_core.serving.engine import Engine
+from tests.fixtures.models import random_delta
 from tests.fixtures.rest import TEMPLATE, Site, header, ok, png
 
 CLIENTS, ADAPTERS, REQUESTS = 64, 50, 960
@@ -22,9 +23,7 @@ LABELS = ["cat", "dog", "owl"]
 
 def container(base: Base, seed: int) -> bytes:
     """Differences at random, as a file."""
-    generator = np.random.default_rng(seed)
-    indices = np.sort(generator.choice(base.parameter_count, 400, replace=False)).astype(np.int64)
-    return encode(SparseDelta(indices, generator.normal(0, 0.3, 400).astype(np.float32)), header(base))
+    return encode(random_delta(base, seed), header(base))
 
 
 class Versions:

@@ -13,16 +13,10 @@ from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidDelta, NotFound
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
-from tests.fixtures.models import TOWERS, make_base, pictures
+from tests.fixtures.models import TOWERS, make_base, pictures, random_delta
 
 LABELS = ("cat", "dog", "owl")
 TEMPLATE = "a photo of a {}."
-
-
-def random_delta(base: Base, seed: int, count: int = 400) -> SparseDelta:
-    generator = np.random.default_rng(seed)
-    indices = np.sort(generator.choice(base.parameter_count, count, replace=False)).astype(np.int64)
-    return SparseDelta(indices, generator.normal(0, 0.3, count).astype(np.float32))
 
 
 def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine:

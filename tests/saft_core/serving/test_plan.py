@@ -3,19 +3,14 @@ from __future__ import annotations
 import numpy as np
 
 from saft_core.clip.backbone import Base
-from saft_core.delta import SparseDelta
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
+from tests.fixtures.models import random_delta
 
 
 def rows(base: Base) -> list[Row]:
     """Two adapters, one of them twice and at two strengths, and the base."""
-    generator = np.random.default_rng(0)
-    residents = []
-    for count in (200, 300):
-        indices = np.sort(generator.choice(base.parameter_count, count, replace=False)).astype(np.int64)
-        delta = SparseDelta(indices, generator.normal(size=count).astype(np.float32))
-        residents.append(make_resident(delta, base.flat))
+    residents = [make_resident(random_delta(base, seed, count), base.flat) for seed, count in enumerate((200, 300))]
     return [Row(residents[0]), Row(None), Row(residents[1], 0.5), Row(residents[0], 0.25)]
 
 

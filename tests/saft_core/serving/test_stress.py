@@ -14,8 +14,7 @@ from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.errors import NotFound
 from saft_core.serving.engine import Engine, EngineLimits
-from tests.fixtures.models import pictures
-from tests.saft_core.serving.test_engine import random_delta
+from tests.fixtures.models import pictures, random_delta
 
 THREADS, ADAPTERS, VERSIONS, IMAGES = 64, 50, 2, 4
 WARM, MEASURED = 2_000, 10_000
