@@ -98,13 +98,13 @@ class MixedForward(TorchFunctionMode):
         start = tensor.storage_offset() - self._offsets[slot]
         return tensor + differences[:, start : start + tensor.numel()].view(-1, *tensor.shape)
 
-    def _vector(self, tensor: Tensor | None) -> tuple[Tensor, Tensor, Tensor] | None:
-        """The differences of a whole parameter of one dimension, as `products.vector`; None if it has none."""
+    def _vector(self, tensor: Tensor | None) -> Entries | None:
+        """The entries of a whole parameter of one dimension; None if no row differs in it."""
         if tensor is None or not self._differs(tensor):
             return None
         if id(tensor) in self._joined:
             raise Unsupported("a joined vector")
-        return products.vector(self.whole(tensor, 1), len(tensor))
+        return self.whole(tensor, 1)
 
     # What the model does with parameters
 
@@ -112,16 +112,10 @@ class MixedForward(TorchFunctionMode):
         """`F.linear` with each row's own weight and bias."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
-        if bias is not None and bias.dim() != 1:
+        if bias is not None and (bias.dim() != 1 or not bias.is_contiguous()):
             raise Unsupported("a bias that is no vector")
         tokens = x if x.dim() == 3 else x[:, None]
-        own_bias = self._vector(bias)
-        if self._differs(weight):
-            y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2))
-        else:
-            y = F.linear(tokens, weight, bias)
-        if own_bias is not None:
-            products.add_channels(y, *own_bias)
+        y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2), self._vector(bias))
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -144,10 +138,7 @@ class MixedForward(TorchFunctionMode):
         y = F.conv2d(x, weight, None, stride, padding)
         if self._differs(weight):
             entries = self.whole(weight, 4)
-            if weight.shape[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):
-                products.add_pointwise_convolution(y, x, entries)
-            else:
-                products.add_convolution(y, x, weight.shape, entries, stride=stride, padding=padding)
+            products.add_convolution(y, x.contiguous(), weight.shape, entries, stride=stride, padding=padding)
         return y if bias is None else y + self.rows_of(bias)[:, :, None, None]
 
     def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -160,11 +151,11 @@ class MixedForward(TorchFunctionMode):
         y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
         x, out, mean, scale = (t if x.dim() == 3 else t[:, None] for t in (x, y, mean, scale))
         if (own := self._vector(weight)) is not None:
-            rows, channels, values = own
+            rows, channels, values = products.vector(own, x.shape[-1])
             normed = (x[rows, :, channels] - mean[rows, :, 0]) * scale[rows, :, 0]
             products.add_channels(out, rows, channels, normed * values[:, None])
         if (own := self._vector(bias)) is not None:
-            products.add_channels(out, *own)
+            products.add_channels(out, *products.vector(own, x.shape[-1]))
         return y
 
     def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

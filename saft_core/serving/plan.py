@@ -2,7 +2,7 @@
 
 On a GPU they are assembled in a number of operations that does not depend on how many adapters are in the batch: one
 concatenation of the adapters and one gather that puts all entries of one parameter side by side. On a CPU a copy costs
-what it moves, so each parameter's entries are copied when asked for, in a fraction of the gather's time.
+what it moves, so each parameter's entries are copied when asked for, straight from the adapters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.flat import FlatParameters
+from saft_core.serving import kernels
 from saft_core.serving.resident import INT32_ENTRIES, Resident
 
 
@@ -54,14 +54,16 @@ class Plan:
         self._slots = {slot: line for line, slot in enumerate(slots)}
         self._rows = rows
         self.batch = len(rows)
-        self._lengths = self._count(slots)
+        nothing = np.zeros(len(flat.slots) + 1, np.int64)
+        self._bounds = np.stack([nothing if row.resident is None else row.resident.bounds for row in rows])
+        self._lengths = np.diff(self._bounds, axis=1)[:, slots].T
         self._ends = np.cumsum(self._lengths)
 
     def touches(self, slot: int) -> bool:
         """Whether any row differs from the base in this parameter."""
         line = self._slots.get(slot)
         if line is None:
-            return any(row.resident is not None and np.diff(row.resident.bounds)[slot] for row in self._rows)
+            return bool((self._bounds[:, slot] != self._bounds[:, slot + 1]).any())
         return bool(self._lengths[line].any())
 
     def entries(self, slot: int) -> Entries:
@@ -76,32 +78,20 @@ class Plan:
         return Entries(positions[part], values[part], rows[part], starts)
 
     @cached_property
-    def _on_host(self) -> list[tuple[int, npt.NDArray[Any], npt.NDArray[np.float32], list[int], np.float32]]:
-        """Of each row with an adapter: its number, and the adapter's positions, values, bounds and strength."""
-        return [
-            (number, r.positions.numpy(), r.values.numpy(), r.bounds.tolist(), np.float32(row.strength))
-            for number, row in enumerate(self._rows)
-            if (r := row.resident) is not None
-        ]
+    def _sources(self) -> kernels.Sources:
+        residents = [row.resident for row in self._rows]
+        like = next((r.positions.numpy()[:0] for r in residents if r is not None), np.empty(0, np.int32))
+        addresses = [(0, 0) if r is None else (r.positions.data_ptr(), r.values.data_ptr()) for r in residents]
+        positions, values = np.array(addresses, np.int64).T.copy()
+        return kernels.Sources(positions, values, like, np.array([row.strength for row in self._rows], np.float32))
 
     def _copied(self, slot: int, starts: npt.NDArray[np.int64]) -> Entries:
         """The entries of one parameter, piece by piece from each row's adapter."""
-        at, total = self._flat.slots[slot], int(starts[-1])
+        at = self._flat.slots[slot]
         fits = max(self.batch * at.size, len(self._flat)) < INT32_ENTRIES
-        positions, values = np.empty(total, np.int32 if fits else np.int64), np.empty(total, np.float32)
-        ends = starts.tolist()
-        for number, row_positions, row_values, bounds, strength in self._on_host:
-            source, target = slice(bounds[slot], bounds[slot + 1]), slice(ends[number], ends[number + 1])
-            np.add(row_positions[source], number * at.size - at.offset, out=positions[target])
-            np.multiply(row_values[source], strength, out=values[target])
-        rows = np.repeat(np.arange(self.batch, dtype=positions.dtype), np.diff(starts))
-        return Entries(torch.from_numpy(positions), torch.from_numpy(values), torch.from_numpy(rows), starts)
-
-    def _count(self, slots: Sequence[int]) -> npt.NDArray[np.int64]:
-        """Entries by slot and row of the batch, (slots, rows)."""
-        nothing = np.zeros(len(slots), np.int64)
-        columns = [nothing if row.resident is None else np.diff(row.resident.bounds)[slots] for row in self._rows]
-        return np.stack(columns, axis=1) if columns else nothing[:, None]
+        shifts = np.arange(self.batch) * at.size - at.offset
+        firsts = np.ascontiguousarray(self._bounds[:, slot])
+        return Entries(*self._sources.entries(firsts, starts, shifts, np.int32 if fits else np.int64), starts)
 
     @cached_property
     def _gathered(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,7 +101,10 @@ class Plan:
         lengths = self._lengths.reshape(-1)
         total = int(self._ends[-1])
         # From where in the concatenation each (slot, row) piece comes, less where it goes: one upload with the rest.
-        shifts = self._sources(residents).reshape(-1) - (self._ends - lengths)
+        begin_of = dict(zip(map(id, residents), np.cumsum([0, *map(len, residents)]), strict=False))
+        begins = np.array([begin_of.get(id(row.resident), 0) for row in self._rows])
+        sources = self._bounds[:, list(self._slots)].T + begins
+        shifts = sources.reshape(-1) - (self._ends - lengths)
         of_row = np.tile(np.arange(self.batch), len(self._slots))
         slots = [self._flat.slots[slot] for slot in self._slots]
         local = np.concatenate([np.arange(self.batch) * slot.size - slot.offset for slot in slots])
@@ -126,15 +119,3 @@ class Plan:
             strengths = torch.tensor([row.strength for row in self._rows], dtype=values.dtype, device=device)
             values = values.mul_(strengths.index_select(0, pieces[1]))
         return positions, values, pieces[1]
-
-    def _sources(self, residents: Sequence[Resident]) -> npt.NDArray[np.int64]:
-        """Where in the concatenation of `residents` each (slot, row) piece begins."""
-        begins = np.cumsum([0, *(len(r) for r in residents)])
-        begin_of = {id(r): int(begin) for r, begin in zip(residents, begins, strict=False)}
-        slots = list(self._slots)
-        nothing = np.zeros(len(slots), np.int64)
-        columns = [
-            nothing if row.resident is None else row.resident.bounds[slots] + begin_of[id(row.resident)]
-            for row in self._rows
-        ]
-        return np.stack(columns, axis=1)

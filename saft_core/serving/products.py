@@ -1,23 +1,18 @@
 """Sparse products of mixed batches: every row of a batch with its own sparse difference of one weight.
 
-All rows share one block-diagonal sparse matrix, and its product with the activations is one `embedding_bag`: a sum of
-weighted rows, which both CPU (FBGEMM) and CUDA run as one tuned kernel. Measured on two cores for the layers of a
-ViT-B/32 it takes a quarter of MKL's CSR product and a tenth of gather and `index_add_`.
+On a CPU linear layers and 1x1 convolutions are compiled loops (kernels.py). On a GPU all rows share one block-diagonal
+sparse matrix, and its product with the activations is one `embedding_bag`: a sum of weighted rows, one tuned kernel
+whatever the number of adapters.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saft_core.serving import kernels
 from saft_core.serving.plan import Entries
-
-CPU_ROWS = 8
-"""On a CPU the rows of a batch go through the product by so many, a power of two, so that what is transposed stays in
-the cache."""
 
 
 def dense(entries: Entries, batch: int, size: int) -> Tensor:
@@ -39,52 +34,65 @@ def add_channels(y: Tensor, rows: Tensor, channels: Tensor, values: Tensor) -> N
     y.transpose(1, 2).index_put_((rows, channels), planes, accumulate=True)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries) -> Tensor:
-    """`x @ (weight + difference of the row).T + bias` for contiguous `x` (B, T, in) and `weight` (out, in).
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries, bias_entries: Entries | None = None
+) -> Tensor:
+    """`x @ (weight + difference of the row).T + bias of the row` for contiguous `x` (B, T, in) and `weight` (out, in).
 
-    Returns (B, T, out).
+    The bias of a row is `bias` (out,) and that row's `bias_entries`. Returns (B, T, out).
     """
-    batch, tokens, width = x.shape
-    y = x.new_empty(batch, tokens, len(weight))
-    for start, stop, bag in _bags(entries, len(weight), width, _rows_at_once(x)):
-        columns = x[start:stop].transpose(1, 2).reshape(-1, tokens)
-        product = bag(columns).view(stop - start, len(weight), tokens)
-        if bias is None:
-            y[start:stop].copy_(product.transpose(1, 2))
-        else:
-            torch.add(product.transpose(1, 2), bias, out=y[start:stop])
-    y.view(-1, len(weight)).addmm_(x.reshape(-1, width), weight.t())
+    if x.device.type == "cpu":
+        y = F.linear(x, weight)
+        kernels.add_linear(y, x, entries, bias, bias_entries)
+        return y
+    y = F.linear(x, weight, bias)
+    y += block_product(entries, x.transpose(1, 2), len(weight)).transpose(1, 2)
+    if bias_entries is not None:
+        add_channels(y, *vector(bias_entries, len(weight)))
     return y
 
 
-def add_pointwise_convolution(y: Tensor, x: Tensor, entries: Entries) -> None:
-    """Add a 1x1 convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H, W)."""
-    for start, stop, bag in _bags(entries, y.shape[1], x.shape[1], _rows_at_once(x)):
-        planes = x[start:stop].reshape((stop - start) * x.shape[1], -1)
-        y[start:stop] += bag(planes).view(y[start:stop].shape)
+def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
+    """`(difference of the row) @ x` (B, out_width, N) for `x` (B, in, N), on any device.
+
+    The batch's differences are one block-diagonal sparse matrix of (B * out_width, B * in).
+    """
+    batch, in_width, _ = x.shape
+    out_row = torch.div(entries.positions, in_width, rounding_mode="floor")
+    column = torch.sub(entries.positions, out_row - entries.rows, alpha=in_width)
+    ends = torch.zeros(batch * out_width + 1, dtype=column.dtype, device=column.device)
+    offsets = ends.index_add_(0, out_row + 1, torch.ones_like(column)).cumsum_(0)[:-1]
+    flat = x.reshape(batch * in_width, -1)
+    product = F.embedding_bag(column, flat, offsets, mode="sum", per_sample_weights=entries.values)
+    return product.view(batch, out_width, -1)
 
 
 def add_convolution(
     y: Tensor, x: Tensor, kernel: torch.Size, entries: Entries, *, stride: tuple[int, int], padding: tuple[int, int]
 ) -> None:
-    """Add a convolution with the differences to `y` (B, out, H, W); `kernel` is the weight's (out, in, kh, kw).
+    """Add a convolution with the differences to `y` (B, out, H, W); `kernel` is the weight's (out, in, kh, kw)."""
+    if x.device.type == "cpu":
+        kernels.add_convolution(y, x, kernel, entries, stride=stride, padding=padding)
+    elif kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):
+        y += block_product(entries, x.flatten(2), y.shape[1]).view(y.shape)
+    else:
+        add_shifted_planes(y, x, kernel, entries, stride=stride, padding=padding)
 
-    Gathers one shifted plane of `x` an entry, instead of unfolding all of `x`.
-    """
+
+def add_shifted_planes(
+    y: Tensor, x: Tensor, kernel: torch.Size, entries: Entries, *, stride: tuple[int, int], padding: tuple[int, int]
+) -> None:
+    """As `add_convolution`, on any device: gathers a shifted plane of `x` an entry, instead of unfolding all of `x`."""
     _, width, height_k, width_k = kernel
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     windows = padded.unfold(2, height_k, stride[0]).unfold(3, width_k, stride[1]).permute(0, 1, 4, 5, 2, 3)
-    rows_at_once = _rows_at_once(x)
-    flat = y.view(-1, y.shape[2] * y.shape[3])
-    for start in range(0, len(x), rows_at_once):
-        part = slice(int(entries.starts[start]), int(entries.starts[min(start + rows_at_once, len(x))]))
-        rows = entries.rows[part].long()
-        position = entries.positions[part].long() - rows * kernel.numel()
-        column, k_x = position // width_k, position % width_k
-        column, k_y = column // height_k, column % height_k
-        out, channel = column // width, column % width
-        planes = windows[rows, channel, k_y, k_x].flatten(1) * entries.values[part, None]
-        flat.index_add_(0, rows * y.shape[1] + out, planes)
+    rows = entries.rows.long()
+    position = entries.positions.long() - rows * kernel.numel()
+    column, k_x = position // width_k, position % width_k
+    column, k_y = column // height_k, column % height_k
+    out, channel = column // width, column % width
+    planes = windows[rows, channel, k_y, k_x].flatten(1) * entries.values[:, None]
+    y.view(-1, y.shape[2] * y.shape[3]).index_add_(0, rows * y.shape[1] + out, planes)
 
 
 def add_right_product(y: Tensor, x: Tensor, shape: torch.Size, entries: Entries) -> None:
@@ -108,39 +116,3 @@ def add_embeddings(y: Tensor, tokens: Tensor, entries: Entries, vocabulary: int)
     entry = torch.arange(len(token), device=y.device) - before[token] + first[token]
     target = token * width + entries.positions[entry].long() % width
     y.view(-1).index_add_(0, target, entries.values[entry])
-
-
-def _rows_at_once(x: Tensor) -> int:
-    return CPU_ROWS if x.device.type == "cpu" else len(x)
-
-
-def _bags(
-    entries: Entries, out_width: int, in_width: int, rows_at_once: int
-) -> Iterator[tuple[int, int, Callable[[Tensor], Tensor]]]:
-    """Pieces of the block-diagonal matrix: (first row, last row + 1, its product).
-
-    The product takes the rows' activations (rows * in_width, N) and gives (rows * out_width, N).
-    """
-    batch = len(entries.starts) - 1
-    if entries.positions.device.type == "cpu":  # numpy divides integers five times as fast
-        out_row = torch.from_numpy(entries.positions.numpy() // in_width)
-        row = torch.from_numpy(entries.rows.numpy() & (rows_at_once - 1))
-    else:
-        out_row, row = torch.div(entries.positions, in_width, rounding_mode="floor"), entries.rows
-    column = torch.sub(entries.positions, out_row - row, alpha=in_width)
-    ends = torch.zeros(batch * out_width + 1, dtype=column.dtype, device=column.device)
-    offsets = ends.index_add_(0, out_row + 1, torch.ones_like(column)).cumsum_(0)
-    for start in range(0, batch, rows_at_once):
-        stop = min(start + rows_at_once, batch)
-        first, last = int(entries.starts[start]), int(entries.starts[stop])
-
-        def bag(x: Tensor, start: int = start, stop: int = stop, first: int = first, last: int = last) -> Tensor:
-            return F.embedding_bag(
-                column[first:last],
-                x,
-                offsets[start * out_width : stop * out_width] - first,
-                mode="sum",
-                per_sample_weights=entries.values[first:last],
-            )
-
-        yield start, stop, bag

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from saft_core.clip.backbone import Base
@@ -22,6 +24,18 @@ def test_copied_and_gathered_entries_are_the_same(tiny_vit: Base) -> None:
     for name, gathered in (("positions", positions), ("values", values), ("rows", row)):
         joined = np.concatenate([getattr(entries, name).numpy() for entries in copied])
         np.testing.assert_array_equal(joined, gathered.numpy())
+
+
+def test_adapters_of_a_base_beyond_32_bits(tiny_vit: Base) -> None:
+    chosen = rows(tiny_vit)
+    wide = [
+        row if (r := row.resident) is None else Row(replace(r, positions=r.positions.long()), row.strength)
+        for row in chosen
+    ]
+    for slot in range(len(tiny_vit.flat.slots)):
+        narrow, other = (Plan(tiny_vit.flat, [slot], those).entries(slot) for those in (chosen, wide))
+        np.testing.assert_array_equal(narrow.positions.numpy(), other.positions.numpy())
+        np.testing.assert_array_equal(narrow.values.numpy(), other.values.numpy())
 
 
 def test_entries_are_where_the_adapters_differ(tiny_vit: Base) -> None:

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from saft_core.serving import kernels
+from tests.fixtures.entries import random_entries
+
+OUT, IN = 7, 5
+
+
+@pytest.fixture(params=[1, 2, 5])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("tokens", [1, 2, 5])
+@pytest.mark.parametrize("counts", [[9], [3, 0, 20], [0, 0], [OUT * IN, 1, 2, 3, 4, 5, 6]])
+def test_every_token_of_every_row_gets_its_own_product(tokens: int, counts: list[int]) -> None:
+    entries, weights = random_entries((OUT, IN), counts)
+    x, y = torch.randn(len(counts), tokens, IN), torch.randn(len(counts), tokens, OUT)
+    wanted = y + x @ weights.transpose(1, 2)
+    kernels.add_linear(y, x, entries)
+    assert_close(y, wanted)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("own", [True, False])
+def test_every_row_gets_its_own_bias(own: bool) -> None:
+    entries, weights = random_entries((OUT, IN), [4, 0, 6])
+    bias_entries, bias_differences = random_entries((OUT,), [2, 1, 0], seed=1)
+    x, y, bias = torch.randn(3, 5, IN), torch.randn(3, 5, OUT), torch.randn(OUT)
+    biases = bias + bias_differences if own else bias.expand(3, -1)
+    wanted = y + x @ weights.transpose(1, 2) + biases[:, None]
+    kept = bias.clone()
+    kernels.add_linear(y, x, entries, bias, bias_entries if own else None)
+    assert_close(y, wanted)
+    assert torch.equal(bias, kept)
+
+
+def test_positions_may_be_of_64_bits() -> None:
+    entries, weights = random_entries((OUT, IN), [4, 9], dtype=torch.int64)
+    x, y = torch.randn(2, 3, IN), torch.zeros(2, 3, OUT)
+    kernels.add_linear(y, x, entries)
+    assert_close(y, x @ weights.transpose(1, 2))
+
+
+def test_a_base_that_asks_for_gradients_is_refused() -> None:
+    entries, _ = random_entries((OUT, IN), [4])
+    x = torch.randn(1, 3, IN)
+    y = torch.nn.functional.linear(x, torch.randn(OUT, IN, requires_grad=True))
+    with pytest.raises(RuntimeError, match="requires grad"):
+        kernels.add_linear(y, x, entries)
