@@ -65,6 +65,7 @@ class Forward:
         }
         names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
         self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
+        self._runs = {kind: _runs(slots) for kind, slots in self._slots.items()}
         self._mixes: dict[str, bool] = {}
 
     @torch.inference_mode()
@@ -91,12 +92,9 @@ class Forward:
     ) -> tuple[list[list[int]], list[list[int]]]:
         if len(groups) == 1 or not self.mixes(kind):
             return groups, []
-        slots = self._slots[kind]
 
         def measure(numbers: list[int]) -> Group:
-            resident = parts[numbers[0]].row.resident
-            entries = 0 if resident is None else int(np.diff(resident.bounds)[slots].sum())
-            return Group(sum(len(parts[number]) for number in numbers), entries)
+            return Group(sum(len(parts[number]) for number in numbers), self._entries(kind, parts[numbers[0]].row))
 
         return cheapest([(group, measure(group)) for group in groups], self.costs[kind])
 
@@ -104,7 +102,7 @@ class Forward:
         """One forward over the parts with these numbers."""
         chosen = [parts[number] for number in numbers]
         inputs = _joined([part.inputs for part in chosen])
-        with self._mixed(kind, chosen) if mixed else self._swapped(chosen[0].row):
+        with self._mixed(kind, chosen) if mixed else self._swapped(kind, chosen[0].row):
             embeddings = self._encode[kind](inputs)
         route = "mixed" if mixed else "base" if chosen[0].row.resident is None else "swap"
         self.rows_by_route[route] += len(inputs)
@@ -114,11 +112,20 @@ class Forward:
         rows = [part.row for part in parts for _ in range(len(part))]
         return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows))
 
-    def _swapped(self, row: Row) -> Any:
-        """The base with one adapter written into it."""
-        if row.resident is None:
+    def _swapped(self, kind: str, row: Row) -> Any:
+        """The base with what one adapter changes in this kind's tower written into it."""
+        if (resident := row.resident) is None:
             return nullcontext()
-        return self.base.flat.added(row.resident.positions.long(), row.resident.differences(row.strength))
+        parts = [slice(resident.bounds[first], resident.bounds[last]) for first, last in self._runs[kind]]
+        positions, values = (
+            torch.cat([tensor[part] for part in parts])
+            for tensor in (resident.positions, resident.differences(row.strength))
+        )
+        return self.base.flat.added(positions.long(), values)
+
+    def _entries(self, kind: str, row: Row) -> int:
+        """How many entries of this kind's tower a row changes."""
+        return 0 if row.resident is None else int(np.diff(row.resident.bounds)[self._slots[kind]].sum())
 
     # Trust, but measure
 
@@ -182,14 +189,12 @@ class Forward:
 
         forward = tuple((rows, seconds(rows, plain, False)) for rows in sizes)
         swap = seconds(2, parts[0], False) - forward[1][1]
-        found = Costs(forward, max(swap, 0.0) / len(parts[0].row.resident or [0]), 0.0, 0.0)
+        found = Costs(forward, max(swap, 0.0) / max(self._entries(kind, parts[0].row), 1), 0.0, 0.0)
         if mixes:
             few, many = (seconds(rows, parts[0], True) - dict(forward)[rows] for rows in (2, sizes[-1]))
-            entries = np.mean(
-                [np.diff(p.row.resident.bounds)[self._slots[kind]].sum() for p in parts if p.row.resident]
-            )
-            slope = max(many - few, 0.0) / max((sizes[-1] - 2) * float(entries), 1.0)
-            found = replace(found, mixed_entry_seconds=slope, mixed_seconds=max(few - 2 * slope * float(entries), 0.0))
+            entries = sum(self._entries(kind, part.row) for part in parts) / len(parts)
+            slope = max(many - few, 0.0) / max((sizes[-1] - 2) * entries, 1.0)
+            found = replace(found, mixed_entry_seconds=slope, mixed_seconds=max(few - 2 * slope * entries, 0.0))
         self.costs[kind], self.rows_by_route = found, counted
         return found
 
@@ -199,6 +204,12 @@ class Forward:
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
+
+
+def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
+    """The ascending numbers as runs of consecutive ones: (first, last + 1)."""
+    breaks = np.flatnonzero(np.diff(slots) != 1) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(np.asarray(slots), breaks)]
 
 
 def _joined(inputs: Sequence[Any]) -> Any:

@@ -64,6 +64,20 @@ def test_the_route_follows_the_measured_cost(tiny_vit: Base) -> None:
     assert dict(swapping.rows_by_route) == {"base": 1, "swap": 6, "mixed": 0}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pass_of_its_own_writes_one_tower_and_is_bit_equal_to_the_whole_adapter(tiny_base: Base, kind: str) -> None:
+    resident, (part, *_) = everywhere(tiny_base, 0), batch(tiny_base, kind)
+    forward = Forward(tiny_base)
+    with torch.inference_mode(), tiny_base.flat.added(resident.positions.long(), resident.values):
+        wanted = forward._encode[kind](part.inputs)
+    assert torch.equal(forward.run(kind, [part])[0], wanted)
+    with torch.inference_mode():
+        before = tiny_base.flat.buffer.clone()
+        with forward._swapped(kind, part.row):
+            changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).numpy()))
+    assert set(changed.tolist()) == set(forward._slots[kind])
+
+
 def test_the_largest_groups_get_a_pass_of_their_own_when_that_pays() -> None:
     costs = Costs(forward=((1, 1.0), (32, 32.0)), mixed_entry_seconds=1.0, mixed_seconds=0.5)
     groups = [("big", Group(20, 1)), ("a", Group(1, 0)), ("b", Group(1, 0))]
