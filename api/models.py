@@ -34,6 +34,6 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     if name == BASE_NAME:
         return Model(None, (), services.engine.base.defaults.template)
     with tenancy.begin() as scope:
-        adapter = adapters.find(scope, name)
+        adapter = adapters.find(scope, name, report=False)
     check_base(adapter.base_fingerprint, adapter.base, services)
     return Model(adapter.id, tuple(adapter.classes), adapter.template)

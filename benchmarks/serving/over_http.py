@@ -3,6 +3,7 @@
 via=http     `saft api` in a process of its own; callers keep their connection and send a JPEG of 320 x 240 as base64
 via=engine   the product's engine in this process, called with pictures already decoded
 via=forward  the base's forward on one image, prepared beforehand, in a process of its own: what nothing can beat
+via=open_clip  the same by open_clip's own `encode_image`, which computes the last block for every token
 
 The same requests, for TENANTS adapters in turn, by the one and by the other, round after round. The callers take their
 share of the machine's cores in both cases.
@@ -25,6 +26,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -43,6 +46,7 @@ from saft_core.settings import Settings
 TENANTS = 8
 PICTURES = 16
 START_SECONDS = 180
+BARE = ("forward", "open_clip")
 Ask = Callable[[int], object]
 
 
@@ -54,14 +58,14 @@ def rows(task: Row) -> list[Row]:
         engine = create_services(filled.settings).engine
         engine.warm_up()
         with _api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
-            ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled), "forward": bare}
+            ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled)} | bare
             found = _windows(ways, task)
         engine.close()
     common = {name: task[name] for name in ("model", "device")} | {"bench": "http", "machine": machine_in_words}
     return [
         common
-        | {"mode": "base" if via == "forward" else "mixed", "via": via, "concurrency": concurrency}
-        | ({} if via == "forward" else {"adapters": TENANTS})
+        | {"mode": "base" if via in BARE else "mixed", "via": via, "concurrency": concurrency}
+        | ({} if via in BARE else {"adapters": TENANTS})
         | figures(windows)
         for (via, concurrency), windows in found.items()
     ]
@@ -69,14 +73,14 @@ def rows(task: Row) -> list[Row]:
 
 def _windows(ways: dict[str, Ask], task: Row) -> dict[tuple[str, int], list[Window]]:
     """Round after round, each way at each concurrency; every caller asks `rounds` times, a lone one ten times that."""
-    for way in ways.values():
-        closed_loop(way, range(2 * TENANTS), TENANTS if way is not ways["forward"] else 1)
+    for via, way in ways.items():
+        closed_loop(way, range(2 * TENANTS), 1 if via in BARE else TENANTS)
     found: dict[tuple[str, int], list[Window]] = {}
     for _ in range(task["repeats"]):
         for concurrency in task["concurrency"]:
             requests = range(max(concurrency, 10) * task["rounds"])
             for via, way in ways.items():
-                if via != "forward" or concurrency == 1:
+                if via not in BARE or concurrency == 1:
                     found.setdefault((via, concurrency), []).append(closed_loop(way, requests, concurrency))
     return found
 
@@ -93,11 +97,11 @@ def _directly(engine: Engine, filled: Registry) -> Ask:
 
 
 @contextmanager
-def _bare(model: str, device: str) -> Iterator[Ask]:
+def _bare(model: str, device: str) -> Iterator[dict[str, Ask]]:
     """The forward in a process with nothing else in it: torch's threads of one engine slow down those of another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, _prepare, (model, device)) as process:
-        yield lambda _: process.submit(_forward).result()
+        yield {via: partial(lambda via, _: process.submit(_forward, via).result(), via) for via in BARE}
 
 
 _prepared: list[tuple[Base, torch.Tensor]] = []
@@ -109,9 +113,10 @@ def _prepare(model: str, device: str) -> None:
 
 
 @torch.inference_mode()
-def _forward() -> None:
+def _forward(via: str) -> None:
     base, pixels = _prepared[0]
-    base.encode_pixels(pixels).cpu()
+    model: Any = base.model
+    (base.encode_pixels(pixels) if via == "forward" else model.encode_image(pixels, normalize=True)).cpu()
 
 
 def _over_http(port: int, filled: Registry) -> Ask:

@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
+from saft_core.serving import kernels
 from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
 from saft_core.serving.mixed import MixedForward
@@ -116,12 +118,14 @@ class Forward:
         """The base with what one adapter changes in this kind's tower written into it."""
         if (resident := row.resident) is None:
             return nullcontext()
-        parts = [slice(resident.bounds[first], resident.bounds[last]) for first, last in self._runs[kind]]
         positions, values = (
-            torch.cat([tensor[part] for part in parts])
+            _cut(tensor, resident.bounds, self._runs[kind])
             for tensor in (resident.positions, resident.differences(row.strength))
         )
-        return self.base.flat.added(positions.long(), values)
+        flat = self.base.flat
+        if flat.buffer.device.type == "cpu" and flat.buffer.dtype == torch.float32:
+            return kernels.added(flat.buffer, positions, values)
+        return flat.added(positions.long(), values)
 
     def _entries(self, kind: str, row: Row) -> int:
         """How many entries of this kind's tower a row changes."""
@@ -210,6 +214,12 @@ def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:
     """The ascending numbers as runs of consecutive ones: (first, last + 1)."""
     breaks = np.flatnonzero(np.diff(slots) != 1) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(np.asarray(slots), breaks)]
+
+
+def _cut(entries: Tensor, bounds: npt.NDArray[np.int64], runs: Sequence[tuple[int, int]]) -> Tensor:
+    """What of `entries` lies in these runs of slots; a view of it where that is possible."""
+    parts = [entries[bounds[first] : bounds[last]] for first, last in runs]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _joined(inputs: Sequence[Any]) -> Any:

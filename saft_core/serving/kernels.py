@@ -7,7 +7,8 @@ lie, two tokens at a time, so that both are still in the nearest cache when an e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -27,6 +28,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # OpenMP first: it is the pool of torch's own threads, which wait spinning and would be in the way of another pool.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+@contextmanager
+def added(buffer: Tensor, indices: Tensor, differences: Tensor) -> Iterator[None]:
+    """As `FlatParameters.added`, in a third of its time: one pass over the entries each way, and no copies of them."""
+    weights, positions, values = buffer.detach().numpy(), indices.numpy(), differences.numpy()
+    originals = np.empty_like(values)
+    _add_at(weights, positions, values, originals, _threads())
+    try:
+        yield
+    finally:
+        _write_at(weights, positions, originals, _threads())
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +111,22 @@ def _compiled(parallel: bool = False) -> Callable[[Function], Function]:
         return cast("Function", numba.njit(function, nogil=True, error_model="numpy", parallel=parallel))
 
     return compile_when_called
+
+
+@_compiled(parallel=True)
+def _add_at(weights: Floats, positions: Integers, values: Floats, originals: Floats, chunks: int) -> None:
+    for chunk in numba.prange(chunks):
+        for entry in range(chunk * len(positions) // chunks, (chunk + 1) * len(positions) // chunks):
+            position = np.uint64(positions[entry])
+            originals[entry] = weights[position]
+            weights[position] = originals[entry] + values[entry]
+
+
+@_compiled(parallel=True)
+def _write_at(weights: Floats, positions: Integers, values: Floats, chunks: int) -> None:
+    for chunk in numba.prange(chunks):
+        for entry in range(chunk * len(positions) // chunks, (chunk + 1) * len(positions) // chunks):
+            weights[np.uint64(positions[entry])] = values[entry]
 
 
 @_compiled()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, defer, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
 from saft_core.store.models import Adapter, AdapterDelta
@@ -21,11 +21,15 @@ def add(scope: Scope, adapter: Adapter, container: bytes) -> Adapter:
     return adapter
 
 
-def find(scope: Scope, id_or_name: str) -> Adapter:
-    """The tenant's adapter with this id or name; an id wins. Raises NotFound."""
-    matches = scope.session.scalars(
-        scope.select(Adapter, or_(Adapter.id == id_or_name, Adapter.name == id_or_name)).limit(2)
-    ).all()
+def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
+    """The tenant's adapter with this id or name; an id wins. Raises NotFound.
+
+    Without `report`, its metrics and blocks, which are long, are left out and may not be read.
+    """
+    query = scope.select(Adapter, or_(Adapter.id == id_or_name, Adapter.name == id_or_name)).limit(2)
+    if not report:
+        query = query.options(*(defer(column, raiseload=True) for column in (Adapter.metrics, Adapter.blocks)))
+    matches = scope.session.scalars(query).all()
     if not matches:
         raise NotFound(f"there is no adapter {id_or_name!r}; GET /adapters lists yours")
     return next((adapter for adapter in matches if adapter.id == id_or_name), matches[0])

@@ -45,6 +45,21 @@ def test_every_row_gets_its_own_bias(own: bool) -> None:
     assert torch.equal(bias, kept)
 
 
+@pytest.mark.usefixtures("threads")
+def test_added_entries_are_taken_out_bit_for_bit_even_after_an_error() -> None:
+    buffer, indices, differences = torch.randn(50), torch.tensor([0, 3, 4, 30, 49]), torch.randn(5) * 1e7
+    before, wanted = buffer.clone(), buffer.index_add(0, indices, differences)
+
+    def fail() -> None:
+        with kernels.added(buffer, indices, differences):
+            assert torch.equal(buffer, wanted)
+            raise ValueError("within")
+
+    with pytest.raises(ValueError, match="within"):
+        fail()
+    assert torch.equal(buffer, before)
+
+
 def test_positions_may_be_of_64_bits() -> None:
     entries, weights = random_entries((OUT, IN), [4, 9], dtype=torch.int64)
     x, y = torch.randn(2, 3, IN), torch.zeros(2, 3, OUT)
