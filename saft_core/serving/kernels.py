@@ -105,10 +105,14 @@ def _threads() -> int:
 
 
 def _compiled(parallel: bool = False) -> Callable[[Function], Function]:
-    """Compile when first called, in about a second: too little to keep the result in a file of unknown age."""
+    """Compile when first called; kept beside the module's bytecode, or in the user's cache where that is read-only."""
 
     def compile_when_called(function: Function) -> Function:
-        return cast("Function", numba.njit(function, nogil=True, error_model="numpy", parallel=parallel))
+        options = {"nogil": True, "error_model": "numpy", "parallel": parallel}
+        try:
+            return cast("Function", numba.njit(function, cache=True, **options))
+        except RuntimeError:  # nowhere to keep it: every start compiles anew, some seconds
+            return cast("Function", numba.njit(function, **options))
 
     return compile_when_called
 

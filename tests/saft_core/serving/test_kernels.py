@@ -73,3 +73,12 @@ def test_a_base_that_asks_for_gradients_is_refused() -> None:
     y = torch.nn.functional.linear(x, torch.randn(OUT, IN, requires_grad=True))
     with pytest.raises(RuntimeError, match="requires grad"):
         kernels.add_linear(y, x, entries)
+
+
+def test_loops_run_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [], raising=True)
+
+    def double(value: int) -> int:
+        return 2 * value
+
+    assert kernels._compiled()(double)(3) == 6
