@@ -24,8 +24,8 @@ from tools.effect.report import TESTS, table
 from tools.effect.tasks import SHOTS, TASKS, Labelled, Pictures, halves
 
 VALIDATION_SEEDS = (100,)
-KEPT_SHOTS = 12
-"""Of the 16 shots, what trains while settings are chosen; the other four choose."""
+KEPT_SHOTS = 8
+"""Of the 16 shots, what trains while settings are chosen; the other eight choose."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Study:
 
     def __init__(self, base: Base, pictures: Pictures, journal: Journal, epochs: int) -> None:
         self._base, self._pictures, self._journal, self._epochs = base, pictures, journal, epochs
+        self._model = [base.fingerprint[:12], base.defaults.template]
 
     def choose(self, method: Method) -> float:
         """The learning rate with the best accuracy on the validation shots, over all tasks."""
@@ -76,7 +77,7 @@ class Study:
             first, second = halves(self._pictures.split(task, seed).train, seed, KEPT_SHOTS)
             return self._run(method, first, {"same_style": second}, seed, rate)
 
-        return self._journal.get(["validation", self._base.fingerprint[:12], method.name, task, seed, rate], run)
+        return self._journal.get(["validation", *self._model, KEPT_SHOTS, method.name, task, seed, rate], run)
 
     def test(self, method: Method | None, task: str, seed: int, rate: float) -> Scores:
         """One training on all shots and its tests; None is the base as it is."""
@@ -87,7 +88,7 @@ class Study:
             return self._run(method, split.train, tests, seed, rate)
 
         name = method.name if method else "zero-shot"
-        return self._journal.get(["test", self._base.fingerprint[:12], name, task, seed, rate], run)
+        return self._journal.get(["test", *self._model, name, task, seed, rate], run)
 
     def _run(
         self, method: Method | None, train: Labelled, tests: dict[str, Labelled], seed: int, rate: float
