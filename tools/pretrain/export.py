@@ -22,7 +22,7 @@ BASE: dict[str, Any] = {
         "learning_rate": 1e-4,
         "epochs": 20,
         "batch_size": 32,
-        "template": "a photo of a {}.",
+        "template": "a kind of {}.",
         "weight_decay": 0.1,
         "encoders": "both",
     },
