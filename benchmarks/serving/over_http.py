@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -101,7 +100,11 @@ def _bare(model: str, device: str) -> Iterator[dict[str, Ask]]:
     """The forward in a process with nothing else in it: torch's threads of one engine slow down those of another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, _prepare, (model, device)) as process:
-        yield {via: partial(lambda via, _: process.submit(_forward, via).result(), via) for via in BARE}
+
+        def asking(via: str) -> Ask:
+            return lambda _: process.submit(_forward, via).result()
+
+        yield {via: asking(via) for via in BARE}
 
 
 _prepared: list[tuple[Base, torch.Tensor]] = []

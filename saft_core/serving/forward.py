@@ -129,7 +129,9 @@ class Forward:
 
     def _entries(self, kind: str, row: Row) -> int:
         """How many entries of this kind's tower a row changes."""
-        return 0 if row.resident is None else int(np.diff(row.resident.bounds)[self._slots[kind]].sum())
+        if (resident := row.resident) is None:
+            return 0
+        return sum(int(resident.bounds[last] - resident.bounds[first]) for first, last in self._runs[kind])
 
     # Trust, but measure
 

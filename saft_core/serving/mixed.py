@@ -112,10 +112,16 @@ class MixedForward(TorchFunctionMode):
         """`F.linear` with each row's own weight and bias."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
-        if bias is not None and (bias.dim() != 1 or not bias.is_contiguous()):
+        if bias is not None and bias.dim() != 1:
             raise Unsupported("a bias that is no vector")
         tokens = x if x.dim() == 3 else x[:, None]
-        y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2), self._vector(bias))
+        own_bias = self._vector(bias)
+        if self._differs(weight):
+            y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2), own_bias)
+        else:
+            y = F.linear(tokens, weight, bias)
+            if own_bias is not None:
+                products.add_vector(y, own_bias)
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -155,7 +161,7 @@ class MixedForward(TorchFunctionMode):
             normed = (x[rows, :, channels] - mean[rows, :, 0]) * scale[rows, :, 0]
             products.add_channels(out, rows, channels, normed * values[:, None])
         if (own := self._vector(bias)) is not None:
-            products.add_channels(out, *products.vector(own, x.shape[-1]))
+            products.add_vector(out, own)
         return y
 
     def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -34,6 +34,11 @@ def add_channels(y: Tensor, rows: Tensor, channels: Tensor, values: Tensor) -> N
     y.transpose(1, 2).index_put_((rows, channels), planes, accumulate=True)
 
 
+def add_vector(y: Tensor, entries: Entries) -> None:
+    """Add each row's differences of a vector (width,) to all tokens of that row of `y` (B, T, width)."""
+    add_channels(y, *vector(entries, y.shape[-1]))
+
+
 def linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries, bias_entries: Entries | None = None
 ) -> Tensor:
@@ -48,7 +53,7 @@ def linear(
     y = F.linear(x, weight, bias)
     y += block_product(entries, x.transpose(1, 2), len(weight)).transpose(1, 2)
     if bias_entries is not None:
-        add_channels(y, *vector(bias_entries, len(weight)))
+        add_vector(y, bias_entries)
     return y
 
 

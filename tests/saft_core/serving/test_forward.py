@@ -101,6 +101,21 @@ def test_the_work_does_not_grow_with_the_number_of_adapters(tiny_vit: Base) -> N
     assert operations(2) == operations(8)
 
 
+def test_a_weight_from_elsewhere_may_have_a_bias_of_the_base(tiny_vit: Base) -> None:
+    number = next(n for n, slot in enumerate(tiny_vit.flat.slots) if slot.name == "visual.ln_post.bias")
+    slot, adapter = tiny_vit.flat.slots[number], everywhere(tiny_vit, 0)
+    bias = tiny_vit.flat.parameter(slot)
+    x, weight = torch.randn(2, 3, 5), torch.randn(slot.size, 5)
+    with torch.inference_mode():
+        plain = torch.nn.functional.linear(x, weight, bias)
+        with MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, [number], [Row(adapter), Row(None)])):
+            mixed = torch.nn.functional.linear(x, weight, bias)
+    own = torch.zeros(len(tiny_vit.flat)).index_add(0, adapter.positions.long(), adapter.values)
+    wanted = plain + torch.stack([own[slot.offset : slot.offset + slot.size], torch.zeros(slot.size)])[:, None]
+    assert not torch.equal(wanted, plain)
+    torch.testing.assert_close(mixed, wanted)
+
+
 @pytest.mark.parametrize("use", [torch.exp, lambda scale: torch.stack([scale])])
 def test_a_use_that_is_not_known_is_refused_and_never_answered_by_the_base(tiny_vit: Base, use: object) -> None:
     slots = list(range(len(tiny_vit.flat.slots)))

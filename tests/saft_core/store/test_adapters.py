@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
@@ -17,6 +18,20 @@ def test_an_adapter_is_found_by_id_and_by_name(scope: Scope) -> None:
     for key in ("third", "FIRST", ""):
         with pytest.raises(NotFound):
             adapters.find(scope, key)
+
+
+def test_what_is_long_can_be_left_out(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        scope = add_tenant(session, "one")
+        added = add_adapter(scope, "first")
+        kept = added.id, list(added.classes)
+        session.flush()
+        session.expunge_all()
+        found = adapters.find(scope, "first", report=False)
+        assert (found.id, found.classes) == kept
+        for name in ("metrics", "blocks"):
+            with pytest.raises(InvalidRequestError):
+                getattr(found, name)
 
 
 def test_an_id_goes_before_a_name(scope: Scope) -> None:
