@@ -104,8 +104,11 @@ def _arrays(entries: Entries) -> tuple[Integers, Floats, Integers]:
 
 def _use_torchs_threads() -> int:
     """Have the loops that this thread starts use as many threads as torch does; how many that is."""
-    threads: int = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    torchs = torch.get_num_threads()
+    threads: int = min(torchs, numba.config.NUMBA_NUM_THREADS)
     numba.set_num_threads(threads)
+    if torch.get_num_threads() != torchs:  # numba's own start gives OpenMP in this thread all cores
+        torch.set_num_threads(torchs)
     return threads
 
 

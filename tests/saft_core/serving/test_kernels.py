@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -73,6 +75,15 @@ def test_a_base_that_asks_for_gradients_is_refused() -> None:
     y = torch.nn.functional.linear(x, torch.randn(OUT, IN, requires_grad=True))
     with pytest.raises(RuntimeError, match="requires grad"):
         kernels.add_linear(y, x, entries)
+
+
+def test_the_first_loop_of_a_process_leaves_torch_its_number_of_threads() -> None:
+    code = (
+        "import torch; from saft_core.serving import kernels; torch.set_num_threads(1); buffer = torch.zeros(3)\n"
+        "with kernels.added(buffer, torch.tensor([1]), torch.ones(1)): print(torch.get_num_threads())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["1"]
 
 
 def test_loops_run_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
