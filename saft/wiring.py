@@ -17,7 +17,7 @@ from saft import embedded
 from saft_core.clip.backbone import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
-from saft_core.process import share_heap
+from saft_core.process import keep_memory
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
@@ -31,7 +31,7 @@ def create_services(settings: Settings) -> Services:
     """Everything the API needs, made from `settings`; both server URLs must be set."""
     if settings.database_url is None or settings.redis_url is None:
         raise Unavailable("the API needs DATABASE_URL and REDIS_URL")
-    share_heap()
+    keep_memory()
     sessions = create_sessions(settings.database_url)
 
     def load(adapter_id: str) -> SparseDelta:

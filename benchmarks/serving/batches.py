@@ -25,6 +25,7 @@ from benchmarks.methods import lora_config, unpack_attention
 from benchmarks.models import BATCH_SIZE, RandomImages, make_base
 from benchmarks.serving.deltas import random_rows
 from saft_core.clip.backbone import Base
+from saft_core.process import keep_memory
 from saft_core.serving import plan
 from saft_core.serving.forward import IMAGE, Forward, Part
 
@@ -36,6 +37,7 @@ Work = Callable[[], Any]
 @torch.inference_mode()
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, adapters (a list) and repeats."""
+    keep_memory()  # as the API does
     base = make_base(task["model"], task["device"])
     pixels = RandomImages(base, BATCH_SIZE, 1).batch(range(BATCH_SIZE))[0]
     tenants = random_rows(base, max(task["adapters"]))

@@ -73,18 +73,9 @@ class Sources:
         return torch.from_numpy(positions), torch.from_numpy(values), torch.from_numpy(rows)
 
 
-def add_linear(
-    y: Tensor, x: Tensor, entries: Entries, bias: Tensor | None = None, bias_entries: Entries | None = None
-) -> None:
-    """Add `x @ (difference of the row).T + bias of the row` to `y` (B, T, out), for `x` (B, T, in).
-
-    The bias of a row is `bias` (out,) and that row's `bias_entries`. All are float32, `x` and `y` contiguous.
-    """
-    positions, values, starts = _arrays(entries)
-    common = np.empty(0, np.float32) if bias is None else bias.contiguous().numpy()
-    none = (positions[:0], values[:0], np.zeros_like(starts))
-    own = none if bias_entries is None else _arrays(bias_entries)
-    _add_linear(y.numpy(), x.numpy(), positions, values, starts, common, *own, _use_torchs_threads())
+def add_linear(y: Tensor, x: Tensor, entries: Entries) -> None:
+    """Add `x @ (difference of the row).T` to `y` (B, T, out), for `x` (B, T, in); both contiguous float32."""
+    _add_linear(y.numpy(), x.numpy(), *_arrays(entries), _use_torchs_threads())
 
 
 def add_convolution(
@@ -169,20 +160,8 @@ def _add_two_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, v
         there[output] += value * x_there[source]
 
 
-@_compiled()
-def _row_bias(bias: Floats, positions: Integers, values: Floats, starts: Integers, row: int) -> Floats:
-    """The bias of one row of the batch; empty if there is none in common."""
-    own = bias.copy()
-    for entry in range(starts[row], starts[row + 1]):
-        own[positions[entry] - row * len(bias)] += values[entry]
-    return own
-
-
 @_compiled(parallel=True)
-def _add_linear(
-    y: Floats, x: Floats, positions: Integers, values: Floats, starts: Integers,
-    bias: Floats, bias_positions: Integers, bias_values: Floats, bias_starts: Integers, chunks: int,
-) -> None:  # fmt: skip
+def _add_linear(y: Floats, x: Floats, positions: Integers, values: Floats, starts: Integers, chunks: int) -> None:
     """Each chunk takes as many of the batch's tokens, a row's or several rows'."""
     rows, tokens, width = x.shape
     size = y.shape[2] * width
@@ -195,11 +174,8 @@ def _add_linear(
             part = slice(starts[row], starts[row + 1])
             own = values[part]
             outputs, inputs = _split(positions[part], row * size, width)
-            row_bias = _row_bias(bias, bias_positions, bias_values, bias_starts, row)
             for pair in range(token, stop, 2):
                 last = min(pair + 2, stop)
-                for one in range(pair, last if len(row_bias) else pair):
-                    y[row, one] += row_bias
                 if last - pair == 2:
                     _add_two_tokens(y[row, pair:last], x[row, pair:last], outputs, inputs, own)
                 else:

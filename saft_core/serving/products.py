@@ -46,12 +46,11 @@ def linear(
 
     The bias of a row is `bias` (out,) and that row's `bias_entries`. Returns (B, T, out).
     """
-    if x.device.type == "cpu":
-        y = F.linear(x, weight)
-        kernels.add_linear(y, x, entries, bias, bias_entries)
-        return y
     y = F.linear(x, weight, bias)
-    y += block_product(entries, x.transpose(1, 2), len(weight)).transpose(1, 2)
+    if x.device.type == "cpu":
+        kernels.add_linear(y, x, entries)
+    else:
+        y += block_product(entries, x.transpose(1, 2), len(weight)).transpose(1, 2)
     if bias_entries is not None:
         add_vector(y, bias_entries)
     return y

@@ -8,10 +8,10 @@ import pytest
 SCRIPT = """
 import ctypes, sys, threading
 from pathlib import Path
-from saft_core.process import share_heap
+from saft_core.process import keep_memory
 
-if sys.argv[1] == "shared":
-    share_heap()
+if sys.argv[1] == "kept":
+    keep_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 
@@ -25,8 +25,30 @@ threading.Thread(target=lies_in_heap).start()
 """
 
 
+FAULTS = """
+import ctypes, resource, sys
+from saft_core.process import keep_memory
+
+if sys.argv[1] == "kept":
+    keep_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes, size = ctypes.c_void_p, [ctypes.c_void_p], 64 << 20
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = libc.malloc(size)
+    ctypes.memset(block, 1, size)
+    libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults() < 100)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
-@pytest.mark.parametrize(("mode", "answer"), [("shared", "True"), ("own", "False")])
-def test_threads_allocate_from_the_main_heap_if_told_so(mode: str, answer: str) -> None:
-    command = [sys.executable, "-c", SCRIPT, mode]
+@pytest.mark.parametrize("script", [SCRIPT, FAULTS], ids=["threads share the heap", "freed blocks are kept"])
+@pytest.mark.parametrize(("mode", "answer"), [("kept", "True"), ("returned", "False")])
+def test_memory_is_kept_if_told_so(script: str, mode: str, answer: str) -> None:
+    command = [sys.executable, "-c", script, mode]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == answer

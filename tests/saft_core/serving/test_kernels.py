@@ -34,20 +34,6 @@ def test_every_token_of_every_row_gets_its_own_product(tokens: int, counts: list
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("own", [True, False])
-def test_every_row_gets_its_own_bias(own: bool) -> None:
-    entries, weights = random_entries((OUT, IN), [4, 0, 6])
-    bias_entries, bias_differences = random_entries((OUT,), [2, 1, 0], seed=1)
-    x, y, bias = torch.randn(3, 5, IN), torch.randn(3, 5, OUT), torch.randn(OUT)
-    biases = bias + bias_differences if own else bias.expand(3, -1)
-    wanted = y + x @ weights.transpose(1, 2) + biases[:, None]
-    kept = bias.clone()
-    kernels.add_linear(y, x, entries, bias, bias_entries if own else None)
-    assert_close(y, wanted)
-    assert torch.equal(bias, kept)
-
-
-@pytest.mark.usefixtures("threads")
 def test_added_entries_are_taken_out_bit_for_bit_even_after_an_error() -> None:
     buffer, indices, differences = torch.randn(50), torch.tensor([0, 3, 4, 30, 49]), torch.randn(5) * 1e7
     before, wanted = buffer.clone(), buffer.index_add(0, indices, differences)
