@@ -114,14 +114,12 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
         if bias is not None and bias.dim() != 1:
             raise Unsupported("a bias that is no vector")
-        tokens = x if x.dim() == 3 else x[:, None]
-        own_bias = self._vector(bias)
+        tokens = (x if x.dim() == 3 else x[:, None]).contiguous()
+        y = F.linear(tokens, weight, bias)
         if self._differs(weight):
-            y = products.linear(tokens.contiguous(), weight, bias, self.whole(weight, 2), own_bias)
-        else:
-            y = F.linear(tokens, weight, bias)
-            if own_bias is not None:
-                products.add_vector(y, own_bias)
+            products.add_linear(y, tokens, self.whole(weight, 2))
+        if (own_bias := self._vector(bias)) is not None:
+            products.add_vector(y, own_bias)
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:

@@ -39,21 +39,12 @@ def add_vector(y: Tensor, entries: Entries) -> None:
     add_channels(y, *vector(entries, y.shape[-1]))
 
 
-def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None, entries: Entries, bias_entries: Entries | None = None
-) -> Tensor:
-    """`x @ (weight + difference of the row).T + bias of the row` for contiguous `x` (B, T, in) and `weight` (out, in).
-
-    The bias of a row is `bias` (out,) and that row's `bias_entries`. Returns (B, T, out).
-    """
-    y = F.linear(x, weight, bias)
+def add_linear(y: Tensor, x: Tensor, entries: Entries) -> None:
+    """Add `x @ (difference of the row).T` to `y` (B, T, out), for contiguous `x` (B, T, in)."""
     if x.device.type == "cpu":
         kernels.add_linear(y, x, entries)
     else:
-        y += block_product(entries, x.transpose(1, 2), len(weight)).transpose(1, 2)
-    if bias_entries is not None:
-        add_vector(y, bias_entries)
-    return y
+        y += block_product(entries, x.transpose(1, 2), y.shape[2]).transpose(1, 2)
 
 
 def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:

@@ -5,16 +5,18 @@ import sys
 
 import pytest
 
-SCRIPT = """
-import ctypes, sys, threading
+START = """
+import ctypes, resource, sys, threading
 from pathlib import Path
 from saft_core.process import keep_memory
 
 if sys.argv[1] == "kept":
     keep_memory()
 libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+"""
 
+THREAD = """
 def lies_in_heap():
     address = libc.malloc(5000)
     line = next(line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("[heap]"))
@@ -24,17 +26,8 @@ def lies_in_heap():
 threading.Thread(target=lies_in_heap).start()
 """
 
-
 FAULTS = """
-import ctypes, resource, sys
-from saft_core.process import keep_memory
-
-if sys.argv[1] == "kept":
-    keep_memory()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.free.argtypes, size = ctypes.c_void_p, [ctypes.c_void_p], 64 << 20
-
-def faults():
+def faults(size=64 << 20):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     block = libc.malloc(size)
     ctypes.memset(block, 1, size)
@@ -47,8 +40,8 @@ print(faults() < 100)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
-@pytest.mark.parametrize("script", [SCRIPT, FAULTS], ids=["threads share the heap", "freed blocks are kept"])
+@pytest.mark.parametrize("script", [THREAD, FAULTS], ids=["threads share the heap", "freed blocks are kept"])
 @pytest.mark.parametrize(("mode", "answer"), [("kept", "True"), ("returned", "False")])
 def test_memory_is_kept_if_told_so(script: str, mode: str, answer: str) -> None:
-    command = [sys.executable, "-c", script, mode]
+    command = [sys.executable, "-c", START + script, mode]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == answer

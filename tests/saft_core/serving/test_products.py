@@ -44,11 +44,13 @@ def test_linear(bias: bool) -> None:
     bias_entries, biases = random_entries((6,), [1, 2, 3], seed=1)
     x, weight, shared = torch.randn(3, 4, 8), torch.randn(6, 8), torch.randn(6)
     wanted = x @ (weight + weights).transpose(1, 2)
+    y = x @ weight.T
+    products.add_linear(y, x, entries)
     if bias:
-        found = products.linear(x, weight, shared, entries, bias_entries)
-        assert_close(found, wanted + (shared + biases)[:, None])
-    else:
-        assert_close(products.linear(x, weight, None, entries), wanted)
+        y += shared
+        products.add_vector(y, bias_entries)
+        wanted += (shared + biases)[:, None]
+    assert_close(y, wanted)
 
 
 def test_right_product() -> None:
