@@ -14,13 +14,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.services import Services
 from saft_core.errors import Unauthorized
 from saft_core.store import tenants
+from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 
 _bearer = HTTPBearer(auto_error=False, description="A tenant's key; POST /tenants takes the admin key.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -41,11 +42,17 @@ class Tenancy:
         with self.services.sessions.begin() as session:
             yield Scope(session, self.tenant_id)
 
+    @contextmanager
+    def reading(self) -> Iterator[Scope]:
+        """The same for a single read, without a transaction around it."""
+        with reading(self.services.sessions) as session:
+            yield Scope(session, self.tenant_id)
+
 
 def _tenancy(services: ServicesDep, credentials: Credentials) -> Tenancy:
     if credentials is None:
         raise Unauthorized
-    with services.sessions() as session:
+    with reading(services.sessions) as session:
         return Tenancy(services, tenants.authenticate(session, credentials.credentials).id)
 
 

@@ -33,7 +33,7 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     services = tenancy.services
     if name == BASE_NAME:
         return Model(None, (), services.engine.base.defaults.template)
-    with tenancy.begin() as scope:
+    with tenancy.reading() as scope:
         adapter = adapters.find(scope, name, report=False)
     check_base(adapter.base_fingerprint, adapter.base, services)
     return Model(adapter.id, tuple(adapter.classes), adapter.template)

@@ -17,7 +17,7 @@ from saft import embedded
 from saft_core.clip.backbone import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
-from saft_core.process import keep_memory
+from saft_core.process import freeze_objects, keep_memory
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
@@ -83,6 +83,7 @@ def run_api(settings: Settings) -> None:
         log_level="warning",
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
+    freeze_objects()
     _AnnouncedServer(config).run()
 
 

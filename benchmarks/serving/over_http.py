@@ -38,7 +38,7 @@ from benchmarks.serving.pictures import jpeg, picture
 from benchmarks.serving.registry import Registry, registry
 from saft.wiring import create_services
 from saft_core.clip.backbone import Base
-from saft_core.process import die_with_parent
+from saft_core.process import die_with_parent, freeze_objects
 from saft_core.serving.engine import Engine
 from saft_core.settings import Settings
 
@@ -56,6 +56,7 @@ def rows(task: Row) -> list[Row]:
     with registry(task["model"], task["device"], TENANTS) as filled:
         engine = create_services(filled.settings).engine
         engine.warm_up()
+        freeze_objects()  # as run_api does, too
         with _api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
             ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled)} | bare
             found = _windows(ways, task)

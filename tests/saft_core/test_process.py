@@ -45,3 +45,9 @@ print(faults() < 100)
 def test_memory_is_kept_if_told_so(script: str, mode: str, answer: str) -> None:
     command = [sys.executable, "-c", START + script, mode]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == answer
+
+
+def test_the_collector_passes_over_what_was_there_before() -> None:
+    script = "import gc; from saft_core.process import freeze_objects; freeze_objects(); print(len(gc.get_objects()))"
+    answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert int(answer) < 100
