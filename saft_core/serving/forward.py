@@ -112,6 +112,7 @@ class Forward:
 
     def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedForward:
         rows = [part.row for part in parts for _ in range(len(part))]
+        kernels.use_torchs_threads()
         return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows))
 
     def _swapped(self, kind: str, row: Row) -> Any:

@@ -7,10 +7,9 @@ lie, two tokens at a time, so that both are still in the nearest cache when an e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -18,9 +17,6 @@ import numpy.typing as npt
 import torch
 from numba.extending import intrinsic
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from saft_core.serving.plan import Entries
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[Any]
@@ -35,7 +31,7 @@ def added(buffer: Tensor, indices: Tensor, differences: Tensor) -> Iterator[None
     """As `FlatParameters.added`, in half its time: one pass over the entries each way, and no copies of them."""
     weights, positions, values = buffer.detach().numpy(), indices.numpy(), differences.numpy()
     originals = np.empty_like(values)
-    _use_torchs_threads()
+    use_torchs_threads()
     _add_at(weights, positions, values, originals)
     try:
         yield
@@ -43,64 +39,96 @@ def added(buffer: Tensor, indices: Tensor, differences: Tensor) -> Iterator[None
         _write_at(weights, positions, originals)
 
 
-@dataclass(frozen=True, eq=False)
 class Sources:
-    """Where the adapters of a batch's rows lie in memory; whoever holds this must hold the adapters.
+    """Where the adapters of a batch's rows lie in memory.
 
-    positions, values: int64 (B,), the addresses of each row's arrays; anything for a row without an adapter.
-    like:      an array of the positions' dtype.
-    strengths: float32 (B,).
+    rows: of each row positions, ascending, all of one integer dtype; values, float32; and the strength that these are
+          multiplied by. None for a row without an adapter.
     """
 
-    positions: Integers
-    values: Integers
-    like: Integers
-    strengths: Floats
-
-    def entries(
-        self, firsts: Integers, starts: Integers, shifts: Integers, dtype: type[np.integer[Any]]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One parameter's positions, scaled values and rows, each (E,), ordered by row and then as in the adapter.
-
-        Those of row b begin at its adapter's `firsts[b]` and go to `starts[b]` until `starts[b + 1]`; `shifts[b]` is
-        added to their positions.
-        """
-        total = int(starts[-1])
-        positions, rows, values = np.empty(total, dtype), np.empty(total, dtype), np.empty(total, np.float32)
-        found = (positions, values, rows)
-        _use_torchs_threads()
-        _gather(self.positions, self.values, self.like, self.strengths, firsts, starts, shifts, *found)
-        return torch.from_numpy(positions), torch.from_numpy(values), torch.from_numpy(rows)
+    def __init__(self, rows: Sequence[tuple[Tensor, Tensor, float] | None]) -> None:
+        self._held = rows  # as long as their addresses are used
+        of_rows = [(0, 0, 1.0) if row is None else (row[0].data_ptr(), row[1].data_ptr(), row[2]) for row in rows]
+        positions, values, strengths = zip(*of_rows, strict=True)
+        like = next((row[0].numpy()[:0] for row in rows if row is not None), np.empty(0, np.int32))
+        self.arguments = np.array(positions), np.array(values), like, np.array(strengths, np.float32)
 
 
-def add_linear(y: Tensor, x: Tensor, entries: Entries) -> None:
-    """Add `x @ (difference of the row).T` to `y` (B, T, out), for `x` (B, T, in); both contiguous float32."""
-    _add_linear(y.numpy(), x.numpy(), *_arrays(entries), _use_torchs_threads())
+class Pieces(NamedTuple):
+    """The differing entries of one parameter, where they lie: nothing is copied together before it is used.
+
+    Those of row b are entries `firsts[b]` to `ends[b]` of its adapter, both int64 (B,). The parameter begins at
+    `offset` of the base's flat buffer.
+    """
+
+    sources: Sources
+    firsts: Integers
+    ends: Integers
+    offset: int
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """As the loops take them: addresses, the positions' dtype, strengths, firsts and ends; and the offset."""
+        return *self.sources.arguments, self.firsts, self.ends, self.offset
+
+
+def dense(pieces: Pieces, batch: int, size: int) -> Tensor:
+    """The differences of a parameter of `size` entries, float32 (batch, size)."""
+    differences = torch.zeros(batch, size)
+    _write_dense(differences.numpy(), pieces.arguments)
+    return differences
+
+
+def add_vector(y: Tensor, pieces: Pieces) -> None:
+    """Add each row's differences of a vector to all of `y` (B, channels, N), in any order in memory."""
+    _add_vector(*_memory(y), y.shape[2], pieces.arguments)
+
+
+def add_scaled(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, pieces: Pieces) -> None:
+    """Add `(x - mean) * scale * difference of the row` to `y`; all (B, channels, N), in any order in memory."""
+    _add_scaled(*_memory(y), *_memory(x), *_memory(mean), *_memory(scale), y.shape[2], pieces.arguments)
+
+
+def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False) -> None:
+    """Add `x @ (difference of the row).T` to `y` (B, T, out), for `x` (B, T, in); both contiguous float32.
+
+    `transposed`: the parameter is (in, out) instead of (out, in), and the product is `x @ (difference of the row)`.
+    """
+    _add_linear(y.numpy(), x.numpy(), pieces.arguments, transposed, torch.get_num_threads())
 
 
 def add_convolution(
-    y: Tensor, x: Tensor, kernel: torch.Size, entries: Entries, *, stride: tuple[int, int], padding: tuple[int, int]
+    y: Tensor, x: Tensor, kernel: torch.Size, pieces: Pieces, *, stride: tuple[int, int], padding: tuple[int, int]
 ) -> None:
     """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both contiguous float32.
 
     `kernel` is the shape of the weight, (out, in, kh, kw).
     """
-    _use_torchs_threads()
-    _add_convolution(y.numpy(), x.numpy(), *_arrays(entries), tuple(kernel), stride, padding)
+    if kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
+        y, x = y.flatten(2)[:, :, None], x.flatten(2)[:, :, None]
+    _add_convolution(y.numpy(), x.numpy(), pieces.arguments, tuple(kernel), stride, padding)
 
 
-def _arrays(entries: Entries) -> tuple[Integers, Floats, Integers]:
-    return entries.positions.numpy(), entries.values.numpy(), entries.starts
+def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:
+    """Add the differences of a table (vocabulary, width) to `y` = table[tokens], contiguous float32 (B, T, width)."""
+    _add_embeddings(y.numpy(), tokens.numpy(), pieces.arguments)
 
 
-def _use_torchs_threads() -> int:
-    """Have the loops that this thread starts use as many threads as torch does; how many that is."""
+def _memory(values: Tensor) -> tuple[int, tuple[int, ...]]:
+    """Where a tensor begins in memory, and how far apart neighbours in each dimension are.
+
+    So that one compiled loop serves every layout, broadcast ones too, and no array need be made of it: small as the
+    loop's work is, that would take longer.
+    """
+    return values.data_ptr(), values.stride()
+
+
+def use_torchs_threads() -> None:
+    """Have the loops that this thread starts from now on use as many threads as torch does."""
     torchs = torch.get_num_threads()
-    threads: int = min(torchs, numba.config.NUMBA_NUM_THREADS)
-    numba.set_num_threads(threads)
+    numba.set_num_threads(min(torchs, numba.config.NUMBA_NUM_THREADS))
     if torch.get_num_threads() != torchs:  # numba's own start gives OpenMP in this thread all cores
         torch.set_num_threads(torchs)
-    return threads
 
 
 def _compiled(parallel: bool = False) -> Callable[[Function], Function]:
@@ -130,18 +158,91 @@ def _write_at(weights: Floats, positions: Integers, values: Floats) -> None:
         weights[np.uint64(positions[entry])] = values[entry]
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_: Any, address: Any, like: Any) -> Any:
+    """A number as a pointer to numbers of the dtype of `like`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return numba.types.CPointer(like.dtype)(address, like), generate
+
+
 @_compiled()
-def _split(positions: Integers, first: int, width: int) -> tuple[Integers, Integers]:
-    """Output and input of each entry of a (out, width) weight whose own positions begin at `first`.
+def _own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
+    """A row's entries: their positions in the parameter, uint32, and what they add.
 
     Unsigned: for a signed index the compiler would test whether it counts from the end.
     """
-    outputs, inputs = np.empty(len(positions), np.uint32), np.empty(len(positions), np.uint32)
+    all_positions, all_values, like, strengths, firsts, ends, offset = pieces
+    first, end, strength = firsts[row], ends[row], strengths[row]
+    source = numba.carray(_pointer(all_positions[row], like), (end,))[first:end]
+    source_values = numba.carray(_pointer(all_values[row], strengths), (end,))[first:end]
+    positions, values = np.empty(len(source), np.uint32), np.empty(len(source), np.float32)
+    for entry in range(len(source)):
+        positions[entry] = source[entry] - offset
+        values[entry] = source_values[entry] * strength
+    return positions, values
+
+
+@_compiled()
+def _write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
+    for row in range(len(differences)):
+        positions, values = _own(pieces, row)
+        for entry in range(len(positions)):
+            differences[row, positions[entry]] = values[entry]
+
+
+@_compiled()
+def _line(address: int, steps: tuple[int, ...], row: int, channel: int, length: int, like: Floats) -> Floats:
+    """The memory of a channel of a row: its element n is at `n * steps[2]`."""
+    begin = address + (np.int64(row) * steps[0] + np.int64(channel) * steps[1]) * like.itemsize
+    return numba.carray(_pointer(begin, like), ((length - 1) * steps[2] + 1,))  # type: ignore[no-any-return]
+
+
+@_compiled()
+def _add_vector(y: int, steps: tuple[int, ...], length: int, pieces: tuple[Any, ...]) -> None:
+    strengths = pieces[3]
+    for row in range(len(strengths)):
+        positions, values = _own(pieces, row)
+        for entry in range(len(positions)):
+            line = _line(y, steps, row, positions[entry], length, strengths)
+            for n in range(length):
+                line[n * steps[2]] += values[entry]
+
+
+@_compiled()
+def _add_scaled(
+    y: int, y_steps: tuple[int, ...], x: int, x_steps: tuple[int, ...],
+    mean: int, mean_steps: tuple[int, ...], scale: int, scale_steps: tuple[int, ...],
+    length: int, pieces: tuple[Any, ...],
+) -> None:  # fmt: skip
+    strengths = pieces[3]
+    for row in range(len(strengths)):
+        positions, values = _own(pieces, row)
+        for entry in range(len(positions)):
+            target = _line(y, y_steps, row, positions[entry], length, strengths)
+            source = _line(x, x_steps, row, positions[entry], length, strengths)
+            means = _line(mean, mean_steps, row, positions[entry], length, strengths)
+            scales = _line(scale, scale_steps, row, positions[entry], length, strengths)
+            for n in range(length):
+                centred = source[n * x_steps[2]] - means[n * mean_steps[2]]
+                target[n * y_steps[2]] += values[entry] * centred * scales[n * scale_steps[2]]
+
+
+@_compiled()
+def _split(positions: Integers, width: int) -> tuple[Integers, Integers]:
+    """Line and column of each of these positions in a matrix with lines of `width`.
+
+    By multiplication, which takes a third of the time that division does, and is exact: what is cut off lies half a
+    column away from the next whole number, and 2**32 such steps are few for a double.
+    """
+    lines, columns = np.empty(len(positions), np.uint32), np.empty(len(positions), np.uint32)
+    of_a_line = 1.0 / width
     for entry in range(len(positions)):
-        position = np.uint32(positions[entry] - first)
-        outputs[entry] = position // np.uint32(width)
-        inputs[entry] = position - outputs[entry] * np.uint32(width)
-    return outputs, inputs
+        lines[entry] = np.uint32((positions[entry] + 0.5) * of_a_line)
+        columns[entry] = positions[entry] - lines[entry] * np.uint32(width)
+    return lines, columns
 
 
 @_compiled()
@@ -161,84 +262,88 @@ def _add_two_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, v
 
 
 @_compiled(parallel=True)
-def _add_linear(y: Floats, x: Floats, positions: Integers, values: Floats, starts: Integers, chunks: int) -> None:
+def _add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, chunks: int) -> None:
     """Each chunk takes as many of the batch's tokens, a row's or several rows'."""
     rows, tokens, width = x.shape
-    size = y.shape[2] * width
+    line = y.shape[2] if transposed else width
     for chunk in numba.prange(chunks):
         at, end = chunk * rows * tokens // chunks, (chunk + 1) * rows * tokens // chunks
         while at < end:
             row, token = at // tokens, at % tokens
             stop = min(tokens, token + end - at)
             at += stop - token
-            part = slice(starts[row], starts[row + 1])
-            own = values[part]
-            outputs, inputs = _split(positions[part], row * size, width)
+            positions, values = _own(pieces, row)
+            outputs, inputs = _split(positions, line)
+            if transposed:
+                outputs, inputs = inputs, outputs
             for pair in range(token, stop, 2):
                 last = min(pair + 2, stop)
                 if last - pair == 2:
-                    _add_two_tokens(y[row, pair:last], x[row, pair:last], outputs, inputs, own)
+                    _add_two_tokens(y[row, pair:last], x[row, pair:last], outputs, inputs, values)
                 else:
-                    _add_token(y[row, pair], x[row, pair], outputs, inputs, own)
+                    _add_token(y[row, pair], x[row, pair], outputs, inputs, values)
+
+
+@_compiled(parallel=True)
+def _add_embeddings(y: Floats, tokens: Integers, pieces: tuple[Any, ...]) -> None:
+    rows, length, width = y.shape
+    for row in numba.prange(rows):
+        positions, values = _own(pieces, row)
+        for n in range(length):
+            begin = tokens[row, n] * width
+            entry = np.searchsorted(positions, begin)
+            while entry < len(positions) and positions[entry] < begin + width:
+                y[row, n, positions[entry] - begin] += values[entry]
+                entry += 1
 
 
 @_compiled(parallel=True)
 def _add_convolution(
-    y: Floats, x: Floats, positions: Integers, values: Floats, starts: Integers,
+    y: Floats, x: Floats, pieces: tuple[Any, ...],
     shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int],
 ) -> None:  # fmt: skip
     """An entry adds one scaled, shifted plane of `x` to one of `y`."""
-    size = shape[0] * shape[1] * shape[2] * shape[3]
+    outs, height, width = y.shape[1:]
+    ins, source_height, source_width = x.shape[1:]
+    target, source = y.reshape(-1), x.reshape(-1)  # a view of each plane would cost more than a small plane does
+    spans = _spans(shape, stride, padding, (height, width), (source_height, source_width))
     for row in numba.prange(len(x)):
-        for entry in range(starts[row], starts[row + 1]):
-            left, k_x = divmod(positions[entry] - row * size, shape[3])
-            left, k_y = divmod(left, shape[2])
-            output, channel = divmod(left, shape[1])
-            _add_plane(y[row, output], x[row, channel], values[entry], k_y - padding[0], k_x - padding[1], stride)
+        positions, values = _own(pieces, row)
+        planes, taps = _split(positions, shape[2] * shape[3])
+        outputs, channels = _split(planes, ins)
+        for entry in range(len(values)):
+            value, span = values[entry], taps[entry]
+            to = (row * outs + outputs[entry]) * height * width
+            at = ((row * ins + channels[entry]) * source_height + spans[span, 0]) * source_width + spans[span, 1]
+            for i in range(spans[span, 2], spans[span, 3]):
+                line, source_line = to + i * width, at + i * stride[0] * source_width
+                if stride[1] == 1:
+                    for j in range(spans[span, 4], spans[span, 5]):
+                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j)]
+                else:
+                    for j in range(spans[span, 4], spans[span, 5]):
+                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j * stride[1])]
 
 
 @_compiled()
-def _add_plane(y: Floats, x: Floats, value: float, down: int, right: int, stride: tuple[int, int]) -> None:
-    """`y[i, j] += value * x[i * stride + down, j * stride + right]`, `x` being zero outside."""
-    top, bottom = _inside(len(y), len(x), down, stride[0])
-    first, last = _inside(y.shape[1], x.shape[1], right, stride[1])
-    for i in range(top, bottom):
-        source, target = x[i * stride[0] + down], y[i]
-        if stride[1] == 1:
-            for j in range(first, last):
-                target[j] += value * source[j + right]
-        else:
-            for j in range(first, last):
-                target[j] += value * source[j * stride[1] + right]
+def _spans(
+    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int],
+    size: tuple[int, int], source_size: tuple[int, int],
+) -> Integers:  # fmt: skip
+    """For each tap of a kernel: how far it looks down and right, from and before which row, and which column.
+
+    Beyond those it would look outside of the source, where there are zeros.
+    """
+    spans = np.empty((shape[2] * shape[3], 6), np.int64)
+    for tap in range(len(spans)):
+        down, right = tap // shape[3] - padding[0], tap % shape[3] - padding[1]
+        spans[tap, 0], spans[tap, 1] = down, right
+        spans[tap, 2], spans[tap, 3] = _inside(size[0], source_size[0], down, stride[0])
+        spans[tap, 4], spans[tap, 5] = _inside(size[1], source_size[1], right, stride[1])
+    return spans
 
 
 @_compiled()
 def _inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
     """From which to before which of `length` positions `position * stride + shift` lies within the source."""
     return max(0, -(shift // stride)), min(length, (source_length - 1 - shift) // stride + 1)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_: Any, address: Any, like: Any) -> Any:
-    """A number as a pointer to numbers of the dtype of `like`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return numba.types.CPointer(like.dtype)(address, like), generate
-
-
-@_compiled(parallel=True)
-def _gather(
-    their_positions: Integers, their_values: Integers, like: Integers, strengths: Floats,
-    firsts: Integers, starts: Integers, shifts: Integers,
-    positions: Integers, values: Floats, rows: Integers,
-) -> None:  # fmt: skip
-    for row in numba.prange(len(firsts)):
-        first, begin, end = firsts[row], starts[row], starts[row + 1]
-        source = numba.carray(_pointer(their_positions[row], like), (first + end - begin,))
-        source_values = numba.carray(_pointer(their_values[row], values), (first + end - begin,))
-        for entry in range(begin, end):
-            positions[entry] = source[first + entry - begin] + shifts[row]
-            values[entry] = source_values[first + entry - begin] * strengths[row]
-            rows[entry] = row

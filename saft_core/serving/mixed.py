@@ -9,7 +9,7 @@ that nothing here knows raises Unsupported, and the caller takes the swap route:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from saft_core.clip.flat import FlatParameters
 from saft_core.serving import products
 from saft_core.serving.calls import HANDLERS, Unsupported
-from saft_core.serving.plan import Entries, Plan
+from saft_core.serving.plan import Differences, Plan
 
 MIN_BATCH = 2
 """A batch of one row has one adapter, and a dimension of one cannot be told from a broadcast one."""
@@ -38,15 +38,17 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a mixed batch has at least two rows")
         self._flat = flat
         self._plan = plan
-        self._memory = flat.buffer.untyped_storage().data_ptr()
+        self._begin = flat.buffer.data_ptr()
+        self._end = self._begin + flat.buffer.nbytes
         self._offsets = [slot.offset for slot in flat.slots]
+        self._beginning = {slot.offset: number for number, slot in enumerate(flat.slots) if slot.size}
         self._joined: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __torch_function__(
         self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not any(self._differs(tensor) for tensor in _tensors((*args, *kwargs.values()))):
+        if not self._any_differs(args) and not (kwargs and self._any_differs(kwargs.values())):
             return function(*args, **kwargs)
         handler = HANDLERS.get(getattr(function, "__name__", ""))
         if handler is not None:
@@ -59,30 +61,48 @@ class MixedForward(TorchFunctionMode):
     # What differs
 
     def _lies_in_base(self, tensor: Tensor) -> bool:
-        return tensor.untyped_storage().data_ptr() == self._memory
+        return self._begin <= tensor.data_ptr() < self._end
 
-    def _differs(self, tensor: Tensor | None) -> bool:
-        if tensor is None:
-            return False
-        if id(tensor) in self._joined:
-            return True
-        return self._lies_in_base(tensor) and self._plan.touches(self._slot(tensor))
+    def _any_differs(self, values: Iterable[Any]) -> bool:
+        for value in values:
+            if isinstance(value, Tensor):
+                if self._differs(value):
+                    return True
+            elif isinstance(value, (list, tuple)) and self._any_differs(value):
+                return True
+        return False
+
+    def _differs(self, tensor: Tensor) -> bool:
+        if self._lies_in_base(tensor):
+            return self._plan.touches(self._slot(tensor))
+        return id(tensor) in self._joined
 
     def _slot(self, tensor: Tensor) -> int:
         """The slot that the tensor is, or is a view of. Raises Unsupported for one that reaches over several."""
-        first = tensor.storage_offset()
+        first = int(tensor.storage_offset())
+        whole = self._beginning.get(first)
+        if whole is not None and tensor.is_contiguous() and tensor.numel() <= self._flat.slots[whole].size:
+            return whole  # as nearly always
         last = first + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
         slot = bisect_right(self._offsets, first) - 1
         if last >= self._flat.slots[slot].offset + self._flat.slots[slot].size:
             raise Unsupported("a view over several parameters")
         return slot
 
-    def whole(self, tensor: Tensor, dimensions: int) -> Entries:
-        """The entries of a tensor that must be one whole parameter of so many dimensions."""
+    def _own(self, tensor: Tensor | None, dimensions: int) -> Differences | None:
+        """The differences of what must be one whole parameter of so many dimensions; None if there are none."""
+        if tensor is None:
+            return None
+        if not self._lies_in_base(tensor):
+            if id(tensor) in self._joined:
+                raise Unsupported("a joined vector")
+            return None
         slot = self._slot(tensor)
+        if not self._plan.touches(slot):
+            return None
         if tensor.shape != self._flat.slots[slot].shape or not tensor.is_contiguous() or tensor.dim() != dimensions:
             raise Unsupported("a part of a parameter")
-        return self._plan.entries(slot)
+        return self._plan.differences(slot)
 
     def rows_of(self, tensor: Tensor) -> Tensor:
         """Each row's own values of a small parameter, or of a view of its first entries: (batch, *shape)."""
@@ -94,17 +114,9 @@ class MixedForward(TorchFunctionMode):
         compact = [(n, s) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n != 1]
         if [s for _, s in compact] != list(_strides([n for n, _ in compact])):
             raise Unsupported("a view with gaps")
-        differences = products.dense(self._plan.entries(slot), self._plan.batch, self._flat.slots[slot].size)
+        differences = products.dense(self._plan.differences(slot), self._plan.batch, self._flat.slots[slot].size)
         start = tensor.storage_offset() - self._offsets[slot]
         return tensor + differences[:, start : start + tensor.numel()].view(-1, *tensor.shape)
-
-    def _vector(self, tensor: Tensor | None) -> Entries | None:
-        """The entries of a whole parameter of one dimension; None if no row differs in it."""
-        if tensor is None or not self._differs(tensor):
-            return None
-        if id(tensor) in self._joined:
-            raise Unsupported("a joined vector")
-        return self.whole(tensor, 1)
 
     # What the model does with parameters
 
@@ -116,10 +128,10 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a bias that is no vector")
         tokens = (x if x.dim() == 3 else x[:, None]).contiguous()
         y = F.linear(tokens, weight, bias)
-        if self._differs(weight):
-            products.add_linear(y, tokens, self.whole(weight, 2))
-        if (own_bias := self._vector(bias)) is not None:
-            products.add_vector(y, own_bias)
+        if (own := self._own(weight, 2)) is not None:
+            products.add_linear(y, tokens, own)
+        if (own := self._own(bias, 1)) is not None:
+            products.add_vector(y.transpose(1, 2), own)
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -127,8 +139,9 @@ class MixedForward(TorchFunctionMode):
         if self._differs(x) or len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported("a product of this form")
         y = x @ matrix
-        tokens = (x, y) if x.dim() == 3 else (x[:, None], y[:, None])
-        products.add_right_product(tokens[1], tokens[0], matrix.shape, self.whole(matrix, 2))
+        if (own := self._own(matrix, 2)) is not None:
+            tokens, out = (x, y) if x.dim() == 3 else (x[:, None], y[:, None])
+            products.add_right_product(out, tokens.contiguous(), own)
         return y
 
     def convolution(
@@ -139,39 +152,37 @@ class MixedForward(TorchFunctionMode):
         if isinstance(padding, str) or groups != 1 or dilation != (1, 1) or x.dim() != 4 or len(x) != self._plan.batch:
             raise Unsupported("a convolution of this form")
         padding = _pair(padding)
-        y = F.conv2d(x, weight, None, stride, padding)
-        if self._differs(weight):
-            entries = self.whole(weight, 4)
-            products.add_convolution(y, x.contiguous(), weight.shape, entries, stride=stride, padding=padding)
-        return y if bias is None else y + self.rows_of(bias)[:, :, None, None]
+        y = F.conv2d(x, weight, bias, stride, padding)
+        if (own := self._own(weight, 4)) is not None:
+            products.add_convolution(y, x.contiguous(), weight.shape, own, stride=stride, padding=padding)
+        if (own := self._own(bias, 1)) is not None:
+            products.add_vector(y.view(*y.shape[:2], -1), own)
+        return y
 
     def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        """`F.layer_norm` over the last dimension of `x` (B, T, width) or (B, width), each row with its own values.
-
-        Few channels of a row differ; only these are computed again, as is the normed input that they scale.
-        """
+        """`F.layer_norm` over the last dimension of `x` (B, T, width) or (B, width), each row with its own values."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a layer norm of activations of shape {tuple(x.shape)}")
         y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
-        x, out, mean, scale = (t if x.dim() == 3 else t[:, None] for t in (x, y, mean, scale))
-        if (own := self._vector(weight)) is not None:
-            rows, channels, values = products.vector(own, x.shape[-1])
-            normed = (x[rows, :, channels] - mean[rows, :, 0]) * scale[rows, :, 0]
-            products.add_channels(out, rows, channels, normed * values[:, None])
-        if (own := self._vector(bias)) is not None:
+        out, x, mean, scale = ((t if x.dim() == 3 else t[:, None]).transpose(1, 2) for t in (y, x, mean, scale))
+        if (own := self._own(weight, 1)) is not None:
+            products.add_scaled(out, x, mean, scale, own)
+        if (own := self._own(bias, 1)) is not None:
             products.add_vector(out, own)
         return y
 
-    def scaled(self, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-        """`y * weight + bias` along the channels of `y` (B, C, ...), each row with its own weight and bias."""
-        if len(y) != self._plan.batch:
-            raise Unsupported("a normalisation whose first dimension is not the batch")
-        for tensor, times in ((weight, True), (bias, False)):
-            if tensor is not None:
-                if tensor.dim() != 1:
-                    raise Unsupported("a normalisation over several dimensions")
-                own = self.rows_of(tensor).reshape(-1, len(tensor), *[1] * (y.dim() - 2))
-                y = y.mul_(own) if times else y.add_(own)
+    def batch_norm(
+        self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> Tensor:
+        """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias."""
+        if len(x) != self._plan.batch:
+            raise Unsupported("a batch norm whose first dimension is not the batch")
+        y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
+        out, x = y.view(*y.shape[:2], -1), x.view(*x.shape[:2], -1)
+        if (own := self._own(weight, 1)) is not None:
+            products.add_scaled(out, x, mean[None, :, None], (variance + eps).rsqrt()[None, :, None], own)
+        if (own := self._own(bias, 1)) is not None:
+            products.add_vector(out, own)
         return y
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
@@ -241,7 +252,8 @@ class MixedForward(TorchFunctionMode):
         if call["max_norm"] is not None or len(tokens) != self._plan.batch or tokens.dim() != 2:
             raise Unsupported("an embedding of this form")
         y = F.embedding(tokens, table)
-        products.add_embeddings(y, tokens, self.whole(table, 2), len(table))
+        if (own := self._own(table, 2)) is not None:
+            products.add_embeddings(y, tokens, own, len(table))
         return y
 
 

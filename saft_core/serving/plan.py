@@ -2,7 +2,7 @@
 
 On a GPU they are assembled in a number of operations that does not depend on how many adapters are in the batch: one
 concatenation of the adapters and one gather that puts all entries of one parameter side by side. On a CPU a copy costs
-what it moves, so each parameter's entries are copied when asked for, straight from the adapters.
+what it moves: the loops read the adapters where they lie.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.serving import kernels
+from saft_core.serving.kernels import Pieces, Sources
 from saft_core.serving.resident import INT32_ENTRIES, Resident
 
 
@@ -37,79 +37,83 @@ class Entries:
                int64 where that does not fit.
     values:    float32 (E,).
     rows:      (E,) of the same dtype, the row of the batch.
-    starts:    on the host, (rows + 1,); the entries of row b are `starts[b]` to `starts[b + 1]`.
     """
 
     positions: Tensor
     values: Tensor
     rows: Tensor
-    starts: npt.NDArray[np.int64]
+
+
+Differences = Entries | Pieces
+"""Of one parameter, for all rows of a batch."""
 
 
 class Plan:
-    """All corrections of one batch, for the parameters in `slots` (positions in `flat.slots`)."""
+    """All corrections of one batch, for the parameters in `slots` (positions in `flat.slots`).
 
-    def __init__(self, flat: FlatParameters, slots: Sequence[int], rows: Sequence[Row]) -> None:
+    gather: whether to copy the adapters' entries together, or to leave them where they lie.
+    """
+
+    def __init__(
+        self, flat: FlatParameters, slots: Sequence[int], rows: Sequence[Row], *, gather: bool | None = None
+    ) -> None:
         self._flat = flat
         self._slots = {slot: line for line, slot in enumerate(slots)}
         self._rows = rows
         self.batch = len(rows)
         nothing = np.zeros(len(flat.slots) + 1, np.int64)
-        self._bounds = np.stack([nothing if row.resident is None else row.resident.bounds for row in rows])
-        self._lengths = np.diff(self._bounds, axis=1)[:, slots].T
-        self._ends = np.cumsum(self._lengths)
+        bounds = [nothing if row.resident is None else row.resident.bounds for row in rows]
+        self._bounds = np.ascontiguousarray(np.stack(bounds, axis=1))  # (slots + 1, rows)
+        self._touched = (self._bounds[1:] != self._bounds[:-1]).any(axis=1).tolist()
+        self._gathers = flat.buffer.device.type != "cpu" if gather is None else gather
 
     def touches(self, slot: int) -> bool:
         """Whether any row differs from the base in this parameter."""
-        line = self._slots.get(slot)
-        if line is None:
-            return bool((self._bounds[:, slot] != self._bounds[:, slot + 1]).any())
-        return bool(self._lengths[line].any())
+        touched: bool = self._touched[slot]
+        return touched
 
-    def entries(self, slot: int) -> Entries:
-        """The entries of one parameter. Raises KeyError for one that the plan was not made for."""
+    def differences(self, slot: int) -> Differences:
+        """What the rows add to one parameter. Raises KeyError for one that the plan was not made for."""
         line = self._slots[slot]
-        starts = np.concatenate([[0], np.cumsum(self._lengths[line])])
-        if self._flat.buffer.device.type == "cpu":
-            return self._copied(slot, starts)
-        last = int(self._ends[(line + 1) * self.batch - 1])
-        part = slice(last - int(starts[-1]), last)
+        if not self._gathers:
+            return Pieces(self._sources, self._bounds[slot], self._bounds[slot + 1], self._flat.slots[slot].offset)
+        part = slice(self._starts[line * self.batch], self._starts[(line + 1) * self.batch])
         positions, values, rows = self._gathered
-        return Entries(positions[part], values[part], rows[part], starts)
+        return Entries(positions[part], values[part], rows[part])
 
     @cached_property
-    def _sources(self) -> kernels.Sources:
-        residents = [row.resident for row in self._rows]
-        like = next((r.positions.numpy()[:0] for r in residents if r is not None), np.empty(0, np.int32))
-        addresses = [(0, 0) if r is None else (r.positions.data_ptr(), r.values.data_ptr()) for r in residents]
-        positions, values = np.array(addresses, np.int64).T.copy()
-        return kernels.Sources(positions, values, like, np.array([row.strength for row in self._rows], np.float32))
+    def _sources(self) -> Sources:
+        return Sources(
+            [None if (r := row.resident) is None else (r.positions, r.values, row.strength) for row in self._rows]
+        )
 
-    def _copied(self, slot: int, starts: npt.NDArray[np.int64]) -> Entries:
-        """The entries of one parameter, piece by piece from each row's adapter."""
-        at = self._flat.slots[slot]
-        fits = max(self.batch * at.size, len(self._flat)) < INT32_ENTRIES
-        shifts = np.arange(self.batch) * at.size - at.offset
-        firsts = np.ascontiguousarray(self._bounds[:, slot])
-        return Entries(*self._sources.entries(firsts, starts, shifts, np.int32 if fits else np.int64), starts)
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.int64]:
+        """How many entries each (slot, row) has, one after the other."""
+        return np.diff(self._bounds, axis=0)[list(self._slots)].reshape(-1)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each (slot, row) begins in what is gathered, and the end of all."""
+        starts: list[int] = [0, *np.cumsum(self._lengths).tolist()]
+        return starts
 
     @cached_property
     def _gathered(self) -> tuple[Tensor, Tensor, Tensor]:
         """Positions, scaled values and rows of all entries, as in Entries, ordered by slot, row, position."""
         device = self._flat.buffer.device
         residents = list({id(r): r for row in self._rows if (r := row.resident) is not None}.values())
-        lengths = self._lengths.reshape(-1)
-        total = int(self._ends[-1])
+        total = self._starts[-1]
         # From where in the concatenation each (slot, row) piece comes, less where it goes: one upload with the rest.
         begin_of = dict(zip(map(id, residents), np.cumsum([0, *map(len, residents)]), strict=False))
         begins = np.array([begin_of.get(id(row.resident), 0) for row in self._rows])
-        sources = self._bounds[:, list(self._slots)].T + begins
-        shifts = sources.reshape(-1) - (self._ends - lengths)
+        sources = self._bounds[list(self._slots)] + begins
+        shifts = sources.reshape(-1) - self._starts[:-1]
         of_row = np.tile(np.arange(self.batch), len(self._slots))
         slots = [self._flat.slots[slot] for slot in self._slots]
         local = np.concatenate([np.arange(self.batch) * slot.size - slot.offset for slot in slots])
         fits = self.batch * max(slot.size for slot in slots) < INT32_ENTRIES and total < INT32_ENTRIES
-        numbers = np.stack([lengths, shifts, of_row, local]).astype(np.int32 if fits else np.int64)
+        numbers = np.stack([self._lengths, shifts, of_row, local]).astype(np.int32 if fits else np.int64)
         table = torch.from_numpy(numbers).to(device)
         pieces = torch.repeat_interleave(table[1:], table[0], dim=1, output_size=total)
         index = torch.arange(total, dtype=pieces.dtype, device=device).add_(pieces[0])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -45,8 +47,12 @@ def batch(base: Base, kind: str) -> list[Part]:
     ]
 
 
+@pytest.mark.parametrize("gather", [True, False], ids=["by torch's operators, as on a GPU", "by the loops"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(tiny_base: Base, kind: str) -> None:
+def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
+    tiny_base: Base, kind: str, gather: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saft_core.serving.forward.Plan", partial(Plan, gather=gather))
     before = tiny_base.flat.sha256()
     mixed, alone = Forward(tiny_base, MIXED_IS_FREE), Forward(tiny_base, MIXED_NEVER_PAYS)
     parts = batch(tiny_base, kind)
@@ -87,13 +93,13 @@ def test_the_largest_groups_get_a_pass_of_their_own_when_that_pays() -> None:
     assert cheapest(groups[:1], per_pass) == (["big"], [])
 
 
-def test_the_work_does_not_grow_with_the_number_of_adapters(tiny_vit: Base) -> None:
+def test_the_operators_of_a_gpu_do_not_grow_with_the_number_of_adapters(tiny_vit: Base) -> None:
     def operations(adapters: int) -> int:
         residents = [everywhere(tiny_vit, seed) for seed in range(adapters)]
         rows = [Row(residents[number % adapters]) for number in range(8)]
         pixels = tiny_vit.pixels(pictures(8))
         forward = Forward(tiny_vit)
-        mixed = MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, forward._slots[IMAGE], rows))
+        mixed = MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, forward._slots[IMAGE], rows, gather=True))
         with torch.inference_mode(), torch.profiler.profile(acc_events=True) as profile, mixed:
             tiny_vit.encode_pixels(pixels)
         return sum(event.count for event in profile.key_averages() if event.key.startswith("aten::"))

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from saft_core.serving import kernels
-from tests.fixtures.entries import random_entries
+from tests.fixtures.differences import random_pieces
 
 OUT, IN = 7, 5
 
@@ -18,18 +19,20 @@ OUT, IN = 7, 5
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
+    kernels.use_torchs_threads()
     yield request.param
     torch.set_num_threads(before)
+    kernels.use_torchs_threads()
 
 
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("tokens", [1, 2, 5])
 @pytest.mark.parametrize("counts", [[9], [3, 0, 20], [0, 0], [OUT * IN, 1, 2, 3, 4, 5, 6]])
 def test_every_token_of_every_row_gets_its_own_product(tokens: int, counts: list[int]) -> None:
-    entries, weights = random_entries((OUT, IN), counts)
+    pieces, weights = random_pieces((OUT, IN), counts)
     x, y = torch.randn(len(counts), tokens, IN), torch.randn(len(counts), tokens, OUT)
     wanted = y + x @ weights.transpose(1, 2)
-    kernels.add_linear(y, x, entries)
+    kernels.add_linear(y, x, pieces)
     assert_close(y, wanted)
 
 
@@ -49,18 +52,27 @@ def test_added_entries_are_taken_out_bit_for_bit_even_after_an_error() -> None:
 
 
 def test_positions_may_be_of_64_bits() -> None:
-    entries, weights = random_entries((OUT, IN), [4, 9], dtype=torch.int64)
+    pieces, weights = random_pieces((OUT, IN), [4, 9], dtype=torch.int64)
     x, y = torch.randn(2, 3, IN), torch.zeros(2, 3, OUT)
-    kernels.add_linear(y, x, entries)
+    kernels.add_linear(y, x, pieces)
     assert_close(y, x @ weights.transpose(1, 2))
 
 
+@pytest.mark.parametrize("width", [1, 3, 7, 768, 3072, 2**20 - 1])
+def test_a_position_is_split_into_line_and_column_exactly(width: int) -> None:
+    of_lines = np.random.default_rng(0).integers(0, 2**32 // width, 10_000) * width
+    positions = np.concatenate([of_lines, of_lines + width - 1, [0, 2**32 - 1]]).astype(np.uint32)
+    lines, columns = kernels._split(positions, width)
+    np.testing.assert_array_equal(lines, positions // width)
+    np.testing.assert_array_equal(columns, positions % width)
+
+
 def test_a_base_that_asks_for_gradients_is_refused() -> None:
-    entries, _ = random_entries((OUT, IN), [4])
+    pieces, _ = random_pieces((OUT, IN), [4])
     x = torch.randn(1, 3, IN)
     y = torch.nn.functional.linear(x, torch.randn(OUT, IN, requires_grad=True))
     with pytest.raises(RuntimeError, match="requires grad"):
-        kernels.add_linear(y, x, entries)
+        kernels.add_linear(y, x, pieces)
 
 
 def test_the_first_loop_of_a_process_leaves_torch_its_number_of_threads() -> None:

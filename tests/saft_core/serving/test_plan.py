@@ -3,8 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
+import torch
+from torch import Tensor
 
 from saft_core.clip.backbone import Base
+from saft_core.delta import SparseDelta
+from saft_core.serving import products
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
 from tests.fixtures.models import random_delta
@@ -16,39 +21,31 @@ def rows(base: Base) -> list[Row]:
     return [Row(residents[0]), Row(None), Row(residents[1], 0.5), Row(residents[0], 0.25)]
 
 
-def test_copied_and_gathered_entries_are_the_same(tiny_vit: Base) -> None:
-    slots = list(range(len(tiny_vit.flat.slots)))
-    plan = Plan(tiny_vit.flat, slots, rows(tiny_vit))
-    positions, values, row = plan._gathered
-    copied = [plan.entries(slot) for slot in slots]
-    for name, gathered in (("positions", positions), ("values", values), ("rows", row)):
-        joined = np.concatenate([getattr(entries, name).numpy() for entries in copied])
-        np.testing.assert_array_equal(joined, gathered.numpy())
+def written_out(base: Base, plan: Plan) -> Tensor:
+    """The differences of all parameters, float32 (rows, parameters)."""
+    slots = enumerate(base.flat.slots)
+    return torch.cat([products.dense(plan.differences(n), plan.batch, slot.size) for n, slot in slots], dim=1)
 
 
-def test_adapters_of_a_base_beyond_32_bits(tiny_vit: Base) -> None:
-    chosen = rows(tiny_vit)
-    wide = [
-        row if (r := row.resident) is None else Row(replace(r, positions=r.positions.long()), row.strength)
-        for row in chosen
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=["of 32 bits", "of a base beyond 32 bits"])
+@pytest.mark.parametrize("gather", [True, False])
+def test_differences_are_what_the_adapters_hold(tiny_vit: Base, gather: bool, dtype: torch.dtype) -> None:
+    chosen = [
+        row if (r := row.resident) is None else replace(row, resident=replace(r, positions=r.positions.to(dtype)))
+        for row in rows(tiny_vit)
     ]
-    for slot in range(len(tiny_vit.flat.slots)):
-        narrow, other = (Plan(tiny_vit.flat, [slot], those).entries(slot) for those in (chosen, wide))
-        np.testing.assert_array_equal(narrow.positions.numpy(), other.positions.numpy())
-        np.testing.assert_array_equal(narrow.values.numpy(), other.values.numpy())
-
-
-def test_entries_are_where_the_adapters_differ(tiny_vit: Base) -> None:
-    slots = list(range(len(tiny_vit.flat.slots)))
-    chosen = rows(tiny_vit)
-    plan = Plan(tiny_vit.flat, slots, chosen)
-    found = np.zeros((len(chosen), tiny_vit.parameter_count), np.float32)
-    for slot in slots:
-        entries, at = plan.entries(slot), tiny_vit.flat.slots[slot]
-        of_row = entries.rows.numpy()
-        found[of_row, at.offset + entries.positions.numpy() - of_row * at.size] = entries.values.numpy()
-    for number, row in enumerate(chosen):
-        wanted = np.zeros(tiny_vit.parameter_count, np.float32)
+    wanted = torch.zeros(len(chosen), tiny_vit.parameter_count)
+    for mine, row in zip(wanted, chosen, strict=True):
         if row.resident is not None:
-            wanted[row.resident.positions.numpy()] = row.resident.differences(row.strength).numpy()
-        np.testing.assert_array_equal(found[number], wanted)
+            mine[row.resident.positions.long()] = row.resident.differences(row.strength)
+    slots = range(len(tiny_vit.flat.slots))
+    assert torch.equal(written_out(tiny_vit, Plan(tiny_vit.flat, slots, chosen, gather=gather)), wanted)
+
+
+def test_a_parameter_that_no_row_changes_is_told_apart(tiny_vit: Base) -> None:
+    slot = tiny_vit.flat.slots[3]
+    delta = SparseDelta(np.array([slot.offset]), np.ones(1, np.float32))
+    plan = Plan(tiny_vit.flat, [3, 4], [Row(None), Row(make_resident(delta, tiny_vit.flat))])
+    assert [plan.touches(number) for number in (2, 3, 4)] == [False, True, False]
+    with pytest.raises(KeyError):
+        plan.differences(5)
