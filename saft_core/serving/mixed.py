@@ -180,7 +180,7 @@ class MixedForward(TorchFunctionMode):
         y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
         out, x = y.view(*y.shape[:2], -1), x.view(*x.shape[:2], -1)
         if (own := self._own(weight, 1)) is not None:
-            products.add_scaled(out, x, mean[None, :, None], (variance + eps).rsqrt()[None, :, None], own)
+            products.add_scaled(out, x, mean.view(1, -1, 1), variance.add(eps).rsqrt_().view(1, -1, 1), own)
         if (own := self._own(bias, 1)) is not None:
             products.add_vector(out, own)
         return y
