@@ -153,6 +153,8 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a convolution of this form")
         padding = _pair(padding)
         y = F.conv2d(x, weight, bias, stride, padding)
+        if not y.is_contiguous():
+            raise Unsupported("a convolution in another order in memory")
         if (own := self._own(weight, 4)) is not None:
             products.add_convolution(y, x.contiguous(), weight.shape, own, stride=stride, padding=padding)
         if (own := self._own(bias, 1)) is not None:
@@ -178,6 +180,8 @@ class MixedForward(TorchFunctionMode):
         if len(x) != self._plan.batch:
             raise Unsupported("a batch norm whose first dimension is not the batch")
         y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
+        if not (x.is_contiguous() and y.is_contiguous()):
+            raise Unsupported("a batch norm in another order in memory")
         out, x = y.view(*y.shape[:2], -1), x.view(*x.shape[:2], -1)
         if (own := self._own(weight, 1)) is not None:
             products.add_scaled(out, x, mean.view(1, -1, 1), variance.add(eps).rsqrt_().view(1, -1, 1), own)

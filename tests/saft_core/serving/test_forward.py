@@ -130,6 +130,14 @@ def test_a_use_that_is_not_known_is_refused_and_never_answered_by_the_base(tiny_
         use(tiny_vit.model.logit_scale)  # type: ignore[operator]
 
 
+def test_another_order_in_memory_is_refused(tiny_vit: Base) -> None:
+    weight = next(p for name, p in tiny_vit.model.named_parameters() if name == "visual.conv1.weight")
+    plan = Plan(tiny_vit.flat, range(len(tiny_vit.flat.slots)), [Row(everywhere(tiny_vit, 0)), Row(None)])
+    pixels = tiny_vit.pixels(pictures(2)).to(memory_format=torch.channels_last)
+    with torch.inference_mode(), MixedForward(tiny_vit.flat, plan), pytest.raises(Unsupported, match="order in memory"):
+        torch.nn.functional.conv2d(pixels, weight, stride=weight.shape[2])
+
+
 def test_calibration_measures_and_leaves_the_base_alone(tiny_base: Base) -> None:
     forward, before = Forward(tiny_base), bits(tiny_base.flat.buffer)
     for kind in (IMAGE, TEXT):
