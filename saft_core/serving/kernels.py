@@ -111,7 +111,7 @@ def add_convolution(
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:
     """Add the differences of a table (vocabulary, width) to `y` = table[tokens], contiguous float32 (B, T, width)."""
-    _add_embeddings(y.numpy(), tokens.numpy(), pieces.arguments)
+    _add_embeddings(y.numpy(), tokens.contiguous().numpy(), pieces.arguments)
 
 
 def _memory(values: Tensor) -> tuple[int, tuple[int, ...]]:
