@@ -74,13 +74,12 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.models, options.devices = [QUICK_MODEL], ["cpu"]
     options.repeats = options.repeats or (3 if options.quick else 5)
-    options.requests = 96 if options.quick else 160
     return options
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[Row]:
     common = {"repeats": options.repeats, "adapters": ADAPTERS, "concurrency": CONCURRENCY, "rounds": 3}
-    common |= {"registered": options.registered, "requests": options.requests}
+    common |= {"registered": options.registered, "requests": 96 if options.quick else 160}
     for device, model, bench in itertools.product(options.devices, options.models, options.benches):
         yield {"model": model, "device": device, "bench": bench} | common
     if "registered" in options.benches:

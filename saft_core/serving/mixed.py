@@ -9,7 +9,7 @@ that nothing here knows raises Unsupported, and the caller takes the swap route:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class MixedForward(TorchFunctionMode):
         self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not self._any_differs(args) and not (kwargs and self._any_differs(kwargs.values())):
+        if not any(map(self._differs, _tensors((*args, *kwargs.values())))):
             return function(*args, **kwargs)
         handler = HANDLERS.get(getattr(function, "__name__", ""))
         if handler is not None:
@@ -62,15 +62,6 @@ class MixedForward(TorchFunctionMode):
 
     def _lies_in_base(self, tensor: Tensor) -> bool:
         return self._begin <= tensor.data_ptr() < self._end
-
-    def _any_differs(self, values: Iterable[Any]) -> bool:
-        for value in values:
-            if isinstance(value, Tensor):
-                if self._differs(value):
-                    return True
-            elif isinstance(value, (list, tuple)) and self._any_differs(value):
-                return True
-        return False
 
     def _differs(self, tensor: Tensor) -> bool:
         if self._lies_in_base(tensor):
@@ -166,11 +157,8 @@ class MixedForward(TorchFunctionMode):
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a layer norm of activations of shape {tuple(x.shape)}")
         y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
-        out, x, mean, scale = ((t if x.dim() == 3 else t[:, None]).transpose(1, 2) for t in (y, x, mean, scale))
-        if (own := self._own(weight, 1)) is not None:
-            products.add_scaled(out, x, mean, scale, own)
-        if (own := self._own(bias, 1)) is not None:
-            products.add_vector(out, own)
+        planes = [(t if x.dim() == 3 else t[:, None]).transpose(1, 2) for t in (y, x, mean, scale)]
+        self._add_normed(planes, weight, bias)
         return y
 
     def batch_norm(
@@ -182,12 +170,21 @@ class MixedForward(TorchFunctionMode):
         y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
         if not (x.is_contiguous() and y.is_contiguous()):
             raise Unsupported("a batch norm in another order in memory")
-        out, x = y.view(*y.shape[:2], -1), x.view(*x.shape[:2], -1)
+        of_rows = [t.view(*t.shape[:2], -1) for t in (y, x)]
+        of_channels = [t.view(1, -1, 1) for t in (mean, variance.add(eps).rsqrt_())]
+        self._add_normed([*of_rows, *of_channels], weight, bias)
+        return y
+
+    def _add_normed(self, planes: Sequence[Tensor], weight: Tensor | None, bias: Tensor | None) -> None:
+        """Add to a normalisation what the rows' own weights and biases add.
+
+        planes: its result, input, mean and scale, (B, channels, N) or, the last two, of one where those are of more.
+        """
+        out, x, mean, scale = planes
         if (own := self._own(weight, 1)) is not None:
-            products.add_scaled(out, x, mean.view(1, -1, 1), variance.add(eps).rsqrt_().view(1, -1, 1), own)
+            products.add_scaled(out, x, mean, scale, own)
         if (own := self._own(bias, 1)) is not None:
             products.add_vector(out, own)
-        return y
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
         """`F.multi_head_attention_forward` to one sequence a row; its activations are (tokens, batch, width)."""

@@ -64,13 +64,12 @@ class Plan:
         nothing = np.zeros(len(flat.slots) + 1, np.int64)
         bounds = [nothing if row.resident is None else row.resident.bounds for row in rows]
         self._bounds = np.ascontiguousarray(np.stack(bounds, axis=1))  # (slots + 1, rows)
-        self._touched = (self._bounds[1:] != self._bounds[:-1]).any(axis=1).tolist()
+        self._touched: list[bool] = (self._bounds[1:] != self._bounds[:-1]).any(axis=1).tolist()
         self._gathers = flat.buffer.device.type != "cpu" if gather is None else gather
 
     def touches(self, slot: int) -> bool:
         """Whether any row differs from the base in this parameter."""
-        touched: bool = self._touched[slot]
-        return touched
+        return self._touched[slot]
 
     def differences(self, slot: int) -> Differences:
         """What the rows add to one parameter. Raises KeyError for one that the plan was not made for."""

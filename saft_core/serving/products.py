@@ -90,10 +90,16 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
 def add_convolution(
     y: Tensor, x: Tensor, kernel: torch.Size, own: Differences, *, stride: tuple[int, int], padding: tuple[int, int]
 ) -> None:
-    """Add a convolution with the differences to `y` (B, out, H, W); `kernel` is the weight's (out, in, kh, kw)."""
+    """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both contiguous.
+
+    `kernel` is the shape of the weight, (out, in, kh, kw).
+    """
+    pointwise = kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0)
+    if pointwise:  # a plane is one long line then
+        y, x = (t.view(*t.shape[:2], 1, -1) for t in (y, x))
     if isinstance(own, Pieces):
         kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding)
-    elif kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):
+    elif pointwise:
         y += block_product(own, x.flatten(2), y.shape[1]).view(y.shape)
     else:
         add_shifted_planes(y, x, kernel, own, stride=stride, padding=padding)
