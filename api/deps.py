@@ -13,7 +13,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.services import Services
 from saft_core.errors import Unauthorized
-from saft_core.store import tenants
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 
@@ -49,11 +48,10 @@ class Tenancy:
             yield Scope(session, self.tenant_id)
 
 
-def _tenancy(services: ServicesDep, credentials: Credentials) -> Tenancy:
+async def _tenancy(services: ServicesDep, credentials: Credentials) -> Tenancy:
     if credentials is None:
         raise Unauthorized
-    with reading(services.sessions) as session:
-        return Tenancy(services, tenants.authenticate(session, credentials.credentials).id)
+    return Tenancy(services, await services.keys.tenant_of(credentials.credentials))
 
 
 def _admin(services: ServicesDep, credentials: Credentials) -> Services:

@@ -10,6 +10,7 @@ from functools import cached_property
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.admission import Admission
+from api.keys import Keys
 from api.metrics import Metrics
 from saft_core.data.limits import DataLimits
 from saft_core.serving.engine import Engine
@@ -34,6 +35,11 @@ class Services:
     def admission(self) -> Admission:
         """The gate of the inference routes."""
         return Admission(self.settings.inference_requests)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Who is asking."""
+        return Keys(self.sessions, self.settings.key_memory_seconds)
 
     def deadline(self) -> float:
         """When a request that starts now must have its answer, on `time.monotonic()`'s clock."""

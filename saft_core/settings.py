@@ -56,6 +56,7 @@ class Settings(BaseSettings):
         None, validation_alias="DATABASE_URL", description="PostgreSQL; embedded if unset."
     )
     redis_url: str | None = Field(None, validation_alias="REDIS_URL", description="Redis or Valkey; embedded if unset.")
+    key_memory_seconds: float = Field(10.0, ge=0, description="How long an API process remembers whose a key is.")
     adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
     batch_images: int = Field(32, gt=0, description="Images (or texts) in one forward pass.")
     batch_wait_ms: float = Field(5.0, ge=0, description="How long a pass waits for a request that is being read.")

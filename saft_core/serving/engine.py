@@ -1,8 +1,8 @@
 """The engine: sole owner of the base's weights while serving.
 
 Callers prepare their images in threads of their own; their rows meet in batches (batcher.py), and one thread runs these
-through the base by the route that costs least (forward.py). The base is bit-identical after every batch, failed ones
-too.
+through the base by the route that costs least (forward.py). The base is bit-identical whenever that thread has nothing
+to do, after failed batches too.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Engine:
         self.observe = observe
         self.forward = Forward(base)
         self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
-            self._run, self.limits.batch, on_start=self._use_threads
+            self._run, self.limits.batch, on_start=self._use_threads, on_idle=self.forward.restore
         )
         self._load = load
         self._residents: ByteBoundedCache[str, Resident] = ByteBoundedCache(
@@ -177,7 +177,7 @@ class Engine:
     ) -> Tensor:
         size = self.limits.batch.max_rows
         works: list[_Work] = []
-        with self.batcher.announced() as come:
+        with self.batcher.announced(lambda: self.forward.hold(IMAGE, row)) as come:
             for start in range(0, len(images), size):
                 pixels = self._preparers.submit(self.base.pixels, images[start : start + size]).result()
                 works.append(self._submit(IMAGE, Part(key, row, pixels), deadline))

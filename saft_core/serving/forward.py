@@ -2,6 +2,9 @@
 
 *swap*: write an adapter's entries into the base, run the forward, copy the originals back: bit-equal to the fine-tuned
 model. *mixed*: one forward for rows of several adapters (mixed.py), equal to the same within float32 rounding.
+
+The originals are copied back when the next pass wants other weights, or on `restore`: nobody's answer waits for it, and
+an adapter that is asked again at once is still there.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +30,7 @@ from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
 from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
-from saft_core.serving.resident import make_resident
+from saft_core.serving.resident import Resident, make_resident
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class Forward:
     """Runs batches through `base`. Not thread-safe: it writes into the weights.
 
     costs: of each kind of pass; `calibrate` replaces them by measured ones.
+    held:  the tower and the row whose entries the base holds now; None when its weights are its own.
     """
 
     def __init__(self, base: Base, costs: Costs | None = None) -> None:
@@ -69,6 +73,8 @@ class Forward:
         self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
         self._runs = {kind: _runs(slots) for kind, slots in self._slots.items()}
         self._mixes: dict[str, bool] = {}
+        self.held: tuple[str, Row] | None = None
+        self._writes = ExitStack()
 
     @torch.inference_mode()
     def run(self, kind: str, parts: Sequence[Part]) -> list[Tensor]:
@@ -104,7 +110,8 @@ class Forward:
         """One forward over the parts with these numbers."""
         chosen = [parts[number] for number in numbers]
         inputs = _joined([part.inputs for part in chosen])
-        with self._mixed(kind, chosen) if mixed else self._swapped(kind, chosen[0].row):
+        self.hold(kind, Row(None) if mixed else chosen[0].row)
+        with self._mixed(kind, chosen) if mixed else nullcontext():
             embeddings = self._encode[kind](inputs)
         route = "mixed" if mixed else "base" if chosen[0].row.resident is None else "swap"
         self.rows_by_route[route] += len(inputs)
@@ -115,13 +122,27 @@ class Forward:
         kernels.use_torchs_threads()
         return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows))
 
-    def _swapped(self, kind: str, row: Row) -> Any:
-        """The base with what one adapter changes in this kind's tower written into it."""
-        if (resident := row.resident) is None:
-            return nullcontext()
+    @torch.inference_mode()
+    def hold(self, kind: str, row: Row) -> None:
+        """Have the base hold what this row's adapter changes in this kind's tower; nothing happens if it does."""
+        wanted = None if row.resident is None else (kind, row)
+        if self.held == wanted:
+            return
+        self.restore()
+        if row.resident is not None:
+            self._writes.enter_context(self._written(kind, row.resident, row.strength))
+            self.held = wanted
+
+    @torch.inference_mode()
+    def restore(self) -> None:
+        """Have the base hold its own weights again, bit by bit."""
+        self._writes.close()
+        self.held = None
+
+    def _written(self, kind: str, resident: Resident, strength: float) -> AbstractContextManager[None]:
         positions, values = (
             _cut(tensor, resident.bounds, self._runs[kind])
-            for tensor in (resident.positions, resident.differences(row.strength))
+            for tensor in (resident.positions, resident.differences(strength))
         )
         flat = self.base.flat
         if flat.buffer.device.type == "cpu" and flat.buffer.dtype == torch.float32:
@@ -156,6 +177,7 @@ class Forward:
             logger.warning("mixed %s batches are off for base %s: %s", kind, self.base.name, error)
             return False
         finally:
+            self.restore()
             self.rows_by_route = counted
         off = max(float((mixed[number] - swapped[number]).abs().max()) for number in range(3))
         if not off <= tolerance:
@@ -208,6 +230,7 @@ class Forward:
     def _timed(self, kind: str, parts: Sequence[Part], mixed: bool) -> float:
         started = time.perf_counter()
         self._pass(kind, parts, range(len(parts)), mixed=mixed)
+        self.restore()
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started

@@ -14,6 +14,7 @@ from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.store.adapters import load_container
+from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, new_collection, ok, png, problem
 
 
@@ -27,14 +28,14 @@ def classify(client: TestClient, adapter: str, **fields: Any) -> dict[str, Any]:
 
 
 def replica(site: Site, limits: EngineLimits | None = None, **settings: Any) -> Site:
-    """Another API process on the same database and base, with memory of its own."""
+    """Another API process on the same database, with memory of its own."""
     services = site.services
 
     def load(adapter_id: str) -> SparseDelta:
         return decode(load_container(services.sessions, adapter_id), max_bytes=1 << 30)[0]
 
     changed = services.settings.model_copy(update=settings)
-    engine = Engine(services.engine.base, load, limits)
+    engine = Engine(make_base("vit"), load, limits)
     return Site(replace(services, engine=engine, settings=changed, metrics=Metrics()))
 
 

@@ -13,7 +13,7 @@ from saft_core.clip.backbone import Base
 from saft_core.data.images import decode_image
 from saft_core.delta import decode, encode
 from saft_core.serving.engine import Engine
-from tests.fixtures.models import random_delta
+from tests.fixtures.models import at_rest, random_delta
 from tests.fixtures.rest import TEMPLATE, Site, header, ok, png
 
 CLIENTS, ADAPTERS, REQUESTS = 64, 50, 960
@@ -68,10 +68,10 @@ def test_every_answer_is_that_of_the_adapter_it_names(site: Site, client: TestCl
     assert len(versions.seeds) > ADAPTERS + REQUESTS / 16
     answered = [(image, ok(answer)) for image, answer in answers if answer.status_code != 404]
     assert len(answered) > 0.9 * len(answers)
+    assert at_rest(site.services.engine).sha256() == before
     engine = versions.alone()
     pictures = [decode_image(image, site.services.data_limits) for image in IMAGES]
     for image, answer in answered:
         row = engine.class_probabilities(answer["adapter"], [pictures[image]], tuple(LABELS), TEMPLATE)[0]
         given = {p["label"]: p["probability"] for p in answer["results"][0]["predictions"]}
         np.testing.assert_allclose([given[label] for label in LABELS], row, atol=1e-4)
-    assert site.services.engine.base.flat.sha256() == before

@@ -13,7 +13,7 @@ from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidDelta, NotFound
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
-from tests.fixtures.models import TOWERS, make_base, pictures, random_delta
+from tests.fixtures.models import TOWERS, at_rest, make_base, pictures, random_delta
 
 LABELS = ("cat", "dog", "owl")
 TEMPLATE = "a photo of a {}."
@@ -61,18 +61,18 @@ def test_the_base_is_bit_identical_after_a_thousand_random_switches(tower: str) 
     generator = np.random.default_rng(0)
     for adapter in generator.integers(0, 20, 1000):
         engine.embed_images(str(adapter), images)
-    assert base.flat.sha256() == before
+    assert at_rest(engine).sha256() == before
     assert engine.embed_images(None, images).tobytes() == alone.tobytes()
 
 
 def test_interleaved_requests_equal_the_same_requests_alone(tiny_base: Base) -> None:
     images = pictures(6)
     requests = [(str(number % 5) if number % 6 else None, images[number % 6]) for number in range(60)]
+    engine = engine_for(tiny_base)
     alone = {
-        key: engine_for(tiny_base).class_probabilities(key[0], [images[key[1]]], LABELS, TEMPLATE)
+        key: engine.class_probabilities(key[0], [images[key[1]]], LABELS, TEMPLATE)
         for key in {(adapter, images.index(image)) for adapter, image in requests}
     }
-    engine = engine_for(tiny_base)
     start = threading.Barrier(8)
 
     def ask(chunk: list[tuple[str | None, Image.Image]]) -> list[FloatArray]:
@@ -111,7 +111,7 @@ def test_a_failed_forward_leaves_the_base_as_it_was(tiny_vit: Base, monkeypatch:
         patch.setattr(engine.base, "encode_pixels", crash)
         with pytest.raises(RuntimeError):
             engine.embed_images("1", pictures(1))
-    assert tiny_vit.flat.sha256() == before
+    assert at_rest(engine).sha256() == before
     assert engine.embed_images("1", pictures(1)).shape == (1, 16)
 
 
@@ -151,10 +151,11 @@ def test_strength_goes_from_the_base_to_the_adapter(tiny_base: Base) -> None:
 
 def test_a_strength_between_is_the_interpolation_of_the_weights(tiny_base: Base) -> None:
     delta, images = random_delta(tiny_base, 0), pictures(2)
-    answer = engine_for(tiny_base).class_probabilities("0", images, LABELS, TEMPLATE, strength=0.25)
+    engine = engine_for(tiny_base)
+    answer = engine.class_probabilities("0", images, LABELS, TEMPLATE, strength=0.25)
     with (
         torch.inference_mode(),
-        tiny_base.flat.added(torch.from_numpy(delta.indices), torch.from_numpy(delta.values) * 0.25),
+        at_rest(engine).added(torch.from_numpy(delta.indices), torch.from_numpy(delta.values) * 0.25),
     ):
         scores = logits(tiny_base, tiny_base.pixels(images), class_weights(tiny_base, LABELS, TEMPLATE)).softmax(dim=1)
     assert answer.tobytes() == scores.numpy().tobytes()

@@ -61,6 +61,7 @@ def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
     assert mixed.rows_by_route["mixed"] == len(parts)
     torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
     assert len(torch.unique(one_by_one, dim=0)) == len(parts)  # adapters, strengths and inputs all show
+    alone.restore()
     assert tiny_base.flat.sha256() == before
 
 
@@ -77,11 +78,44 @@ def test_a_pass_of_its_own_writes_one_tower_and_is_bit_equal_to_the_whole_adapte
     with torch.inference_mode(), tiny_base.flat.added(resident.positions.long(), resident.values):
         wanted = forward._encode[kind](part.inputs)
     assert torch.equal(forward.run(kind, [part])[0], wanted)
+    forward.restore()
     with torch.inference_mode():
         before = tiny_base.flat.buffer.clone()
-        with forward._swapped(kind, part.row):
-            changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).numpy()))
+        forward.hold(kind, part.row)
+        changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).numpy()))
     assert set(changed.tolist()) == set(forward._slots[kind])
+
+
+def test_the_base_holds_an_adapter_until_another_is_wanted_and_is_itself_again_after_that(tiny_vit: Base) -> None:
+    forward, before = Forward(tiny_vit), tiny_vit.flat.sha256()
+    rows = [Row(everywhere(tiny_vit, 0)), Row(everywhere(tiny_vit, 0)), Row(everywhere(tiny_vit, 1))]
+    rows += [Row(rows[0].resident, 0.5)]
+    wanted = [(kind, row) for row in rows for kind in KINDS]
+    hashes = []
+    for kind, row in wanted:
+        forward.hold(kind, row)
+        hashes.append(tiny_vit.flat.sha256())
+        forward.hold(kind, row)
+        assert tiny_vit.flat.sha256() == hashes[-1]
+        assert forward.held == (kind, row)
+    assert hashes[:2] == hashes[2:4]
+    assert len({*hashes, before}) == len(wanted) - 2 + 1
+    forward.hold(IMAGE, Row(None))
+    assert tiny_vit.flat.sha256() == before
+    forward.hold(*wanted[0])
+    forward.restore()
+    assert tiny_vit.flat.sha256() == before
+
+
+def test_a_mixed_batch_and_the_base_find_the_bases_own_weights(tiny_vit: Base) -> None:
+    forward, parts = Forward(tiny_vit, MIXED_IS_FREE), batch(tiny_vit, IMAGE)
+    clean = [rows.clone() for rows in forward.run(IMAGE, parts)]
+    assert forward.rows_by_route["mixed"] == len(parts)
+    forward.hold(IMAGE, parts[0].row)
+    again = forward.run(IMAGE, parts)
+    assert all(map(torch.equal, clean, again))
+    forward.hold(IMAGE, parts[0].row)
+    torch.testing.assert_close(forward.run(IMAGE, parts[1:2])[0], clean[1], atol=1e-5, rtol=0)
 
 
 def test_the_largest_groups_get_a_pass_of_their_own_when_that_pays() -> None:

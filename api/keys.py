@@ -1,0 +1,37 @@
+"""Whose a key is."""
+
+from __future__ import annotations
+
+import hashlib
+
+from cachetools import TTLCache
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session, sessionmaker
+
+from saft_core.store import tenants
+from saft_core.store.database import reading
+
+MAX_KEYS = 10_000
+
+
+class Keys:
+    """Asks the database whose a key is, and knows it for `memory_seconds`: nobody can change it meanwhile.
+
+    Only of keys that are somebody's, and as hashes. Belongs to the event loop's thread.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session], memory_seconds: float) -> None:
+        self._sessions = sessions
+        self._known: TTLCache[bytes, str] = TTLCache(MAX_KEYS, memory_seconds)
+
+    async def tenant_of(self, key: str) -> str:
+        """The id of the tenant that holds `key`. Raises Unauthorized."""
+        digest = hashlib.sha256(key.encode()).digest()
+        tenant_id = self._known.get(digest)
+        if tenant_id is None:
+            tenant_id = self._known[digest] = await run_in_threadpool(self._look_up, key)
+        return tenant_id
+
+    def _look_up(self, key: str) -> str:
+        with reading(self._sessions) as session:
+            return tenants.authenticate(session, key).id
