@@ -35,14 +35,6 @@ class Work(Generic[Payload, Answer]):
     arrived: float = field(default_factory=time.monotonic)
 
 
-@dataclass(eq=False)
-class _Announcement:
-    """Work that is on its way; `heard` once its preparation has begun."""
-
-    prepare: Callable[[], None]
-    heard: bool = False
-
-
 @dataclass(frozen=True)
 class BatchLimits:
     """When a batch is closed, and how much may wait.
@@ -65,7 +57,7 @@ class MicroBatcher(Generic[Payload, Answer]):
     narrowed down to the work that causes it, and an error of the loop itself fails what waits and starts it anew.
 
     run:     gets works of one kind, and gives one answer for each, in order.
-    on_idle: called in the thread, after the answers, whenever nothing waits and nothing is announced.
+    on_idle: called in the thread, after the answers, when nothing waits and nothing is announced.
     """
 
     def __init__(
@@ -81,12 +73,12 @@ class MicroBatcher(Generic[Payload, Answer]):
         self._limits = limits
         self._on_start = on_start
         self._on_idle = on_idle
+        self._idle = True
         self._observe = observe
         self._queue: deque[Work[Payload, Answer]] = deque()
         self._current: list[Work[Payload, Answer]] = []
         self._changed = threading.Condition()
-        self._announced: list[_Announcement] = []
-        self._idle = True
+        self._announced = 0
         self._closed = False
         self._thread: threading.Thread | None = None
         self._busy_since: float | None = None
@@ -110,22 +102,19 @@ class MicroBatcher(Generic[Payload, Answer]):
         return not self._closed and (self._thread is None or self._thread.is_alive())
 
     @contextmanager
-    def announced(self, prepare: Callable[[], None]) -> Iterator[Callable[[], None]]:
-        """Tell that work is on its way, so that a batch waits for it; gives the function that says it has come.
-
-        prepare: called in the batcher's thread if that has nothing else to do and nothing else to expect meanwhile.
-        """
-        announcement = _Announcement(prepare)
+    def announced(self) -> Iterator[Callable[[], None]]:
+        """Tell that work is on its way, so that a batch waits for it; gives the function that says it has come."""
+        pending = True
 
         def come() -> None:
+            nonlocal pending
             with self._changed:
-                if announcement in self._announced:
-                    self._announced.remove(announcement)
-                    self._changed.notify_all()
+                self._announced -= pending
+                pending = False
+                self._changed.notify_all()
 
         with self._changed:
-            self._announced.append(announcement)
-            self._changed.notify_all()
+            self._announced += 1
         try:
             yield come
         finally:
@@ -194,31 +183,19 @@ class MicroBatcher(Generic[Payload, Answer]):
                 if self._queue and not self._worth_waiting():
                     self._idle = False
                     return self._take()
-                spare = None if self._queue else self._spare()
-                if spare is None:
+                rests = not (self._queue or self._announced or self._idle)
+                if not rests:
                     if self._closed and not self._queue:
                         return None
                     self._changed.wait(self._limits.wait_seconds if self._queue else None)
-                    continue
-            try:
-                spare()
-            except Exception:
-                logger.exception("what the engine does between batches failed; the next batch finds out")
-
-    def _spare(self) -> Callable[[], None] | None:
-        """What there is to do while no work waits."""
-        if not self._announced and not self._idle:
-            self._idle = True
-            return self._on_idle
-        if len(self._announced) == 1 and not self._announced[0].heard:
-            self._announced[0].heard, self._idle = True, False
-            return self._announced[0].prepare
-        return None
+            if rests:
+                self._idle = True
+                self._on_idle()
 
     def _worth_waiting(self) -> bool:
         waited = time.monotonic() - self._queue[0].arrived
         full = sum(work.rows for work in self._queue) >= self._limits.max_rows
-        return not full and not self._closed and bool(self._announced) and waited < self._limits.wait_seconds
+        return not full and not self._closed and self._announced > 0 and waited < self._limits.wait_seconds
 
     def _drop_late(self) -> None:
         now = time.monotonic()

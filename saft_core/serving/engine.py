@@ -177,7 +177,7 @@ class Engine:
     ) -> Tensor:
         size = self.limits.batch.max_rows
         works: list[_Work] = []
-        with self.batcher.announced(lambda: self.forward.hold(IMAGE, row)) as come:
+        with self.batcher.announced() as come:
             for start in range(0, len(images), size):
                 pixels = self._preparers.submit(self.base.pixels, images[start : start + size]).result()
                 works.append(self._submit(IMAGE, Part(key, row, pixels), deadline))

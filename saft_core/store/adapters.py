@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+from sqlalchemy import String, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
 from saft_core.store.models import Adapter, AdapterDelta
-from saft_core.store.scope import Scope
+from saft_core.store.scope import Scope, owned
+
+_WANTED = bindparam("wanted", type_=String)
+_BY_ID_OR_NAME = select(Adapter).where(owned(Adapter), or_(Adapter.id == _WANTED, Adapter.name == _WANTED)).limit(2)
+_WITHOUT_REPORT = _BY_ID_OR_NAME.options(defer(Adapter.metrics, raiseload=True), defer(Adapter.blocks, raiseload=True))
 
 
 def add(scope: Scope, adapter: Adapter, container: bytes) -> Adapter:
@@ -26,10 +30,7 @@ def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
 
     Without `report`, its metrics and blocks, which are long, are left out and may not be read.
     """
-    query = scope.select(Adapter, or_(Adapter.id == id_or_name, Adapter.name == id_or_name)).limit(2)
-    if not report:
-        query = query.options(*(defer(column, raiseload=True) for column in (Adapter.metrics, Adapter.blocks)))
-    matches = scope.session.scalars(query).all()
+    matches = scope.scalars(_BY_ID_OR_NAME if report else _WITHOUT_REPORT, wanted=id_or_name)
     if not matches:
         raise NotFound(f"there is no adapter {id_or_name!r}; GET /adapters lists yours")
     return next((adapter for adapter in matches if adapter.id == id_or_name), matches[0])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from saft_core.errors import InvalidCursor, NotFound
@@ -30,6 +30,11 @@ class PageOf(Generic[Row]):
     next_cursor: str | None
 
 
+def owned(model: type[Owned]) -> ColumnElement[bool]:
+    """As `Scope.owns`, in a statement that is made once and for any tenant: `Scope.scalars` fills in which."""
+    return model.tenant_id == bindparam("tenant_id")
+
+
 class Scope:
     """All that one tenant may see, within one database session."""
 
@@ -44,6 +49,10 @@ class Scope:
     def owns(self, model: type[Owned]) -> ColumnElement[bool]:
         """The condition that a row of `model` is the tenant's, for queries that are more than a select of rows."""
         return model.tenant_id == self.tenant_id
+
+    def scalars(self, statement: Select[Row], **parameters: Any) -> Sequence[Row]:
+        """The rows of a statement with `owned` in it: made once, for making it takes as long as the database does."""
+        return self.session.scalars(statement, parameters | {"tenant_id": self.tenant_id}).all()
 
     def get(self, model: type[Row], row_id: str, *, lock: bool = False) -> Row:
         """The tenant's row with this id, locked until the transaction ends if asked. Raises NotFound."""

@@ -124,51 +124,15 @@ def test_the_last_answer_is_followed_by_the_idle_work_once() -> None:
     assert not idle.acquire(blocking=False)
 
 
-def test_announced_work_is_prepared_only_when_nothing_else_is_expected() -> None:
-    run, idle, prepared = Runner(), threading.Semaphore(0), threading.Semaphore(0)
+def test_the_idle_work_waits_for_what_is_announced() -> None:
+    run, idle = Runner(), threading.Semaphore(0)
     batcher = MicroBatcher(run, BatchLimits(), on_idle=idle.release)
     first = batcher.submit(work(0))
     assert run.started.wait(30)
-    with batcher.announced(prepared.release) as come:
-        with batcher.announced(pytest.fail):
-            run.gate.set()
-            assert first.future.result(30) == 0
-            assert not prepared.acquire(timeout=0.05)
-        assert prepared.acquire(timeout=30)
-        assert not idle.acquire(blocking=False)
-        second = batcher.submit(work(1))
+    with batcher.announced() as come:
+        run.gate.set()
+        assert first.future.result(30) == 0
+        assert not idle.acquire(timeout=0.05)
         come()
-        assert second.future.result(30) == 2
-    assert idle.acquire(timeout=30)
-    batcher.close(30)
-
-
-def test_what_was_prepared_in_vain_is_followed_by_the_idle_work() -> None:
-    idle, prepared = threading.Semaphore(0), threading.Semaphore(0)
-    run = Runner()
-    run.gate.set()
-    batcher = MicroBatcher(run, BatchLimits(), on_idle=idle.release)
-    batcher.submit(work(0)).future.result(30)
-    assert idle.acquire(timeout=30)
-    with batcher.announced(prepared.release):
-        assert prepared.acquire(timeout=30)
-    assert idle.acquire(timeout=30)
-    batcher.close(30)
-
-
-def test_an_error_while_preparing_is_left_to_the_work_itself() -> None:
-    run = Runner()
-    run.gate.set()
-    batcher = MicroBatcher(run, BatchLimits())
-    batcher.submit(work(0)).future.result(30)
-    tried = threading.Event()
-
-    def prepare() -> None:
-        tried.set()
-        raise ValueError("no such weights")
-
-    with batcher.announced(prepare):
-        assert tried.wait(30)
-        assert batcher.submit(work(1)).future.result(30) == 2
-    assert batcher.failures == 0
+        assert idle.acquire(timeout=30)
     batcher.close(30)
