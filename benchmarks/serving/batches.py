@@ -95,7 +95,9 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row]) -> dict[str, 
         parts = _parts(pixels, tenants[:adapters], BATCH_SIZE // adapters)
 
         def work() -> Tensor:
-            return torch.cat([forward._pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
+            found = torch.cat([forward._pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
+            forward.restore()
+            return found
 
         return work
 

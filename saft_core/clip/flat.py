@@ -53,6 +53,8 @@ class FlatParameters:
         self.slots = tuple(_lay_out(parameters))
         self.buffer = torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
         self._parameters = parameters
+        self.number_of = {id(parameters[slot.name]): number for number, slot in enumerate(self.slots)}
+        """Position in `slots` of each of the model's parameters, by the identity of the tensor."""
         for slot, view in self._views(self.buffer):
             parameters[slot.name].data = view
 

@@ -84,9 +84,16 @@ def add_vector(y: Tensor, pieces: Pieces) -> None:
     _add_vector(*_memory(y), y.shape[2], pieces.arguments)
 
 
-def add_scaled(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, pieces: Pieces) -> None:
-    """Add `(x - mean) * scale * difference of the row` to `y`; all (B, channels, N), in any order in memory."""
-    _add_scaled(*_memory(y), *_memory(x), *_memory(mean), *_memory(scale), y.shape[2], pieces.arguments)
+def add_scaled(
+    y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, pieces: Pieces, *, variance_plus: float | None = None
+) -> None:
+    """Add `(x - mean) * scale * difference of the row` to `y`; all (B, channels, N), in any order in memory.
+
+    `mean` and `scale` may be of one where the others are of more. With `variance_plus`, `scale` holds variances of the
+    channels, and the scale is one over the root of variance and this.
+    """
+    lines = *_memory(y), *_memory(x), *_memory(mean), *_memory(scale)
+    _add_scaled(*lines, y.shape[2], -1.0 if variance_plus is None else variance_plus, pieces.arguments)
 
 
 def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False) -> None:
@@ -118,7 +125,9 @@ def _memory(values: Tensor) -> tuple[int, tuple[int, ...]]:
     So that one compiled loop serves every layout, broadcast ones too, and no array need be made of it: small as the
     loop's work is, that would take longer.
     """
-    return values.data_ptr(), values.stride()
+    return values.data_ptr(), tuple(
+        [0 if n == 1 else step for n, step in zip(values.shape, values.stride(), strict=True)]
+    )
 
 
 def use_torchs_threads() -> None:
@@ -213,7 +222,7 @@ def _add_vector(y: int, steps: tuple[int, ...], length: int, pieces: tuple[Any, 
 def _add_scaled(
     y: int, y_steps: tuple[int, ...], x: int, x_steps: tuple[int, ...],
     mean: int, mean_steps: tuple[int, ...], scale: int, scale_steps: tuple[int, ...],
-    length: int, pieces: tuple[Any, ...],
+    length: int, variance_plus: float, pieces: tuple[Any, ...],
 ) -> None:  # fmt: skip
     strengths = pieces[3]
     for row in range(len(strengths)):
@@ -223,9 +232,14 @@ def _add_scaled(
             source = _line(x, x_steps, row, positions[entry], length, strengths)
             means = _line(mean, mean_steps, row, positions[entry], length, strengths)
             scales = _line(scale, scale_steps, row, positions[entry], length, strengths)
+            factor = values[entry]
+            if variance_plus >= 0:
+                factor = np.float32(factor / np.sqrt(scales[0] + variance_plus))
             for n in range(length):
                 centred = source[n * x_steps[2]] - means[n * mean_steps[2]]
-                target[n * y_steps[2]] += values[entry] * centred * scales[n * scale_steps[2]]
+                if variance_plus < 0:
+                    centred *= scales[n * scale_steps[2]]
+                target[n * y_steps[2]] += factor * centred
 
 
 @_compiled()

@@ -9,7 +9,7 @@ that nothing here knows raises Unsupported, and the caller takes the swap route:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ class MixedForward(TorchFunctionMode):
         self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not any(map(self._differs, _tensors((*args, *kwargs.values())))):
+        if not self._any_differs(args) and not self._any_differs(kwargs.values()):
             return function(*args, **kwargs)
         handler = HANDLERS.get(getattr(function, "__name__", ""))
         if handler is not None:
@@ -63,7 +63,18 @@ class MixedForward(TorchFunctionMode):
     def _lies_in_base(self, tensor: Tensor) -> bool:
         return self._begin <= tensor.data_ptr() < self._end
 
+    def _any_differs(self, values: Iterable[Any]) -> bool:
+        for value in values:
+            if isinstance(value, Tensor):
+                if self._differs(value):
+                    return True
+            elif isinstance(value, (list, tuple)) and self._any_differs(value):
+                return True
+        return False
+
     def _differs(self, tensor: Tensor) -> bool:
+        if (slot := self._flat.number_of.get(id(tensor))) is not None:
+            return self._plan.touches(slot)
         if self._lies_in_base(tensor):
             return self._plan.touches(self._slot(tensor))
         return id(tensor) in self._joined
@@ -84,16 +95,25 @@ class MixedForward(TorchFunctionMode):
         """The differences of what must be one whole parameter of so many dimensions; None if there are none."""
         if tensor is None:
             return None
+        slot = self._flat.number_of.get(id(tensor))
+        if slot is None:
+            slot = self._whole(tensor)
+        if slot is None or not self._plan.touches(slot):
+            return None
+        if tensor.dim() != dimensions:
+            raise Unsupported(f"a parameter of {tensor.dim()} dimensions where {dimensions} are known")
+        return self._plan.differences(slot)
+
+    def _whole(self, tensor: Tensor) -> int | None:
+        """The slot of a view of a whole parameter; None for what does not differ. Raises Unsupported for a part."""
         if not self._lies_in_base(tensor):
             if id(tensor) in self._joined:
                 raise Unsupported("a joined vector")
             return None
         slot = self._slot(tensor)
-        if not self._plan.touches(slot):
-            return None
-        if tensor.shape != self._flat.slots[slot].shape or not tensor.is_contiguous() or tensor.dim() != dimensions:
+        if self._plan.touches(slot) and (tensor.shape != self._flat.slots[slot].shape or not tensor.is_contiguous()):
             raise Unsupported("a part of a parameter")
-        return self._plan.differences(slot)
+        return slot
 
     def rows_of(self, tensor: Tensor) -> Tensor:
         """Each row's own values of a small parameter, or of a view of its first entries: (batch, *shape)."""
@@ -171,18 +191,21 @@ class MixedForward(TorchFunctionMode):
         if not (x.is_contiguous() and y.is_contiguous()):
             raise Unsupported("a batch norm in another order in memory")
         of_rows = [t.view(*t.shape[:2], -1) for t in (y, x)]
-        of_channels = [t.view(1, -1, 1) for t in (mean, variance.add(eps).rsqrt_())]
-        self._add_normed([*of_rows, *of_channels], weight, bias)
+        of_channels = [t.view(1, -1, 1) for t in (mean, variance)]
+        self._add_normed([*of_rows, *of_channels], weight, bias, eps)
         return y
 
-    def _add_normed(self, planes: Sequence[Tensor], weight: Tensor | None, bias: Tensor | None) -> None:
+    def _add_normed(
+        self, planes: Sequence[Tensor], weight: Tensor | None, bias: Tensor | None, variance_plus: float | None = None
+    ) -> None:
         """Add to a normalisation what the rows' own weights and biases add.
 
-        planes: its result, input, mean and scale, (B, channels, N) or, the last two, of one where those are of more.
+        planes: its result, input, mean and scale, or variance if `variance_plus` is given, (B, channels, N) or, the
+                last two, of one where those are of more.
         """
         out, x, mean, scale = planes
         if (own := self._own(weight, 1)) is not None:
-            products.add_scaled(out, x, mean, scale, own)
+            products.add_scaled(out, x, mean, scale, own, variance_plus=variance_plus)
         if (own := self._own(bias, 1)) is not None:
             products.add_vector(out, own)
 

@@ -34,16 +34,20 @@ def add_vector(y: Tensor, own: Differences) -> None:
         y.index_put_((rows, channels), own.values[:, None].expand(-1, y.shape[2]), accumulate=True)
 
 
-def add_scaled(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, own: Differences) -> None:
+def add_scaled(
+    y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, own: Differences, *, variance_plus: float | None = None
+) -> None:
     """Add `(x - mean) * scale * difference of the row` to `y`, for a vector (channels,); all (B, channels, N).
 
-    `mean` and `scale` may be of one where the others are of more.
+    `mean` and `scale` may be of one where the others are of more. With `variance_plus`, `scale` holds variances of the
+    channels, and the scale is one over the root of variance and this.
     """
-    mean, scale = mean.expand_as(x), scale.expand_as(x)
     if isinstance(own, Pieces):
-        kernels.add_scaled(y, x, mean, scale, own)
+        kernels.add_scaled(y, x, mean, scale, own, variance_plus=variance_plus)
     else:
         at = _channels(own, y.shape[1])
+        scale = scale if variance_plus is None else (scale + variance_plus).rsqrt()
+        mean, scale = mean.expand_as(x), scale.expand_as(x)
         y.index_put_(at, (x[at] - mean[at]) * scale[at] * own.values[:, None], accumulate=True)
 
 
