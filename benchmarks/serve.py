@@ -25,6 +25,7 @@ SIZES = ("ViT-B-32", "ViT-B-16")
 ADAPTERS = [1, 2, 8, 32]
 REGISTERED = [10, 100, 1000, 10_000]
 CONCURRENCY = [1, 16, 64]
+QUICK, THOROUGH = {"rounds": 2, "requests": 80}, {"rounds": 3, "requests": 160}
 BENCHES: dict[str, Callable[[Row], list[Row]]] = {
     "batch": batches.rows, "registered": registered.rows, "http": over_http.rows,
 }  # fmt: skip
@@ -78,8 +79,8 @@ def _options() -> argparse.Namespace:
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[Row]:
-    common = {"repeats": options.repeats, "adapters": ADAPTERS, "concurrency": CONCURRENCY, "rounds": 3}
-    common |= {"registered": options.registered, "requests": 96 if options.quick else 160}
+    common = {"repeats": options.repeats, "adapters": ADAPTERS, "concurrency": CONCURRENCY}
+    common |= {"registered": options.registered} | (QUICK if options.quick else THOROUGH)
     for device, model, bench in itertools.product(options.devices, options.models, options.benches):
         yield {"model": model, "device": device, "bench": bench} | common
     if "registered" in options.benches:
