@@ -12,12 +12,13 @@ from saft_core.store import tenants
 from saft_core.store.database import reading
 
 MAX_KEYS = 10_000
+"""Remembered at once."""
 
 
 class Keys:
-    """Asks the database whose a key is, and knows it for `memory_seconds`: nobody can change it meanwhile.
+    """Asks the database whose a key is, and remembers it for `memory_seconds`: no call of the API changes it.
 
-    Only of keys that are somebody's, and as hashes. Belongs to the event loop's thread.
+    Only keys that are somebody's are remembered, as hashes. Belongs to the event loop's thread.
     """
 
     def __init__(self, sessions: sessionmaker[Session], memory_seconds: float) -> None:
