@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from cachetools import TTLCache
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session, sessionmaker
@@ -23,11 +21,11 @@ class Keys:
 
     def __init__(self, sessions: sessionmaker[Session], memory_seconds: float) -> None:
         self._sessions = sessions
-        self._known: TTLCache[bytes, str] = TTLCache(MAX_KEYS, memory_seconds)
+        self._known: TTLCache[str, str] = TTLCache(MAX_KEYS, memory_seconds)
 
     async def tenant_of(self, key: str) -> str:
         """The id of the tenant that holds `key`. Raises Unauthorized."""
-        digest = hashlib.sha256(key.encode()).digest()
+        digest = tenants.hashed(key)
         tenant_id = self._known.get(digest)
         if tenant_id is None:
             tenant_id = self._known[digest] = await run_in_threadpool(self._look_up, key)

@@ -81,14 +81,16 @@ def _windows(ways: dict[str, Ask], task: Row) -> dict[tuple[str, int], list[Wind
     for via, way in ways.items():
         closed_loop(way, range(2 * TENANTS), 1 if via in BARE else TENANTS)
     found: dict[tuple[str, int], list[Window]] = {}
-    for _ in range(task["repeats"]):
-        for concurrency in task["concurrency"]:
-            alone = concurrency == 1
-            requests = range(LONE_REQUESTS if alone else concurrency * task["rounds"])
-            for _ in range(task["rounds"] if alone else 1):
-                for via, way in ways.items():
-                    if via not in BARE or alone:
-                        found.setdefault((via, concurrency), []).append(closed_loop(way, requests, concurrency))
+    rounds = task["rounds"]
+    turns = [
+        (concurrency, requests)
+        for concurrency in task["concurrency"]
+        for requests in ([LONE_REQUESTS] * rounds if concurrency == 1 else [concurrency * rounds])
+    ]
+    for concurrency, requests in turns * task["repeats"]:
+        for via, way in ways.items():
+            if via not in BARE or concurrency == 1:
+                found.setdefault((via, concurrency), []).append(closed_loop(way, range(requests), concurrency))
     return found
 
 

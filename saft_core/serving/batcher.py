@@ -183,7 +183,8 @@ class MicroBatcher(Generic[Payload, Answer]):
                 if self._queue and not self._worth_waiting():
                     self._idle = False
                     return self._take()
-                rests = not (self._queue or self._announced or self._idle)
+                expects = self._queue or (self._announced and not self._closed)
+                rests = not (expects or self._idle)
                 if not rests:
                     if self._closed and not self._queue:
                         return None

@@ -38,7 +38,7 @@ def create(session: Session, name: str, key: str) -> Tenant:
     Raises Conflict when a tenant holds that key, as happens with a derived one whose Idempotency-Key is used again
     after its record has expired; the session must then be rolled back.
     """
-    tenant = Tenant(name=name, key_sha256=_hash(key))
+    tenant = Tenant(name=name, key_sha256=hashed(key))
     session.add(tenant)
     try:
         session.flush()
@@ -49,11 +49,12 @@ def create(session: Session, name: str, key: str) -> Tenant:
 
 def authenticate(session: Session, key: str) -> Tenant:
     """The tenant that holds `key`. Raises Unauthorized."""
-    tenant = session.scalar(select(Tenant).where(Tenant.key_sha256 == _hash(key)))
+    tenant = session.scalar(select(Tenant).where(Tenant.key_sha256 == hashed(key)))
     if tenant is None:
         raise Unauthorized("nobody holds this key; check it, or ask the admin for a new tenant")
     return tenant
 
 
-def _hash(key: str) -> str:
+def hashed(key: str) -> str:
+    """What is kept of a key."""
     return hashlib.sha256(key.encode()).hexdigest()

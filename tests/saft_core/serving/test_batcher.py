@@ -136,3 +136,15 @@ def test_the_idle_work_waits_for_what_is_announced() -> None:
         come()
         assert idle.acquire(timeout=30)
     batcher.close(30)
+
+
+def test_the_idle_work_is_done_before_the_end_even_if_more_was_announced() -> None:
+    run, idle = Runner(), threading.Semaphore(0)
+    batcher = MicroBatcher(run, BatchLimits(), on_idle=idle.release)
+    first = batcher.submit(work(0))
+    assert run.started.wait(30)
+    with batcher.announced():
+        run.gate.set()
+        assert first.future.result(30) == 0
+        batcher.close(30)
+        assert idle.acquire(blocking=False)
