@@ -264,13 +264,17 @@ def _add_token(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values
 
 
 @_compiled()
-def _add_two_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
-    """Both tokens for one reading of the entry, neither addition waiting for the other."""
-    here, there, x_here, x_there = y[0], y[1], x[0], x[1]
+def _add_four_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
+    """Four tokens for one reading of the entry. All reads come before all writes, so that none need wait for one."""
+    y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
     for entry in range(len(values)):
         output, source, value = outputs[entry], inputs[entry], values[entry]
-        here[output] += value * x_here[source]
-        there[output] += value * x_there[source]
+        sum0 = y0[output] + value * x0[source]
+        sum1 = y1[output] + value * x1[source]
+        sum2 = y2[output] + value * x2[source]
+        sum3 = y3[output] + value * x3[source]
+        y0[output], y1[output], y2[output], y3[output] = sum0, sum1, sum2, sum3
 
 
 @_compiled(parallel=True)
@@ -288,12 +292,11 @@ def _add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool,
             outputs, inputs = _split(positions, line)
             if transposed:
                 outputs, inputs = inputs, outputs
-            for pair in range(token, stop, 2):
-                last = min(pair + 2, stop)
-                if last - pair == 2:
-                    _add_two_tokens(y[row, pair:last], x[row, pair:last], outputs, inputs, values)
-                else:
-                    _add_token(y[row, pair], x[row, pair], outputs, inputs, values)
+            while token + 4 <= stop:
+                _add_four_tokens(y[row, token:stop], x[row, token:stop], outputs, inputs, values)
+                token += 4
+            for last in range(token, stop):
+                _add_token(y[row, last], x[row, last], outputs, inputs, values)
 
 
 @_compiled(parallel=True)
