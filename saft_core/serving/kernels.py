@@ -15,12 +15,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import torch
+from llvmlite import ir
+from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+AHEAD = 16
+"""How many entries before it is used the memory of one is asked for."""
 
 # OpenMP first: it is the pool of torch's own threads, which wait spinning and would be in the way of another pool.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
@@ -57,19 +62,20 @@ class Sources:
 class Pieces(NamedTuple):
     """The differing entries of one parameter, where they lie: nothing is copied together before it is used.
 
-    Those of row b are entries `firsts[b]` to `ends[b]` of its adapter, both int64 (B,). The parameter begins at
-    `offset` of the base's flat buffer.
+    Those of row b are entries `bounds[first, b]` to `bounds[end, b]` of its adapter; bounds: int64 (slots + 1, B). The
+    parameter begins at `offset` of the base's flat buffer.
     """
 
     sources: Sources
-    firsts: Integers
-    ends: Integers
+    bounds: Integers
+    first: int
+    end: int
     offset: int
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """As the loops take them: addresses, the positions' dtype, strengths, firsts and ends; and the offset."""
-        return *self.sources.arguments, self.firsts, self.ends, self.offset
+        """As the loops take them: addresses, the positions' dtype, strengths; bounds, first and end; and the offset."""
+        return *self.sources.arguments, self.bounds, self.first, self.end, self.offset
 
 
 def dense(pieces: Pieces, batch: int, size: int) -> Tensor:
@@ -79,21 +85,37 @@ def dense(pieces: Pieces, batch: int, size: int) -> Tensor:
     return differences
 
 
-def add_vector(y: Tensor, pieces: Pieces) -> None:
-    """Add each row's differences of a vector to all of `y` (B, channels, N), in any order in memory."""
-    _add_vector(*_memory(y), y.shape[2], pieces.arguments)
+def add_vector(y: Tensor, pieces: Pieces, *, last: bool = False) -> None:
+    """Add each row's differences of a vector (channels,) to `y` (B, channels, ...), or `last` (B, ..., channels)."""
+    channels = y.shape[-1 if last else 1]
+    _add_vector(y.data_ptr(), channels, y.numel() // (len(y) * channels), last, pieces.arguments)
 
 
-def add_scaled(
-    y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, pieces: Pieces, *, variance_plus: float | None = None
-) -> None:
-    """Add `(x - mean) * scale * difference of the row` to `y`; all (B, channels, N), in any order in memory.
+def add_spread(y: Tensor, pieces: Pieces) -> None:
+    """Add each row's differences of a parameter, of so many entries as there are, to contiguous `y` (n, B, m)."""
+    _add_spread(y.data_ptr(), *y.shape, pieces.arguments)
 
-    `mean` and `scale` may be of one where the others are of more. With `variance_plus`, `scale` holds variances of the
-    channels, and the scale is one over the root of variance and this.
+
+def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pieces, bias: Pieces) -> None:
+    """Add to `y`, a layer norm of `x`, what the differences of its weight and of its bias add.
+
+    All contiguous float32: y, x (B, ..., width); mean, scale (B, ..., 1), of each token.
     """
-    lines = *_memory(y), *_memory(x), *_memory(mean), *_memory(scale)
-    _add_scaled(*lines, y.shape[2], -1.0 if variance_plus is None else variance_plus, pieces.arguments)
+    tokens, width = mean.numel() // len(y), y.shape[-1]
+    addresses = y.data_ptr(), x.data_ptr(), mean.data_ptr(), scale.data_ptr()
+    _add_layer_norm(*addresses, tokens, width, weight.arguments, bias.arguments)
+
+
+def add_batch_norm(
+    y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float, weight: Pieces, bias: Pieces
+) -> None:
+    """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add.
+
+    All contiguous float32: y, x (B, channels, ...); mean, variance (channels,). `plus` is added to the variance.
+    """
+    channels, addresses = len(mean), (y.data_ptr(), x.data_ptr(), mean.data_ptr(), variance.data_ptr())
+    length = y.numel() // (len(y) * channels)
+    _add_batch_norm(*addresses, plus, channels, length, weight.arguments, bias.arguments)
 
 
 def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False) -> None:
@@ -111,23 +133,13 @@ def add_convolution(
 
     `kernel` is the shape of the weight, (out, in, kh, kw).
     """
-    _add_convolution(y.numpy(), x.numpy(), pieces.arguments, tuple(kernel), stride, padding)
+    sizes = (*y.shape[2:], *x.shape[2:])
+    _add_convolution(len(y), y.data_ptr(), x.data_ptr(), sizes, tuple(kernel), stride, padding, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:
     """Add the differences of a table (vocabulary, width) to `y` = table[tokens], contiguous float32 (B, T, width)."""
     _add_embeddings(y.numpy(), tokens.contiguous().numpy(), pieces.arguments)
-
-
-def _memory(values: Tensor) -> tuple[int, tuple[int, ...]]:
-    """Where a tensor begins in memory, and how far apart neighbours in each dimension are.
-
-    So that one compiled loop serves every layout, broadcast ones too, and no array need be made of it: small as the
-    loop's work is, that would take longer.
-    """
-    return values.data_ptr(), tuple(
-        [0 if n == 1 else step for n, step in zip(values.shape, values.stride(), strict=True)]
-    )
 
 
 def use_torchs_threads() -> None:
@@ -175,16 +187,45 @@ def _pointer(_: Any, address: Any, like: Any) -> Any:
     return numba.types.CPointer(like.dtype)(address, like), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(_: Any, array: Any, index: Any) -> Any:
+    """Have the memory of an element come nearer, which another core may have written."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        memory = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(memory, [arguments[1]]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [address.type] + [ir.IntType(32)] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        to_write, keep_near, data = (ir.Constant(ir.IntType(32), number) for number in (1, 3, 1))
+        builder.call(function, [address, to_write, keep_near, data])
+        return context.get_dummy_value()
+
+    return numba.types.void(array, index), generate
+
+
+@_compiled()
+def _floats(address: int, length: int, like: Floats) -> Floats:
+    """So many numbers that lie at an address."""
+    return numba.carray(_pointer(address, like), (length,))  # type: ignore[no-any-return]
+
+
+@_compiled()
+def _entries(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
+    """Where a row's entries lie: their positions in the base's flat buffer, and what they add at strength 1."""
+    all_positions, all_values, like, strengths, bounds, first, end, _ = pieces
+    begin, length = bounds[first, row], bounds[end, row] - bounds[first, row]
+    positions = numba.carray(_pointer(all_positions[row] + begin * like.itemsize, like), (length,))
+    return positions, _floats(all_values[row] + begin * strengths.itemsize, length, strengths)
+
+
 @_compiled()
 def _own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
     """A row's entries: their positions in the parameter, uint32, and what they add.
 
     Unsigned: for a signed index the compiler would test whether it counts from the end.
     """
-    all_positions, all_values, like, strengths, firsts, ends, offset = pieces
-    first, end, strength = firsts[row], ends[row], strengths[row]
-    source = numba.carray(_pointer(all_positions[row], like), (end,))[first:end]
-    source_values = numba.carray(_pointer(all_values[row], strengths), (end,))[first:end]
+    source, source_values = _entries(pieces, row)
+    strength, offset = pieces[3][row], pieces[7]
     positions, values = np.empty(len(source), np.uint32), np.empty(len(source), np.float32)
     for entry in range(len(source)):
         positions[entry] = source[entry] - offset
@@ -201,45 +242,75 @@ def _write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
 
 
 @_compiled()
-def _line(address: int, steps: tuple[int, ...], row: int, channel: int, length: int, like: Floats) -> Floats:
-    """The memory of a channel of a row: its element n is at `n * steps[2]`."""
-    begin = address + (np.int64(row) * steps[0] + np.int64(channel) * steps[1]) * like.itemsize
-    return numba.carray(_pointer(begin, like), ((length - 1) * steps[2] + 1,))  # type: ignore[no-any-return]
-
-
-@_compiled()
-def _add_vector(y: int, steps: tuple[int, ...], length: int, pieces: tuple[Any, ...]) -> None:
-    strengths = pieces[3]
+def _add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any, ...]) -> None:
+    strengths, offset = pieces[3], pieces[7]
+    size = channels * length
     for row in range(len(strengths)):
-        positions, values = _own(pieces, row)
+        positions, values = _entries(pieces, row)
+        target = _floats(y + row * size * strengths.itemsize, size, strengths)
         for entry in range(len(positions)):
-            line = _line(y, steps, row, positions[entry], length, strengths)
-            for n in range(length):
-                line[n * steps[2]] += values[entry]
+            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
+            if last:
+                for n in range(length):
+                    target[channel + np.uint64(n * channels)] += value
+            else:
+                for n in range(length):
+                    target[channel * np.uint64(length) + np.uint64(n)] += value
 
 
 @_compiled()
-def _add_scaled(
-    y: int, y_steps: tuple[int, ...], x: int, x_steps: tuple[int, ...],
-    mean: int, mean_steps: tuple[int, ...], scale: int, scale_steps: tuple[int, ...],
-    length: int, variance_plus: float, pieces: tuple[Any, ...],
+def _add_spread(y: int, outer: int, rows: int, inner: int, pieces: tuple[Any, ...]) -> None:
+    strengths, offset = pieces[3], pieces[7]
+    target = _floats(y, outer * rows * inner, strengths)
+    for row in range(rows):
+        positions, values = _entries(pieces, row)
+        for entry in range(len(positions)):
+            line, column = divmod(np.uint64(positions[entry] - offset), np.uint64(inner))
+            if line >= outer:
+                break
+            target[(line * np.uint64(rows) + np.uint64(row)) * np.uint64(inner) + column] += (
+                values[entry] * strengths[row]
+            )
+
+
+@_compiled()
+def _add_layer_norm(
+    y: int, x: int, mean: int, scale: int, tokens: int, width: int, weight: tuple[Any, ...], bias: tuple[Any, ...]
+) -> None:
+    strengths, offset = weight[3], weight[7]
+    for row in range(len(strengths)):
+        positions, values = _entries(weight, row)
+        at = row * tokens * strengths.itemsize
+        target, source = (
+            _floats(y + at * width, tokens * width, strengths),
+            _floats(x + at * width, tokens * width, strengths),
+        )
+        means, scales = _floats(mean + at, tokens, strengths), _floats(scale + at, tokens, strengths)
+        for entry in range(len(positions)):
+            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
+            for n in range(tokens):
+                place = channel + np.uint64(n * width)
+                target[place] += value * ((source[place] - means[n]) * scales[n])
+    _add_vector(y, width, tokens, True, bias)
+
+
+@_compiled()
+def _add_batch_norm(
+    y: int, x: int, mean: int, variance: int, plus: float,
+    channels: int, length: int, weight: tuple[Any, ...], bias: tuple[Any, ...],
 ) -> None:  # fmt: skip
-    strengths = pieces[3]
+    strengths, offset = weight[3], weight[7]
+    means, variances = _floats(mean, channels, strengths), _floats(variance, channels, strengths)
     for row in range(len(strengths)):
-        positions, values = _own(pieces, row)
+        positions, values = _entries(weight, row)
         for entry in range(len(positions)):
-            target = _line(y, y_steps, row, positions[entry], length, strengths)
-            source = _line(x, x_steps, row, positions[entry], length, strengths)
-            means = _line(mean, mean_steps, row, positions[entry], length, strengths)
-            scales = _line(scale, scale_steps, row, positions[entry], length, strengths)
-            factor = values[entry]
-            if variance_plus >= 0:
-                factor = np.float32(factor / np.sqrt(scales[0] + variance_plus))
+            channel = np.uint64(positions[entry] - offset)
+            at = (row * channels + np.int64(channel)) * length * strengths.itemsize
+            target, source = _floats(y + at, length, strengths), _floats(x + at, length, strengths)
+            factor = np.float32(values[entry] * strengths[row] / np.sqrt(variances[channel] + plus))
             for n in range(length):
-                centred = source[n * x_steps[2]] - means[n * mean_steps[2]]
-                if variance_plus < 0:
-                    centred *= scales[n * scale_steps[2]]
-                target[n * y_steps[2]] += factor * centred
+                target[n] += factor * (source[n] - means[channel])
+    _add_vector(y, channels, length, False, bias)
 
 
 @_compiled()
@@ -314,22 +385,28 @@ def _add_embeddings(y: Floats, tokens: Integers, pieces: tuple[Any, ...]) -> Non
 
 @_compiled(parallel=True)
 def _add_convolution(
-    y: Floats, x: Floats, pieces: tuple[Any, ...],
-    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int],
+    rows: int, y: int, x: int, sizes: tuple[int, ...],
+    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], pieces: tuple[Any, ...],
 ) -> None:  # fmt: skip
     """An entry adds one scaled, shifted plane of `x` to one of `y`."""
-    outs, height, width = y.shape[1:]
-    ins, source_height, source_width = x.shape[1:]
-    target, source = y.reshape(-1), x.reshape(-1)  # a view of each plane would cost more than a small plane does
+    height, width, source_height, source_width = sizes
+    if shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
+        height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
+    plane, source_plane, like = height * width, source_height * source_width, pieces[3]
     spans = _spans(shape, stride, padding, (height, width), (source_height, source_width))
-    for row in numba.prange(len(x)):
+    for row in numba.prange(rows):
+        target = _floats(y + row * shape[0] * plane * like.itemsize, shape[0] * plane, like)
+        source = _floats(x + row * shape[1] * source_plane * like.itemsize, shape[1] * source_plane, like)
         positions, values = _own(pieces, row)
         planes, taps = _split(positions, shape[2] * shape[3])
-        outputs, channels = _split(planes, ins)
+        outputs, channels = _split(planes, shape[1])
         for entry in range(len(values)):
+            if entry + AHEAD < len(values):
+                _prefetch(target, outputs[entry + AHEAD] * np.uint64(plane))
+                _prefetch(source, channels[entry + AHEAD] * np.uint64(source_plane))
             value, span = values[entry], taps[entry]
-            to = (row * outs + outputs[entry]) * height * width
-            at = ((row * ins + channels[entry]) * source_height + spans[span, 0]) * source_width + spans[span, 1]
+            to = np.int64(outputs[entry]) * plane
+            at = np.int64(channels[entry]) * source_plane + spans[span, 0] * source_width + spans[span, 1]
             for i in range(spans[span, 2], spans[span, 3]):
                 line, source_line = to + i * width, at + i * stride[0] * source_width
                 if stride[1] == 1:

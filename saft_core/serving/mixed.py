@@ -41,7 +41,7 @@ class MixedForward(TorchFunctionMode):
         self._begin = flat.buffer.data_ptr()
         self._end = self._begin + flat.buffer.nbytes
         self._offsets = [slot.offset for slot in flat.slots]
-        self._joined: dict[int, tuple[Tensor, Tensor]] = {}
+        self._joined: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}
 
     def __torch_function__(
         self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -106,15 +106,19 @@ class MixedForward(TorchFunctionMode):
         """Each row's own values of a small parameter, or of a view of its first entries: (batch, *shape)."""
         if not self._differs(tensor):
             return tensor[None]
+        slot = self._first_entries_of(tensor)
+        differences = products.dense(self._plan.differences(slot), self._plan.batch, self._flat.slots[slot].size)
+        return tensor + differences[:, : tensor.numel()].view(-1, *tensor.shape)
+
+    def _first_entries_of(self, tensor: Tensor) -> int:
+        """The slot of which this is a view of the first entries, or of all. Raises Unsupported for another view."""
         if id(tensor) in self._joined:
-            return self._joined[id(tensor)][1]
+            raise Unsupported("a joined vector")
         slot = self._slot(tensor)
         compact = [(n, s) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n != 1]
-        if [s for _, s in compact] != list(_strides([n for n, _ in compact])):
-            raise Unsupported("a view with gaps")
-        differences = products.dense(self._plan.differences(slot), self._plan.batch, self._flat.slots[slot].size)
-        start = tensor.storage_offset() - self._offsets[slot]
-        return tensor + differences[:, start : start + tensor.numel()].view(-1, *tensor.shape)
+        if tensor.storage_offset() != self._offsets[slot] or [s for _, s in compact] != _strides([n for n, _ in compact]):
+            raise Unsupported("a view with gaps, or of a part of a parameter")
+        return slot
 
     # What the model does with parameters
 
@@ -129,7 +133,7 @@ class MixedForward(TorchFunctionMode):
         if (own := self._own(weight, 2)) is not None:
             products.add_linear(y, tokens, own)
         if (own := self._own(bias, 1)) is not None:
-            products.add_vector(y.transpose(1, 2), own)
+            products.add_vector(y, own, last=True)
         return y if x.dim() == 3 else y[:, 0]
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
@@ -156,16 +160,16 @@ class MixedForward(TorchFunctionMode):
         if (own := self._own(weight, 4)) is not None:
             products.add_convolution(y, x.contiguous(), weight.shape, own, stride=stride, padding=padding)
         if (own := self._own(bias, 1)) is not None:
-            products.add_vector(y.view(*y.shape[:2], -1), own)
+            products.add_vector(y, own)
         return y
 
     def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         """`F.layer_norm` over the last dimension of `x` (B, T, width) or (B, width), each row with its own values."""
         if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a layer norm of activations of shape {tuple(x.shape)}")
+        x = x.contiguous()
         y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
-        planes = [(t if x.dim() == 3 else t[:, None]).transpose(1, 2) for t in (y, x, mean, scale)]
-        self._add_normed(planes, weight, bias)
+        products.add_layer_norm(y, x, mean, scale, self._own(weight, 1), self._own(bias, 1))
         return y
 
     def batch_norm(
@@ -177,24 +181,8 @@ class MixedForward(TorchFunctionMode):
         y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
         if not (x.is_contiguous() and y.is_contiguous()):
             raise Unsupported("a batch norm in another order in memory")
-        of_rows = [t.view(*t.shape[:2], -1) for t in (y, x)]
-        of_channels = [t.view(1, -1, 1) for t in (mean, variance)]
-        self._add_normed([*of_rows, *of_channels], weight, bias, eps)
+        products.add_batch_norm(y, x, mean, variance, eps, self._own(weight, 1), self._own(bias, 1))
         return y
-
-    def _add_normed(
-        self, planes: Sequence[Tensor], weight: Tensor | None, bias: Tensor | None, variance_plus: float | None = None
-    ) -> None:
-        """Add to a normalisation what the rows' own weights and biases add.
-
-        planes: its result, input, mean and scale, or variance if `variance_plus` is given, (B, channels, N) or, the
-                last two, of one where those are of more.
-        """
-        out, x, mean, scale = planes
-        if (own := self._own(weight, 1)) is not None:
-            products.add_scaled(out, x, mean, scale, own, variance_plus=variance_plus)
-        if (own := self._own(bias, 1)) is not None:
-            products.add_vector(out, own)
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
         """`F.multi_head_attention_forward` to one sequence a row; its activations are (tokens, batch, width)."""
@@ -215,16 +203,20 @@ class MixedForward(TorchFunctionMode):
     def _project(self, call: Mapping[str, Any]) -> Sequence[Tensor]:
         """Queries, keys and values, (batch, tokens, width) each."""
         bias, packed = call["in_proj_bias"], call["in_proj_weight"]
-        queries, tokens = call["query"].transpose(0, 1), call["key"].transpose(0, 1)
+        queries, tokens = (call[name].transpose(0, 1).contiguous() for name in ("query", "key"))
         if not call["use_separate_proj_weight"]:
             q, k, v = self.linear(tokens, packed, bias).chunk(3, dim=-1)
             if call["query"] is not call["key"]:
                 q = self.linear(queries, packed, bias).chunk(3, dim=-1)[0]
             return q, k, v
         weights = [call[f"{name}_proj_weight"] for name in "qkv"]
-        own = [None] * 3 if bias is None else self.rows_of(bias).chunk(3, dim=1)
-        plain = [self.linear(x, weight, None) for x, weight in zip((queries, tokens, tokens), weights, strict=True)]
-        return [y if b is None else y + b[:, None] for y, b in zip(plain, own, strict=True)]
+        inputs = queries, tokens, tokens
+        _, biases = self._joined.get(id(bias), (bias, ()))
+        if bias is None or len(biases) == len(inputs):
+            return [self.linear(*each) for each in zip(inputs, weights, biases or [None] * 3, strict=True)]
+        own = self.rows_of(bias).chunk(3, dim=1)
+        plain = [self.linear(x, weight, None) for x, weight in zip(inputs, weights, strict=True)]
+        return [y + b[:, None] for y, b in zip(plain, own, strict=True)]
 
     def sum(self, x: Tensor, parameter: Tensor) -> Tensor:
         """`x + parameter`, where the parameter is broadcast over the batch and over nothing else."""
@@ -235,15 +227,16 @@ class MixedForward(TorchFunctionMode):
         spread = [d for d in range(x.dim()) if shape[d] == 1 and x.shape[d] != 1]
         if x.dim() < parameter.dim() or len(spread) != 1 or x.shape[spread[0]] != self._plan.batch:
             raise Unsupported("a sum of this form")
-        own = self.rows_of(parameter)
-        return x + own.view(-1, *shape).transpose(0, spread[0] + 1)[0]
+        slot = self._first_entries_of(parameter)
+        y = (x + parameter).contiguous()
+        products.add_spread(y, self._plan.differences(slot), spread[0], self._flat.slots[slot].size)
+        return y
 
     def joined(self, tensors: Sequence[Tensor], dim: int) -> Tensor:
         """`torch.cat`: vectors, which stay watched, or one token spread over the batch in front of others."""
         y = torch.cat(list(tensors), dim)
         if all(tensor.dim() == 1 for tensor in tensors):
-            rows = [self.rows_of(tensor).expand(self._plan.batch, -1) for tensor in tensors]
-            self._joined[id(y)] = (y, torch.cat(rows, dim=1))  # holds y: its id stays its own
+            self._joined[id(y)] = (y, tensors)  # holds y: its id stays its own
             return y
         if dim != 1 or len(y) != self._plan.batch:
             raise Unsupported("a concatenation of this form")

@@ -75,7 +75,7 @@ class Plan:
         """What the rows add to one parameter. Raises KeyError for one that the plan was not made for."""
         line = self._slots[slot]
         if not self._gathers:
-            return Pieces(self._sources, self._bounds[slot], self._bounds[slot + 1], self._flat.slots[slot].offset)
+            return Pieces(self._sources, self._bounds, slot, slot + 1, self._flat.slots[slot].offset)
         part = slice(self._starts[line * self.batch], self._starts[(line + 1) * self.batch])
         positions, values, rows = self._gathered
         return Entries(positions[part], values[part], rows[part])

@@ -7,6 +7,9 @@ activations is one `embedding_bag`: a sum of weighted rows, one tuned kernel.
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,30 +28,86 @@ def dense(own: Differences, batch: int, size: int) -> Tensor:
     return flat.view(batch, size)
 
 
-def add_vector(y: Tensor, own: Differences) -> None:
-    """Add each row's differences of a vector (channels,) to all of that row of `y` (B, channels, N)."""
+def add_vector(y: Tensor, own: Differences, *, last: bool = False) -> None:
+    """Add each row's differences of a vector (channels,) to contiguous `y` (B, channels, ...) or (B, ..., channels).
+
+    `last`: the channels are its last dimension.
+    """
     if isinstance(own, Pieces):
-        kernels.add_vector(y, own)
+        kernels.add_vector(y, own, last=last)
     else:
+        y = _planes(y, last=last)
         rows, channels = _channels(own, y.shape[1])
         y.index_put_((rows, channels), own.values[:, None].expand(-1, y.shape[2]), accumulate=True)
 
 
-def add_scaled(
-    y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, own: Differences, *, variance_plus: float | None = None
-) -> None:
-    """Add `(x - mean) * scale * difference of the row` to `y`, for a vector (channels,); all (B, channels, N).
+def add_spread(y: Tensor, own: Differences, dim: int, size: int) -> None:
+    """Add each row's differences of a parameter of `size` entries, of all or of the first of them, to contiguous `y`.
 
-    `mean` and `scale` may be of one where the others are of more. With `variance_plus`, `scale` holds variances of the
-    channels, and the scale is one over the root of variance and this.
+    The rows are dimension `dim` of `y`. What is before and behind it are the parameter's dimensions.
     """
+    y = y.view(-1, y.shape[dim], math.prod(y.shape[dim + 1 :]))
     if isinstance(own, Pieces):
-        kernels.add_scaled(y, x, mean, scale, own, variance_plus=variance_plus)
+        kernels.add_spread(y, own)
     else:
-        at = _channels(own, y.shape[1])
-        scale = scale if variance_plus is None else (scale + variance_plus).rsqrt()
-        mean, scale = mean.expand_as(x), scale.expand_as(x)
-        y.index_put_(at, (x[at] - mean[at]) * scale[at] * own.values[:, None], accumulate=True)
+        outer, batch, inner = y.shape
+        y += dense(own, batch, size)[:, : outer * inner].view(batch, outer, inner).transpose(0, 1)
+
+
+def add_layer_norm(
+    y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Differences | None, bias: Differences | None
+) -> None:
+    """Add to `y`, a layer norm of `x`, what the differences of its weight and of its bias add. One may be None.
+
+    All contiguous: y, x (B, ..., width); mean, scale (B, ..., 1), of each token.
+    """
+    if isinstance(weight or bias, Pieces):
+        kernels.add_layer_norm(y, x, mean, scale, *_pieces(weight, bias))
+        return
+    if weight is not None:
+        out, values, means, scales = (_planes(t, last=True) for t in (y, x, mean, scale))
+        _add_scaled(out, values, means, scales, cast("Entries", weight))
+    if bias is not None:
+        add_vector(y, bias, last=True)
+
+
+def add_batch_norm(
+    y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float,
+    weight: Differences | None, bias: Differences | None,
+) -> None:  # fmt: skip
+    """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add. One may be None.
+
+    All contiguous: y, x (B, channels, ...); mean, variance (channels,). `plus` is added to the variance.
+    """
+    if isinstance(weight or bias, Pieces):
+        kernels.add_batch_norm(y, x, mean, variance, plus, *_pieces(weight, bias))
+        return
+    if weight is not None:
+        means, scales = (t.view(1, -1, 1) for t in (mean, (variance + plus).rsqrt()))
+        _add_scaled(_planes(y, last=False), _planes(x, last=False), means, scales, cast("Entries", weight))
+    if bias is not None:
+        add_vector(y, bias)
+
+
+def _pieces(weight: Differences | None, bias: Differences | None) -> tuple[Pieces, Pieces]:
+    """Both; the one that is None as none of the other's entries."""
+    one = cast("Pieces", weight or bias)
+    none = one._replace(end=one.first)
+    return cast("Pieces", weight or none), cast("Pieces", bias or none)
+
+
+def _planes(values: Tensor, *, last: bool) -> Tensor:
+    """(B, channels, N) of (B, channels, ...), or of (B, ..., channels) if these are the `last` dimension."""
+    if last:
+        return values.view(len(values), -1, values.shape[-1]).transpose(1, 2)
+    return values.view(*values.shape[:2], -1)
+
+
+def _add_scaled(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, entries: Entries) -> None:
+    """Add `(x - mean) * scale * difference of the row` to `y`; (B, channels, N), mean and scale broadcast to it."""
+    at = _channels(entries, y.shape[1])
+    mean, scale = mean.expand_as(x), scale.expand_as(x)
+    y.index_put_(at, (x[at] - mean[at]) * scale[at] * entries.values[:, None], accumulate=True)
 
 
 def _channels(entries: Entries, size: int) -> tuple[Tensor, Tensor]:
@@ -98,12 +157,9 @@ def add_convolution(
 
     `kernel` is the shape of the weight, (out, in, kh, kw).
     """
-    pointwise = kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0)
-    if pointwise:  # a plane is one long line then
-        y, x = (t.view(*t.shape[:2], 1, -1) for t in (y, x))
     if isinstance(own, Pieces):
         kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding)
-    elif pointwise:
+    elif kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):
         y += block_product(own, x.flatten(2), y.shape[1]).view(y.shape)
     else:
         add_shifted_planes(y, x, kernel, own, stride=stride, padding=padding)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.testing import assert_close
 
 from saft_core.serving import products
+from saft_core.serving.plan import Differences
 from tests.fixtures.differences import Make, random_entries, random_pieces
 
 COUNTS = [5, 0, 30]
@@ -60,24 +62,67 @@ def test_dense(make: Make) -> None:
 
 
 @either
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_vector(make: Make, channels_last: bool) -> None:
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("others", [(), (5,), (2, 3)])
+def test_vector(make: Make, last: bool, others: tuple[int, ...]) -> None:
     own, vectors = make((40,), COUNTS)
-    y = torch.randn(3, 5, 40).transpose(1, 2) if channels_last else torch.randn(3, 40, 5)
-    wanted = y + vectors[:, :, None]
-    products.add_vector(y, own)
+    y = torch.randn(3, *others, 40) if last else torch.randn(3, 40, *others)
+    wanted = y + (vectors.view(3, *(1 for _ in others), 40) if last else vectors.view(3, 40, *(1 for _ in others)))
+    products.add_vector(y, own, last=last)
     assert_close(y, wanted)
 
 
 @either
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_scaled(make: Make, channels_last: bool) -> None:
-    own, vectors = make((40,), COUNTS)
-    y, x = torch.randn(2, 3, 5, 40).transpose(2, 3) if channels_last else torch.randn(2, 3, 40, 5)
-    mean, scale = torch.randn(3, 5, 1).transpose(1, 2), torch.randn(40)[None, :, None]  # of tokens, and of channels
-    wanted = y + (x - mean) * scale * vectors[:, :, None]
-    products.add_scaled(y, x, mean, scale, own)
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("first", [2, 5])
+def test_spread(make: Make, dim: int, first: int) -> None:
+    own, tables = make((5, 8), COUNTS)
+    shape = [first, 8]
+    shape.insert(dim, 3)
+    y = torch.randn(shape)
+    wanted = y + tables[:, :first].movedim(0, dim)
+    products.add_spread(y, own, dim, 40)
     assert_close(y, wanted)
+
+
+def _weight_and_bias(make: Make, which: str) -> tuple[tuple[Differences | None, Differences | None], Tensor, Tensor]:
+    """Differences of both, or of one alone, and the same densely, (B, 40) each."""
+    (weight, weights), (bias, biases) = make((40,), COUNTS, seed=1), make((40,), COUNTS, seed=2)
+    if which == "weight":
+        return (weight, None), weights, torch.zeros_like(biases)
+    if which == "bias":
+        return (None, bias), torch.zeros_like(weights), biases
+    return (weight, bias), weights, biases
+
+
+@either
+@pytest.mark.parametrize("which", ["weight", "bias", "both"])
+@pytest.mark.parametrize("tokens", [(), (5,)])
+def test_layer_norm(make: Make, which: str, tokens: tuple[int, ...]) -> None:
+    own, weights, biases = _weight_and_bias(make, which)
+    x = torch.randn(3, *tokens, 40)
+    weight, bias = torch.randn(40), torch.randn(40)
+    wanted = [F.layer_norm(x[row], (40,), weight + weights[row], bias + biases[row]) for row in range(3)]
+    y, mean, scale = torch.native_layer_norm(x, (40,), weight, bias, 1e-5)
+    products.add_layer_norm(y, x, mean, scale, *own)
+    assert_close(y, torch.stack(wanted))
+
+
+@either
+@pytest.mark.parametrize("which", ["weight", "bias", "both"])
+@pytest.mark.parametrize("plane", [(), (5,), (2, 3)])
+def test_batch_norm(make: Make, which: str, plane: tuple[int, ...]) -> None:
+    own, weights, biases = _weight_and_bias(make, which)
+    x, mean, variance = torch.randn(3, 40, *plane), torch.randn(40), torch.rand(40) + 0.1
+    weight, bias = torch.randn(40), torch.randn(40)
+
+    def normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.batch_norm(x, mean, variance, weight, bias, eps=1e-3)
+
+    wanted = [normed(x[row : row + 1], weight + weights[row], bias + biases[row]) for row in range(3)]
+    y = normed(x, weight, bias)
+    products.add_batch_norm(y, x, mean, variance, 1e-3, *own)
+    assert_close(y, torch.cat(wanted))
 
 
 @either
