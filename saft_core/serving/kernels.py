@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+MANY_TOKENS = 16
+"""Of a row: for fewer it does not pay to sort its entries."""
 AHEAD = 16
 """How many entries before it is used the memory of one is asked for."""
 
@@ -329,6 +331,23 @@ def _split(positions: Integers, width: int) -> tuple[Integers, Integers]:
 
 
 @_compiled()
+def _by_input(outputs: Integers, inputs: Integers, values: Floats, width: int) -> tuple[Integers, Integers, Floats]:
+    """The same entries in the order of their inputs, of which there are `width`: a counting sort."""
+    places = np.zeros(width + 1, np.uint32)
+    for entry in range(len(inputs)):
+        places[inputs[entry] + np.uint32(1)] += np.uint32(1)
+    for source in range(width):
+        places[source + 1] += places[source]
+    outputs_there, inputs_there, values_there = np.empty_like(outputs), np.empty_like(inputs), np.empty_like(values)
+    for entry in range(len(inputs)):
+        source = inputs[entry]
+        place = places[source]
+        outputs_there[place], inputs_there[place], values_there[place] = outputs[entry], source, values[entry]
+        places[source] = place + np.uint32(1)
+    return outputs_there, inputs_there, values_there
+
+
+@_compiled()
 def _add_token(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
     for entry in range(len(values)):
         y[outputs[entry]] += values[entry] * x[inputs[entry]]
@@ -350,7 +369,10 @@ def _add_four_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, 
 
 @_compiled(parallel=True)
 def _add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, chunks: int) -> None:
-    """Each chunk takes as many of the batch's tokens, a row's or several rows'."""
+    """Each chunk takes as many of the batch's tokens, a row's or several rows'.
+
+    Of inputs and outputs the more numerous ones are walked in their order: all of those of the others stay near.
+    """
     rows, tokens, width = x.shape
     line = y.shape[2] if transposed else width
     for chunk in numba.prange(chunks):
@@ -363,6 +385,8 @@ def _add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool,
             outputs, inputs = _split(positions, line)
             if transposed:
                 outputs, inputs = inputs, outputs
+            elif width > y.shape[2] and stop - token >= MANY_TOKENS:
+                outputs, inputs, values = _by_input(outputs, inputs, values, width)
             while token + 4 <= stop:
                 _add_four_tokens(y[row, token:stop], x[row, token:stop], outputs, inputs, values)
                 token += 4

@@ -37,6 +37,16 @@ def test_every_token_of_every_row_gets_its_own_product(tokens: int, counts: list
 
 
 @pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("tokens", [kernels.MANY_TOKENS - 1, kernels.MANY_TOKENS, 2 * kernels.MANY_TOKENS + 3])
+def test_many_tokens_and_more_inputs_than_outputs(tokens: int) -> None:
+    pieces, weights = random_pieces((5, 70), [90, 0, 350, 1])
+    x, y = torch.randn(4, tokens, 70), torch.randn(4, tokens, 5)
+    wanted = y + x @ weights.transpose(1, 2)
+    kernels.add_linear(y, x, pieces)
+    assert_close(y, wanted)
+
+
+@pytest.mark.usefixtures("threads")
 def test_added_entries_are_taken_out_bit_for_bit_even_after_an_error() -> None:
     buffer, indices, differences = torch.randn(50), torch.tensor([0, 3, 4, 30, 49]), torch.randn(5) * 1e7
     before, wanted = buffer.clone(), buffer.index_add(0, indices, differences)
