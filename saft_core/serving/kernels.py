@@ -94,8 +94,9 @@ def add_vector(y: Tensor, pieces: Pieces, *, last: bool = False) -> None:
 
 
 def add_spread(y: Tensor, pieces: Pieces) -> None:
-    """Add each row's differences of a parameter, of so many entries as there are, to contiguous `y` (n, B, m)."""
-    _add_spread(y.data_ptr(), *y.shape, pieces.arguments)
+    """Add each row's differences of a parameter (n, m) to contiguous float32 `y` (n, B, m)."""
+    outer, rows, inner = y.shape
+    _add_spread(y.data_ptr(), outer, rows, inner, pieces.arguments)
 
 
 def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pieces, bias: Pieces) -> None:
@@ -268,8 +269,6 @@ def _add_spread(y: int, outer: int, rows: int, inner: int, pieces: tuple[Any, ..
         positions, values = _entries(pieces, row)
         for entry in range(len(positions)):
             line, column = divmod(np.uint64(positions[entry] - offset), np.uint64(inner))
-            if line >= outer:
-                break
             target[(line * np.uint64(rows) + np.uint64(row)) * np.uint64(inner) + column] += (
                 values[entry] * strengths[row]
             )

@@ -79,46 +79,28 @@ class MixedForward(TorchFunctionMode):
         return slot
 
     def _own(self, tensor: Tensor | None, dimensions: int) -> Differences | None:
-        """The differences of what must be one whole parameter of so many dimensions; None if there are none."""
-        if tensor is None:
-            return None
-        slot = self._flat.number_of.get(id(tensor))
-        if slot is None:
-            slot = self._whole(tensor)
-        if slot is None or not self._plan.touches(slot):
+        """The differences of what must be a parameter of so many dimensions, or a part; None if there are none."""
+        if tensor is None or not self._differs(tensor):
             return None
         if tensor.dim() != dimensions:
             raise Unsupported(f"a parameter of {tensor.dim()} dimensions where {dimensions} are known")
-        return self._plan.differences(slot)
+        return self._differences(tensor)
 
-    def _whole(self, tensor: Tensor) -> int | None:
-        """The slot of a view of a whole parameter; None for what does not differ. Raises Unsupported for a part."""
-        if not self._lies_in_base(tensor):
-            if id(tensor) in self._joined:
-                raise Unsupported("a joined vector")
-            return None
-        slot = self._slot(tensor)
-        if self._plan.touches(slot) and (tensor.shape != self._flat.slots[slot].shape or not tensor.is_contiguous()):
-            raise Unsupported("a part of a parameter")
-        return slot
-
-    def rows_of(self, tensor: Tensor) -> Tensor:
-        """Each row's own values of a small parameter, or of a view of its first entries: (batch, *shape)."""
-        if not self._differs(tensor):
-            return tensor[None]
-        slot = self._first_entries_of(tensor)
-        differences = products.dense(self._plan.differences(slot), self._plan.batch, self._flat.slots[slot].size)
-        return tensor + differences[:, : tensor.numel()].view(-1, *tensor.shape)
-
-    def _first_entries_of(self, tensor: Tensor) -> int:
-        """The slot of which this is a view of the first entries, or of all. Raises Unsupported for another view."""
+    def _differences(self, tensor: Tensor) -> Differences:
+        """The differences of a parameter that differs, or of a view of entries of it that follow each other."""
+        if (slot := self._flat.number_of.get(id(tensor))) is not None:
+            return self._plan.differences(slot)
         if id(tensor) in self._joined:
             raise Unsupported("a joined vector")
+        if not tensor.is_contiguous():
+            raise Unsupported("a parameter in another order, or with gaps")
         slot = self._slot(tensor)
-        compact = [(n, s) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n != 1]
-        if tensor.storage_offset() != self._offsets[slot] or [s for _, s in compact] != _strides([n for n, _ in compact]):
-            raise Unsupported("a view with gaps, or of a part of a parameter")
-        return slot
+        return self._plan.differences(slot, (int(tensor.storage_offset()) - self._offsets[slot], tensor.numel()))
+
+    def _rows_of(self, tensor: Tensor) -> Tensor:
+        """Each row's own values of a small parameter: (batch, *shape)."""
+        differences = products.dense(self._differences(tensor), self._plan.batch, tensor.numel())
+        return tensor + differences.view(-1, *tensor.shape)
 
     # What the model does with parameters
 
@@ -202,21 +184,19 @@ class MixedForward(TorchFunctionMode):
 
     def _project(self, call: Mapping[str, Any]) -> Sequence[Tensor]:
         """Queries, keys and values, (batch, tokens, width) each."""
-        bias, packed = call["in_proj_bias"], call["in_proj_weight"]
         queries, tokens = (call[name].transpose(0, 1).contiguous() for name in ("query", "key"))
-        if not call["use_separate_proj_weight"]:
-            q, k, v = self.linear(tokens, packed, bias).chunk(3, dim=-1)
-            if call["query"] is not call["key"]:
-                q = self.linear(queries, packed, bias).chunk(3, dim=-1)[0]
-            return q, k, v
-        weights = [call[f"{name}_proj_weight"] for name in "qkv"]
-        inputs = queries, tokens, tokens
-        _, biases = self._joined.get(id(bias), (bias, ()))
-        if bias is None or len(biases) == len(inputs):
-            return [self.linear(*each) for each in zip(inputs, weights, biases or [None] * 3, strict=True)]
-        own = self.rows_of(bias).chunk(3, dim=1)
-        plain = [self.linear(x, weight, None) for x, weight in zip(inputs, weights, strict=True)]
-        return [y + b[:, None] for y, b in zip(plain, own, strict=True)]
+        bias, packed = call["in_proj_bias"], call["in_proj_weight"]
+        if call["use_separate_proj_weight"]:
+            weights = [call[f"{name}_proj_weight"] for name in "qkv"]
+            _, joined = self._joined.get(id(bias), (bias, ()))
+            biases = joined or ([None] * 3 if bias is None else bias.chunk(3))
+            return [self.linear(*each) for each in zip((queries, tokens, tokens), weights, biases, strict=True)]
+        if call["query"] is call["key"]:
+            return self.linear(tokens, packed, bias).chunk(3, dim=-1)
+        shares = [queries.shape[-1], 2 * queries.shape[-1]]
+        to_q, to_kv = packed.split(shares)
+        of_q, of_kv = (None, None) if bias is None else bias.split(shares)
+        return self.linear(queries, to_q, of_q), *self.linear(tokens, to_kv, of_kv).chunk(2, dim=-1)
 
     def sum(self, x: Tensor, parameter: Tensor) -> Tensor:
         """`x + parameter`, where the parameter is broadcast over the batch and over nothing else."""
@@ -227,9 +207,8 @@ class MixedForward(TorchFunctionMode):
         spread = [d for d in range(x.dim()) if shape[d] == 1 and x.shape[d] != 1]
         if x.dim() < parameter.dim() or len(spread) != 1 or x.shape[spread[0]] != self._plan.batch:
             raise Unsupported("a sum of this form")
-        slot = self._first_entries_of(parameter)
         y = (x + parameter).contiguous()
-        products.add_spread(y, self._plan.differences(slot), spread[0], self._flat.slots[slot].size)
+        products.add_spread(y, self._differences(parameter), spread[0])
         return y
 
     def joined(self, tensors: Sequence[Tensor], dim: int) -> Tensor:
@@ -241,7 +220,7 @@ class MixedForward(TorchFunctionMode):
         if dim != 1 or len(y) != self._plan.batch:
             raise Unsupported("a concatenation of this form")
         parts = [
-            self.rows_of(tensor[0]) if tensor.stride(0) == 0 and self._differs(tensor) else self._plain(tensor)
+            self._rows_of(tensor[0]) if tensor.stride(0) == 0 and self._differs(tensor) else self._plain(tensor)
             for tensor in tensors
         ]
         return torch.cat(parts, dim)
@@ -277,11 +256,3 @@ def _any_tensor(values: Iterable[Any], holds: Callable[[Tensor], bool]) -> bool:
 
 def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (tuple(value) * 2)[:2]
-
-
-def _strides(shape: Sequence[int]) -> list[int]:
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= size
-    return strides[::-1]

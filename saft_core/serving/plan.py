@@ -33,8 +33,8 @@ class Row:
 class Entries:
     """The differing entries of one parameter, ordered by row of the batch and then by position.
 
-    positions: int32 (E,), ascending, within the parameter flattened and repeated for each row: row * size + position.
-               int64 where that does not fit.
+    positions: int32 (E,), not descending, within the parameter flattened and repeated for each row: row * size +
+               position. int64 where that does not fit.
     values:    float32 (E,).
     rows:      (E,) of the same dtype, the row of the batch.
     """
@@ -42,6 +42,16 @@ class Entries:
     positions: Tensor
     values: Tensor
     rows: Tensor
+
+    def part(self, whole: int, start: int, size: int) -> Entries:
+        """Those that lie in `size` of the parameter's `whole` entries, from `start` on.
+
+        The others are still there, adding nothing: how many there are would be known only when the device is done.
+        """
+        wanted = self.positions - self.rows * whole - start
+        inside = wanted.clamp(0, size - 1)
+        values = torch.where(inside == wanted, self.values, torch.zeros_like(self.values))
+        return Entries(inside + self.rows * size, values, self.rows)
 
 
 Differences = Entries | Pieces
@@ -71,14 +81,31 @@ class Plan:
         """Whether any row differs from the base in this parameter."""
         return self._touched[slot]
 
-    def differences(self, slot: int) -> Differences:
-        """What the rows add to one parameter. Raises KeyError for one that the plan was not made for."""
-        line = self._slots[slot]
-        if not self._gathers:
-            return Pieces(self._sources, self._bounds, slot, slot + 1, self._flat.slots[slot].offset)
-        part = slice(self._starts[line * self.batch], self._starts[(line + 1) * self.batch])
-        positions, values, rows = self._gathered
-        return Entries(positions[part], values[part], rows[part])
+    def differences(self, slot: int, part: tuple[int, int] | None = None) -> Differences:
+        """What the rows add to one parameter, or to a part of it: from which entry on, and how many.
+
+        Raises KeyError for a parameter that the plan was not made for.
+        """
+        line, whole = self._slots[slot], self._flat.slots[slot]
+        if part == (0, whole.size):
+            part = None
+        if self._gathers:
+            own = slice(self._starts[line * self.batch], self._starts[(line + 1) * self.batch])
+            entries = Entries(*(tensor[own] for tensor in self._gathered))
+            return entries if part is None else entries.part(whole.size, *part)
+        if part is None:
+            return Pieces(self._sources, self._bounds, slot, slot + 1, whole.offset)
+        begin, size = whole.offset + part[0], part[1]
+        return Pieces(self._sources, self._bounds_of(begin, size), 0, 1, begin)
+
+    def _bounds_of(self, begin: int, size: int) -> npt.NDArray[np.int64]:
+        """int64 (2, rows): which entries of each row lie in so many of the base's, from `begin` on."""
+        bounds = np.zeros((2, self.batch), np.int64)
+        for number, row in enumerate(self._rows):
+            if row.resident is not None:
+                positions = row.resident.positions.numpy()
+                bounds[:, number] = np.searchsorted(positions, np.array([begin, begin + size], positions.dtype))
+        return bounds
 
     @cached_property
     def _sources(self) -> Sources:

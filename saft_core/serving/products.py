@@ -24,7 +24,7 @@ def dense(own: Differences, batch: int, size: int) -> Tensor:
     if isinstance(own, Pieces):
         return kernels.dense(own, batch, size)
     flat = torch.zeros(batch * size, dtype=own.values.dtype, device=own.values.device)
-    flat[own.positions.long()] = own.values  # each position is there once
+    flat.index_add_(0, own.positions, own.values)
     return flat.view(batch, size)
 
 
@@ -41,8 +41,8 @@ def add_vector(y: Tensor, own: Differences, *, last: bool = False) -> None:
         y.index_put_((rows, channels), own.values[:, None].expand(-1, y.shape[2]), accumulate=True)
 
 
-def add_spread(y: Tensor, own: Differences, dim: int, size: int) -> None:
-    """Add each row's differences of a parameter of `size` entries, of all or of the first of them, to contiguous `y`.
+def add_spread(y: Tensor, own: Differences, dim: int) -> None:
+    """Add each row's differences of a parameter to contiguous `y`, all of it in each row.
 
     The rows are dimension `dim` of `y`. What is before and behind it are the parameter's dimensions.
     """
@@ -51,7 +51,7 @@ def add_spread(y: Tensor, own: Differences, dim: int, size: int) -> None:
         kernels.add_spread(y, own)
     else:
         outer, batch, inner = y.shape
-        y += dense(own, batch, size)[:, : outer * inner].view(batch, outer, inner).transpose(0, 1)
+        y += dense(own, batch, outer * inner).view(batch, outer, inner).transpose(0, 1)
 
 
 def add_layer_norm(

@@ -5,8 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from saft_core.clip.backbone import Base
+from saft_core.clip.flat import FlatParameters
 from saft_core.delta import SparseDelta
 from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
@@ -154,6 +156,27 @@ def test_a_weight_from_elsewhere_may_have_a_bias_of_the_base(tiny_vit: Base) -> 
     wanted = plain + torch.stack([own[slot.offset : slot.offset + slot.size], torch.zeros(slot.size)])[:, None]
     assert not torch.equal(wanted, plain)
     torch.testing.assert_close(mixed, wanted)
+
+
+@pytest.mark.parametrize("gather", [True, False])
+@pytest.mark.parametrize("other_width", [None, 6])
+@pytest.mark.parametrize("bias", [True, False])
+def test_attention_to_other_tokens(gather: bool, other_width: int | None, bias: bool) -> None:
+    """With one packed weight, or three weights and one bias, as a pooling layer over another tower's width has them."""
+    attention = nn.MultiheadAttention(8, 2, bias=bias, kdim=other_width, vdim=other_width, batch_first=True).eval()
+    flat = FlatParameters(attention)
+    picks = [np.arange(first, len(flat), 3) for first in (0, 1)]
+    adapters = [make_resident(SparseDelta(pick, np.full(len(pick), 0.1, np.float32)), flat) for pick in picks]
+    queries, others = torch.randn(2, 1, 8), torch.randn(2, 5, other_width or 8)
+    plan = Plan(flat, range(len(flat.slots)), [Row(resident) for resident in adapters], gather=gather)
+    with torch.inference_mode():
+        with MixedForward(flat, plan):
+            mixed = attention(queries, others, others, need_weights=False)[0]
+        for row, resident in enumerate(adapters):
+            one = slice(row, row + 1)
+            with flat.added(resident.positions.long(), resident.values):
+                alone = attention(queries[one], others[one], others[one], need_weights=False)[0]
+            torch.testing.assert_close(mixed[one], alone, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("use", [torch.exp, lambda scale: torch.stack([scale])])

@@ -42,6 +42,16 @@ def test_differences_are_what_the_adapters_hold(tiny_vit: Base, gather: bool, dt
     assert torch.equal(written_out(tiny_vit, Plan(tiny_vit.flat, slots, chosen, gather=gather)), wanted)
 
 
+@pytest.mark.parametrize("gather", [True, False])
+def test_a_part_of_a_parameter_differs_as_that_part_of_it(tiny_vit: Base, gather: bool) -> None:
+    plan = Plan(tiny_vit.flat, range(len(tiny_vit.flat.slots)), rows(tiny_vit), gather=gather)
+    number, slot = max(enumerate(tiny_vit.flat.slots), key=lambda item: item[1].size)
+    whole = products.dense(plan.differences(number), plan.batch, slot.size)
+    for start, size in ((0, slot.size), (0, 100), (50, slot.size // 2), (slot.size - 70, 70)):
+        part = products.dense(plan.differences(number, (start, size)), plan.batch, size)
+        assert torch.equal(part, whole[:, start : start + size])
+
+
 def test_a_parameter_that_no_row_changes_is_told_apart(tiny_vit: Base) -> None:
     slot = tiny_vit.flat.slots[3]
     delta = SparseDelta(np.array([slot.offset]), np.ones(1, np.float32))
