@@ -15,8 +15,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import torch
-from llvmlite import ir
-from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -26,8 +24,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 MANY_TOKENS = 16
 """Of a row: for fewer it does not pay to sort its entries."""
-AHEAD = 16
-"""How many entries before it is used the memory of one is asked for."""
 
 # OpenMP first: it is the pool of torch's own threads, which wait spinning and would be in the way of another pool.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
@@ -188,22 +184,6 @@ def _pointer(_: Any, address: Any, like: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return numba.types.CPointer(like.dtype)(address, like), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(_: Any, array: Any, index: Any) -> Any:
-    """Have the memory of an element come nearer, which another core may have written."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        memory = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        address = builder.bitcast(builder.gep(memory, [arguments[1]]), ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [address.type] + [ir.IntType(32)] * 3)
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        to_write, keep_near, data = (ir.Constant(ir.IntType(32), number) for number in (1, 3, 1))
-        builder.call(function, [address, to_write, keep_near, data])
-        return context.get_dummy_value()
-
-    return numba.types.void(array, index), generate
 
 
 @_compiled()
@@ -424,9 +404,6 @@ def _add_convolution(
         planes, taps = _split(positions, shape[2] * shape[3])
         outputs, channels = _split(planes, shape[1])
         for entry in range(len(values)):
-            if entry + AHEAD < len(values):
-                _prefetch(target, outputs[entry + AHEAD] * np.uint64(plane))
-                _prefetch(source, channels[entry + AHEAD] * np.uint64(source_plane))
             value, span = values[entry], taps[entry]
             to = np.int64(outputs[entry]) * plane
             at = np.int64(channels[entry]) * source_plane + spans[span, 0] * source_width + spans[span, 1]
