@@ -213,11 +213,11 @@ class MixedForward(TorchFunctionMode):
 
     def joined(self, tensors: Sequence[Tensor], dim: int) -> Tensor:
         """`torch.cat`: vectors, which stay watched, or one token spread over the batch in front of others."""
-        y = torch.cat(list(tensors), dim)
         if all(tensor.dim() == 1 for tensor in tensors):
+            y = torch.cat(list(tensors), dim)
             self._joined[id(y)] = (y, tensors)  # holds y: its id stays its own
             return y
-        if dim != 1 or len(y) != self._plan.batch:
+        if dim != 1 or any(len(tensor) != self._plan.batch for tensor in tensors):
             raise Unsupported("a concatenation of this form")
         parts = [
             self._rows_of(tensor[0]) if tensor.stride(0) == 0 and self._differs(tensor) else self._plain(tensor)
