@@ -1,32 +1,23 @@
-"""What both routes do on a CPU that torch has no good operator for, as compiled loops.
+"""What both routes do on a CPU that torch has no good operator for.
 
 A row's difference of a weight has few entries, so its product is few operations: what costs is to move activations.
-Torch's operators want them transposed for a sparse product, and the result back again. These loops take them as they
-lie, two tokens at a time, so that both are still in the nearest cache when an entry asks for them.
+Torch's operators want them transposed for a sparse product, and the result back again. The compiled loops (loops.py)
+take them as they lie, few tokens at a time, so that these are in the nearest cache when an entry asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
-from numba.extending import intrinsic
 from torch import Tensor
 
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-MANY_TOKENS = 16
-"""Of a row: for fewer it does not pay to sort its entries."""
-
-# OpenMP first: it is the pool of torch's own threads, which wait spinning and would be in the way of another pool.
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+from saft_core.serving import loops
+from saft_core.serving.loops import Integers
 
 
 @contextmanager
@@ -35,11 +26,11 @@ def added(buffer: Tensor, indices: Tensor, differences: Tensor) -> Iterator[None
     weights, positions, values = buffer.detach().numpy(), indices.numpy(), differences.numpy()
     originals = np.empty_like(values)
     use_torchs_threads()
-    _add_at(weights, positions, values, originals)
+    loops.add_at(weights, positions, values, originals)
     try:
         yield
     finally:
-        _write_at(weights, positions, originals)
+        loops.write_at(weights, positions, originals)
 
 
 class Sources:
@@ -79,20 +70,20 @@ class Pieces(NamedTuple):
 def dense(pieces: Pieces, batch: int, size: int) -> Tensor:
     """The differences of a parameter of `size` entries, float32 (batch, size)."""
     differences = torch.zeros(batch, size)
-    _write_dense(differences.numpy(), pieces.arguments)
+    loops.write_dense(differences.numpy(), pieces.arguments)
     return differences
 
 
 def add_vector(y: Tensor, pieces: Pieces, *, last: bool = False) -> None:
     """Add each row's differences of a vector (channels,) to `y` (B, channels, ...), or `last` (B, ..., channels)."""
     channels = y.shape[-1 if last else 1]
-    _add_vector(y.data_ptr(), channels, y.numel() // (len(y) * channels), last, pieces.arguments)
+    loops.add_vector(y.data_ptr(), channels, y.numel() // (len(y) * channels), last, pieces.arguments)
 
 
 def add_spread(y: Tensor, pieces: Pieces) -> None:
     """Add each row's differences of a parameter (n, m) to contiguous float32 `y` (n, B, m)."""
     outer, rows, inner = y.shape
-    _add_spread(y.data_ptr(), outer, rows, inner, pieces.arguments)
+    loops.add_spread(y.data_ptr(), outer, rows, inner, pieces.arguments)
 
 
 def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pieces, bias: Pieces) -> None:
@@ -102,7 +93,7 @@ def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pi
     """
     tokens, width = mean.numel() // len(y), y.shape[-1]
     addresses = y.data_ptr(), x.data_ptr(), mean.data_ptr(), scale.data_ptr()
-    _add_layer_norm(*addresses, tokens, width, weight.arguments, bias.arguments)
+    loops.add_layer_norm(*addresses, tokens, width, weight.arguments, bias.arguments)
 
 
 def add_batch_norm(
@@ -114,7 +105,7 @@ def add_batch_norm(
     """
     channels, addresses = len(mean), (y.data_ptr(), x.data_ptr(), mean.data_ptr(), variance.data_ptr())
     length = y.numel() // (len(y) * channels)
-    _add_batch_norm(*addresses, plus, channels, length, weight.arguments, bias.arguments)
+    loops.add_batch_norm(*addresses, plus, channels, length, weight.arguments, bias.arguments)
 
 
 def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False) -> None:
@@ -122,7 +113,7 @@ def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False
 
     `transposed`: the parameter is (in, out) instead of (out, in), and the product is `x @ (difference of the row)`.
     """
-    _add_linear(y.numpy(), x.numpy(), pieces.arguments, transposed, torch.get_num_threads())
+    loops.add_linear(y.numpy(), x.numpy(), pieces.arguments, transposed, torch.get_num_threads())
 
 
 def add_convolution(
@@ -133,12 +124,12 @@ def add_convolution(
     `kernel` is the shape of the weight, (out, in, kh, kw).
     """
     sizes = (*y.shape[2:], *x.shape[2:])
-    _add_convolution(len(y), y.data_ptr(), x.data_ptr(), sizes, tuple(kernel), stride, padding, pieces.arguments)
+    loops.add_convolution(len(y), y.data_ptr(), x.data_ptr(), sizes, tuple(kernel), stride, padding, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:
     """Add the differences of a table (vocabulary, width) to `y` = table[tokens], contiguous float32 (B, T, width)."""
-    _add_embeddings(y.numpy(), tokens.contiguous().numpy(), pieces.arguments)
+    loops.add_embeddings(y.numpy(), tokens.contiguous().numpy(), pieces.arguments)
 
 
 def use_torchs_threads() -> None:
@@ -147,295 +138,3 @@ def use_torchs_threads() -> None:
     numba.set_num_threads(min(torchs, numba.config.NUMBA_NUM_THREADS))
     if torch.get_num_threads() != torchs:  # numba's own start gives OpenMP in this thread all cores
         torch.set_num_threads(torchs)
-
-
-def _compiled(parallel: bool = False) -> Callable[[Function], Function]:
-    """Compile when first called; kept beside the module's bytecode, or in the user's cache where that is read-only."""
-
-    def compile_when_called(function: Function) -> Function:
-        options = {"nogil": True, "error_model": "numpy", "parallel": parallel}
-        try:
-            return cast("Function", numba.njit(function, cache=True, **options))
-        except RuntimeError:  # nowhere to keep it: every start compiles anew, some seconds
-            return cast("Function", numba.njit(function, **options))
-
-    return compile_when_called
-
-
-@_compiled(parallel=True)
-def _add_at(weights: Floats, positions: Integers, values: Floats, originals: Floats) -> None:
-    for entry in numba.prange(len(positions)):
-        position = np.uint64(positions[entry])
-        originals[entry] = weights[position]
-        weights[position] = originals[entry] + values[entry]
-
-
-@_compiled(parallel=True)
-def _write_at(weights: Floats, positions: Integers, values: Floats) -> None:
-    for entry in numba.prange(len(positions)):
-        weights[np.uint64(positions[entry])] = values[entry]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_: Any, address: Any, like: Any) -> Any:
-    """A number as a pointer to numbers of the dtype of `like`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return numba.types.CPointer(like.dtype)(address, like), generate
-
-
-@_compiled()
-def _floats(address: int, length: int, like: Floats) -> Floats:
-    """So many numbers that lie at an address."""
-    return numba.carray(_pointer(address, like), (length,))  # type: ignore[no-any-return]
-
-
-@_compiled()
-def _entries(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
-    """Where a row's entries lie: their positions in the base's flat buffer, and what they add at strength 1."""
-    all_positions, all_values, like, strengths, bounds, first, end, _ = pieces
-    begin, length = bounds[first, row], bounds[end, row] - bounds[first, row]
-    positions = numba.carray(_pointer(all_positions[row] + begin * like.itemsize, like), (length,))
-    return positions, _floats(all_values[row] + begin * strengths.itemsize, length, strengths)
-
-
-@_compiled()
-def _own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
-    """A row's entries: their positions in the parameter, uint32, and what they add.
-
-    Unsigned: for a signed index the compiler would test whether it counts from the end.
-    """
-    source, source_values = _entries(pieces, row)
-    strength, offset = pieces[3][row], pieces[7]
-    positions, values = np.empty(len(source), np.uint32), np.empty(len(source), np.float32)
-    for entry in range(len(source)):
-        positions[entry] = source[entry] - offset
-        values[entry] = source_values[entry] * strength
-    return positions, values
-
-
-@_compiled()
-def _write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
-    for row in range(len(differences)):
-        positions, values = _own(pieces, row)
-        for entry in range(len(positions)):
-            differences[row, positions[entry]] = values[entry]
-
-
-@_compiled()
-def _add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any, ...]) -> None:
-    strengths, offset = pieces[3], pieces[7]
-    size = channels * length
-    for row in range(len(strengths)):
-        positions, values = _entries(pieces, row)
-        target = _floats(y + row * size * strengths.itemsize, size, strengths)
-        for entry in range(len(positions)):
-            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
-            if last:
-                for n in range(length):
-                    target[channel + np.uint64(n * channels)] += value
-            else:
-                for n in range(length):
-                    target[channel * np.uint64(length) + np.uint64(n)] += value
-
-
-@_compiled()
-def _add_spread(y: int, outer: int, rows: int, inner: int, pieces: tuple[Any, ...]) -> None:
-    strengths, offset = pieces[3], pieces[7]
-    target = _floats(y, outer * rows * inner, strengths)
-    for row in range(rows):
-        positions, values = _entries(pieces, row)
-        for entry in range(len(positions)):
-            line, column = divmod(np.uint64(positions[entry] - offset), np.uint64(inner))
-            target[(line * np.uint64(rows) + np.uint64(row)) * np.uint64(inner) + column] += (
-                values[entry] * strengths[row]
-            )
-
-
-@_compiled()
-def _add_layer_norm(
-    y: int, x: int, mean: int, scale: int, tokens: int, width: int, weight: tuple[Any, ...], bias: tuple[Any, ...]
-) -> None:
-    strengths, offset = weight[3], weight[7]
-    for row in range(len(strengths)):
-        positions, values = _entries(weight, row)
-        at = row * tokens * strengths.itemsize
-        target, source = (
-            _floats(y + at * width, tokens * width, strengths),
-            _floats(x + at * width, tokens * width, strengths),
-        )
-        means, scales = _floats(mean + at, tokens, strengths), _floats(scale + at, tokens, strengths)
-        for entry in range(len(positions)):
-            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
-            for n in range(tokens):
-                place = channel + np.uint64(n * width)
-                target[place] += value * ((source[place] - means[n]) * scales[n])
-    _add_vector(y, width, tokens, True, bias)
-
-
-@_compiled()
-def _add_batch_norm(
-    y: int, x: int, mean: int, variance: int, plus: float,
-    channels: int, length: int, weight: tuple[Any, ...], bias: tuple[Any, ...],
-) -> None:  # fmt: skip
-    strengths, offset = weight[3], weight[7]
-    means, variances = _floats(mean, channels, strengths), _floats(variance, channels, strengths)
-    for row in range(len(strengths)):
-        positions, values = _entries(weight, row)
-        for entry in range(len(positions)):
-            channel = np.uint64(positions[entry] - offset)
-            at = (row * channels + np.int64(channel)) * length * strengths.itemsize
-            target, source = _floats(y + at, length, strengths), _floats(x + at, length, strengths)
-            factor = np.float32(values[entry] * strengths[row] / np.sqrt(variances[channel] + plus))
-            for n in range(length):
-                target[n] += factor * (source[n] - means[channel])
-    _add_vector(y, channels, length, False, bias)
-
-
-@_compiled()
-def _split(positions: Integers, width: int) -> tuple[Integers, Integers]:
-    """Line and column of each of these positions in a matrix with lines of `width`.
-
-    By multiplication, which takes a third of the time that division does, and is exact: what is cut off lies half a
-    column away from the next whole number, and 2**32 such steps are few for a double.
-    """
-    lines, columns = np.empty(len(positions), np.uint32), np.empty(len(positions), np.uint32)
-    of_a_line = 1.0 / width
-    for entry in range(len(positions)):
-        lines[entry] = np.uint32((positions[entry] + 0.5) * of_a_line)
-        columns[entry] = positions[entry] - lines[entry] * np.uint32(width)
-    return lines, columns
-
-
-@_compiled()
-def _by_input(outputs: Integers, inputs: Integers, values: Floats, width: int) -> tuple[Integers, Integers, Floats]:
-    """The same entries in the order of their inputs, of which there are `width`: a counting sort."""
-    places = np.zeros(width + 1, np.uint32)
-    for entry in range(len(inputs)):
-        places[inputs[entry] + np.uint32(1)] += np.uint32(1)
-    for source in range(width):
-        places[source + 1] += places[source]
-    outputs_there, inputs_there, values_there = np.empty_like(outputs), np.empty_like(inputs), np.empty_like(values)
-    for entry in range(len(inputs)):
-        source = inputs[entry]
-        place = places[source]
-        outputs_there[place], inputs_there[place], values_there[place] = outputs[entry], source, values[entry]
-        places[source] = place + np.uint32(1)
-    return outputs_there, inputs_there, values_there
-
-
-@_compiled()
-def _add_token(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
-    for entry in range(len(values)):
-        y[outputs[entry]] += values[entry] * x[inputs[entry]]
-
-
-@_compiled()
-def _add_four_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
-    """Four tokens for one reading of the entry. All reads come before all writes, so that none need wait for one."""
-    y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
-    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
-    for entry in range(len(values)):
-        output, source, value = outputs[entry], inputs[entry], values[entry]
-        sum0 = y0[output] + value * x0[source]
-        sum1 = y1[output] + value * x1[source]
-        sum2 = y2[output] + value * x2[source]
-        sum3 = y3[output] + value * x3[source]
-        y0[output], y1[output], y2[output], y3[output] = sum0, sum1, sum2, sum3
-
-
-@_compiled(parallel=True)
-def _add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, chunks: int) -> None:
-    """Each chunk takes as many of the batch's tokens, a row's or several rows'.
-
-    Of inputs and outputs the more numerous ones are walked in their order: all of those of the others stay near.
-    """
-    rows, tokens, width = x.shape
-    line = y.shape[2] if transposed else width
-    for chunk in numba.prange(chunks):
-        at, end = chunk * rows * tokens // chunks, (chunk + 1) * rows * tokens // chunks
-        while at < end:
-            row, token = at // tokens, at % tokens
-            stop = min(tokens, token + end - at)
-            at += stop - token
-            positions, values = _own(pieces, row)
-            outputs, inputs = _split(positions, line)
-            if transposed:
-                outputs, inputs = inputs, outputs
-            elif width > y.shape[2] and stop - token >= MANY_TOKENS:
-                outputs, inputs, values = _by_input(outputs, inputs, values, width)
-            while token + 4 <= stop:
-                _add_four_tokens(y[row, token:stop], x[row, token:stop], outputs, inputs, values)
-                token += 4
-            for last in range(token, stop):
-                _add_token(y[row, last], x[row, last], outputs, inputs, values)
-
-
-@_compiled(parallel=True)
-def _add_embeddings(y: Floats, tokens: Integers, pieces: tuple[Any, ...]) -> None:
-    rows, length, width = y.shape
-    for row in numba.prange(rows):
-        positions, values = _own(pieces, row)
-        for n in range(length):
-            begin = tokens[row, n] * width
-            entry = np.searchsorted(positions, begin)
-            while entry < len(positions) and positions[entry] < begin + width:
-                y[row, n, positions[entry] - begin] += values[entry]
-                entry += 1
-
-
-@_compiled(parallel=True)
-def _add_convolution(
-    rows: int, y: int, x: int, sizes: tuple[int, ...],
-    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], pieces: tuple[Any, ...],
-) -> None:  # fmt: skip
-    """An entry adds one scaled, shifted plane of `x` to one of `y`."""
-    height, width, source_height, source_width = sizes
-    if shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
-        height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
-    plane, source_plane, like = height * width, source_height * source_width, pieces[3]
-    spans = _spans(shape, stride, padding, (height, width), (source_height, source_width))
-    for row in numba.prange(rows):
-        target = _floats(y + row * shape[0] * plane * like.itemsize, shape[0] * plane, like)
-        source = _floats(x + row * shape[1] * source_plane * like.itemsize, shape[1] * source_plane, like)
-        positions, values = _own(pieces, row)
-        planes, taps = _split(positions, shape[2] * shape[3])
-        outputs, channels = _split(planes, shape[1])
-        for entry in range(len(values)):
-            value, span = values[entry], taps[entry]
-            to = np.int64(outputs[entry]) * plane
-            at = np.int64(channels[entry]) * source_plane + spans[span, 0] * source_width + spans[span, 1]
-            for i in range(spans[span, 2], spans[span, 3]):
-                line, source_line = to + i * width, at + i * stride[0] * source_width
-                if stride[1] == 1:
-                    for j in range(spans[span, 4], spans[span, 5]):
-                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j)]
-                else:
-                    for j in range(spans[span, 4], spans[span, 5]):
-                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j * stride[1])]
-
-
-@_compiled()
-def _spans(
-    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int],
-    size: tuple[int, int], source_size: tuple[int, int],
-) -> Integers:  # fmt: skip
-    """For each tap of a kernel: how far it looks down and right, from and before which row, and which column.
-
-    Beyond those it would look outside of the source, where there are zeros.
-    """
-    spans = np.empty((shape[2] * shape[3], 6), np.int64)
-    for tap in range(len(spans)):
-        down, right = tap // shape[3] - padding[0], tap % shape[3] - padding[1]
-        spans[tap, 0], spans[tap, 1] = down, right
-        spans[tap, 2], spans[tap, 3] = _inside(size[0], source_size[0], down, stride[0])
-        spans[tap, 4], spans[tap, 5] = _inside(size[1], source_size[1], right, stride[1])
-    return spans
-
-
-@_compiled()
-def _inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
-    """From which to before which of `length` positions `position * stride + shift` lies within the source."""
-    return max(0, -(shift // stride)), min(length, (source_length - 1 - shift) // stride + 1)

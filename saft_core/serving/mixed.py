@@ -184,19 +184,29 @@ class MixedForward(TorchFunctionMode):
 
     def _project(self, call: Mapping[str, Any]) -> Sequence[Tensor]:
         """Queries, keys and values, (batch, tokens, width) each."""
-        queries, tokens = (call[name].transpose(0, 1).contiguous() for name in ("query", "key"))
         bias, packed = call["in_proj_bias"], call["in_proj_weight"]
+        tokens = call["key"].transpose(0, 1).contiguous()
+        if call["query"] is call["key"] and not call["use_separate_proj_weight"]:
+            return self.linear(tokens, packed, bias).chunk(3, dim=-1)
+        queries = call["query"].transpose(0, 1).contiguous()
         if call["use_separate_proj_weight"]:
             weights = [call[f"{name}_proj_weight"] for name in "qkv"]
-            _, joined = self._joined.get(id(bias), (bias, ()))
-            biases = joined or ([None] * 3 if bias is None else bias.chunk(3))
+            biases = [None] * 3 if bias is None else self._parts(bias, [len(weight) for weight in weights])
             return [self.linear(*each) for each in zip((queries, tokens, tokens), weights, biases, strict=True)]
-        if call["query"] is call["key"]:
-            return self.linear(tokens, packed, bias).chunk(3, dim=-1)
         shares = [queries.shape[-1], 2 * queries.shape[-1]]
         to_q, to_kv = packed.split(shares)
         of_q, of_kv = (None, None) if bias is None else bias.split(shares)
         return self.linear(queries, to_q, of_q), *self.linear(tokens, to_kv, of_kv).chunk(2, dim=-1)
+
+    def _parts(self, vector: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+        """A vector in parts of these sizes: those that it was joined from, which are still watched, or views of it."""
+        if id(vector) not in self._joined:
+            views: Sequence[Tensor] = vector.split(list(sizes))
+            return views
+        _, parts = self._joined[id(vector)]
+        if [len(part) for part in parts] != list(sizes):
+            raise Unsupported("a vector joined from other parts than those that are used")
+        return parts
 
     def sum(self, x: Tensor, parameter: Tensor) -> Tensor:
         """`x + parameter`, where the parameter is broadcast over the batch and over nothing else."""

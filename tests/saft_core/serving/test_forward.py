@@ -179,6 +179,22 @@ def test_attention_to_other_tokens(gather: bool, other_width: int | None, bias: 
             torch.testing.assert_close(mixed[one], alone, atol=1e-6, rtol=0)
 
 
+def test_a_bias_joined_of_other_parts_is_refused() -> None:
+    attention = nn.MultiheadAttention(8, 2, kdim=6, vdim=6).eval()
+    flat = FlatParameters(attention)
+    adapter = make_resident(SparseDelta(np.arange(len(flat)), np.ones(len(flat), np.float32)), flat)
+    plan = Plan(flat, range(len(flat.slots)), [Row(adapter), Row(None)])
+    bias, others = attention.in_proj_bias, torch.randn(5, 2, 6)
+    with torch.inference_mode(), MixedForward(flat, plan), pytest.raises(Unsupported, match="other parts"):
+        nn.functional.multi_head_attention_forward(
+            torch.randn(1, 2, 8), others, others, 8, 2,
+            None, torch.cat([bias[:10], bias[10:]]), None, None, False, 0.0,
+            attention.out_proj.weight, attention.out_proj.bias, training=False, need_weights=False,
+            use_separate_proj_weight=True, q_proj_weight=attention.q_proj_weight,
+            k_proj_weight=attention.k_proj_weight, v_proj_weight=attention.v_proj_weight,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("use", [torch.exp, lambda scale: torch.stack([scale])])
 def test_a_use_that_is_not_known_is_refused_and_never_answered_by_the_base(tiny_vit: Base, use: object) -> None:
     slots = list(range(len(tiny_vit.flat.slots)))

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from saft_core.serving import kernels
+from saft_core.serving.loops import MANY_TOKENS
 from tests.fixtures.differences import random_pieces
 
 OUT, IN = 7, 5
@@ -37,7 +37,7 @@ def test_every_token_of_every_row_gets_its_own_product(tokens: int, counts: list
 
 
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("tokens", [kernels.MANY_TOKENS - 1, kernels.MANY_TOKENS, 2 * kernels.MANY_TOKENS + 3])
+@pytest.mark.parametrize("tokens", [MANY_TOKENS - 1, MANY_TOKENS, 2 * MANY_TOKENS + 3])
 def test_many_tokens_and_more_inputs_than_outputs(tokens: int) -> None:
     pieces, weights = random_pieces((5, 70), [90, 0, 350, 1])
     x, y = torch.randn(4, tokens, 70), torch.randn(4, tokens, 5)
@@ -68,15 +68,6 @@ def test_positions_may_be_of_64_bits() -> None:
     assert_close(y, x @ weights.transpose(1, 2))
 
 
-@pytest.mark.parametrize("width", [1, 3, 7, 768, 3072, 2**20 - 1])
-def test_a_position_is_split_into_line_and_column_exactly(width: int) -> None:
-    of_lines = np.random.default_rng(0).integers(0, 2**32 // width, 10_000) * width
-    positions = np.concatenate([of_lines, of_lines + width - 1, [0, 2**32 - 1]]).astype(np.uint32)
-    lines, columns = kernels._split(positions, width)
-    np.testing.assert_array_equal(lines, positions // width)
-    np.testing.assert_array_equal(columns, positions % width)
-
-
 def test_a_base_that_asks_for_gradients_is_refused() -> None:
     pieces, _ = random_pieces((OUT, IN), [4])
     x = torch.randn(1, 3, IN)
@@ -92,12 +83,3 @@ def test_the_first_loop_of_a_process_leaves_torch_its_number_of_threads() -> Non
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["1"]
-
-
-def test_loops_run_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [], raising=True)
-
-    def double(value: int) -> int:
-        return 2 * value
-
-    assert kernels._compiled()(double)(3) == 6

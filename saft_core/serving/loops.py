@@ -1,0 +1,325 @@
+"""The compiled loops behind kernels.py, whose functions of the same names say what they do.
+
+Most take memory by its address: the work of most calls is so small that making an array of a tensor would take longer.
+All of it is contiguous float32. `pieces` is what `kernels.Pieces.arguments` gives, a plain tuple, which numba takes in
+the least time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba.extending import intrinsic
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+STRENGTHS, OFFSET = 3, 7
+"""Where these are in pieces."""
+MANY_TOKENS = 16
+"""Of a row: for fewer it does not pay to sort its entries."""
+
+# OpenMP first: it is the pool of torch's own threads, which wait spinning and would be in the way of another pool.
+numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+
+def compiled(parallel: bool = False) -> Callable[[Function], Function]:
+    """Compile when first called; kept beside the module's bytecode, or in the user's cache where that is read-only."""
+
+    def compile_when_called(function: Function) -> Function:
+        options = {"nogil": True, "error_model": "numpy", "parallel": parallel}
+        try:
+            return cast("Function", numba.njit(function, cache=True, **options))
+        except RuntimeError:  # nowhere to keep it: every start compiles anew, some seconds
+            return cast("Function", numba.njit(function, **options))
+
+    return compile_when_called
+
+
+@compiled(parallel=True)
+def add_at(weights: Floats, positions: Integers, values: Floats, originals: Floats) -> None:
+    """Add `values` at these positions of `weights`, and keep in `originals` what was there."""
+    for entry in numba.prange(len(positions)):
+        position = np.uint64(positions[entry])
+        originals[entry] = weights[position]
+        weights[position] = originals[entry] + values[entry]
+
+
+@compiled(parallel=True)
+def write_at(weights: Floats, positions: Integers, values: Floats) -> None:
+    """Write `values` at these positions of `weights`."""
+    for entry in numba.prange(len(positions)):
+        weights[np.uint64(positions[entry])] = values[entry]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_: Any, address: Any, like: Any) -> Any:
+    """A number as a pointer to numbers of the dtype of `like`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return numba.types.CPointer(like.dtype)(address, like), generate
+
+
+@compiled()
+def _floats(address: int, length: int, like: Floats) -> Floats:
+    """So many numbers that lie at an address."""
+    return numba.carray(_pointer(address, like), (length,))  # type: ignore[no-any-return]
+
+
+@compiled()
+def _entries(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
+    """Where a row's entries lie: their positions in the base's flat buffer, and what they add at strength 1."""
+    all_positions, all_values, like, strengths, bounds, first, end, _ = pieces
+    begin, length = bounds[first, row], bounds[end, row] - bounds[first, row]
+    positions = numba.carray(_pointer(all_positions[row] + begin * like.itemsize, like), (length,))
+    return positions, _floats(all_values[row] + begin * strengths.itemsize, length, strengths)
+
+
+@compiled()
+def _own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
+    """A row's entries: their positions in the parameter, uint32, and what they add.
+
+    Unsigned: for a signed index the compiler would test whether it counts from the end.
+    """
+    source, source_values = _entries(pieces, row)
+    strength, offset = pieces[STRENGTHS][row], pieces[OFFSET]
+    positions, values = np.empty(len(source), np.uint32), np.empty(len(source), np.float32)
+    for entry in range(len(source)):
+        positions[entry] = source[entry] - offset
+        values[entry] = source_values[entry] * strength
+    return positions, values
+
+
+@compiled()
+def write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
+    """Write each row's entries into its line of `differences`, of zeros."""
+    for row in range(len(differences)):
+        positions, values = _own(pieces, row)
+        for entry in range(len(positions)):
+            differences[row, positions[entry]] = values[entry]
+
+
+@compiled()
+def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any, ...]) -> None:
+    """`length` is how many numbers a channel has; channels come `last`, or before those."""
+    strengths, offset = pieces[STRENGTHS], pieces[OFFSET]
+    size = channels * length
+    for row in range(len(strengths)):
+        positions, values = _entries(pieces, row)
+        target = _floats(y + row * size * strengths.itemsize, size, strengths)
+        for entry in range(len(positions)):
+            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
+            if last:
+                for n in range(length):
+                    target[channel + np.uint64(n * channels)] += value
+            else:
+                for n in range(length):
+                    target[channel * np.uint64(length) + np.uint64(n)] += value
+
+
+@compiled()
+def add_spread(y: int, outer: int, rows: int, inner: int, pieces: tuple[Any, ...]) -> None:
+    """`y` is (outer, rows, inner)."""
+    strengths, offset = pieces[STRENGTHS], pieces[OFFSET]
+    target = _floats(y, outer * rows * inner, strengths)
+    for row in range(rows):
+        positions, values = _entries(pieces, row)
+        for entry in range(len(positions)):
+            line, column = divmod(np.uint64(positions[entry] - offset), np.uint64(inner))
+            begin = (line * np.uint64(rows) + np.uint64(row)) * np.uint64(inner)
+            target[begin + column] += values[entry] * strengths[row]
+
+
+@compiled()
+def add_layer_norm(
+    y: int, x: int, mean: int, scale: int, tokens: int, width: int, weight: tuple[Any, ...], bias: tuple[Any, ...]
+) -> None:
+    """`y` and `x` are (rows, tokens, width); `mean` and `scale` (rows, tokens)."""
+    strengths, offset = weight[STRENGTHS], weight[OFFSET]
+    for row in range(len(strengths)):
+        positions, values = _entries(weight, row)
+        at = row * tokens * strengths.itemsize
+        target = _floats(y + at * width, tokens * width, strengths)
+        source = _floats(x + at * width, tokens * width, strengths)
+        means, scales = _floats(mean + at, tokens, strengths), _floats(scale + at, tokens, strengths)
+        for entry in range(len(positions)):
+            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
+            for n in range(tokens):
+                place = channel + np.uint64(n * width)
+                target[place] += value * ((source[place] - means[n]) * scales[n])
+    add_vector(y, width, tokens, True, bias)
+
+
+@compiled()
+def add_batch_norm(
+    y: int, x: int, mean: int, variance: int, plus: float,
+    channels: int, length: int, weight: tuple[Any, ...], bias: tuple[Any, ...],
+) -> None:  # fmt: skip
+    """`y` and `x` are (rows, channels, length); `mean` and `variance` (channels,)."""
+    strengths, offset = weight[STRENGTHS], weight[OFFSET]
+    means, variances = _floats(mean, channels, strengths), _floats(variance, channels, strengths)
+    for row in range(len(strengths)):
+        positions, values = _entries(weight, row)
+        for entry in range(len(positions)):
+            channel = np.uint64(positions[entry] - offset)
+            at = (row * channels + np.int64(channel)) * length * strengths.itemsize
+            target, source = _floats(y + at, length, strengths), _floats(x + at, length, strengths)
+            factor = np.float32(values[entry] * strengths[row] / np.sqrt(variances[channel] + plus))
+            for n in range(length):
+                target[n] += factor * (source[n] - means[channel])
+    add_vector(y, channels, length, False, bias)
+
+
+@compiled()
+def split(positions: Integers, width: int) -> tuple[Integers, Integers]:
+    """Line and column of each of these positions in a matrix with lines of `width`.
+
+    By multiplication, which takes a third of the time that division does, and is exact: what is cut off lies half a
+    column away from the next whole number, and 2**32 such steps are few for a double.
+    """
+    lines, columns = np.empty(len(positions), np.uint32), np.empty(len(positions), np.uint32)
+    of_a_line = 1.0 / width
+    for entry in range(len(positions)):
+        lines[entry] = np.uint32((positions[entry] + 0.5) * of_a_line)
+        columns[entry] = positions[entry] - lines[entry] * np.uint32(width)
+    return lines, columns
+
+
+@compiled()
+def _by_input(outputs: Integers, inputs: Integers, values: Floats, width: int) -> tuple[Integers, Integers, Floats]:
+    """The same entries in the order of their inputs, of which there are `width`: a counting sort."""
+    places = np.zeros(width + 1, np.uint32)
+    for entry in range(len(inputs)):
+        places[inputs[entry] + np.uint32(1)] += np.uint32(1)
+    for source in range(width):
+        places[source + 1] += places[source]
+    outputs_there, inputs_there, values_there = np.empty_like(outputs), np.empty_like(inputs), np.empty_like(values)
+    for entry in range(len(inputs)):
+        source = inputs[entry]
+        place = places[source]
+        outputs_there[place], inputs_there[place], values_there[place] = outputs[entry], source, values[entry]
+        places[source] = place + np.uint32(1)
+    return outputs_there, inputs_there, values_there
+
+
+@compiled()
+def _add_token(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
+    for entry in range(len(values)):
+        y[outputs[entry]] += values[entry] * x[inputs[entry]]
+
+
+@compiled()
+def _add_four_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, values: Floats) -> None:
+    """Four tokens for one reading of the entry. All reads come before all writes, so that none need wait for one."""
+    y0, y1, y2, y3 = y[0], y[1], y[2], y[3]
+    x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+    for entry in range(len(values)):
+        output, source, value = outputs[entry], inputs[entry], values[entry]
+        sum0 = y0[output] + value * x0[source]
+        sum1 = y1[output] + value * x1[source]
+        sum2 = y2[output] + value * x2[source]
+        sum3 = y3[output] + value * x3[source]
+        y0[output], y1[output], y2[output], y3[output] = sum0, sum1, sum2, sum3
+
+
+@compiled(parallel=True)
+def add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, chunks: int) -> None:
+    """Each chunk takes as many of the batch's tokens, a row's or several rows'.
+
+    Of inputs and outputs the more numerous ones are walked in their order: all of those of the others stay near.
+    """
+    rows, tokens, width = x.shape
+    line = y.shape[2] if transposed else width
+    for chunk in numba.prange(chunks):
+        at, end = chunk * rows * tokens // chunks, (chunk + 1) * rows * tokens // chunks
+        while at < end:
+            row, token = at // tokens, at % tokens
+            stop = min(tokens, token + end - at)
+            at += stop - token
+            positions, values = _own(pieces, row)
+            outputs, inputs = split(positions, line)
+            if transposed:
+                outputs, inputs = inputs, outputs
+            elif width > y.shape[2] and stop - token >= MANY_TOKENS:
+                outputs, inputs, values = _by_input(outputs, inputs, values, width)
+            while token + 4 <= stop:
+                _add_four_tokens(y[row, token:stop], x[row, token:stop], outputs, inputs, values)
+                token += 4
+            for last in range(token, stop):
+                _add_token(y[row, last], x[row, last], outputs, inputs, values)
+
+
+@compiled(parallel=True)
+def add_embeddings(y: Floats, tokens: Integers, pieces: tuple[Any, ...]) -> None:
+    """Of each token the entries of its line of the table."""
+    rows, length, width = y.shape
+    for row in numba.prange(rows):
+        positions, values = _own(pieces, row)
+        for n in range(length):
+            begin = tokens[row, n] * width
+            entry = np.searchsorted(positions, begin)
+            while entry < len(positions) and positions[entry] < begin + width:
+                y[row, n, positions[entry] - begin] += values[entry]
+                entry += 1
+
+
+@compiled(parallel=True)
+def add_convolution(
+    rows: int, y: int, x: int, sizes: tuple[int, ...],
+    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], pieces: tuple[Any, ...],
+) -> None:  # fmt: skip
+    """An entry adds one scaled, shifted plane of `x` to one of `y`. `sizes` are heights and widths of y's and x's."""
+    height, width, source_height, source_width = sizes
+    if shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
+        height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
+    plane, source_plane, like = height * width, source_height * source_width, pieces[STRENGTHS]
+    spans = _spans(shape, stride, padding, (height, width), (source_height, source_width))
+    for row in numba.prange(rows):
+        target = _floats(y + row * shape[0] * plane * like.itemsize, shape[0] * plane, like)
+        source = _floats(x + row * shape[1] * source_plane * like.itemsize, shape[1] * source_plane, like)
+        positions, values = _own(pieces, row)
+        planes, taps = split(positions, shape[2] * shape[3])
+        outputs, channels = split(planes, shape[1])
+        for entry in range(len(values)):
+            value, span = values[entry], taps[entry]
+            to = np.int64(outputs[entry]) * plane
+            at = np.int64(channels[entry]) * source_plane + spans[span, 0] * source_width + spans[span, 1]
+            for i in range(spans[span, 2], spans[span, 3]):
+                line, source_line = to + i * width, at + i * stride[0] * source_width
+                if stride[1] == 1:
+                    for j in range(spans[span, 4], spans[span, 5]):
+                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j)]
+                else:
+                    for j in range(spans[span, 4], spans[span, 5]):
+                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j * stride[1])]
+
+
+@compiled()
+def _spans(
+    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int],
+    size: tuple[int, int], source_size: tuple[int, int],
+) -> Integers:  # fmt: skip
+    """For each tap of a kernel: how far it looks down and right, from and before which row, and which column.
+
+    Beyond those it would look outside of the source, where there are zeros.
+    """
+    spans = np.empty((shape[2] * shape[3], 6), np.int64)
+    for tap in range(len(spans)):
+        down, right = tap // shape[3] - padding[0], tap % shape[3] - padding[1]
+        spans[tap, 0], spans[tap, 1] = down, right
+        spans[tap, 2], spans[tap, 3] = _inside(size[0], source_size[0], down, stride[0])
+        spans[tap, 4], spans[tap, 5] = _inside(size[1], source_size[1], right, stride[1])
+    return spans
+
+
+@compiled()
+def _inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
+    """From which to before which of `length` positions `position * stride + shift` lies within the source."""
+    return max(0, -(shift // stride)), min(length, (source_length - 1 - shift) // stride + 1)
