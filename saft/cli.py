@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import signal
+import socket
 import sys
 import warnings
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 
 from saft import embedded
 from saft.supervisor import Child, Supervisor
-from saft_core.errors import SaftError
+from saft_core.errors import SaftError, Unavailable
 from saft_core.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -33,6 +34,7 @@ def serve() -> None:
     """Run everything on this machine. Ctrl-C stops every part."""
     settings = Settings()
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
+    _refuse_taken_port(settings)
     with embedded.exclusive(settings.data_dir):
         key, is_new = embedded.admin_key(settings.data_dir, given, secrets.token_urlsafe(32))
         with embedded.servers(settings.data_dir, (settings.database_url, settings.redis_url)) as urls:
@@ -43,7 +45,7 @@ def serve() -> None:
             )
             for ending in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(ending, lambda *_: supervisor.stop())
-            _greet(settings, key if is_new else None)
+            _greet(settings, key if is_new else None, is_given=given is not None)
             supervisor.run()
     print("saft: stopped")  # noqa: T201
 
@@ -96,12 +98,27 @@ def _attached(settings: Settings) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _greet(settings: Settings, new_key: str | None) -> None:
+def _refuse_taken_port(settings: Settings) -> None:
+    """Raise Unavailable if another process listens there: the API would be started again and again, for nothing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise Unavailable(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror});"
+                " set SAFT_PORT or SAFT_HOST to another one"
+            ) from error
+
+
+def _greet(settings: Settings, new_key: str | None, *, is_given: bool) -> None:
     print(f"saft: starting on http://{settings.host}:{settings.port} (Ctrl-C stops)")  # noqa: T201
     if new_key:
         print(f"saft: admin key {new_key} (kept in {settings.data_dir / 'admin-key'})")  # noqa: T201
     else:
-        print(f"saft: the admin key is SAFT_ADMIN_KEY, or in {settings.data_dir / 'admin-key'}")  # noqa: T201
+        place = "SAFT_ADMIN_KEY" if is_given else f"in {settings.data_dir / 'admin-key'}"
+        print(f"saft: the admin key is {place}")  # noqa: T201
     sys.stdout.flush()
 
 

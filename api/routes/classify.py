@@ -63,7 +63,8 @@ class Question:
 async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
     """Classify images: `labels` left out are the adapter's own classes, `labels` given make it open-vocabulary.
 
-    Answers in the order of the images, each with predictions from most to least probable.
+    Answers in the order of the images, each with predictions from most to least probable. An image that cannot be read
+    fails the request with an error that names it. In a form, repeat `labels` for each label, or give one JSON list.
     """
     if request.headers.get("content-type", "").startswith("multipart/"):
         async with form(request, tenancy.services.limits) as upload:
