@@ -77,7 +77,7 @@ def dense(pieces: Pieces, batch: int, size: int) -> Tensor:
 def add_vector(y: Tensor, pieces: Pieces, *, last: bool = False) -> None:
     """Add each row's differences of a vector (channels,) to `y` (B, channels, ...), or `last` (B, ..., channels)."""
     channels = y.shape[-1 if last else 1]
-    loops.add_vector(y.data_ptr(), channels, y.numel() // (len(y) * channels), last, pieces.arguments)
+    loops.add_vector(y.data_ptr(), channels, y.numel() // (y.shape[0] * channels), last, pieces.arguments)
 
 
 def add_spread(y: Tensor, pieces: Pieces) -> None:
@@ -91,7 +91,7 @@ def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pi
 
     All contiguous float32: y, x (B, ..., width); mean, scale (B, ..., 1), of each token.
     """
-    tokens, width = mean.numel() // len(y), y.shape[-1]
+    tokens, width = mean.numel() // y.shape[0], y.shape[-1]
     addresses = y.data_ptr(), x.data_ptr(), mean.data_ptr(), scale.data_ptr()
     loops.add_layer_norm(*addresses, tokens, width, weight.arguments, bias.arguments)
 
@@ -103,8 +103,8 @@ def add_batch_norm(
 
     All contiguous float32: y, x (B, channels, ...); mean, variance (channels,). `plus` is added to the variance.
     """
-    channels, addresses = len(mean), (y.data_ptr(), x.data_ptr(), mean.data_ptr(), variance.data_ptr())
-    length = y.numel() // (len(y) * channels)
+    channels, addresses = mean.shape[0], (y.data_ptr(), x.data_ptr(), mean.data_ptr(), variance.data_ptr())
+    length = y.numel() // (y.shape[0] * channels)
     loops.add_batch_norm(*addresses, plus, channels, length, weight.arguments, bias.arguments)
 
 
@@ -123,8 +123,9 @@ def add_convolution(
 
     `kernel` is the shape of the weight, (out, in, kh, kw).
     """
-    sizes = (*y.shape[2:], *x.shape[2:])
-    loops.add_convolution(len(y), y.data_ptr(), x.data_ptr(), sizes, tuple(kernel), stride, padding, pieces.arguments)
+    rows, _, height, width = y.shape
+    sizes = height, width, *x.shape[2:]
+    loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), sizes, tuple(kernel), stride, padding, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:

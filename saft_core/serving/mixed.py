@@ -78,6 +78,10 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a view over several parameters")
         return slot
 
+    def _is_batch(self, x: Tensor) -> bool:
+        """Whether these are activations, a row of them for each row of the batch, and no parameter that differs."""
+        return x.shape[0] == self._plan.batch and not self._differs(x)
+
     def _own(self, tensor: Tensor | None, dimensions: int) -> Differences | None:
         """The differences of what must be a parameter of so many dimensions, or a part; None if there are none."""
         if tensor is None or not self._differs(tensor):
@@ -106,7 +110,7 @@ class MixedForward(TorchFunctionMode):
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`F.linear` with each row's own weight and bias."""
-        if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+        if not self._is_batch(x) or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a linear layer on activations of shape {tuple(x.shape)}")
         if bias is not None and bias.dim() != 1:
             raise Unsupported("a bias that is no vector")
@@ -120,7 +124,7 @@ class MixedForward(TorchFunctionMode):
 
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
         """`x @ matrix` with each row's own matrix."""
-        if self._differs(x) or len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+        if not self._is_batch(x) or not 2 <= x.dim() <= 3:
             raise Unsupported("a product of this form")
         y = x @ matrix
         if (own := self._own(matrix, 2)) is not None:
@@ -133,7 +137,7 @@ class MixedForward(TorchFunctionMode):
     ) -> Tensor:
         """`F.conv2d` with each row's own weight and bias."""
         stride, dilation = _pair(stride), _pair(dilation)
-        if isinstance(padding, str) or groups != 1 or dilation != (1, 1) or x.dim() != 4 or len(x) != self._plan.batch:
+        if isinstance(padding, str) or groups != 1 or dilation != (1, 1) or x.dim() != 4 or not self._is_batch(x):
             raise Unsupported("a convolution of this form")
         padding = _pair(padding)
         y = F.conv2d(x, weight, bias, stride, padding)
@@ -147,7 +151,7 @@ class MixedForward(TorchFunctionMode):
 
     def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         """`F.layer_norm` over the last dimension of `x` (B, T, width) or (B, width), each row with its own values."""
-        if len(x) != self._plan.batch or not 2 <= x.dim() <= 3:
+        if not self._is_batch(x) or not 2 <= x.dim() <= 3:
             raise Unsupported(f"a layer norm of activations of shape {tuple(x.shape)}")
         x = x.contiguous()
         y, mean, scale = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
@@ -158,7 +162,7 @@ class MixedForward(TorchFunctionMode):
         self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> Tensor:
         """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias."""
-        if len(x) != self._plan.batch:
+        if not self._is_batch(x):
             raise Unsupported("a batch norm whose first dimension is not the batch")
         y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
         if not (x.is_contiguous() and y.is_contiguous()):
@@ -175,6 +179,7 @@ class MixedForward(TorchFunctionMode):
             or call["add_zero_attn"] or call["need_weights"] or call["training"]
             or x.dim() != 3 or call["key"] is not call["value"]
             or (mask is not None and (mask.dim() != 2 or self._differs(mask)))
+            or self._differs(x) or self._differs(call["key"])
         ):  # fmt: skip
             raise Unsupported("attention of this form")
         tokens, batch, width = x.shape
@@ -242,7 +247,7 @@ class MixedForward(TorchFunctionMode):
 
     def embedding(self, tokens: Tensor, table: Tensor, call: Mapping[str, Any]) -> Tensor:
         """`F.embedding` with each row's own table."""
-        if call["max_norm"] is not None or len(tokens) != self._plan.batch or tokens.dim() != 2:
+        if call["max_norm"] is not None or not self._is_batch(tokens) or tokens.dim() != 2:
             raise Unsupported("an embedding of this form")
         y = F.embedding(tokens, table)
         if (own := self._own(table, 2)) is not None:
@@ -265,4 +270,6 @@ def _any_tensor(values: Iterable[Any], holds: Callable[[Tensor], bool]) -> bool:
 
 
 def _pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, tuple) and len(value) == 2:
+        return value
     return (value, value) if isinstance(value, int) else (tuple(value) * 2)[:2]

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
@@ -193,6 +194,35 @@ def test_a_bias_joined_of_other_parts_is_refused() -> None:
             use_separate_proj_weight=True, q_proj_weight=attention.q_proj_weight,
             k_proj_weight=attention.k_proj_weight, v_proj_weight=attention.v_proj_weight,
         )  # fmt: skip
+
+
+def _attend(queries: Tensor, others: Tensor) -> object:
+    width = queries.shape[2]
+    packed, out = torch.ones(3 * width, width), torch.ones(width, width)
+    return nn.functional.multi_head_attention_forward(
+        queries, others, others, width, 1, packed, None, None, None, False, 0.0, out, None, training=False,
+        need_weights=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda table: nn.functional.layer_norm(table, table.shape[1:]),
+        lambda table: nn.functional.linear(table, torch.ones(3, table.shape[1])),
+        lambda table: table @ torch.ones(table.shape[1], 3),
+        lambda table: nn.functional.batch_norm(table, *torch.ones(2, table.shape[1])),
+        lambda table: _attend(table[None], torch.ones(5, *table.shape)),
+        lambda table: _attend(torch.ones(5, *table.shape), table[None]),
+    ],
+)
+def test_a_parameter_of_as_many_rows_as_the_batch_is_not_taken_for_one(tiny_vit: Base, use: Any) -> None:
+    slots = tiny_vit.flat.slots
+    table = next(tiny_vit.flat.parameter(slot) for slot in slots if slot.name == "visual.positional_embedding")
+    rows = [Row(everywhere(tiny_vit, 0))] * len(table)
+    plan = Plan(tiny_vit.flat, range(len(slots)), rows)
+    with torch.inference_mode(), MixedForward(tiny_vit.flat, plan), pytest.raises(Unsupported):
+        use(table)
 
 
 @pytest.mark.parametrize("use", [torch.exp, lambda scale: torch.stack([scale])])
