@@ -45,15 +45,19 @@ def measure(work: Callable[[], object], repeats: int, device: str = "cpu", *, wa
     return Measured(statistics.median(seconds[warm:]), _peak(device) - before, seconds[warm:])
 
 
-def side_by_side(works: Mapping[Name, Callable[[], object]], repeats: int, device: str = "cpu") -> dict[Name, Measured]:
+def side_by_side(
+    works: Mapping[Name, Callable[[], object]], repeats: int, device: str = "cpu", *, turn_seconds: float = 0.0
+) -> dict[Name, Measured]:
     """Time all `works` in turn, round after round, so that a slow minute of the machine hits them alike.
 
-    The first of `repeats` + 1 rounds warms up. Memory is not measured: it is one process for all.
+    A turn is as many runs as take `turn_seconds`, and counts as their mean: a single short run would tell what it takes
+    to come after another work. The first of `repeats` + 1 rounds warms up. Memory is not measured: it is one process
+    for all.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in works}
     for _ in range(1 + repeats):
         for name, work in works.items():
-            seconds[name].append(_timed(work, device))
+            seconds[name].append(_timed(work, device, turn_seconds))
     return {name: Measured(statistics.median(times[1:]), 0, times[1:]) for name, times in seconds.items()}
 
 
@@ -116,12 +120,15 @@ def machine(device: str) -> str:
     return f"{names[0]}, {torch.get_num_threads()} threads" if names else "cpu"
 
 
-def _timed(work: Callable[[], object], device: str) -> float:
-    started = time.perf_counter()
-    work()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+def _timed(work: Callable[[], object], device: str, turn_seconds: float = 0.0) -> float:
+    """Seconds of one run, the mean of as many as take `turn_seconds`."""
+    started, runs, passed = time.perf_counter(), 0, 0.0
+    while runs == 0 or passed < turn_seconds:
+        work()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        runs, passed = runs + 1, time.perf_counter() - started
+    return passed / runs
 
 
 def _start_watching(device: str) -> int:

@@ -6,8 +6,9 @@ swap     one forward for each adapter, written into the base and taken out again
 peft     peft's LoRA of rank 2 on queries and values, `adapter_names` mixed in one forward
 merged   a model of its own for each adapter
 
-All of them run in turn, round after round, in one process. Of the merged models only MERGED_COPIES are held and used in
-turn: a copy is far larger than what the CPU keeps near, so that more of them would take memory and no other time.
+All of them run in turn, round after round, in one process; a turn is one batch, or as many as take TURN_SECONDS. Of the
+merged models only MERGED_COPIES are held and used in turn: a copy is far larger than what the CPU keeps near, so that
+more of them would take memory and no other time.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from saft_core.serving.forward import IMAGE, Forward, Part
 
 MODES = ("mixed", "swap", "peft", "merged")
 MERGED_COPIES = 4
+TURN_SECONDS = 0.5
 Work = Callable[[], Any]
 
 
@@ -50,7 +52,7 @@ def rows(task: Row) -> list[Row]:
             notes[mode, adapters] = {"memory_bytes": memory(adapters)}
         off = (works["mixed", adapters]() - works["swap", adapters]()).abs().max()
         notes["mixed", adapters]["difference_to_swap"] = float(off)
-    seconds = side_by_side(works, task["repeats"], task["device"])
+    seconds = side_by_side(works, task["repeats"], task["device"], turn_seconds=TURN_SECONDS)
     common = {"model": task["model"], "device": task["device"], "bench": "batch"}
     made = [
         common

@@ -38,6 +38,7 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a mixed batch has at least two rows")
         self._flat = flat
         self._plan = plan
+        self._number_of, self._touched = flat.number_of, plan.touched
         self._begin = flat.buffer.data_ptr()
         self._end = self._begin + flat.buffer.nbytes
         self._offsets = [slot.offset for slot in flat.slots]
@@ -47,7 +48,7 @@ class MixedForward(TorchFunctionMode):
         self, function: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if not (_any_tensor(args, self._differs) or _any_tensor(kwargs.values(), self._differs)):
+        if not (_any_tensor(args, self._differs) or (kwargs and _any_tensor(kwargs.values(), self._differs))):
             return function(*args, **kwargs)
         handler = HANDLERS.get(getattr(function, "__name__", ""))
         if handler is not None:
@@ -63,11 +64,12 @@ class MixedForward(TorchFunctionMode):
         return self._begin <= tensor.data_ptr() < self._end
 
     def _differs(self, tensor: Tensor) -> bool:
-        if (slot := self._flat.number_of.get(id(tensor))) is not None:
-            return self._plan.touches(slot)
-        if self._lies_in_base(tensor):
-            return self._plan.touches(self._slot(tensor))
-        return id(tensor) in self._joined
+        slot = self._number_of.get(id(tensor))
+        if slot is None:
+            if not self._begin <= tensor.data_ptr() < self._end:
+                return id(tensor) in self._joined
+            slot = self._slot(tensor)
+        return self._touched[slot]
 
     def _slot(self, tensor: Tensor) -> int:
         """The slot that the tensor is, or is a view of. Raises Unsupported for one that reaches over several."""
@@ -92,7 +94,7 @@ class MixedForward(TorchFunctionMode):
 
     def _differences(self, tensor: Tensor) -> Differences:
         """The differences of a parameter that differs, or of a view of entries of it that follow each other."""
-        if (slot := self._flat.number_of.get(id(tensor))) is not None:
+        if (slot := self._number_of.get(id(tensor))) is not None:
             return self._plan.differences(slot)
         if id(tensor) in self._joined:
             raise Unsupported("a joined vector")

@@ -61,7 +61,8 @@ Differences = Entries | Pieces
 class Plan:
     """All corrections of one batch, for the parameters in `slots` (positions in `flat.slots`).
 
-    gather: whether to copy the adapters' entries together, or to leave them where they lie.
+    gather:  whether to copy the adapters' entries together, or to leave them where they lie.
+    touched: of each of the base's parameters, whether any row differs from the base in it.
     """
 
     def __init__(
@@ -74,12 +75,8 @@ class Plan:
         nothing = np.zeros(len(flat.slots) + 1, np.int64)
         bounds = [nothing if row.resident is None else row.resident.bounds for row in rows]
         self._bounds = np.ascontiguousarray(np.stack(bounds, axis=1))  # (slots + 1, rows)
-        self._touched: list[bool] = (self._bounds[1:] != self._bounds[:-1]).any(axis=1).tolist()
+        self.touched: list[bool] = (self._bounds[1:] != self._bounds[:-1]).any(axis=1).tolist()
         self._gathers = flat.buffer.device.type != "cpu" if gather is None else gather
-
-    def touches(self, slot: int) -> bool:
-        """Whether any row differs from the base in this parameter."""
-        return self._touched[slot]
 
     def differences(self, slot: int, part: tuple[int, int] | None = None) -> Differences:
         """What the rows add to one parameter, or to a part of it: from which entry on, and how many.
