@@ -45,7 +45,7 @@ def serve() -> None:
             )
             for ending in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(ending, lambda *_: supervisor.stop())
-            _greet(settings, key if is_new else None, is_given=given is not None)
+            _greet(settings, key if is_new else None)
             supervisor.run()
     print("saft: stopped")  # noqa: T201
 
@@ -112,12 +112,12 @@ def _refuse_taken_port(settings: Settings) -> None:
             ) from error
 
 
-def _greet(settings: Settings, new_key: str | None, *, is_given: bool) -> None:
+def _greet(settings: Settings, new_key: str | None) -> None:
     print(f"saft: starting on http://{settings.host}:{settings.port} (Ctrl-C stops)")  # noqa: T201
     if new_key:
         print(f"saft: admin key {new_key} (kept in {settings.data_dir / 'admin-key'})")  # noqa: T201
     else:
-        place = "SAFT_ADMIN_KEY" if is_given else f"in {settings.data_dir / 'admin-key'}"
+        place = "SAFT_ADMIN_KEY" if settings.admin_key else f"in {settings.data_dir / 'admin-key'}"
         print(f"saft: the admin key is {place}")  # noqa: T201
     sys.stdout.flush()
 

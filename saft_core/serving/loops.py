@@ -233,7 +233,8 @@ def _add_four_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, 
 def add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, chunks: int) -> None:
     """Each chunk takes as many of the batch's tokens, a row's or several rows'.
 
-    Of inputs and outputs the more numerous ones are walked in their order: all of those of the others stay near.
+    Entries come in the order of outputs, or of inputs if `transposed`. With more inputs than outputs, and enough tokens
+    to pay for it, those in the order of outputs are sorted by input: then all of a token's outputs stay near.
     """
     rows, tokens, width = x.shape
     line = y.shape[2] if transposed else width

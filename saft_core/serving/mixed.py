@@ -66,7 +66,7 @@ class MixedForward(TorchFunctionMode):
     def _differs(self, tensor: Tensor) -> bool:
         slot = self._number_of.get(id(tensor))
         if slot is None:
-            if not self._begin <= tensor.data_ptr() < self._end:
+            if not self._begin <= tensor.data_ptr() < self._end:  # `_lies_in_base`, without a call for each argument
                 return id(tensor) in self._joined
             slot = self._slot(tensor)
         return self._touched[slot]

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from saft import cli
 from saft_core.settings import Settings
+from tests.fixtures.service import free_port
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -27,8 +29,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path: Path) 
 
 
 def test_a_free_port_is_left_free() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     cli._refuse_taken_port(Settings(port=port))
     socket.create_server(("127.0.0.1", port)).close()
 
@@ -44,7 +45,8 @@ def test_a_free_port_is_left_free() -> None:
 def test_the_greeting_says_where_the_admin_key_is(
     new_key: str | None, is_given: bool, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli._greet(Settings(data_dir=Path("saft-data")), new_key, is_given=is_given)
+    given = SecretStr("sesame") if is_given else None
+    cli._greet(Settings(data_dir=Path("saft-data"), admin_key=given), new_key)
     lines = capsys.readouterr().out
     assert said in lines
     assert ("SAFT_ADMIN_KEY" in lines) == is_given
