@@ -77,6 +77,16 @@ _TIFF = _Format(
 )
 
 
+def check_file_size(size: int, max_image_bytes: int) -> None:
+    """Raise InvalidImage with code `image_too_large` for a file of `size` bytes that is not to be read."""
+    if size > max_image_bytes:
+        raise InvalidImage(
+            f"The image file has {size:,} bytes; at most {max_image_bytes:,} are taken (max_image_bytes)."
+            " Save it smaller.",
+            code="image_too_large",
+        )
+
+
 def media_type(data: bytes) -> str:
     """The IANA media type of an image file, such as `image/png`, from its first bytes.
 
@@ -98,10 +108,17 @@ class OpenImage:
     _limits: DataLimits
     _side: int | None
 
+    @property
+    def media_type(self) -> str:
+        """The IANA media type of the file."""
+        return self._form.media_type
+
     def decode(self) -> Image.Image:
-        """The picture: RGB in sRGB, upright, loaded, without metadata. Transparency lies on white, 16-bit greys are
-        scaled. Raises InvalidImage, and nothing else."""
-        with _told_apart(self._form, self._limits):
+        """The picture: RGB in sRGB, upright, loaded, without metadata.
+
+        Transparency lies on white, 16-bit greys are scaled. Raises InvalidImage, and nothing else.
+        """
+        with _as_invalid_image(self._form, self._limits):
             return upright(self._pixels(), orientation(self._picture.exif))
 
     def _pixels(self) -> Image.Image:
@@ -122,14 +139,9 @@ def open_image(data: bytes, limits: DataLimits, side: int | None = None) -> Open
     Raises InvalidImage, and nothing else, with one of these codes: `empty_file`, `image_too_large` (bytes),
     `not_an_image`, `unsupported_format`, `too_many_pixels`, `too_elongated`, `damaged_image` (cut off or broken).
     """
-    if len(data) > limits.max_image_bytes:
-        raise InvalidImage(
-            f"The image file has {len(data):,} bytes; at most {limits.max_image_bytes:,} are taken"
-            " (max_image_bytes). Save it smaller.",
-            code="image_too_large",
-        )
+    check_file_size(len(data), limits.max_image_bytes)
     form = _identify(data)
-    with _told_apart(form, limits):
+    with _as_invalid_image(form, limits):
         picture = form.cut(data, limits)
         return OpenImage(_memory_bytes(form, picture, limits, side), form, picture, limits, side)
 
@@ -139,8 +151,13 @@ def decode_image(data: bytes, limits: DataLimits, side: int | None = None) -> Im
     return open_image(data, limits, side).decode()
 
 
+def open_to_check(data: bytes, limits: DataLimits) -> OpenImage:
+    """As `open_image`, for a file that is decoded only to see that this can be done."""
+    return open_image(data, limits, side=1)
+
+
 @contextmanager
-def _told_apart(form: _Format, limits: DataLimits) -> Iterator[None]:
+def _as_invalid_image(form: _Format, limits: DataLimits) -> Iterator[None]:
     """Whatever goes wrong within, as InvalidImage."""
     try:
         yield

@@ -37,9 +37,9 @@ def to_rgb(image: Image.Image, profile: bytes = b"") -> Image.Image:
     """
     own = correction(profile, image.mode) if image.mode in ("L", "CMYK") and not image.has_transparency_data else None
     rgb = own.apply(image) if own else _uncorrected(image)
-    rgb.info.clear()  # an EXIF block left here would have the next reader turn the image once more
     if image.mode not in ("CMYK", "LAB") and (of_rgb := correction(profile, "RGB")):
         of_rgb.apply_in_place(rgb)
+    rgb.info.clear()  # an EXIF block left here would have the next reader turn the image once more
     return rgb
 
 

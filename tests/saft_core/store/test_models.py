@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-from sqlalchemy import Index, Table
+from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint
 
 from saft_core.store.models import Model
 
 
 def indexed(table: Table) -> list[list[str]]:
     """The columns of each index, those behind keys and unique constraints too."""
-    keys = [constraint for constraint in table.constraints if type(constraint).__name__ != "ForeignKeyConstraint"]
-    indexes: list[Index] = [index for index in table.indexes if index.dialect_options["postgresql"]["where"] is None]
-    return [[column.name for column in item.columns] for item in [*keys, *indexes]]
+    keys = [item for item in table.constraints if isinstance(item, PrimaryKeyConstraint | UniqueConstraint)]
+    indexes = [index for index in table.indexes if index.dialect_options["postgresql"]["where"] is None]
+    return [[column.name for column in item.columns] for item in (*keys, *indexes)]
 
 
 def test_a_deletion_finds_what_refers_to_the_row_by_an_index() -> None:

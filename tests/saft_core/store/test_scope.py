@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -124,4 +125,4 @@ def test_a_page_reads_no_more_rows_than_it_shows(session: Session) -> None:
     session.execute(text("ANALYZE collections"))
     cursor = scope.page(Collection, 20, None).next_cursor
     for position in (None, cursor):
-        assert rows_visited(session, lambda position=position: scope.page(Collection, 20, position)) < 100
+        assert rows_visited(session, partial(scope.page, Collection, 20, position)) < 100
