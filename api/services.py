@@ -32,6 +32,9 @@ class Services:
     admin_key: str
     metrics: Metrics = field(default_factory=Metrics)
 
+    def __post_init__(self) -> None:
+        _ = self.pictures  # made now: two threads that ask at once would each have a budget of their own
+
     @cached_property
     def admission(self) -> Admission:
         """The gate of the inference routes."""
