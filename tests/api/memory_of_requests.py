@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import resource
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 from saft_core.store.database import create_sessions
+from tests.fixtures.memory import peak_bytes
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import make_site, png
 
 REQUESTS = 8
 SIDE = 7_000
-
-
-def peak_bytes() -> int:
-    """The most this process has had in memory at once."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def large_png() -> bytes:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 
 from saft_core.data.images import decode_image, open_image
+from tests.fixtures.memory import peak_bytes
 from tests.saft_core.data.uploads import LIMITS, encoded, picture
-
-
-def peak_bytes() -> int:
-    """The most this process has had in memory at once."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
 
 for form in ("PNG", "JPEG", "WEBP", "GIF", "TIFF"):  # what is loaded once is not the picture's
     decode_image(encoded(picture(), form), LIMITS)
