@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from fastapi import Response
-from PIL import Image
+from torch import Tensor
 
-from saft_core.data.images import decode_image
+from api.multipart import Upload
+from api.uploads import read_image
+from saft_core.data.budget import Budget
+from saft_core.data.images import check_file_size, open_image, open_to_check
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidImage
+from saft_core.serving.engine import Engine
+from saft_core.settings import Limits, Settings
 
-Key = TypeVar("Key")
+Item = TypeVar("Item")
 IMAGES_PER_BATCH = 64
-PIXELS_PER_BATCH = 50_000_000
+FILE_SHARE = 4
+"""One part in so many of `picture_memory_bytes` is for files, the rest for their pixels."""
+FILE_COPIES = 3
+"""Of a file while it is opened: as it came, out of base64 where it was, and cut down to the picture."""
 
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -25,38 +38,100 @@ SAFE_HEADERS = {
 }
 """A tenant's file is never anything but a picture to a browser."""
 
+_BASE64_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
+_WHITE_SPACE = b" \t\r\n\f\v"
+
 
 def picture(data: bytes, media_type: str) -> Response:
     """A stored image file as an answer."""
     return Response(data, media_type=media_type, headers=SAFE_HEADERS)
 
 
-def from_base64(text: str) -> bytes:
-    """The bytes of a base64 text, with or without a `data:` prefix. Raises InvalidImage."""
-    _, comma, payload = text.partition(",")
+def from_base64(text: str, max_image_bytes: int) -> bytes:
+    """The bytes of a base64 text, with or without `data:...;base64,` before it; white space does not count.
+
+    The alphabet is that of RFC 4648, section 4, with its padding: that of URLs is refused. Raises InvalidImage.
+    """
+    start = text.find(",") + 1 if text[:5].lower() == "data:" else 0
+    if start and not _BASE64_URI.fullmatch(text, 0, start):
+        raise _not_base64("The data URI is not in base64; it has to begin as in data:image/png;base64,")
     try:
-        return base64.b64decode(payload if comma and text.startswith("data:") else text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidImage("This is not base64.", code="not_base64") from error
+        packed = text[start:].encode("ascii").translate(None, _WHITE_SPACE)
+        check_file_size(len(packed) // 4 * 3 - packed[-2:].count(b"="), max_image_bytes)
+        return base64.b64decode(packed, validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise _not_base64("This is not base64: letters, digits, + and /, padded with = to fours.") from error
 
 
-def in_batches(pictures: Iterable[tuple[Key, Image.Image]]) -> Iterator[list[tuple[Key, Image.Image]]]:
-    """The pictures in order, few enough at a time to hold them decoded in memory."""
-    batch: list[tuple[Key, Image.Image]] = []
-    pixels = 0
-    for key, image in pictures:
-        batch.append((key, image))
-        pixels += image.width * image.height
-        if len(batch) >= IMAGES_PER_BATCH or pixels >= PIXELS_PER_BATCH:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
+def _not_base64(message: str) -> InvalidImage:
+    return InvalidImage(message, code="not_base64")
 
 
-def decode(read: Callable[[], bytes], where: str, limits: DataLimits) -> Image.Image:
-    """The RGB image in the bytes that `read` gives. Raises InvalidImage naming `where`: a file's name or a field."""
+@dataclass(frozen=True)
+class Source:
+    """An image file that is read when its turn comes. `name` is what errors call it, `size` its bytes at most."""
+
+    name: str
+    size: int
+    read: Callable[[], bytes]
+
+
+def sent_as_text(name: str, text: str, limits: Limits) -> Source:
+    """An image in base64."""
+    return Source(name, len(text), partial(from_base64, text, limits.max_image_bytes))
+
+
+def sent_as_file(name: str, file: Upload, limits: Limits) -> Source:
+    """An image in a form."""
+    return Source(name, min(file.size, limits.max_image_bytes), partial(read_image, file, limits))
+
+
+class PictureReader:
+    """From image files to what the engine takes, within one budget of memory for all requests of the process.
+
+    Every method may raise Busy: `room` at once, the others when they have waited for as long as an answer may take.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._limits = DataLimits.from_attributes(settings.limits)
+        self._patience = settings.request_deadline_seconds
+        files = settings.picture_memory_bytes // FILE_SHARE
+        self.files = Budget(files, "picture_memory_bytes")
+        self.pixels = Budget(settings.picture_memory_bytes - files, "picture_memory_bytes")
+        self.prepared = Budget(settings.queue_images, "queue_images")
+
+    def room(self, pictures: int) -> AbstractContextManager[None]:
+        """Hold places for so many prepared pictures: enter before the first one is prepared, leave with the answer."""
+        return self.prepared.reserved(pictures, deadline=0)
+
+    def prepare(self, source: Source, deadline: float) -> Tensor:
+        """The picture as the model takes it, float32 (3, size, size); it is small, and its file and pixels are gone.
+
+        Raises InvalidImage naming the source.
+        """
+        with _naming(source.name), self.files.reserved(FILE_COPIES * source.size, deadline):
+            opened = open_image(source.read(), self._limits, self._engine.base.image_side)
+            with self.pixels.reserved(opened.memory_bytes, deadline):
+                return self._engine.prepare(opened.decode())
+
+    def check(self, data: bytes) -> str:
+        """The media type of an image file that can be decoded. Raises InvalidImage."""
+        opened = open_to_check(data, self._limits)
+        with self.pixels.reserved(opened.memory_bytes, time.monotonic() + self._patience):
+            opened.decode()
+        return opened.media_type
+
+
+def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """The items in order, as many at a time as the engine is given at once."""
+    return (items[start : start + IMAGES_PER_BATCH] for start in range(0, len(items), IMAGES_PER_BATCH))
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Whatever is wrong with an image, said of `where`: a file's name or a field."""
     try:
-        return decode_image(read(), limits)
+        yield
     except InvalidImage as error:
         raise InvalidImage(f"{where}: {error.message}", code=error.error_code, where=where) from error

@@ -14,6 +14,11 @@ STRENGTH: Any = Field(
     1.0, ge=0, le=1, description="How much of the adapter: 0 is the base, 1 the adapter, between their interpolation."
 )
 
+BASE64_IMAGES = (
+    "Image files in base64 with + and / and padding; line breaks and blanks do not count. `data:image/png;base64,` may"
+    " stand before it."
+)
+
 
 class Body(BaseModel):
     """A request body: an unknown field is an error, since it is most likely a typing slip."""
@@ -143,7 +148,7 @@ class AdapterView(View):  # noqa: D101
 
 class ClassifyBody(Body):  # noqa: D101
     adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
-    images: list[str] = Field(min_length=1, description="Image files in base64.")
+    images: list[str] = Field(min_length=1, description=BASE64_IMAGES)
     labels: list[str] | None = None
     template: str | None = None
     top_k: int | None = Field(None, ge=1)
@@ -190,7 +195,7 @@ class RetrieveBody(Body):  # noqa: D101
     adapter: str = "base"
     collection_id: str
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
-    image: str | None = Field(None, description="An image file in base64.")
+    image: str | None = Field(None, description="An image file in base64, as in /classify.")
     top_k: int = Field(10, ge=1)
     strength: float = STRENGTH
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api.admission import Admission
 from api.keys import Keys
 from api.metrics import Metrics
+from api.pictures import PictureReader
 from saft_core.data.limits import DataLimits
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
@@ -31,10 +32,18 @@ class Services:
     admin_key: str
     metrics: Metrics = field(default_factory=Metrics)
 
+    def __post_init__(self) -> None:
+        _ = self.pictures  # made now: two threads that ask at once would each have a budget of their own
+
     @cached_property
     def admission(self) -> Admission:
         """The gate of the inference routes."""
         return Admission(self.settings.inference_requests)
+
+    @cached_property
+    def pictures(self) -> PictureReader:
+        """How image files are read."""
+        return PictureReader(self.engine, self.settings)
 
     @cached_property
     def keys(self) -> Keys:

@@ -13,7 +13,8 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.multipart import BodyParser, Upload
-from saft_core.errors import InvalidImage, TooLarge
+from saft_core.data.images import check_file_size
+from saft_core.errors import TooLarge
 from saft_core.settings import Limits
 
 
@@ -67,12 +68,7 @@ def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:
 
 def read_image(file: Upload, limits: Limits) -> bytes:
     """The bytes of one image file. Raises InvalidImage before reading what is too large."""
-    if file.size > limits.max_image_bytes:
-        raise InvalidImage(
-            f"The image file has {file.size:,} bytes; at most {limits.max_image_bytes:,} are taken (max_image_bytes)."
-            " Save it smaller.",
-            code="image_too_large",
-        )
+    check_file_size(file.size, limits.max_image_bytes)
     return file.read()
 
 

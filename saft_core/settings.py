@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     batch_wait_ms: float = Field(5.0, ge=0, description="How long a pass waits for a request that is being read.")
     queue_images: int = Field(1024, gt=0, description="Images (or texts) that may wait for a pass; then 429.")
     inference_requests: int = Field(128, gt=0, description="Classify and retrieve requests under way; then 429.")
+    picture_memory_bytes: int = Field(
+        1024 * MIB,
+        gt=0,
+        description="Memory for the pictures that one API process reads at once; others wait, then 429.",
+    )
     request_deadline_seconds: float = Field(60.0, gt=0, description="Longest time for an answer; then 504.")
     drain_seconds: float = Field(5.0, ge=0, description="Time that requests under way get when the API stops.")
     serving_threads: int = Field(0, ge=0, description="CPU threads of one API process's passes; 0: all cores.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 THUMBNAIL_PIXELS = 192
 WEBP_QUALITY = 80
+_ONE_AT_A_TIME = threading.Lock()
+"""A picture takes up to some hundred megabytes while it is made small, and many people may look at once."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class Picture:
 
 def thumbnail(content: bytes) -> str:
     """The image as a data URI, at most THUMBNAIL_PIXELS wide and high; an empty string where it cannot be read."""
+    with _ONE_AT_A_TIME:
+        return _made_small(content)
+
+
+def _made_small(content: bytes) -> str:
     try:
         with Image.open(BytesIO(content)) as image:
             image.draft("RGB", (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
-from PIL import Image
 from pydantic import ValidationError
 
 from api import checks
 from api.deps import Tenancy, TenancyDep
 from api.models import Model, find_model
-from api.pictures import decode, from_base64, in_batches
+from api.pictures import Source, in_batches, sent_as_file, sent_as_text
 from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
-from api.uploads import MULTIPART_SCHEMA, Form, form, read_image
+from api.uploads import MULTIPART_SCHEMA, Form, form
 from saft_core.errors import InvalidInput
+from saft_core.settings import Limits
 
 router = APIRouter(tags=["inference"])
 
@@ -49,10 +48,10 @@ DOCS = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, whichever way it came. `files` are (name, reader of the bytes)."""
+    """What is asked, whichever way it came."""
 
     adapter: str
-    files: Sequence[tuple[str, Callable[[], bytes]]]
+    files: Sequence[Source]
     labels: list[str] | None
     template: str | None
     top_k: int | None
@@ -70,21 +69,22 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
         async with form(request, tenancy.services.limits) as upload:
             return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_form(upload, tenancy)))
     content = await request.body()
-    return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_json(content)))
+    return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_json(content, tenancy)))
 
 
-def _from_json(content: bytes) -> Question:
+def _from_json(content: bytes, tenancy: Tenancy) -> Question:
     try:
         body = ClassifyBody.model_validate_json(content)
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
-    files = [(f"images[{number}]", partial(from_base64, text)) for number, text in enumerate(body.images)]
+    limits = tenancy.services.limits
+    files = [sent_as_text(f"images[{number}]", text, limits) for number, text in enumerate(body.images)]
     return Question(body.adapter, files, body.labels, body.template, body.top_k, body.strength)
 
 
 def _from_form(upload: Form, tenancy: Tenancy) -> Question:
     files = [
-        (file.filename or f"files[{number}]", partial(read_image, file, tenancy.services.limits))
+        sent_as_file(file.filename or f"files[{number}]", file, tenancy.services.limits)
         for number, file in enumerate(upload.files("files"))
     ]
     return Question(
@@ -138,12 +138,14 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     labels = _labels(tenancy, model, question.labels)
     template = checks.template(model.template if question.template is None else question.template)
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
+    _check_count(question.files, services.limits)
     results: list[ImageResult] = []
-    for batch in in_batches(_pictures(tenancy, question.files)):
-        images = [image for _, image in batch]
-        probabilities = services.engine.class_probabilities(
-            model.adapter_id, images, labels, template, strength=question.strength, deadline=deadline
-        )
+    for batch in in_batches(question.files):
+        with services.pictures.room(len(batch)):
+            images = [services.pictures.prepare(source, deadline) for source in batch]
+            probabilities = services.engine.class_probabilities(
+                model.adapter_id, images, labels, template, strength=question.strength, deadline=deadline
+            )
         results += [_result(row, labels, top_k) for row in probabilities]
     services.metrics.images.inc(len(results))
     return ClassifyView(adapter=model.shown_as, results=results)
@@ -157,12 +159,11 @@ def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[st
     return model.classes
 
 
-def _pictures(tenancy: Tenancy, files: Sequence[tuple[str, Callable[[], bytes]]]) -> Iterable[tuple[str, Image.Image]]:
-    """The pictures by name, decoded when asked for. Raises InvalidInput at once if there are none or too many."""
-    limit = tenancy.services.limits.max_classify_images
+def _check_count(files: Sequence[Source], limits: Limits) -> None:
+    """Raise InvalidInput if there are none or too many."""
+    limit = limits.max_classify_images
     if not 1 <= len(files) <= limit:
         raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
-    return ((name, decode(read, name, tenancy.services.data_limits)) for name, read in files)
 
 
 def _result(row: npt.NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> ImageResult:

@@ -20,7 +20,6 @@ from api.schemas import AddedImages, CollectionBody, CollectionImageView, Collec
 from api.services import Services
 from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_image
 from saft_core.data.entries import Rejection
-from saft_core.data.images import decode_image, media_type
 from saft_core.errors import InvalidInput, NotFound, SaftError, TooLarge
 from saft_core.store import collections
 from saft_core.store.idempotency import StoredAnswer
@@ -112,12 +111,16 @@ def _keep(
         raise InvalidInput("files: send at least one image")
     kept: list[tuple[CollectionImage, Upload]] = []
     rejected: list[Rejected] = []
-    with tenancy.services.blobs.writing(collection_id) as save:
-        for file in files:
-            try:
-                kept.append((_keep_one(tenancy.services, file, save), file))
-            except InvalidInput as error:
-                rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
+    try:
+        with tenancy.services.blobs.writing(collection_id) as save:
+            for file in files:
+                try:
+                    kept.append((_keep_one(tenancy.services, file, save), file))
+                except InvalidInput as error:
+                    rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
+    except SaftError:  # such as Busy: what is stored by now would stay for ever
+        _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
+        raise
     if not kept:
         listed = [item.model_dump() for item in rejected]
         raise InvalidInput("none of the files is an image that can be read", code="no_images", rejected=listed)
@@ -127,9 +130,9 @@ def _keep(
 def _keep_one(services: Services, file: Upload, save: Callable[[str, bytes], None]) -> CollectionImage:
     filename = checks.name(file.filename, services.limits, "filename")
     data = read_image(file, services.limits)
-    decode_image(data, services.data_limits)
+    media_type = services.pictures.check(data)
     save(file.sha256, data)
-    return CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type(data))
+    return CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type)
 
 
 def _add_rows(

@@ -68,7 +68,7 @@ def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> LabelledSet:
     services = tenancy.services
     try:
         with services.blobs.writing(dataset_id) as save:
-            return collect(_items(tenancy, upload), services.data_limits, save)
+            return collect(_items(tenancy, upload), services.data_limits, save, services.pictures.check)
     except BaseException:
         services.blobs.delete_owner(dataset_id)
         raise

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter
-from PIL import Image
+from torch import Tensor
 
 from api import checks
 from api.deps import Tenancy, TenancyDep
 from api.models import find_model
-from api.pictures import decode, from_base64, in_batches
+from api.pictures import Source, in_batches, sent_as_text
 from api.schemas import Match, RetrieveBody, RetrieveView
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
 from saft_core.store import collections
@@ -57,8 +57,11 @@ def _query_vector(tenancy: Tenancy, space: Space, body: RetrieveBody) -> npt.NDA
     if (body.text is None) == (body.image is None):
         raise InvalidInput("give either text or image")
     if body.image is not None:
-        image = decode(partial(from_base64, body.image), "image", tenancy.services.data_limits)
-        return np.asarray(engine.embed_images(space.adapter_id, [image], strength=space.strength)[0])
+        services = tenancy.services
+        with services.pictures.room(1):
+            source = sent_as_text("image", body.image, services.limits)
+            image = services.pictures.prepare(source, services.deadline())
+            return np.asarray(engine.embed_images(space.adapter_id, [image], strength=space.strength)[0])
     text = (body.text or "").strip()
     if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
         raise InvalidInput(f"text: give 1 to {MAX_TEXT_CHARACTERS} characters")
@@ -72,19 +75,25 @@ def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space) -> None:
         missing = collections.without_embedding(scope, collection_id, space)
         if missing and space.between:
             collections.keep_strengths(scope, collection_id, space, tenancy.services.limits.max_strengths)
-    for batch in in_batches(_pictures(tenancy, missing)):
-        vectors = engine.embed_images(space.adapter_id, [image for _, image in batch], strength=space.strength)
+    for batch in in_batches(missing):
+        with tenancy.services.pictures.room(len(batch)):
+            images = dict(_pictures(tenancy, batch))
+            if not images:
+                continue
+            vectors = engine.embed_images(space.adapter_id, list(images.values()), strength=space.strength)
         with tenancy.begin() as scope:
             if space.adapter_id is not None:
                 scope.get(Adapter, space.adapter_id, lock=True)  # it may have been deleted while the engine worked
-            collections.add_embeddings(scope, space, zip((key for key, _ in batch), vectors, strict=True))
+            collections.add_embeddings(scope, space, zip(images, vectors, strict=True))
 
 
-def _pictures(tenancy: Tenancy, rows: Sequence[CollectionImage]) -> Iterator[tuple[str, Image.Image]]:
-    """The pictures by id, decoded when asked for. One that is gone or no longer readable does not stop the search."""
+def _pictures(tenancy: Tenancy, rows: Sequence[CollectionImage]) -> Iterator[tuple[str, Tensor]]:
+    """The prepared pictures by id. One that is gone or no longer readable does not stop the search."""
+    services = tenancy.services
     for row in rows:
-        read = partial(tenancy.services.blobs.get, row.collection_id, row.sha256)
+        read = partial(services.blobs.get, row.collection_id, row.sha256)
+        source = Source(row.filename, services.blobs.size(row.collection_id, row.sha256), read)
         try:
-            yield row.id, decode(read, row.filename, tenancy.services.data_limits)
+            yield row.id, services.pictures.prepare(source, services.deadline())
         except (NotFound, InvalidImage):
             logger.warning("image %s of collection %s cannot be searched", row.id, row.collection_id, exc_info=True)

@@ -27,6 +27,8 @@ from saft_core.clip import image_tower, prompts
 from saft_core.clip.flat import FlatParameters, IndexArray
 from saft_core.errors import Unavailable
 
+Picture = Image.Image | Tensor
+"""An RGB image, or what a base's `preprocess` made of it: float32 (3, size, size)."""
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 CARD_FILE = "base.json"
 
@@ -95,9 +97,15 @@ class Base:
         """Entries and selected entries of each block; see `FlatParameters.count_by_block`."""
         return self.flat.count_by_block(indices)
 
-    def pixels(self, images: Sequence[Image.Image]) -> Tensor:
-        """RGB pictures to model input: float32 of shape (N, 3, size, size) on the base's device."""
-        return torch.stack([self.preprocess(image) for image in images]).to(self.device)
+    @cached_property
+    def image_side(self) -> int:
+        """The longer side of the model's input, in pixels."""
+        return max(self.preprocess(Image.new("RGB", (64, 64))).shape[1:])
+
+    def pixels(self, images: Sequence[Picture]) -> Tensor:
+        """Pictures to model input: float32 of shape (N, 3, size, size) on the base's device."""
+        ready = [image if isinstance(image, Tensor) else self.preprocess(image) for image in images]
+        return torch.stack(ready).to(self.device)
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Unit image embeddings, float32 (N, embed_dim), of `pixels` float32 (N, 3, size, size)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ from saft_core.errors import InvalidImage
 
 MAX_BLOCKS = 100_000  # segments, chunks or extensions of one file; honest ones stay below some thousands
 MAX_JPEG_SCANS = 100  # a progressive file has about ten
+MAX_PROFILE_BYTES = 4 << 20  # those of printing presses have up to 3 MB; a larger one is left out
 
 _JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # not stuffed bytes, fill bytes or restart markers
 _JPEG_BARE = frozenset({0x01, 0xD8})  # markers without a segment
-_JPEG_END, _JPEG_SCAN, _JPEG_EXIF, _JPEG_COMMENT = 0xD9, 0xDA, 0xE1, 0xFE
+_JPEG_END, _JPEG_SCAN, _JPEG_EXIF, _JPEG_PROFILE, _JPEG_COMMENT = 0xD9, 0xDA, 0xE1, 0xE2, 0xFE
 _JPEG_COLOUR = frozenset({0xE0, 0xEE})  # JFIF and Adobe: they say how to read the colours
 
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x21, 0x2C, 0xF9
@@ -28,28 +30,45 @@ _GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x21, 0x2C, 0xF9
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The first picture of a file. `canvas` is (width, height) in pixels where it had to be read early, else None."""
+    """The first picture of a file.
+
+    `profile` is its ICC profile, unchecked. `canvas` is (width, height) in pixels where it had to be read early, else
+    None. `buffered` is whether the decoder keeps the whole picture in its coded form too: a JPEG of several scans.
+    """
 
     data: bytes
     exif: bytes = b""
     canvas: tuple[int, int] | None = None
+    profile: bytes = b""
+    buffered: bool = False
 
 
 def cut_jpeg(data: bytes) -> Picture:
-    """Keep the tables, scans and colour markers of the first picture; drop comments, profiles and what comes after.
+    """Keep the tables, scans and colour markers of the first picture; drop comments, metadata and what comes after.
 
     Raises InvalidImage for too many scans or segments, struct.error where the file ends inside a segment.
     """
     kept, exif, scans = [b"\xff\xd8"], b"", 0
+    profile: dict[int, bytes] = {}
     for marker, segment in _jpeg_segments(data):
         scans += marker == _JPEG_SCAN
         if scans > MAX_JPEG_SCANS:
             raise _too_costly(f"more than {MAX_JPEG_SCANS} scans")
         if marker == _JPEG_EXIF and not exif and segment[4:10] == b"Exif\0\0":
             exif = segment[10:]
+        if marker == _JPEG_PROFILE and segment[4:16] == b"ICC_PROFILE\0" and len(segment) > 18:
+            profile.setdefault(segment[16], segment[17:])
         if marker in _JPEG_COLOUR or not (0xE0 <= marker <= 0xEF or marker == _JPEG_COMMENT):
             kept.append(segment)
-    return Picture(b"".join(kept), exif)
+    return Picture(b"".join(kept), exif, profile=_joined(profile), buffered=scans > 1)
+
+
+def _joined(parts: dict[int, bytes]) -> bytes:
+    """The profile whose parts carry numbers from 1 on and begin with how many they are; nothing if one is missing."""
+    count = parts[1][0] if 1 in parts else 0
+    if sorted(parts) != list(range(1, count + 1)) or sum(map(len, parts.values())) > MAX_PROFILE_BYTES:
+        return b""
+    return b"".join(parts[number][1:] for number in range(1, count + 1))
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -108,31 +127,46 @@ def _gif_blocks_end(data: bytes, position: int) -> int:
 
 
 def cut_png(data: bytes) -> Picture:
-    """Leave the file as it is, count its chunks and find its EXIF block.
+    """Count the chunks, find the EXIF block, take the colour profile out; leave the rest as it is.
 
     Raises InvalidImage for too many chunks, EOFError for a file without its last one: the decoder would not mind.
     """
-    exif, kind = b"", b""
-    for kind, body in _chunks(data, 8, ">I4s", tail=4):
+    exif, kind, profile = b"", b"", b""
+    kept = data
+    for position, kind, body in _chunks(data, 8, ">I4s", tail=4):
         if kind == b"eXIf":
             exif = body
+        if kind == b"iCCP" and kept is data:  # the decoder would refuse the picture for a profile it does not like
+            profile = _inflated(body.partition(b"\0")[2][1:])
+            kept = data[:position] + data[position + 12 + len(body) :]
     if kind != b"IEND":
         raise EOFError("the file ends before its last chunk")
-    return Picture(data, exif)
+    return Picture(kept, exif, profile=profile)
+
+
+def _inflated(packed: bytes) -> bytes:
+    """A profile packed with zlib; nothing if it is damaged or too large."""
+    try:
+        profile = zlib.decompressobj().decompress(packed, MAX_PROFILE_BYTES + 1)
+    except zlib.error:
+        return b""
+    return profile if len(profile) <= MAX_PROFILE_BYTES else b""
 
 
 def cut_webp(data: bytes) -> Picture:
-    """Leave the file as it is, count its chunks, find its EXIF block and the canvas.
+    """Leave the file as it is, count its chunks, find its EXIF block, its colour profile and the canvas.
 
     Raises InvalidImage for too many chunks, struct.error where a header is cut off.
     """
-    exif, canvas = b"", None
-    for kind, body in _chunks(data, 12, "<4sI", tail=0):
+    exif, canvas, profile = b"", None, b""
+    for _, kind, body in _chunks(data, 12, "<4sI", tail=0):
         if canvas is None:
             canvas = _webp_canvas(kind, body)
         if kind == b"EXIF":
             exif = body
-    return Picture(data, exif, canvas)
+        if kind == b"ICCP" and len(body) <= MAX_PROFILE_BYTES:
+            profile = body
+    return Picture(data, exif, canvas, profile)
 
 
 def _webp_canvas(kind: bytes, body: bytes) -> tuple[int, int] | None:
@@ -149,15 +183,15 @@ def _webp_canvas(kind: bytes, body: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _chunks(data: bytes, position: int, header: str, tail: int) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, body) of each chunk from `position` on; `tail` bytes (a checksum) follow each body."""
+def _chunks(data: bytes, position: int, header: str, tail: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """(position, kind, body) of each chunk from `position` on; `tail` bytes (a checksum) follow each body."""
     for _ in range(MAX_BLOCKS):
         if position + 8 > len(data):
             return
         first, second = struct.unpack_from(header, data, position)
         kind, size = (first, second) if isinstance(first, bytes) else (second, first)
         body = data[position + 8 : position + 8 + size]
-        yield kind, body
+        yield position, kind, body
         if kind == b"IEND":
             return
         # RIFF pads chunks to even sizes; PNG, which has the checksum, does not.

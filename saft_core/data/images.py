@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import (
@@ -17,14 +18,20 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from saft_core.data.containers import Picture, cut_gif, cut_jpeg, cut_png, cut_webp
+from saft_core.data.containers import MAX_PROFILE_BYTES, Picture, cut_gif, cut_jpeg, cut_png, cut_webp
 from saft_core.data.limits import DataLimits
 from saft_core.data.pixels import to_rgb, upright
-from saft_core.data.tiff import cut_tiff, orientation
+from saft_core.data.tiff import colour_profile, cut_tiff, orientation
 from saft_core.errors import InvalidImage
 
 # Models scale the shorter side to some hundred pixels: a hair-thin image would grow to gigabytes there.
 MAX_ASPECT_RATIO = 100
+
+DRAFT_FACTOR = 4
+"""How many times larger than needed a JPEG is decoded at least. Resized from there, embeddings keep a cosine of 0.9999
+to those of the whole picture; at twice the size it is 0.998."""
+CODED_BYTES_PER_PIXEL = 8
+"""What libjpeg keeps of a picture of several scans: 16 bits for each of up to four samples."""
 
 _ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
 _BMP_HEADER_BYTES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
@@ -44,23 +51,40 @@ _OTHER_STARTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """One accepted format: its IANA type, and the decoder named directly so that no other one is ever tried."""
+    """One accepted format: its IANA type, and the decoder named directly so that no other one is ever tried.
+
+    bytes_per_pixel: what decoding and conversion take at their peak, in the costliest mode that the format has.
+    """
 
     media_type: str
     decoder: type[ImageFile.ImageFile]
     cut: Callable[[bytes, DataLimits], Picture]
+    bytes_per_pixel: int
 
 
-_JPEG = _Format("image/jpeg", JpegImagePlugin.JpegImageFile, lambda data, _: cut_jpeg(data))
-_PNG = _Format("image/png", PngImagePlugin.PngImageFile, lambda data, _: cut_png(data))
-_WEBP = _Format("image/webp", WebPImagePlugin.WebPImageFile, lambda data, _: cut_webp(data))
-_GIF = _Format("image/gif", GifImagePlugin.GifImageFile, lambda data, _: cut_gif(data))
-_BMP = _Format("image/bmp", BmpImagePlugin.BmpImageFile, lambda data, _: Picture(data))
+_JPEG = _Format("image/jpeg", JpegImagePlugin.JpegImageFile, lambda data, _: cut_jpeg(data), 12)
+_PNG = _Format("image/png", PngImagePlugin.PngImageFile, lambda data, _: cut_png(data), 14)
+_WEBP = _Format("image/webp", WebPImagePlugin.WebPImageFile, lambda data, _: cut_webp(data), 18)
+_GIF = _Format("image/gif", GifImagePlugin.GifImageFile, lambda data, _: cut_gif(data), 14)
+_BMP = _Format("image/bmp", BmpImagePlugin.BmpImageFile, lambda data, _: Picture(data), 14)
 _TIFF = _Format(
     "image/tiff",
     TiffImagePlugin.TiffImageFile,
-    lambda data, limits: Picture(cut_tiff(data, limits.max_image_pixels), exif=data),
+    lambda data, limits: Picture(
+        cut_tiff(data, limits.max_image_pixels), exif=data, profile=colour_profile(data, MAX_PROFILE_BYTES)
+    ),
+    20,
 )
+
+
+def check_file_size(size: int, max_image_bytes: int) -> None:
+    """Raise InvalidImage with code `image_too_large` for a file of `size` bytes that is not to be read."""
+    if size > max_image_bytes:
+        raise InvalidImage(
+            f"The image file has {size:,} bytes; at most {max_image_bytes:,} are taken (max_image_bytes)."
+            " Save it smaller.",
+            code="image_too_large",
+        )
 
 
 def media_type(data: bytes) -> str:
@@ -71,23 +95,72 @@ def media_type(data: bytes) -> str:
     return _identify(data).media_type
 
 
-def decode_image(data: bytes, limits: DataLimits) -> Image.Image:
-    """The first picture of an image file: RGB, upright, loaded, without metadata.
+@dataclass(frozen=True, slots=True)
+class OpenImage:
+    """An image file that is within the limits, as far as can be told before any pixel is decoded.
 
-    Size, pixels and shape are checked before any pixel is decoded. Transparency lies on white, 16-bit greys are scaled.
+    memory_bytes: what `decode` takes at its peak, beside the file, roughly and rather too much.
+    """
+
+    memory_bytes: int
+    _form: _Format
+    _picture: Picture
+    _limits: DataLimits
+    _side: int | None
+
+    @property
+    def media_type(self) -> str:
+        """The IANA media type of the file."""
+        return self._form.media_type
+
+    def decode(self) -> Image.Image:
+        """The picture: RGB in sRGB, upright, loaded, without metadata.
+
+        Transparency lies on white, 16-bit greys are scaled. Raises InvalidImage, and nothing else.
+        """
+        with _as_invalid_image(self._form, self._limits):
+            return upright(self._pixels(), orientation(self._picture.exif))
+
+    def _pixels(self) -> Image.Image:
+        """The decoder's own copy of the pixels is gone when this returns: two at a time are enough."""
+        with self._form.decoder(io.BytesIO(self._picture.data)) as image:
+            _check_shape(image.size, self._limits)
+            _draft(image, self._side)
+            image.load()
+            return to_rgb(image, self._picture.profile)
+
+
+def open_image(data: bytes, limits: DataLimits, side: int | None = None) -> OpenImage:
+    """Find the first picture of an image file, and check size, pixels and shape before any pixel is decoded.
+
+    side: pixels that are needed of the picture's shorter side. A JPEG may be decoded smaller then, not below
+    DRAFT_FACTOR times that; the other formats have to be decoded whole. None: as large as it is.
 
     Raises InvalidImage, and nothing else, with one of these codes: `empty_file`, `image_too_large` (bytes),
     `not_an_image`, `unsupported_format`, `too_many_pixels`, `too_elongated`, `damaged_image` (cut off or broken).
     """
-    if len(data) > limits.max_image_bytes:
-        raise InvalidImage(
-            f"The image file has {len(data):,} bytes; at most {limits.max_image_bytes:,} are taken"
-            " (max_image_bytes). Save it smaller.",
-            code="image_too_large",
-        )
+    check_file_size(len(data), limits.max_image_bytes)
     form = _identify(data)
+    with _as_invalid_image(form, limits):
+        picture = form.cut(data, limits)
+        return OpenImage(_memory_bytes(form, picture, limits, side), form, picture, limits, side)
+
+
+def decode_image(data: bytes, limits: DataLimits, side: int | None = None) -> Image.Image:
+    """The first picture of an image file, at once: see `open_image` and `OpenImage.decode`. Raises InvalidImage."""
+    return open_image(data, limits, side).decode()
+
+
+def open_to_check(data: bytes, limits: DataLimits) -> OpenImage:
+    """As `open_image`, for a file that is decoded only to see that this can be done."""
+    return open_image(data, limits, side=1)
+
+
+@contextmanager
+def _as_invalid_image(form: _Format, limits: DataLimits) -> Iterator[None]:
+    """Whatever goes wrong within, as InvalidImage."""
     try:
-        return _decode(form, data, limits)
+        yield
     except InvalidImage:
         raise
     except Image.DecompressionBombError as error:
@@ -130,20 +203,22 @@ def _by_signature(head: bytes) -> _Format | None:
     return next((form for signature, form in signatures.items() if head.startswith(signature)), None)
 
 
-def _decode(form: _Format, data: bytes, limits: DataLimits) -> Image.Image:
-    """Cut down, check, decode, convert, turn. Raises whatever the decoder raises."""
-    picture = form.cut(data, limits)
-    if picture.canvas:
+def _memory_bytes(form: _Format, picture: Picture, limits: DataLimits, side: int | None) -> int:
+    """What decoding the picture takes. Raises InvalidImage for its shape, and whatever the decoder raises."""
+    if picture.canvas:  # a decoder that allocates when it is opened stays closed until there is room
         _check_shape(picture.canvas, limits)
-    return upright(_pixels(form, picture, limits), orientation(picture.exif))
-
-
-def _pixels(form: _Format, picture: Picture, limits: DataLimits) -> Image.Image:
-    """The picture in RGB. The decoder's own copy of the pixels is gone when this returns: two at a time are enough."""
+        return form.bytes_per_pixel * picture.canvas[0] * picture.canvas[1]
     with form.decoder(io.BytesIO(picture.data)) as image:
         _check_shape(image.size, limits)
-        image.load()
-        return to_rgb(image)
+        coded = CODED_BYTES_PER_PIXEL * image.width * image.height if picture.buffered else 0
+        _draft(image, side)
+        return coded + form.bytes_per_pixel * image.width * image.height
+
+
+def _draft(image: ImageFile.ImageFile, side: int | None) -> None:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8 where enough is left; other formats have nothing of the kind."""
+    if side is not None:
+        image.draft("RGB", (DRAFT_FACTOR * side, DRAFT_FACTOR * side))
 
 
 def _check_shape(size: tuple[int, int], limits: DataLimits) -> None:

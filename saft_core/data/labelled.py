@@ -10,10 +10,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from saft_core.data.entries import Item, Rejection
-from saft_core.data.images import decode_image, media_type
+from saft_core.data.images import open_to_check
 from saft_core.data.layout import Placed, lay_out, names_image
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidDataset, InvalidInput
@@ -22,6 +23,8 @@ MAX_LISTED_REJECTIONS = 100  # in one error's details
 MAX_LISTED_CLASSES = 10  # in one error's message
 
 Save = Callable[[str, bytes], None]
+Check = Callable[[bytes], str]
+"""The media type of an image file that decodes; raises InvalidImage if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,13 @@ class LabelledSet:
     rejected: tuple[Rejection, ...]
 
 
-def collect(items: Iterable[Item], limits: DataLimits, save: Save) -> LabelledSet:
+def collect(items: Iterable[Item], limits: DataLimits, save: Save, check: Check | None = None) -> LabelledSet:
     """Make a labelled set of an upload: of `read_archive`'s items, or of entries named `class/file`.
 
     Every usable image goes through `save(sha256, data)` once, in the order of upload, and is then let go: memory is
     bounded by one image. If InvalidDataset is raised some images may have been saved already; the caller drops them.
+
+    check: tells whether an image can be used; one of many uploads may wait there for its turn.
 
     Each file that cannot be used ends in `rejected`, with the codes of `lay_out`, `read_archive` and `decode_image`, or
     `duplicate`, `duplicate_other_class`. Only labels with a usable image or with a file named like
@@ -61,7 +66,7 @@ def collect(items: Iterable[Item], limits: DataLimits, save: Save) -> LabelledSe
     `too_many_images` or `ambiguous_classes`. Its details hold `rejected` (the first 100) and `rejected_count`.
     """
     layout = lay_out(items, limits)
-    collector = _Collector(limits, save, list(layout.rejected))
+    collector = _Collector(limits, save, check or partial(_decoded, limits=limits), list(layout.rejected))
     if len(layout.placed) > limits.max_dataset_images:
         raise collector.invalid(
             f"The dataset has {len(layout.placed):,} files; at most {limits.max_dataset_images:,} are taken"
@@ -73,12 +78,19 @@ def collect(items: Iterable[Item], limits: DataLimits, save: Save) -> LabelledSe
     return collector.finish({placed.label for placed in layout.placed if names_image(placed.entry.path)})
 
 
+def _decoded(data: bytes, limits: DataLimits) -> str:
+    image = open_to_check(data, limits)
+    image.decode()
+    return image.media_type
+
+
 class _Collector:
     """What has been taken so far."""
 
-    def __init__(self, limits: DataLimits, save: Save, rejected: list[Rejection]) -> None:
+    def __init__(self, limits: DataLimits, save: Save, check: Check, rejected: list[Rejection]) -> None:
         self._limits = limits
         self._save = save
+        self._check = check
         self._rejected = rejected
         self._images: dict[str, LabelledImage] = {}  # by SHA-256
         self._spellings: dict[str, str] = {}  # how CLIP reads a label -> the label
@@ -90,7 +102,7 @@ class _Collector:
             data = entry.read()
             sha256 = hashlib.sha256(data).hexdigest()
             self._check_new(sha256, placed.label)
-            kind = self._checked_media_type(data)
+            kind = self._check(data)
         except InvalidInput as error:
             self._rejected.append(Rejection.of(entry.path, error))
             return
@@ -110,12 +122,6 @@ class _Collector:
             " remove the wrong one.",
             code="duplicate_other_class",
         )
-
-    def _checked_media_type(self, data: bytes) -> str:
-        """The media type of an image that decodes. Raises InvalidImage if it does not."""
-        kind = media_type(data)
-        decode_image(data, self._limits)
-        return kind
 
     def _admit_class(self, label: str) -> None:
         """Raise InvalidDataset if this label cannot be added to those there are."""

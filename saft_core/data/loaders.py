@@ -19,7 +19,7 @@ class PixelLoader:
     """Batches of (pixels, targets) by position.
 
     Preprocessed pixels stay in memory up to `cache_bytes`; beyond that they are decoded anew each time, so a set of any
-    size can be trained on.
+    size can be trained on. `side` is what `decode_image` takes: the base's `image_side`, as in serving.
     """
 
     def __init__(
@@ -28,11 +28,13 @@ class PixelLoader:
         pixels: Callable[[Sequence[Image.Image]], Tensor],
         limits: DataLimits,
         *,
+        side: int | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         self._samples = samples
         self._pixels = pixels
         self._limits = limits
+        self._side = side
         self._cache: dict[int, Tensor] = {}
         self._free_bytes = cache_bytes
 
@@ -55,7 +57,7 @@ class PixelLoader:
         cached = self._cache.get(position)
         if cached is not None:
             return cached
-        image = decode_image(self._samples[position].read(), self._limits)
+        image = decode_image(self._samples[position].read(), self._limits, self._side)
         pixels = self._pixels([image])[0]
         if pixels.nbytes <= self._free_bytes:
             self._free_bytes -= pixels.nbytes

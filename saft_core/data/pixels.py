@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
+from saft_core.data.colours import correction
+
 Grey: TypeAlias = npt.NDArray[np.uint8]
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
@@ -28,16 +30,26 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """An RGB copy without metadata: deep greys scaled to 8 bit, transparency laid on white."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        rgb = Image.fromarray(_grey(image)).convert("RGB")
-    elif image.has_transparency_data:
-        rgb = _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
-    else:
-        rgb = image.convert("RGB")
+def to_rgb(image: Image.Image, profile: bytes = b"") -> Image.Image:
+    """An RGB copy without metadata: deep greys scaled to 8 bit, transparency laid on white, colours in sRGB.
+
+    profile: the ICC profile of the file; see `colours.correction` for which ones count.
+    """
+    own = correction(profile, image.mode) if image.mode in ("L", "CMYK") and not image.has_transparency_data else None
+    rgb = own.apply(image) if own else _uncorrected(image)
+    if image.mode not in ("CMYK", "LAB") and (of_rgb := correction(profile, "RGB")):
+        of_rgb.apply_in_place(rgb)
     rgb.info.clear()  # an EXIF block left here would have the next reader turn the image once more
     return rgb
+
+
+def _uncorrected(image: Image.Image) -> Image.Image:
+    """An RGB copy of colours that are taken for sRGB."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_grey(image)).convert("RGB")
+    if image.has_transparency_data:
+        return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ MAX_FIELD_VALUES = 250_000  # strips or tiles of one picture: 16 x 16 tiles of 5
 
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SHORT, _LONG = 3, 4
-_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 274, 322, 323
+_ORIENTATION, _TILE_WIDTH, _TILE_LENGTH, _PROFILE = 274, 322, 323, 34675
 # What the pixels need: sizes, sample layout, photometry, strips, tiles, palette, predictor, fax and JPEG tables.
 _PICTURE_TAGS = frozenset(
     {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325, 332, 338, 339}
@@ -72,6 +72,18 @@ def orientation(exif: bytes) -> int:
         return 1
     turn = next((field.number for field in fields if field.tag == _ORIENTATION), None)
     return turn if turn is not None and 1 <= turn <= 8 else 1
+
+
+def colour_profile(data: bytes, max_bytes: int) -> bytes:
+    """The ICC profile of a TIFF file's first picture; nothing where there is none, or one of more than `max_bytes`.
+
+    Raises struct.error or KeyError where the file is cut off.
+    """
+    field = next((field for field in first_directory(data) if field.tag == _PROFILE), None)
+    if field is None or not 4 < field.size <= max_bytes:
+        return b""
+    (start,) = struct.unpack_from(field.byte_order + "L", field.raw, 8)
+    return data[start : start + field.size]
 
 
 def cut_tiff(data: bytes, max_pixels: int) -> bytes:

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from saft_core.clip.backbone import Base
+from saft_core.clip.backbone import Base, Picture
 from saft_core.clip.zero_shot import fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
@@ -94,14 +94,14 @@ class Engine:
     def class_probabilities(
         self,
         adapter_id: AdapterId,
-        images: Sequence[Image.Image],
+        images: Sequence[Picture],
         labels: tuple[str, ...],
         template: str,
         *,
         strength: float = 1.0,
         deadline: float | None = None,
     ) -> FloatArray:
-        """Softmax over `labels` for each RGB image, float32 (images, labels)."""
+        """Softmax over `labels` for each picture, float32 (images, labels)."""
         deadline = self._deadline(deadline)
         with self._model(adapter_id, strength) as (key, row):
             weights = self._classifiers.get(
@@ -114,12 +114,12 @@ class Engine:
     def embed_images(
         self,
         adapter_id: AdapterId,
-        images: Sequence[Image.Image],
+        images: Sequence[Picture],
         *,
         strength: float = 1.0,
         deadline: float | None = None,
     ) -> FloatArray:
-        """Unit embeddings of RGB images, float32 (images, embed_dim)."""
+        """Unit embeddings of pictures, float32 (images, embed_dim)."""
         with self._model(adapter_id, strength) as (key, row):
             return _to_numpy(self._embed_images(key, row, images, self._deadline(deadline)))
 
@@ -129,6 +129,10 @@ class Engine:
         """Unit embeddings of texts as they stand, float32 (texts, embed_dim)."""
         with self._model(adapter_id, strength) as (key, row):
             return _to_numpy(self._embed_texts(key, row, texts, self._deadline(deadline)))
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """What every call takes in the picture's place, so that the picture itself need not wait for a batch."""
+        return self._preparers.submit(self.base.preprocess, image).result()
 
     def warm_up(self) -> None:
         """Check and measure both routes on this machine. Call it before the first request.
@@ -173,7 +177,7 @@ class Engine:
             yield (adapter_id, strength), Row(resident, strength)
 
     def _embed_images(
-        self, key: tuple[AdapterId, float], row: Row, images: Sequence[Image.Image], deadline: float
+        self, key: tuple[AdapterId, float], row: Row, images: Sequence[Picture], deadline: float
     ) -> Tensor:
         size = self.limits.batch.max_rows
         works: list[_Work] = []

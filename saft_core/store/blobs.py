@@ -68,6 +68,13 @@ class BlobStore:
         """Whether the blob is there."""
         return self._path(owner_id, sha256).exists()
 
+    def size(self, owner_id: str, sha256: str) -> int:
+        """Bytes of the blob; 0 when it is not there."""
+        try:
+            return self._path(owner_id, sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def get(self, owner_id: str, sha256: str) -> bytes:
         """The bytes. Raises NotFound when they are not there."""
         try:

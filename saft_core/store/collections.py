@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from saft_core.store.models import Collection, CollectionImage, ImageEmbedding
@@ -35,9 +35,10 @@ class Space:
 
     def holds(self) -> ColumnElement[bool]:
         """The condition that an embedding lies in this space."""
+        adapter_id = ImageEmbedding.adapter_id  # IS NOT DISTINCT FROM would be shorter, but no index serves it
         return and_(
             ImageEmbedding.base_fingerprint == self.base_fingerprint,
-            ImageEmbedding.adapter_id.is_not_distinct_from(self.adapter_id),
+            adapter_id.is_(None) if self.adapter_id is None else adapter_id == self.adapter_id,
             ImageEmbedding.strength == self.strength,
         )
 
@@ -77,8 +78,9 @@ def with_hashes(scope: Scope, collection_id: str, hashes: Iterable[str]) -> Sequ
 
 def without_embedding(scope: Scope, collection_id: str, space: Space) -> Sequence[CollectionImage]:
     """Images that have no embedding in `space` yet."""
-    embedded = select(ImageEmbedding.image_id).where(scope.owns(ImageEmbedding), space.holds())
-    conditions = (CollectionImage.collection_id == collection_id, CollectionImage.id.not_in(embedded))
+    # Not NOT IN: once the tenant's embeddings do not fit work_mem, it goes through all of them for each image.
+    embedded = exists().where(ImageEmbedding.image_id == CollectionImage.id, scope.owns(ImageEmbedding), space.holds())
+    conditions = (CollectionImage.collection_id == collection_id, ~embedded)
     return scope.session.scalars(scope.select(CollectionImage, *conditions).order_by(CollectionImage.id)).all()
 
 

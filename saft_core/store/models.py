@@ -59,10 +59,16 @@ class Owned(Model):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
+def _listed(table: str, owner: str = "tenant_id") -> Index:
+    """Serves a list of `owner`'s rows, newest first, from any place in it on."""
+    return Index(f"ix_{table}_listed", owner, "created_at", "id")
+
+
 class Dataset(Owned):
     """An immutable labelled image set."""
 
     __tablename__ = "datasets"
+    __table_args__ = (_listed("datasets"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ds"))
     name: Mapped[str]
@@ -108,12 +114,15 @@ class Job(Owned):
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_unfinished", "status", postgresql_where=text("status in ('queued', 'running')")),)
+    __table_args__ = (
+        Index("ix_jobs_unfinished", "status", postgresql_where=text("status in ('queued', 'running')")),
+        _listed("jobs"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("job"))
     name: Mapped[str]
-    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
-    test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
+    test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     config: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(default=JobStatus.QUEUED.value)
     phase: Mapped[str] = mapped_column(default="queued")
@@ -139,7 +148,7 @@ class Adapter(Owned):
     """What a tenant calls by id or name: the published result of a job or an import."""
 
     __tablename__ = "adapters"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"), UniqueConstraint("job_id"))
+    __table_args__ = (UniqueConstraint("tenant_id", "name"), UniqueConstraint("job_id"), _listed("adapters"))
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ad"))
     name: Mapped[str]
@@ -168,6 +177,7 @@ class Collection(Owned):
     """A tenant's searchable images."""
 
     __tablename__ = "collections"
+    __table_args__ = (_listed("collections"),)
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("col"))
     name: Mapped[str]
@@ -177,10 +187,10 @@ class CollectionImage(Owned):
     """One searchable image; its bytes are the blob `sha256` of the collection."""
 
     __tablename__ = "collection_images"
-    __table_args__ = (UniqueConstraint("collection_id", "sha256"),)
+    __table_args__ = (UniqueConstraint("collection_id", "sha256"), _listed("collection_images", "collection_id"))
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("img"))
-    collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"), index=True)
+    collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
     filename: Mapped[str]
     sha256: Mapped[str]
     media_type: Mapped[str]

@@ -77,10 +77,11 @@ class Scope:
 
     def page(self, model: type[Row], limit: int, cursor: str | None, *conditions: ColumnElement[bool]) -> PageOf[Row]:
         """Up to `limit` rows, newest first, from behind `cursor`. Raises InvalidCursor."""
-        key = tuple_(model.created_at, model.id)  # type: ignore[attr-defined]
-        query = self.select(model, *conditions).order_by(key.desc()).limit(limit + 1)
+        created_at, row_id = model.created_at, model.id  # type: ignore[attr-defined]
+        # Ordered column by column, as the index is: no index serves the order of a row value.
+        query = self.select(model, *conditions).order_by(created_at.desc(), row_id.desc()).limit(limit + 1)
         if cursor is not None:
-            query = query.where(key < tuple_(*_decode_cursor(cursor)))
+            query = query.where(tuple_(created_at, row_id) < tuple_(*_decode_cursor(cursor)))
         rows = self.session.scalars(query).all()
         last = rows[limit - 1] if len(rows) > limit else None
         return PageOf(rows[:limit], _encode_cursor(last) if last is not None else None)

@@ -64,7 +64,9 @@ def adapt(
     """
     clock = _Clock()
     kept, validation = _validation_split(task.train, config)
-    trained, watched, tested = (PixelLoader(part, base.pixels, limits) for part in (kept, validation, task.test))
+    trained, watched, tested = (
+        PixelLoader(part, base.pixels, limits, side=base.image_side) for part in (kept, validation, task.test)
+    )
     meter = _meter(len(kept), len(task.test), config, observe)
     key = training_key(base, task.labels, kept, config)
     state = _latest(checkpoints, key)

@@ -117,13 +117,6 @@ def test_many_images_are_answered_in_batches_of_any_size(
     assert plain(ok(ask(client, images, labels=LABELS))["results"]) == close(alone)
 
 
-def test_large_pictures_are_not_all_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "PIXELS_PER_BATCH", 250)
-    made = [(number, Image.new("RGB", (10, 10))) for number in range(7)]
-    assert [[key for key, _ in batch] for batch in pictures.in_batches(iter(made))] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert list(pictures.in_batches([])) == []
-
-
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ def loader_of(base: Base, found: Labelled) -> PixelLoader:
         Sample(target, f"{number}.png", partial(_png, picture))
         for number, (picture, target) in enumerate(zip(found.pictures, found.targets, strict=True))
     ]
-    return PixelLoader(samples, base.pixels, DataLimits.from_attributes(Limits()))
+    return PixelLoader(samples, base.pixels, DataLimits.from_attributes(Limits()), side=base.image_side)
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, media_type
+from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, media_type, open_image
 from saft_core.errors import InvalidImage
 from tests.saft_core.data.uploads import LIMITS, encoded, patched, picture, tiff
 
@@ -392,6 +395,45 @@ def test_pils_own_bomb_error_means_too_many_pixels(monkeypatch: pytest.MonkeyPat
     with pytest.raises(InvalidImage) as caught:
         decode_image(data, LIMITS)
     assert caught.value.error_code == "too_many_pixels"
+
+
+# --- what decoding takes ---
+
+LARGE = Image.linear_gradient("L").resize((3000, 2000))
+COSTLY = {
+    "grey with a transparent one": lambda: encoded(LARGE, "PNG", transparency=7),
+    "colours with a transparent one": lambda: encoded(LARGE.convert("RGB"), "PNG", transparency=(7, 7, 7)),
+    "grey and alpha": lambda: encoded(LARGE.convert("LA"), "PNG"),
+    "alpha": lambda: encoded(LARGE.convert("RGBA"), "PNG"),
+    "progressive": lambda: encoded(LARGE.convert("RGB"), "JPEG", progressive=True, subsampling=0),
+    "progressive inks": lambda: encoded(LARGE.convert("CMYK"), "JPEG", progressive=True),
+    "WebP": lambda: encoded(LARGE.convert("RGB"), "WEBP", method=0),
+    "lossless WebP": lambda: encoded(LARGE.convert("RGBA"), "WEBP", method=0, lossless=True),
+    "GIF": lambda: encoded(LARGE.convert("P"), "GIF", transparency=3),
+    "TIFF of 32 bits": lambda: encoded(LARGE.convert("I"), "TIFF"),
+    "TIFF of floats": lambda: encoded(LARGE.convert("F"), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_decoding_takes_no_more_memory_than_it_asks_for(kind: str, tmp_path: Path) -> None:
+    """And not much less either: more than a third of it is used."""
+    file = tmp_path / "picture"
+    file.write_bytes(COSTLY[kind]())
+    program = Path(__file__).parent / "memory_of_decoding.py"
+    done = subprocess.run([sys.executable, program, file], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    asked, taken = map(int, done.stdout.split())
+    assert asked / 3 < taken <= asked
+
+
+def test_a_jpeg_that_is_decoded_smaller_asks_for_less() -> None:
+    limits = replace(LIMITS, max_image_pixels=10_000_000)
+    plain, coded = (encoded(LARGE.convert("RGB"), "JPEG", progressive=progressive) for progressive in (False, True))
+    assert open_image(plain, limits, side=60).memory_bytes == open_image(plain, limits).memory_bytes / 64
+    assert open_image(coded, limits, side=60).memory_bytes > 8 * LARGE.width * LARGE.height
+    assert decode_image(plain, limits, side=60).size == (375, 250)
+    assert code_of(plain, max_image_pixels=5_000_000) == "too_many_pixels"
 
 
 # --- whatever the bytes are ---

@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.store import collections
 from saft_core.store.collections import Space
 from saft_core.store.models import Adapter, Collection, CollectionImage, ImageEmbedding
 from saft_core.store.scope import Scope
+from tests.fixtures.plans import rows_visited
 from tests.fixtures.tenants import add_adapter, add_tenant
 
 BASE = Space("fingerprint", None)
@@ -154,3 +155,65 @@ def test_embeddings_go_with_their_image_collection_or_adapter(scope: Scope) -> N
     assert scope.session.scalar(count) == 1
     scope.delete(scope.get(Collection, collection))
     assert scope.session.scalar(count) == 0
+
+
+# --- what a search costs ---------------------------------------------------------------------------------------------
+
+
+def fill(scope: Scope, count: int) -> str:
+    """A collection of so many images, each with two embeddings under the base's name."""
+    collection = scope.add(Collection(name="large")).id
+    values = {"n": count, "collection": collection, "tenant": scope.tenant_id}
+    scope.session.execute(
+        text(
+            "INSERT INTO collection_images (id, collection_id, filename, sha256, media_type, tenant_id)"
+            " SELECT 'img_' || :collection || g, :collection, 'f', md5(g::text), 'image/png', :tenant"
+            " FROM generate_series(1, :n) g"
+        ),
+        values,
+    )
+    scope.session.execute(
+        text(
+            "INSERT INTO image_embeddings (id, image_id, base_fingerprint, strength, embedding, tenant_id)"
+            " SELECT :n * 10 + row_number() OVER (), i.id, base, 1, '[1,0]', :tenant"
+            " FROM collection_images i, unnest(ARRAY['fingerprint', 'other']) base WHERE i.collection_id = :collection"
+        ),
+        values,
+    )
+    scope.session.execute(text("ANALYZE collection_images, image_embeddings"))
+    return collection
+
+
+def test_a_search_is_linear_in_the_images(session: Session) -> None:
+    """`NOT IN` went through all embeddings for each image as soon as they no longer fitted the working memory."""
+    session.execute(text("SET LOCAL work_mem = '64kB'"))
+    visited = {}
+    for count in (1_000, 4_000):
+        scope = add_tenant(session, f"tenant of {count}")
+        collection = fill(scope, count)
+
+        def search(scope: Scope = scope, collection: str = collection) -> None:
+            assert collections.without_embedding(scope, collection, BASE) == []
+            assert len(collections.nearest(scope, collection, BASE, unit(1, 0), 5)) == 5
+
+        visited[count] = rows_visited(session, search)
+    assert visited[4_000] < 8 * visited[1_000]
+
+
+def test_making_room_is_linear_in_the_images(session: Session) -> None:
+    session.execute(text("SET LOCAL work_mem = '64kB'"))
+    visited = {}
+    for count in (1_000, 4_000):
+        scope = add_tenant(session, f"tenant of {count}")
+        collection = fill(scope, count)
+        adapter = add_adapter(scope, "a")
+        columns = {"adapter": adapter.id, "tenant": scope.tenant_id}
+        query = "UPDATE image_embeddings SET adapter_id = :adapter, strength = 0.5 WHERE tenant_id = :tenant"
+        session.execute(text(query), columns)
+        space = Space("fingerprint", adapter.id, 0.7)
+
+        def make_room(scope: Scope = scope, collection: str = collection, space: Space = space) -> None:
+            collections.keep_strengths(scope, collection, space, 4)
+
+        visited[count] = rows_visited(session, make_room)
+    assert visited[4_000] < 8 * visited[1_000]

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from saft_core.errors import InvalidCursor, NotFound
 from saft_core.store.models import Collection, Owned
 from saft_core.store.scope import Scope
+from tests.fixtures.plans import rows_visited
 from tests.fixtures.tenants import add_tenant
 
 
@@ -107,3 +110,19 @@ def test_an_added_row_belongs_to_the_tenant_whatever_it_said(session: Session) -
 def test_every_table_of_a_tenant_is_owned() -> None:
     free = {"tenants", "idempotency_records"}
     assert {table.name for table in Owned.metadata.sorted_tables if "tenant_id" not in table.c} == free
+
+
+def test_a_page_reads_no_more_rows_than_it_shows(session: Session) -> None:
+    scope = add_tenant(session)
+    values = {"tenant": scope.tenant_id}
+    session.execute(
+        text(
+            "INSERT INTO collections (id, name, tenant_id)"
+            " SELECT 'col_' || g, 'c', :tenant FROM generate_series(1, 5000) g"
+        ),
+        values,
+    )
+    session.execute(text("ANALYZE collections"))
+    cursor = scope.page(Collection, 20, None).next_cursor
+    for position in (None, cursor):
+        assert rows_visited(session, partial(scope.page, Collection, 20, position)) < 100

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 import torch
+from PIL import Image
 
 from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.data.images import decode_image
+from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.tuning.adapt import Task, adapt, applied
 from saft_core.tuning.progress import Progress
@@ -58,3 +63,23 @@ def test_without_test_images_the_accuracy_is_unknown() -> None:
     assert metrics["accuracy"] is None
     assert metrics["zero_shot_accuracy"] is None
     assert "confusion" not in metrics
+
+
+def test_large_pictures_are_decoded_as_in_serving() -> None:
+    base, seen = make_base("vit"), set()
+    samples = []
+    for sample in TASK.train:
+        file = io.BytesIO()
+        Image.open(io.BytesIO(sample.read())).resize((600, 400)).save(file, "JPEG")
+        samples.append(Sample(sample.label, f"{sample.path}.jpg", file.getvalue))
+    preprocess = base.preprocess
+
+    def noting(image: Image.Image) -> torch.Tensor:
+        seen.add(image.size)
+        return preprocess(image)
+
+    base.preprocess = noting
+    adapt(base, Task(LABELS, samples, samples, "test dataset"), config(patience_epochs=1), LIMITS, lambda _: None)
+    served = decode_image(samples[0].read(), LIMITS, base.image_side).size
+    assert served == (300, 200)
+    assert seen == {served, (64, 64)}  # the second is how a base finds its own size
