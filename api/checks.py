@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 from saft_core.clip.zero_shot import PLACEHOLDER
-from saft_core.data.paths import is_control
+from saft_core.data.paths import is_control, visible
 from saft_core.errors import InvalidConfig, InvalidInput
 from saft_core.settings import Limits
 
@@ -42,7 +43,7 @@ def adapter_name(value: str | None, limits: Limits) -> str:
 
 
 def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
-    """Labels as given, cleaned of outer white space. Raises InvalidInput."""
+    """Labels as given, cleaned of outer white space, no two of which look the same. Raises InvalidInput."""
     cleaned = tuple(value.strip() for value in values)
     if not 1 <= len(cleaned) <= limits.max_classify_labels:
         raise InvalidInput(f"labels: give 1 to {limits.max_classify_labels} (max_classify_labels)")
@@ -51,7 +52,10 @@ def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
             most = limits.max_label_characters
             raise InvalidInput(f"labels: one has {len(label)} characters; give each 1 to {most} (max_label_characters)")
         _check_visible("labels", label)
-    repeated = [label for label, count in Counter(cleaned).items() if count > 1]
+    shown = [unicodedata.normalize("NFC", visible(label)) for label in cleaned]
+    if not all(shown):
+        raise InvalidInput("labels: one has nothing to see in it; name the class in words")
+    repeated = [label for label, count in Counter(shown).items() if count > 1]
     if repeated:
         raise InvalidInput(f"labels: given twice: {', '.join(repeated)}")
     return cleaned

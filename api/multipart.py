@@ -144,9 +144,9 @@ class BodyParser:
         _, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
         if b"name" not in options:
             raise _bad("a part has no name")
-        self._part.name = _text(options[b"name"])
+        self._part.name = _text(options[b"name"], "a field's name")
         if b"filename" in options:
-            self._part.filename = _text(options[b"filename"])
+            self._part.filename = _text(options[b"filename"], "a file name")
             self._part.offset = self._spool.tell()
             self._files += 1
         else:
@@ -176,7 +176,7 @@ class BodyParser:
     def _close_part(self) -> None:
         part = self._part
         if part.filename is None:
-            self.items.append((part.name, _text(bytes(part.text))))
+            self.items.append((part.name, _text(bytes(part.text), f"field {part.name!r}")))
         else:
             file = Upload(part.filename, part.size, part.digest.hexdigest(), self._spool, part.offset)
             self.items.append((part.name, file))
@@ -194,12 +194,15 @@ def _boundary(content_type: str) -> bytes:
     return options[b"boundary"]
 
 
-def _text(data: bytes) -> str:
-    """UTF-8, as every current client sends; else Latin-1, which always fits."""
+def _text(data: bytes, what: str) -> str:
+    """The text of UTF-8, as every current client sends. Guessing at others would make wrong names without a word."""
     try:
         return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{what} is not in UTF-8: {ascii(data[:100])[2:-1]}; send UTF-8, or rename it in plain letters",
+            code="name_encoding",
+        ) from error
 
 
 def _bad(why: str) -> InvalidInput:

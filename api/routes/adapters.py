@@ -17,6 +17,7 @@ from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
 from api.schemas import AdapterBody, AdapterView, JobView, Page, TrainingBody
 from api.services import Services
 from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_within
+from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
 from saft_core.settings import Limits
@@ -40,7 +41,8 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: Idem
 
     def work(session: Session) -> StoredAnswer:
         scope = Scope(session, tenancy.tenant_id)
-        _check_datasets(scope, body)
+        trained = _check_datasets(scope, body)
+        check_labels(services.engine.base, trained, config["template"], "classes")
         job = jobs.create(
             scope,
             Job(name=name, dataset_id=body.dataset_id, test_dataset_id=body.test_dataset_id, config=config),
@@ -72,17 +74,18 @@ def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
         raise InvalidConfig(f"{field}: {value} is above {bound} ({limit})")
 
 
-def _check_datasets(scope: Scope, body: AdapterBody) -> None:
-    """Both datasets are the tenant's, and the test set has no label that the training set lacks."""
-    trained = {entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes}
+def _check_datasets(scope: Scope, body: AdapterBody) -> list[str]:
+    """The labels. Both datasets must be the tenant's, and the test set have no label that the training set lacks."""
+    trained = [entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes]
     if body.test_dataset_id is None:
-        return
+        return trained
     tested = {entry["name"] for entry in scope.get(Dataset, body.test_dataset_id, lock=True).classes}
-    if unknown := sorted(tested - trained):
+    if unknown := sorted(tested.difference(trained)):
         raise InvalidDataset(
             f"test_dataset_id: its classes {', '.join(unknown)} are not in the training dataset; rename or remove them",
             unknown_labels=unknown,
         )
+    return trained
 
 
 def _publish(services: Services, job_id: str) -> None:
@@ -128,6 +131,7 @@ def _check_header(header: DeltaHeader, services: Services) -> None:
     if header.parameter_count != services.engine.base.parameter_count:
         raise InvalidDelta("the delta's parameter count is not that of the base")
     _check_classes(header, services.limits)
+    check_labels(services.engine.base, header.classes, header.template, "the delta's classes")
 
 
 def _check_classes(header: DeltaHeader, limits: Limits) -> None:

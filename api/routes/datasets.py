@@ -17,6 +17,8 @@ from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
 from api.pictures import picture
 from api.schemas import DatasetImageView, DatasetView, Page
 from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_image
+from saft_core.clip.labels import check_labels
+from saft_core.clip.zero_shot import PLACEHOLDER
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import LabelledSet, collect
@@ -64,11 +66,15 @@ def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
 
 
 def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> LabelledSet:
-    """Check and store the images, before any transaction: that can take minutes. Raises InvalidInput."""
+    """Check and store the images, before any transaction: that can take minutes. Raises InvalidInput.
+
+    Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
+    """
     services = tenancy.services
+    check = functools.partial(check_labels, services.engine.base, template=PLACEHOLDER, field="classes")
     try:
         with services.blobs.writing(dataset_id) as save:
-            return collect(_items(tenancy, upload), services.data_limits, save, services.pictures.check)
+            return collect(_items(tenancy, upload), services.data_limits, save, check, services.pictures.check)
     except BaseException:
         services.blobs.delete_owner(dataset_id)
         raise

@@ -112,7 +112,7 @@ class Base:
         return image_tower.encode(self.model, pixels)
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit text embeddings, float32 (N, embed_dim). Words beyond the context length are cut, as CLIP does."""
+        """Unit text embeddings, float32 (N, embed_dim). Words beyond the context are cut: see labels.check_texts."""
         return self.encode_tokens(self.tokens(texts))
 
     def tokens(self, texts: Sequence[str]) -> Tensor:

@@ -14,9 +14,10 @@ from functools import partial
 from itertools import pairwise
 from typing import BinaryIO
 
+from saft_core.data.encodings import readings
 from saft_core.data.entries import Entry, Folder, Item, Rejection
 from saft_core.data.limits import DataLimits
-from saft_core.data.paths import is_clutter, normalise_path
+from saft_core.data.paths import is_clutter, normalise_path, printable
 from saft_core.data.zip_directory import Member, read_directory
 from saft_core.errors import InvalidArchive, InvalidInput
 
@@ -36,7 +37,7 @@ def read_archive(file: BinaryIO, limits: DataLimits) -> list[Item]:
     as rejections. Reading an entry may raise InvalidArchive with code `damaged_member` or `overlapping_members`.
 
     Raises InvalidArchive with code `empty_file`, `not_a_zip`, `truncated_archive`, `split_archive`, `damaged_archive`,
-    `too_many_images`, `archive_too_large` or `overlapping_members`.
+    `too_many_images`, `archive_too_large`, `overlapping_members` or, where names are not in UTF-8, `name_encoding`.
     """
     end, members = read_directory(file)
     kept = list(_within_limits(members, limits))
@@ -49,8 +50,7 @@ def _within_limits(members: Iterator[Member], limits: DataLimits) -> Iterator[tu
     files = expanded = 0
     for count, member in enumerate(members, start=1):
         expanded += member.expanded_bytes
-        name = _name(member)
-        clutter = is_clutter(name)
+        clutter = is_clutter(member.name)
         files += not (clutter or member.is_folder)
         if files > limits.max_dataset_images or count > MEMBERS_PER_IMAGE * limits.max_dataset_images:
             raise InvalidArchive(
@@ -65,15 +65,24 @@ def _within_limits(members: Iterator[Member], limits: DataLimits) -> Iterator[tu
                 code="archive_too_large",
             )
         if not clutter:
-            yield member, name
+            _check_encoding(member)
+            yield member, member.name
 
 
-def _name(member: Member) -> str:
-    """The member's name; bytes that make no sense as text become lone surrogates, which no path may have."""
+def _check_encoding(member: Member) -> None:
+    """Raise InvalidArchive if a name is not in UTF-8.
+
+    The whole archive is refused: another name in the same code page may be UTF-8 by chance, and read as another word.
+    """
     try:
-        return member.name
-    except UnicodeDecodeError:
-        return member.raw_name.decode("utf-8", errors="surrogateescape")
+        member.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidArchive(
+            f"The name '{printable(member.name)}' in the archive is not in UTF-8{readings(member.raw_name)}. Zip the"
+            " folders again with a program that writes UTF-8 names, such as 7-Zip with -mcu=on, or rename them in plain"
+            " letters.",
+            code="name_encoding",
+        ) from error
 
 
 def _member_ends(members: list[Member], directory: int) -> dict[int, int]:

@@ -1,14 +1,14 @@
 """An upload to a clean labelled set: each image checked, named, counted once and saved as it streams by.
 
-Labels keep their case. Two labels that differ only in capitals or blanks are refused, because CLIP reads both as the
-same prompt and could never tell the classes apart; labels that differ only in Unicode form are one label.
+Labels keep their case, and those that differ only in Unicode form are one label. Which labels the model reads alike is
+known where its tokenizer is, so that check comes from the caller.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +23,8 @@ MAX_LISTED_REJECTIONS = 100  # in one error's details
 MAX_LISTED_CLASSES = 10  # in one error's message
 
 Save = Callable[[str, bytes], None]
-Check = Callable[[bytes], str]
+CheckLabels = Callable[[Sequence[str]], None]
+CheckImage = Callable[[bytes], str]
 """The media type of an image file that decodes; raises InvalidImage if it does not."""
 
 
@@ -50,32 +51,46 @@ class LabelledSet:
     rejected: tuple[Rejection, ...]
 
 
-def collect(items: Iterable[Item], limits: DataLimits, save: Save, check: Check | None = None) -> LabelledSet:
+def collect(
+    items: Iterable[Item],
+    limits: DataLimits,
+    save: Save,
+    check_labels: CheckLabels,
+    check_image: CheckImage | None = None,
+) -> LabelledSet:
     """Make a labelled set of an upload: of `read_archive`'s items, or of entries named `class/file`.
 
     Every usable image goes through `save(sha256, data)` once, in the order of upload, and is then let go: memory is
     bounded by one image. If InvalidDataset is raised some images may have been saved already; the caller drops them.
 
-    check: tells whether an image can be used; one of many uploads may wait there for its turn.
+    check_image: tells whether an image can be used; one of many uploads may wait there for its turn.
 
     Each file that cannot be used ends in `rejected`, with the codes of `lay_out`, `read_archive` and `decode_image`, or
     `duplicate`, `duplicate_other_class`. Only labels with a usable image or with a file named like
-    an image are classes.
+    an image are classes. `check_labels` raises InvalidInput if they cannot be the classes of one model; it is asked
+    before any image is read, and again if images come to light in folders that seemed to hold none.
 
-    Raises InvalidDataset with code `no_images`, `too_few_classes`, `too_few_images`, `too_many_classes`,
-    `too_many_images` or `ambiguous_classes`. Its details hold `rejected` (the first 100) and `rejected_count`.
+    Raises what `check_labels` and `lay_out` raise, and InvalidDataset with code `no_images`, `too_few_classes`,
+    `too_few_images`, `too_many_classes` or `too_many_images`, its details `rejected` (the first 100) and
+    `rejected_count`.
     """
     layout = lay_out(items, limits)
-    collector = _Collector(limits, save, check or partial(_decoded, limits=limits), list(layout.rejected))
+    collector = _Collector(limits, save, check_image or partial(_decoded, limits=limits), list(layout.rejected))
     if len(layout.placed) > limits.max_dataset_images:
         raise collector.invalid(
             f"The dataset has {len(layout.placed):,} files; at most {limits.max_dataset_images:,} are taken"
             " (max_dataset_images). Leave some out.",
             "too_many_images",
         )
+    expected = {placed.label for placed in layout.placed if names_image(placed.entry.path)}
+    collector.check_number(expected)
+    check_labels(sorted(expected))
     for placed in layout.placed:
         collector.take(placed)
-    return collector.finish({placed.label for placed in layout.placed if names_image(placed.entry.path)})
+    found = collector.finish(expected)
+    if len(found.classes) > len(expected):
+        check_labels([name for name, _ in found.classes])
+    return found
 
 
 def _decoded(data: bytes, limits: DataLimits) -> str:
@@ -87,26 +102,27 @@ def _decoded(data: bytes, limits: DataLimits) -> str:
 class _Collector:
     """What has been taken so far."""
 
-    def __init__(self, limits: DataLimits, save: Save, check: Check, rejected: list[Rejection]) -> None:
+    def __init__(self, limits: DataLimits, save: Save, check_image: CheckImage, rejected: list[Rejection]) -> None:
         self._limits = limits
         self._save = save
-        self._check = check
+        self._check_image = check_image
         self._rejected = rejected
         self._images: dict[str, LabelledImage] = {}  # by SHA-256
-        self._spellings: dict[str, str] = {}  # how CLIP reads a label -> the label
+        self._labels: set[str] = set()
 
     def take(self, placed: Placed) -> None:
-        """Save one image, or note why not. Raises InvalidDataset if its class is one too many or ambiguous."""
+        """Save one image, or note why not. Raises InvalidDataset if its class is one too many."""
         entry = placed.entry
         try:
             data = entry.read()
             sha256 = hashlib.sha256(data).hexdigest()
             self._check_new(sha256, placed.label)
-            kind = self._check(data)
+            kind = self._check_image(data)
         except InvalidInput as error:
             self._rejected.append(Rejection.of(entry.path, error))
             return
-        self._admit_class(placed.label)
+        self._labels.add(placed.label)
+        self.check_number(self._labels)
         self._save(sha256, data)
         self._images[sha256] = LabelledImage(0, placed.label, entry.path, sha256, kind)
 
@@ -123,16 +139,9 @@ class _Collector:
             code="duplicate_other_class",
         )
 
-    def _admit_class(self, label: str) -> None:
-        """Raise InvalidDataset if this label cannot be added to those there are."""
-        known = self._spellings.setdefault(" ".join(label.lower().split()), label)
-        if known != label:
-            raise self.invalid(
-                f"The classes '{known}' and '{label}' differ only in capitals or blanks, which CLIP does not see."
-                " Merge the two folders or rename one.",
-                "ambiguous_classes",
-            )
-        if len(self._spellings) > self._limits.max_dataset_classes:
+    def check_number(self, labels: Collection[str]) -> None:
+        """Raise InvalidDataset if these are too many classes."""
+        if len(labels) > self._limits.max_dataset_classes:
             raise self.invalid(
                 f"The dataset has more than {self._limits.max_dataset_classes:,} classes (max_dataset_classes)."
                 " Merge or leave out some.",

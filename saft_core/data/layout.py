@@ -1,7 +1,8 @@
 """Where each file of an upload belongs: its class folder, or nowhere.
 
 The rule is `class/file`. Folders that wrap the whole upload are looked through: `photos/cat/1.jpg` is of class `cat` if
-everything lies in `photos`. A label is its folder's name in NFC, without blanks around it; underscores stay.
+everything lies in `photos`. A label is its folder's name in NFC, without blanks around it and without characters that
+cannot be seen; underscores stay.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from saft_core.data.entries import Entry, Folder, Item, Rejection
+from saft_core.data.foreign import Parts, refuse_foreign_layout
 from saft_core.data.limits import DataLimits
-from saft_core.data.paths import is_clutter, normalise_path
+from saft_core.data.paths import is_clutter, normalise_path, visible
 from saft_core.errors import InvalidInput
 
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
-
-Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,18 @@ class Layout:
 
 
 def lay_out(items: Iterable[Item], limits: DataLimits) -> Layout:
-    """Sort an upload into class folders. Never raises: what does not fit is rejected with a reason.
+    """Sort an upload into class folders. A file that does not fit is rejected with a reason.
 
     Codes: those of `normalise_path`, and `no_class_folder`, `nested_folder`, `empty_label`, `label_too_long`,
     `empty_folder`.
+
+    Raises InvalidDataset with code `unsupported_layout` if the folders are not those of classes.
     """
     files, folders, rejected = _safe(items)
-    wrapper = _wrapper([_parts(entry.path) for entry in files])
+    paths = [_parts(entry.path) for entry in files]
+    images = [parts for parts in paths if names_image(parts[-1])] or paths
+    wrapper = _wrapper(images)
+    refuse_foreign_layout(paths, images, wrapper)
     placed: list[Placed] = []
     for entry in files:
         try:
@@ -81,13 +86,12 @@ def _safe(items: Iterable[Item]) -> tuple[list[Entry], list[Folder], list[Reject
     return files, folders, rejected
 
 
-def _wrapper(paths: list[Parts]) -> Parts:
+def _wrapper(images: list[Parts]) -> Parts:
     """The folders around the class folders.
 
     A folder is one if every image lies below it and looking through it can only help: no image lies directly in it, or
     at least two of its folders have some. A stray text file beside it does not count as long as there are images.
     """
-    images = [parts for parts in paths if names_image(parts[-1])] or paths
     depth = 0
     while images and all(len(parts) > depth + 1 and parts[depth] == images[0][depth] for parts in images):
         beneath = {parts[depth + 1] for parts in images if len(parts) > depth + 2}
@@ -117,7 +121,7 @@ def _label(parts: Parts, wrapper: Parts, limits: DataLimits) -> str:
 
 def _checked_label(folder: str, limits: DataLimits) -> str:
     """The label that a folder's name stands for. Raises InvalidInput if there is nothing to see in it, or too much."""
-    label = unicodedata.normalize("NFC", folder.strip())
+    label = unicodedata.normalize("NFC", visible(folder))
     if all(unicodedata.category(character)[0] in "CZ" for character in label):
         raise InvalidInput("The folder's name is blank. Name it after its class.", code="empty_label")
     if len(label) > limits.max_label_characters:

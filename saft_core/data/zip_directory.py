@@ -20,7 +20,7 @@ _HEADER = struct.Struct("<4s6H3L5H2L")
 _MAX_COMMENT_BYTES = 65_535
 _IN_EXTRA_16, _IN_EXTRA_32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64_EXTRA, _UNICODE_PATH_EXTRA = 0x0001, 0x7075
-_ENCRYPTED_FLAGS, _UTF8_FLAG = 0x2041, 0x0800
+_ENCRYPTED_FLAGS = 0x2041
 _FOLDER_ATTRIBUTE = 0x10
 
 _OTHER_ARCHIVES = {
@@ -48,24 +48,19 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The name, in whatever script. Raises UnicodeDecodeError if it is said to be UTF-8 and is not.
+        """The name, in whatever script; bytes that are not UTF-8 become lone surrogates.
 
-        A name without the UTF-8 flag is by the standard in code page 437; most programs of today write UTF-8 all the
-        same, so that is tried first.
+        A name without the UTF-8 flag is by the standard in code page 437. Programs of today write UTF-8 all the same,
+        and those of old the code page of the machine they ran on, which nothing in the file tells.
         """
-        if self.unicode_name is not None:
-            return self.unicode_name.decode("utf-8")
-        try:
-            return self.raw_name.decode("utf-8")
-        except UnicodeDecodeError:
-            if self.flags & _UTF8_FLAG:
-                raise
-            return self.raw_name.decode("cp437")
+        name = self.raw_name if self.unicode_name is None else self.unicode_name
+        return name.decode("utf-8", errors="surrogateescape")
 
     @property
     def is_folder(self) -> bool:
-        """Whether the member is a folder: by its slash, its Unix type or its DOS attribute."""
-        return self.raw_name.endswith(b"/") or stat.S_ISDIR(self.unix_mode) or bool(self.attributes & _FOLDER_ATTRIBUTE)
+        """Whether the member is a folder: by its last separator, its Unix type or its DOS attribute."""
+        is_marked = stat.S_ISDIR(self.unix_mode) or bool(self.attributes & _FOLDER_ATTRIBUTE)
+        return is_marked or self.raw_name.endswith((b"/", b"\\"))
 
     @property
     def unix_mode(self) -> int:

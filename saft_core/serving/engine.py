@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base, Picture
+from saft_core.clip.labels import check_labels, check_texts
 from saft_core.clip.zero_shot import fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
@@ -101,7 +102,10 @@ class Engine:
         strength: float = 1.0,
         deadline: float | None = None,
     ) -> FloatArray:
-        """Softmax over `labels` for each picture, float32 (images, labels)."""
+        """Softmax over `labels` for each picture, float32 (images, labels).
+
+        Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
+        """
         deadline = self._deadline(deadline)
         with self._model(adapter_id, strength) as (key, row):
             weights = self._classifiers.get(
@@ -126,7 +130,8 @@ class Engine:
     def embed_texts(
         self, adapter_id: AdapterId, texts: Sequence[str], *, strength: float = 1.0, deadline: float | None = None
     ) -> FloatArray:
-        """Unit embeddings of texts as they stand, float32 (texts, embed_dim)."""
+        """Unit embeddings of texts as they stand, float32 (texts, embed_dim). Raises InvalidInput for one too long."""
+        check_texts(self.base, texts)
         with self._model(adapter_id, strength) as (key, row):
             return _to_numpy(self._embed_texts(key, row, texts, self._deadline(deadline)))
 
@@ -197,6 +202,7 @@ class Engine:
         self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str, deadline: float
     ) -> Tensor:
         """The classifier: prompt embeddings times the model's logit scale, float32 (classes, embed_dim)."""
+        check_labels(self.base, labels, template)
         embeddings = self._embed_texts(key, row, fill(template, labels), deadline)
         with torch.inference_mode():
             return self._scale_of(row).exp() * embeddings

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from saft_core.clip.backbone import Base
+from saft_core.clip.labels import check_labels
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
@@ -60,8 +61,10 @@ def adapt(
 
     checkpoints: where an earlier run of the same task left its state, and this one leaves its own.
 
-    Raises InvalidConfig, InvalidImage, TrainingDiverged, and whatever `observe` raises.
+    Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py), InvalidConfig,
+    InvalidImage, TrainingDiverged, and whatever `observe` raises.
     """
+    check_labels(base, task.labels, config.template)
     clock = _Clock()
     kept, validation = _validation_split(task.train, config)
     trained, watched, tested = (

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from kombu.exceptions import OperationalError
 
 from saft_core.delta import decode
-from saft_core.store.models import Job
+from saft_core.store.models import Dataset, Job
 from saft_core.tuning.config import TrainingConfig
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, container, labelled, new_dataset, ok, png, problem
@@ -103,6 +103,22 @@ def test_test_labels_must_be_training_labels(client: TestClient) -> None:
     assert ok(order(client, dataset_id=train, test_dataset_id=narrow), 202)["test_dataset_id"] == narrow
 
 
+def test_labels_are_checked_in_the_template_of_the_job(site: Site, client: TestClient) -> None:
+    name = "one two three four five six seven"
+    dataset_id = new_dataset(client, labelled({name: 2, "dog": 2}))["id"]
+    body = problem(order(client, dataset_id=dataset_id), 422, "text_too_long")
+    assert (body["tokens"], body["max_tokens"]) == (14, 12)
+    assert f"a photo of a {name}." in body["detail"]
+    with site.services.sessions.begin() as session:  # as one uploaded before labels were compared
+        session.get_one(Dataset, dataset_id).classes = [{"name": "Cat", "count": 2}, {"name": "cat", "count": 2}]
+    body = problem(order(client, dataset_id=dataset_id, config={"template": "one {}"}), 422, "labels_alike")
+    assert (body["labels"], body["prompts"]) == (["Cat", "cat"], ["one Cat", "one cat"])
+    assert site.published == []
+    with site.services.sessions.begin() as session:
+        session.get_one(Dataset, dataset_id).classes = [{"name": name, "count": 2}, {"name": "dog", "count": 2}]
+    ok(order(client, dataset_id=dataset_id, config={"template": "one {}"}), 202)
+
+
 def test_a_name_is_used_once(site: Site, client: TestClient) -> None:
     job = ok(order(client), 202)
     assert job["id"] in problem(order(client), 409, "name_taken")["detail"]
@@ -183,6 +199,14 @@ def test_a_damaged_container_is_refused(site: Site, client: TestClient) -> None:
     ]
     for data in damaged:
         problem(send(client, data), 422, "invalid_delta")
+    assert ok(client.get("/adapters"))["items"] == []
+
+
+def test_a_container_whose_classes_cannot_be_told_apart_is_refused(site: Site, client: TestClient) -> None:
+    base = site.services.engine.base
+    body = problem(send(client, container(base, classes=("hot_dog", "hot dog"))), 422, "labels_alike")
+    assert body["labels"] == ["hot_dog", "hot dog"]
+    problem(send(client, container(base, classes=("cat", "word " * 15))), 422, "text_too_long")
     assert ok(client.get("/adapters"))["items"] == []
 
 

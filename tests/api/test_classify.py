@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,31 @@ def test_a_question_that_cannot_be_answered_says_why(client: TestClient, body: d
     answer = ask(client, [png()], **body)
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("ask", [ask, send])
+def test_labels_that_are_read_alike_do_not_share_the_answer(client: TestClient, ask: Callable[..., Any]) -> None:
+    for one, other in (("hot_dog", "hot dog"), ("R&D", "R&amp;D"), ("cat", "ｃａｔ"), ("Cat", "cat")):
+        body = problem(ask(client, [png()], labels=["dog", one, other]), 422, "labels_alike")
+        assert (body["labels"], len(body["prompts"])) == ([one, other], 2)
+        assert one in body["detail"]
+        assert other in body["detail"]
+
+
+@pytest.mark.parametrize("ask", [ask, send])
+def test_a_prompt_is_never_cut_without_a_word(client: TestClient, ask: Callable[..., Any]) -> None:
+    label = "one two three four five six"
+    body = problem(ask(client, [png()], labels=["cat", label]), 422, "text_too_long")
+    assert (body["text"], body["tokens"], body["max_tokens"]) == (f"a photo of a {label}.", 13, 12)
+    ok(ask(client, [png()], labels=["cat", label], template="a {}."))
+    problem(ask(client, [png()], labels=["cat"], template="{}" + " word" * 20), 422, "text_too_long")
+    problem(ask(client, [png()], labels=["cat"], template="<end_of_text>{}"), 422, "reserved_text")
+    problem(ask(client, [png()], labels=["cat", "_"]), 422, "empty_label")
+
+
+@pytest.mark.parametrize("labels", [["\u200b", "cat"], ["cat", "ca\u200bt"], ["cat", "cat\u200e"], ["é", "e\u0301"]])
+def test_labels_that_look_like_another_or_like_nothing(client: TestClient, labels: list[str]) -> None:
+    problem(ask(client, [png()], labels=labels), 422, "invalid_input")
 
 
 @pytest.mark.parametrize("form", [{"labels": '["cat", 1]'}, {"labels": '["cat"'}, {"labels": LABELS, "top_k": "x"}])

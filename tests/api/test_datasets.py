@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -126,6 +128,80 @@ def test_one_picture_above_the_limit_is_rejected_and_the_others_are_taken(site: 
     ):
         assert made["image_count"] == 4
         assert [(r["path"], r["code"]) for r in made["rejected"]] == [("cat/large.png", "image_too_large")]
+
+
+# --- layouts, names and labels ---------------------------------------------------------------------------------------
+
+
+def by_files(client: TestClient, files: dict[str, bytes]) -> Any:
+    return client.post("/datasets", data={"name": "x"}, files=[("files", item) for item in files.items()])
+
+
+def by_zip(client: TestClient, files: dict[str, bytes]) -> Any:
+    return client.post("/datasets", data={"name": "x"}, files={"archive": ("a.zip", zipped(files))})
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+def test_parts_of_a_competition_do_not_become_classes(client: TestClient, send: Callable[..., Any]) -> None:
+    body = problem(
+        send(client, labelled({"train": 2, "test": 2}) | {"train.csv": b"id,label"}), 422, "unsupported_layout"
+    )
+    assert (body["layout"], body["evidence"]) == ("table", ["train.csv"])
+    assert "train.csv" in body["detail"]
+    assert ok(client.get("/datasets"))["items"] == []
+    vehicles = ok(send(client, labelled({"bus": 2, "car": 2, "train": 2})), 201)
+    assert [entry["name"] for entry in vehicles["classes"]] == ["bus", "car", "train"]
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+@pytest.mark.parametrize(
+    ("one", "other"), [("hot_dog", "hot dog"), ("R&D", "R&amp;D"), ("cat", "ｃａｔ"), ("cat", "Cat"), ("c  at", "c at")]
+)
+def test_classes_that_are_read_alike_make_no_dataset(
+    client: TestClient, tmp_path: Path, send: Callable[..., Any], one: str, other: str
+) -> None:
+    body = problem(send(client, labelled({one: 2, other: 2, "dog": 2})), 422, "labels_alike")
+    assert sorted(body["labels"]) == sorted([one, other])
+    assert one in body["detail"]
+    assert other in body["detail"]
+    assert ok(client.get("/datasets"))["items"] == []
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+def test_a_class_name_that_would_be_cut_is_refused_with_its_number_of_tokens(
+    client: TestClient, send: Callable[..., Any]
+) -> None:
+    name = "one two three four five six seven eight nine ten eleven"
+    body = problem(send(client, labelled({name: 2, "dog": 2})), 422, "text_too_long")
+    assert (body["text"], body["tokens"], body["max_tokens"]) == (name, 13, 12)
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+def test_forms_of_a_name_that_look_the_same_are_one_class(client: TestClient, send: Callable[..., Any]) -> None:
+    files = {"été/1.png": png(1), "e\u0301te\u0301/2.png": png(2), "\u200bété\u200e /3.png": png(3)}
+    made = ok(send(client, files | labelled({"dog": 2}, seed=9)), 201)
+    assert made["classes"] == [{"name": "dog", "count": 2}, {"name": "été", "count": 3}]
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+def test_backslashes_are_separators(client: TestClient, send: Callable[..., Any]) -> None:
+    made = ok(send(client, {path.replace("/", "\\"): data for path, data in labelled().items()}), 201)
+    assert (made["classes"], made["rejected"]) == ([{"name": "cat", "count": 2}, {"name": "dog", "count": 2}], [])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("狗", "gbk"), ("ネコ", "shift-jis"), ("été", "cp1252"), ("été", "cp850")])
+def test_names_in_another_code_page_make_no_other_names(client: TestClient, name: str, codec: str) -> None:
+    raw = name.encode(codec)
+    files = labelled({"x" * len(raw): 2, "dog": 2})
+    archive = zipped(files).replace(b"x" * len(raw) + b"/", raw + b"/")
+    body = problem(
+        client.post("/datasets", data={"name": "x"}, files={"archive": ("a.zip", archive)}), 422, "name_encoding"
+    )
+    assert f"'{name}/0.png'" in body["detail"]
+    head = b'--B\r\nContent-Disposition: form-data; name="files"; filename="' + raw + b'/0.png"\r\n\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=B"}
+    problem(client.post("/datasets", content=head + b"x\r\n--B--\r\n", headers=headers), 422, "name_encoding")
 
 
 def test_a_body_that_is_no_form_is_an_error(client: TestClient) -> None:

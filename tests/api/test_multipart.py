@@ -54,6 +54,20 @@ def test_a_body_reads_the_same_in_pieces_of_any_size(spool: IO[bytes], step: int
     ]
 
 
+@pytest.mark.parametrize("codec", ["latin-1", "gbk", "shift-jis"])
+def test_texts_and_file_names_in_another_encoding_are_refused_and_named(spool: IO[bytes], codec: str) -> None:
+    name = {"latin-1": "été", "gbk": "狗", "shift-jis": "ネコ"}[codec].encode(codec)
+    bodies = {
+        "a file name": part("files", b"", "NAME/1.png").replace(b"NAME", name),
+        "field 'labels'": part("labels", name),
+        "a field's name": part("NAME", b"").replace(b"NAME", name),
+    }
+    for what, body in bodies.items():
+        with pytest.raises(InvalidInput, match=f"^{what} is not in UTF-8") as caught:
+            parse(spool, body + b"--XX--")
+        assert caught.value.error_code == "name_encoding"
+
+
 def test_contents_are_hashed_on_the_way(spool: IO[bytes]) -> None:
     _, (_, first), (_, second) = parse(spool, BODY)
     assert isinstance(first, Upload)

@@ -136,6 +136,18 @@ def test_a_query_that_cannot_be_answered_says_why(client: TestClient, query: dic
     assert words in answer.json()["detail"]
 
 
+def test_a_text_that_would_be_read_in_part_is_refused_with_its_number_of_tokens(
+    client: TestClient, files: dict[str, bytes]
+) -> None:
+    collection, _ = new_collection(client, files)
+    ten = "one two three four five six seven eight nine ten"
+    body = problem(search(client, collection, text=f"{ten} eleven"), 422, "text_too_long")
+    assert (body["text"], body["tokens"], body["max_tokens"]) == (f"{ten} eleven", 13, 12)
+    assert "13 tokens" in body["detail"]
+    assert len(ok(search(client, collection, text=ten))["results"]) == len(files)
+    problem(search(client, collection, text="owl<end_of_text>at night"), 422, "reserved_text")
+
+
 def test_an_unknown_adapter_or_collection(client: TestClient) -> None:
     collection, _ = new_collection(client, {})
     problem(search(client, collection, text="owl", adapter="unknown"), 404, "not_found")

@@ -12,7 +12,8 @@ import worker.lease
 from saft_core.delta import decode
 from saft_core.errors import TooLarge
 from saft_core.store import adapters, jobs
-from saft_core.store.models import Adapter
+from saft_core.store.models import Adapter, Dataset
+from saft_core.store.scope import Scope
 from saft_core.tuning.progress import WorkMeter
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
 from tests.fixtures.tenants import add_adapter
@@ -131,6 +132,21 @@ def test_progress_only_ever_grows(local_worker: LocalWorker, monkeypatch: pytest
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
     assert {progress["phase"] for progress in seen} == {"preparing", "evaluating", "selecting", "training"}
+
+
+def test_a_dataset_of_before_with_classes_that_are_read_alike_is_not_trained_on(local_worker: LocalWorker) -> None:
+    dataset_id = local_worker.dataset()
+    classes = [{"name": name, "count": 4} for name in ("blue", "green", "red", "Red")]
+
+    def change(scope: Scope) -> None:
+        scope.get(Dataset, dataset_id).classes = classes
+
+    local_worker.tenant(change)
+    job = local_worker.run(local_worker.queue(dataset_id))
+    assert (job.status, job.step) == ("failed", 0)
+    assert job.error is not None
+    assert job.error["code"] == "labels_alike"
+    assert local_worker.adapters() == []
 
 
 # --- once and only once ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from saft_core.data.entries import Entry, Folder, Item, Rejection
 from saft_core.data.layout import lay_out
+from saft_core.data.paths import is_clutter
 from tests.saft_core.data.uploads import LIMITS, entry
 
 
@@ -39,7 +40,7 @@ def test_folders_around_everything_are_looked_through(wrapper: str) -> None:
 
 
 def test_two_folders_on_top_are_classes_and_what_lies_deeper_is_nested() -> None:
-    paths = ["train/cat/1.jpg", "train/dog/1.jpg", "test/cat/2.jpg", "test/dog/2.jpg"]
+    paths = ["pets/cat/1.jpg", "pets/dog/1.jpg", "farm/cat/2.jpg", "farm/dog/2.jpg"]
     assert labels(*paths) == {}
     assert set(codes(*paths).values()) == {"nested_folder"}
 
@@ -95,6 +96,8 @@ def test_the_reason_says_where_to_put_the_file() -> None:
         ("e\u0301te\u0301", "été"),
         ("猫", "猫"),
         ("\u00a0cat\u3000", "cat"),
+        ("c\u200bat\u200e", "cat"),
+        ("\ufeffe\u0301", "é"),
         ("👩\u200d🚀", "👩\u200d🚀"),
         ("x" * 100, "x" * 100),
         ("_", "_"),
@@ -152,7 +155,8 @@ names = st.sampled_from(["a", "b", "c.jpg", "d.png", "..", ".", " ", "e.txt", ".
 @given(st.lists(st.lists(names, min_size=1, max_size=5).map("/".join), max_size=12))
 def test_every_file_is_placed_or_rejected_or_clutter(paths: list[str]) -> None:
     layout = lay_out([Entry(path, never_read) for path in paths], LIMITS)
-    assert len(layout.placed) + len(layout.rejected) <= len(paths)
-    assert all(placed.label and placed.label == placed.label.strip() for placed in layout.placed)
-    depths = {placed.entry.path.count("/") for placed in layout.placed}
-    assert len(depths) <= 1
+    assert len(layout.placed) + len(layout.rejected) == sum(not is_clutter(path) for path in paths)
+    for placed in layout.placed:
+        *wrapper, folder, _ = placed.entry.path.split("/")
+        assert placed.label == folder.strip() != ""
+        assert wrapper == layout.placed[0].entry.path.split("/")[:-2]

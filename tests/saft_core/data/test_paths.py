@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saft_core.data.paths import MAX_PATH_CHARACTERS, is_clutter, is_control, normalise_path, printable
+from saft_core.data.paths import MAX_PATH_CHARACTERS, is_clutter, is_control, normalise_path, printable, visible
 from saft_core.errors import InvalidInput
 
 hostile_names = st.lists(
@@ -25,6 +25,8 @@ hostile_names = st.lists(
         ("cat/1.jpg", "cat/1.jpg"),
         ("./cat/1.jpg", "cat/1.jpg"),
         ("cat//./1.jpg", "cat/1.jpg"),
+        ("cat\\1.jpg", "cat/1.jpg"),
+        (".\\pets\\cat/1.jpg", "pets/cat/1.jpg"),
         ("cat/", "cat"),
         ("e\u0301te\u0301/1.jpg", "été/1.jpg"),
         ("猫/ネコ.png", "猫/ネコ.png"),
@@ -45,7 +47,12 @@ def test_safe_names_are_kept(name: str, path: str) -> None:
         ("../1.jpg", "unsafe_path"),
         ("cat/../../1.jpg", "unsafe_path"),
         ("cat/..", "unsafe_path"),
-        ("cat\\1.jpg", "unsafe_path"),
+        ("\\etc\\passwd", "unsafe_path"),
+        ("\\\\server\\share\\1.jpg", "unsafe_path"),
+        ("cat\\..\\..\\1.jpg", "unsafe_path"),
+        ("cat/..\\1.jpg", "unsafe_path"),
+        ("C:\\cat\\1.jpg", "unsafe_path"),
+        (".\\C:\\1.jpg", "unsafe_path"),
         ("..\\..\\1.jpg", "unsafe_path"),
         ("C:/cat/1.jpg", "unsafe_path"),
         ("c:1.jpg", "unsafe_path"),
@@ -91,8 +98,11 @@ def test_what_comes_out_is_always_safe(name: str) -> None:
         "cat/THUMBS.DB",
         "Desktop.ini",
         ".git/config",
+        "__MACOSX\\cat\\1.jpg",
+        "cat\\Thumbs.db",
         "/",
         "./",
+        ".\\",
         "",
     ],
 )
@@ -117,3 +127,21 @@ def test_printable_leaves_names_in_any_script_alone() -> None:
     assert printable("猫/été.jpg") == "猫/été.jpg"
     assert printable("a\0b\u202ec\udcff") == "a\\x00b\\u202ec\\udcff"
     assert printable("x" * 5000).endswith("x…")
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        (" cat\u3000", "cat"),
+        ("\ufeffcat", "cat"),
+        ("c\u200bat\u200e", "cat"),
+        ("so\u00adfa", "sofa"),
+        ("\u200f قط \u200f", "قط"),
+        ("cat\u200d", "cat"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+        ("\u200b\u3164 ", ""),
+    ],
+)
+def test_what_is_to_be_seen_of_a_name(name: str, seen: str) -> None:
+    assert visible(name) == seen

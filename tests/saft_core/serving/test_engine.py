@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.delta import SparseDelta
-from saft_core.errors import InvalidDelta, NotFound
+from saft_core.errors import InvalidDelta, InvalidInput, NotFound
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
 from tests.fixtures.models import TOWERS, at_rest, make_base, pictures, random_delta
 
@@ -133,6 +134,38 @@ def test_class_weights_are_cached_per_adapter_labels_and_template(tiny_vit: Base
     counters = engine.counters()
     assert (counters["class_weights_loads"], counters["class_weights_hits"]) == (4, 1)
     assert (counters["delta_loads"], counters["delta_hits"]) == (2, 3)
+
+
+def test_labels_are_checked_when_their_weights_are_made_and_not_read_again_while_these_are_kept(
+    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, images = engine_for(tiny_vit), pictures(1)
+    read: list[str] = []
+    encode = tiny_vit.tokenize.encode  # type: ignore[attr-defined]
+
+    def counted(text: str) -> Any:
+        read.append(text)
+        return encode(text)
+
+    monkeypatch.setattr(tiny_vit.tokenize, "encode", counted)
+    first = engine.class_probabilities("0", images, LABELS, TEMPLATE)
+    assert read
+    read.clear()
+    np.testing.assert_array_equal(engine.class_probabilities("0", images, LABELS, TEMPLATE), first)
+    assert read == []
+    for labels, code in ((("cat", "Cat"), "labels_alike"), (("word " * 20, "cat"), "text_too_long")):
+        for adapter in (None, "0"):
+            with pytest.raises(InvalidInput) as caught:
+                engine.class_probabilities(adapter, images, labels, TEMPLATE)
+            assert caught.value.error_code == code
+
+
+def test_a_text_that_the_base_would_read_in_part_is_refused(tiny_vit: Base) -> None:
+    engine = engine_for(tiny_vit)
+    with pytest.raises(InvalidInput, match="22 tokens; the base reads at most 12") as caught:
+        engine.embed_texts("0", ["a cat", "word " * 20])
+    assert caught.value.error_code == "text_too_long"
+    assert engine.embed_texts("0", ["word " * 10]).shape == (1, 16)
 
 
 def test_probabilities_sum_to_one(tiny_base: Base) -> None:

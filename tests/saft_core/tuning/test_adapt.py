@@ -10,6 +10,7 @@ from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.images import decode_image
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
+from saft_core.errors import InvalidInput
 from saft_core.tuning.adapt import Task, adapt, applied
 from saft_core.tuning.progress import Progress
 from tests.fixtures.models import TOWERS, make_base
@@ -44,6 +45,17 @@ def test_adapting_helps_on_images_not_trained_on() -> None:
     metrics = adapt(base, TASK, SETTINGS, LIMITS, lambda _: None).metrics
     assert metrics["accuracy"] > metrics["zero_shot_accuracy"]
     assert (metrics["train_images"], metrics["test_images"]) == (12, 15)
+
+
+def test_labels_that_cannot_be_told_apart_are_refused_before_anything_is_read() -> None:
+    def never() -> bytes:
+        raise AssertionError("read")
+
+    samples = [Sample(label, f"{label}.png", never) for label in range(3)]
+    for labels, code in ((("Red", "red", "blue"), "labels_alike"), (("red", "green", "blue " * 20), "text_too_long")):
+        with pytest.raises(InvalidInput) as caught:
+            adapt(make_base("vit"), Task(labels, samples, [], None), config(), LIMITS, lambda _: None)
+        assert caught.value.error_code == code
 
 
 def test_progress_rises_to_one_through_all_phases() -> None:
