@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ def write_folder(
     if card:
         (folder / "base.json").write_text(json.dumps(card))
     return str(folder)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged as a warning."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def give_tags(monkeypatch: pytest.MonkeyPatch, *tags: dict[str, Any]) -> None:
