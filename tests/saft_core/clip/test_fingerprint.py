@@ -96,9 +96,8 @@ def test_what_a_library_may_add_without_effect_does_not_show() -> None:
     other.model.register_buffer("cache", torch.ones(3), persistent=False)
     other.model.add_module("regularizer", nn.Dropout(0.5))
     for module in other.model.modules():
-        module.use_fused = True
-        module.scaled_cosine = False
-        module.num_prefix_tokens = 0
+        for name, off in {"use_fused": True, "scaled_cosine": False, "num_prefix_tokens": 0}.items():
+            setattr(module, name, off)
         if type(module) is LayerNorm:
             module.__class__ = LayerNormFp32
     assert other.fingerprint == base.fingerprint
