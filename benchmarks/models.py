@@ -8,7 +8,8 @@ import open_clip
 import torch
 from torch import Tensor
 
-from saft_core.clip.backbone import Base, load_base
+from saft_core.clip.backbone import Base
+from saft_core.clip.loading import load_base
 from saft_core.data.loaders import PixelLoader
 
 EMBEDDED = "embedded"

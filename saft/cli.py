@@ -27,6 +27,7 @@ from saft_core.settings import Settings
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 warnings.filterwarnings("ignore", module="celery.platforms")  # root is fine in a container
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+logging.getLogger("saft_core.clip").setLevel(logging.INFO)  # which base runs, and how it is fed
 
 
 @app.command()

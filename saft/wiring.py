@@ -14,7 +14,7 @@ from api.app import create_app
 from api.queue import CeleryPublisher
 from api.services import Services
 from saft import embedded
-from saft_core.clip.backbone import load_base
+from saft_core.clip.loading import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
 from saft_core.process import freeze_objects, keep_memory

@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port the HTTP server listens on.")
     data_dir: Path = Field(Path("saft-data"), description="Folder of images and of the embedded servers.")
     admin_key: SecretStr | None = Field(None, description="Key that may create tenants; made at first start if unset.")
-    base: str = Field("", description="The shared CLIP: empty for the embedded one, open_clip 'name/tag', or a path.")
+    base: str = Field(
+        "",
+        description="Empty: the embedded CLIP; or 'name/tag', 'name//file', 'hf-hub:org/name', a folder.",
+    )
     device: str = Field("auto", description="'cpu', 'cuda', or 'auto': cuda where there is one.")
     database_url: str | None = Field(
         None, validation_alias="DATABASE_URL", description="PostgreSQL; embedded if unset."

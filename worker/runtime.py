@@ -47,7 +47,7 @@ class Runtime:
     @cached_property
     def base(self) -> Base:
         """The shared CLIP. Imported here because torch must not be loaded in the process that forks."""
-        from saft_core.clip.backbone import load_base  # noqa: PLC0415
+        from saft_core.clip.loading import load_base  # noqa: PLC0415
 
         return load_base(self.settings.base, self.settings.device)
 

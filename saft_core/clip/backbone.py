@@ -1,36 +1,22 @@
-"""The shared CLIP: an open_clip model, how it wants its pixels and words, and who it is.
-
-A base is named by one text, the setting `SAFT_BASE`:
-
-    ""                        the embedded base that comes with the product
-    ViT-B-16/openai           an open_clip model name and pretrained tag (downloaded once by open_clip)
-    ViT-B-16//path/to/file    an open_clip model name and a checkpoint file
-    /path/to/folder           a folder with open_clip_config.json and weights
-"""
+"""The shared CLIP: an open_clip model, how it wants its pixels and words, and who it is."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from saft_core.clip import image_tower, prompts
+from saft_core.clip.fingerprint import activations, fingerprint, preprocessing
 from saft_core.clip.flat import FlatParameters, IndexArray
-from saft_core.errors import Unavailable
 
 Picture = Image.Image | Tensor
 """An RGB image, or what a base's `preprocess` made of it: float32 (3, size, size)."""
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
-CARD_FILE = "base.json"
 
 
 @dataclass(frozen=True)
@@ -82,16 +68,19 @@ class Base:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes and bytes of all parameters and buffers, and the activation in use.
+        """SHA-256 over all that decides the base's answers; see `fingerprint.py`.
 
         Two bases with one fingerprint give the same answers, so a delta of the one fits the other.
         """
-        digest = hashlib.sha256(self.flat.sha256().encode())
-        for name, values in self.model.named_buffers():
-            digest.update(f"{name}{list(values.shape)};".encode())
-            digest.update(values.detach().cpu().contiguous().numpy().tobytes())
-        digest.update(b"quick_gelu" if _uses_quick_gelu(self.model) else b"gelu")
-        return digest.hexdigest()
+        return fingerprint(self.model, self.tokenize, self.flat.sha256())
+
+    def describe(self) -> str:
+        """For people, one line: what the base is and how it is fed; a wrong guess there shows in no other way."""
+        pixels = ", ".join(f"{key} {value}" for key, value in preprocessing(self.model).items() if value is not None)
+        return (
+            f"{self.name} ({self.fingerprint[:12]}) on {self.device}: {self.parameter_count:,} parameters,"
+            f" {' and '.join(activations(self.model))}, images {pixels or 'as given'}"
+        )
 
     def count_by_block(self, indices: IndexArray) -> list[dict[str, Any]]:
         """Entries and selected entries of each block; see `FlatParameters.count_by_block`."""
@@ -128,57 +117,3 @@ class Base:
         """The factor on cosine similarities: CLIP's learned inverse temperature, a scalar tensor."""
         scale: Tensor = self.model.logit_scale.exp().reshape(())  # type: ignore[operator]
         return scale
-
-
-def _uses_quick_gelu(model: nn.Module) -> bool:
-    return any(type(module).__name__ == "QuickGELU" for module in model.modules())
-
-
-def pick_device(name: str) -> torch.device:
-    """The device named by the setting `SAFT_DEVICE`; 'auto' is cuda where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def load_base(spec: str, device: str = "cpu") -> Base:
-    """Load the base named by `spec` (see above) in float32.
-
-    Raises Unavailable, naming the spec and what open_clip said, when it cannot be loaded.
-    """
-    try:
-        return _load(spec, pick_device(device))
-    except (RuntimeError, ValueError, OSError) as error:
-        raise Unavailable(f"SAFT_BASE={spec!r} cannot be loaded: {error}") from error
-
-
-def _load(spec: str, device: torch.device) -> Base:
-    folder = EMBEDDED_FOLDER if spec in ("", "embedded") else Path(spec)
-    if folder.is_dir():
-        card = _read_card(folder)
-        model_name, tag = f"local-dir:{folder}", None
-        name = str(card.get("name", folder.name))
-    else:
-        card = {}
-        model_name, _, tag = spec.partition("/")
-        name = spec
-        if not tag:
-            raise ValueError("give a model name and a tag, such as ViT-B-16/openai, or a folder")
-    model, preprocess = open_clip.create_model_from_pretrained(
-        model_name, pretrained=tag, precision="fp32", force_quick_gelu=_needs_quick_gelu(model_name, tag)
-    )
-    tokenize = open_clip.get_tokenizer(model_name)
-    defaults = TrainingDefaults(**card.get("defaults", {}))
-    return Base(model, preprocess, tokenize, name=name, defaults=defaults, device=device)
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    card = folder / CARD_FILE
-    content: dict[str, Any] = json.loads(card.read_text("utf-8")) if card.is_file() else {}
-    return content
-
-
-def _needs_quick_gelu(model_name: str, tag: str | None) -> bool:
-    """Whether the tag's weights were trained with the fast GELU; open_clip only warns about the difference."""
-    config = open_clip.get_pretrained_cfg(model_name, tag) if tag else None
-    return bool(config and config.get("quick_gelu", False))

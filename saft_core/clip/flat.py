@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -132,12 +133,18 @@ class FlatParameters:
         return list(blocks.values())
 
     def sha256(self) -> str:
-        """Digest of names, shapes and the buffer's bytes: equal exactly when every parameter is bit-identical."""
-        digest = hashlib.sha256()
-        for slot in self.slots:
-            digest.update(f"{slot.name}{list(slot.shape)};".encode())
-        digest.update(self.buffer.detach().cpu().numpy().data.cast("B"))
-        return digest.hexdigest()
+        """Digest of names, shapes and bytes, in order: equal exactly when every parameter is bit-identical.
+
+        It is a digest of each parameter's digest, so that all cores work on it: ViT-B/32 is 600 MB.
+        """
+        entries = self.buffer.detach().cpu().numpy()
+
+        def of_slot(slot: Slot) -> str:
+            values = entries[slot.offset : slot.offset + slot.size]
+            return f"{slot.name}{list(slot.shape)}:{hashlib.sha256(values.data).hexdigest()};"
+
+        with ThreadPoolExecutor() as pool:
+            return hashlib.sha256("".join(pool.map(of_slot, self.slots)).encode()).hexdigest()
 
 
 def _lay_out(parameters: dict[str, nn.Parameter]) -> Iterator[Slot]:

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.pictures import PictureReader, Source, from_base64, sent_as_text
-from saft_core.clip.backbone import load_base
+from saft_core.clip.loading import load_base
 from saft_core.data.images import decode_image
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample

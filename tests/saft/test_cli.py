@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -50,3 +51,8 @@ def test_the_greeting_says_where_the_admin_key_is(
     lines = capsys.readouterr().out
     assert said in lines
     assert ("SAFT_ADMIN_KEY" in lines) == is_given
+
+
+def test_the_log_says_which_base_runs() -> None:
+    assert logging.getLogger("saft_core.clip.loading").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("saft_core.serving").isEnabledFor(logging.INFO)

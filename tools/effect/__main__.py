@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saft_core.clip.backbone import Base, load_base
+from saft_core.clip.backbone import Base
+from saft_core.clip.loading import load_base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.tuning.config import TrainingConfig
 from tools.effect.methods import METHODS, Method, Score, Scores, loader_of
