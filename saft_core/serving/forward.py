@@ -72,6 +72,7 @@ class Forward:
         names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
         self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
         self._runs = {kind: _runs(slots) for kind, slots in self._slots.items()}
+        self._constants = frozenset(b.untyped_storage().data_ptr() for b in base.model.buffers() if b.numel())
         self._mixes: dict[str, bool] = {}
         self.held: tuple[str, Row] | None = None
         self._writes = ExitStack()
@@ -120,7 +121,7 @@ class Forward:
     def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedForward:
         rows = [part.row for part in parts for _ in range(len(part))]
         kernels.use_torchs_threads()
-        return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows))
+        return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows), self._constants)
 
     @torch.inference_mode()
     def hold(self, kind: str, row: Row) -> None:
