@@ -59,6 +59,10 @@ _CONV2D = Signature(
 )
 _CAT = Signature(("tensors", "dim"), {"dim": 0})
 _PRODUCT = Signature(("input", "other"), {})
+_DOT_PRODUCT = Signature(
+    ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa"),
+    {"attn_mask": None, "dropout_p": 0.0, "is_causal": False, "scale": None, "enable_gqa": False},
+)
 _LAYER_NORM, _BATCH_NORM, _EMBEDDING, _ATTENTION = (
     Signature.of(function) for function in (F.layer_norm, F.batch_norm, F.embedding, F.multi_head_attention_forward)
 )
@@ -126,15 +130,8 @@ def _cat(mode: MixedForward, _: Function, args: Sequence[Any], kwargs: Mapping[s
     return mode.joined(call["tensors"], call["dim"])
 
 
-def _scaled_dot_product(mode: MixedForward, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
-    call = _DOT_PRODUCT.bound(args, kwargs)
-    return mode.scaled_dot_product(function, call)
-
-
-_DOT_PRODUCT = Signature(
-    ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa"),
-    {"attn_mask": None, "dropout_p": 0.0, "is_causal": False, "scale": None, "enable_gqa": False},
-)
+def _dot_product(mode: MixedForward, _: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    return mode.scaled_dot_product(_DOT_PRODUCT.bound(args, kwargs))
 
 
 def _both(*names: str) -> list[Function]:
@@ -150,7 +147,7 @@ HANDLERS: dict[Function, Handler] = {
     F.layer_norm: _layer_norm,
     F.batch_norm: _batch_norm,
     F.multi_head_attention_forward: _attention,
-    F.scaled_dot_product_attention: _scaled_dot_product,
+    F.scaled_dot_product_attention: _dot_product,
     F.embedding: _embedding,
     torch.cat: _cat,
     **dict.fromkeys(_both("add"), _sum),
@@ -165,7 +162,9 @@ _VIEWS = _both(
     "select", "detach", "contiguous", "to", "float", "type_as", "clone", "repeat",
 )  # fmt: skip
 _VIEWING_PROPERTIES = ("T", "mT", "data")
-_ARITHMETIC = _both("neg", "exp", "log", "sigmoid", "tanh", "sqrt", "rsqrt", "square", "softmax", "clamp", "add", "matmul")
+_ARITHMETIC = _both(
+    "neg", "exp", "log", "sigmoid", "tanh", "sqrt", "rsqrt", "square", "softmax", "clamp", "add", "matmul"
+)
 
 PURE: frozenset[Function] = frozenset(
     [
@@ -186,8 +185,8 @@ PURE: frozenset[Function] = frozenset(
 )
 
 _PROPERTIES = (
-    "shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "is_cpu", "is_cuda", "is_meta", "is_mkldnn",
-    "is_mps", "is_nested", "is_quantized", "is_sparse", "is_sparse_csr", "itemsize", "nbytes", "grad_fn",
+    "shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "is_cpu", "is_cuda", "is_meta",
+    "is_mkldnn", "is_mps", "is_nested", "is_quantized", "is_sparse", "is_sparse_csr", "itemsize", "nbytes", "grad_fn",
 )  # fmt: skip
 
 METADATA: frozenset[Function] = frozenset(

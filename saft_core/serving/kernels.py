@@ -126,9 +126,7 @@ def add_convolution(
     """
     rows, _, height, width = y.shape
     sizes, groups, geometry = (height, width, *x.shape[2:]), x.shape[1] // kernel[1], (stride, padding, dilation)
-    loops.add_convolution(
-        rows, y.data_ptr(), x.data_ptr(), sizes, groups, tuple(kernel), geometry, pieces.arguments
-    )
+    loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), sizes, groups, tuple(kernel), geometry, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:

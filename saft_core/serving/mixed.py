@@ -9,7 +9,7 @@ or written, and the caller takes the swap route: slower, never wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -90,7 +90,7 @@ class MixedForward(TorchFunctionMode):
     def matrix_product(self, x: Tensor, matrix: Tensor) -> Tensor:
         """`x @ matrix` of `x` (B, ..., in) with each row's own matrix."""
         if self.watches(matrix) and matrix.dim() == 2 and not matrix.is_contiguous():
-            return self.linear(x, matrix.t(), None)
+            return self.linear(x, self._watch.make(torch.t, (matrix,), {}), None)
         x = self._activations(x).contiguous()
         own = self._watch.own(matrix, 2)
         y = x @ matrix
@@ -178,7 +178,7 @@ class MixedForward(TorchFunctionMode):
         return x.transpose(0, 1)
 
     def _parts(self, whole: Tensor | None, sizes: Sequence[int]) -> Sequence[Any]:
-        """A parameter in parts of these sizes, watched as it is; those that it was joined from, where they are these."""
+        """A parameter in parts of these sizes, still watched: those that it was joined from, where they are these."""
         if whole is None:
             return [None] * len(sizes)
         made = self._watch.made_of(whole)
@@ -188,13 +188,13 @@ class MixedForward(TorchFunctionMode):
             return list(tensors_in(made.args))
         return self._watch.make(torch.split, (whole, list(sizes)), {})  # type: ignore[no-any-return]
 
-    def scaled_dot_product(self, function: Function, call: Mapping[str, Any]) -> Tensor:
+    def scaled_dot_product(self, call: Mapping[str, Any]) -> Tensor:
         """`F.scaled_dot_product_attention` of activations, with each row's own mask."""
         mask = call["attn_mask"]
         named = {name: self._activations(call[name]) for name in ("query", "key", "value")}
         if mask is not None and self.watches(mask):
             mask = self._beside(mask, named["query"].dim())
-        return function(**{**call, **named, "attn_mask": mask})  # type: ignore[no-any-return]
+        return F.scaled_dot_product_attention(**{**call, **named, "attn_mask": mask})
 
     def sum(self, x: Tensor, parameter: Tensor) -> Tensor | None:
         """`x + parameter`, where the parameter is broadcast over the batch and over nothing else; None elsewhere."""

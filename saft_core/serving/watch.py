@@ -51,7 +51,7 @@ class Made:
     def rows(self) -> Tensor:
         """Each row's own: (B, *shape)."""
         self.watch.allow(self.tensor.untyped_storage().nbytes() // self.tensor.element_size())
-        watched = [t for t in tensors_in([*self.args, *self.kwargs.values()]) if self.watch.holds(t)]
+        watched = [t for t in tensors_in([*self.args, *self.kwargs.values()]) if self.watch.touches(t)]
 
         def once(*row: Tensor) -> Tensor:
             own = {id(tensor): mine for tensor, mine in zip(watched, row, strict=True)}
@@ -59,7 +59,11 @@ class Made:
             result = self.function(*args, **kwargs)
             return result if self.number is None else result[self.number]  # type: ignore[no-any-return]
 
-        return torch.func.vmap(once)(*(self.watch.rows(tensor) for tensor in watched))  # type: ignore[no-any-return]
+        own = [self.watch.rows(tensor) for tensor in watched]
+        try:
+            return torch.func.vmap(once)(*own)  # type: ignore[no-any-return]
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise Unsupported(f"not for all rows at once: {error}") from error
 
 
 class Watch:
@@ -77,7 +81,7 @@ class Watch:
         self._made: dict[int, Made] = {}
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether this is a parameter, a view of one, or made of parameters alone. Asked of all tensors: it is quick."""
+        """Whether this is a parameter, a view of one, or made of parameters alone. Quick: it is asked of all tensors."""
         return (
             id(tensor) in self._number_of
             or self._begin <= tensor.data_ptr() < self._end

@@ -13,41 +13,12 @@ from saft_core.clip.flat import FlatParameters
 from saft_core.delta import SparseDelta
 from saft_core.serving.calls import Unsupported
 from saft_core.serving.costs import Costs, Group, cheapest
-from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
+from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
 from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
-from saft_core.serving.resident import Resident, make_resident
+from saft_core.serving.resident import make_resident
+from tests.fixtures.batches import MIXED_IS_FREE, MIXED_NEVER_PAYS, batch, everywhere
 from tests.fixtures.models import bits, pictures
-
-MIXED_IS_FREE = Costs(forward=((1, 1.0), (2, 1.0), (64, 1.0)), mixed_seconds=0.0)
-MIXED_NEVER_PAYS = Costs(mixed_seconds=1e9)
-SIZE = 0.05
-"""Of a difference: large enough to show, small enough that the features still tell one picture from another."""
-
-
-def everywhere(base: Base, seed: int) -> Resident:
-    """Differences in every parameter of the base."""
-    generator = np.random.default_rng(seed)
-    picks = [
-        slot.offset + np.sort(generator.choice(slot.size, min(slot.size, 40), replace=False))
-        for slot in base.flat.slots
-    ]
-    indices = np.concatenate(picks).astype(np.int64)
-    values = generator.normal(0, SIZE, len(indices)).astype(np.float32)
-    return make_resident(SparseDelta(indices, values), base.flat)
-
-
-def batch(base: Base, kind: str) -> list[Part]:
-    """Rows of three adapters, one at two strengths, and of the base."""
-    adapters = [everywhere(base, seed) for seed in range(3)]
-    rows = [(0, 1.0), (None, 1.0), (1, 0.5), (0, 1.0), (2, 1.0), (1, 0.25), (0, 1.0)]
-    pixels = base.pixels(pictures(len(rows)))
-    texts = [f"a {'photo of a ' * (number % 3)}cat {number}" for number in range(len(rows))]
-    inputs = [pixels[n : n + 1] if kind == IMAGE else texts[n : n + 1] for n in range(len(rows))]
-    return [
-        Part((None if a is None else str(a), s), Row(None) if a is None else Row(adapters[a], s), inputs[n])
-        for n, (a, s) in enumerate(rows)
-    ]
 
 
 @pytest.mark.parametrize("gather", [True, False], ids=["by torch's operators, as on a GPU", "by the loops"])
@@ -178,22 +149,6 @@ def test_attention_to_other_tokens(gather: bool, other_width: int | None, bias: 
             with flat.added(resident.positions.long(), resident.values):
                 alone = attention(queries[one], others[one], others[one], need_weights=False)[0]
             torch.testing.assert_close(mixed[one], alone, atol=1e-6, rtol=0)
-
-
-def test_a_bias_joined_of_other_parts_is_refused() -> None:
-    attention = nn.MultiheadAttention(8, 2, kdim=6, vdim=6).eval()
-    flat = FlatParameters(attention)
-    adapter = make_resident(SparseDelta(np.arange(len(flat)), np.ones(len(flat), np.float32)), flat)
-    plan = Plan(flat, range(len(flat.slots)), [Row(adapter), Row(None)])
-    bias, others = attention.in_proj_bias, torch.randn(5, 2, 6)
-    with torch.inference_mode(), MixedForward(flat, plan), pytest.raises(Unsupported, match="other parts"):
-        nn.functional.multi_head_attention_forward(
-            torch.randn(1, 2, 8), others, others, 8, 2,
-            None, torch.cat([bias[:10], bias[10:]]), None, None, False, 0.0,
-            attention.out_proj.weight, attention.out_proj.bias, training=False, need_weights=False,
-            use_separate_proj_weight=True, q_proj_weight=attention.q_proj_weight,
-            k_proj_weight=attention.k_proj_weight, v_proj_weight=attention.v_proj_weight,
-        )  # fmt: skip
 
 
 def _attend(queries: Tensor, others: Tensor) -> object:
