@@ -81,7 +81,7 @@ class Watch:
         self._made: dict[int, Made] = {}
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether this is a parameter, a view of one, or made of parameters alone. Quick: it is asked of all tensors."""
+        """Whether this is a parameter, a view of one, or made of parameters alone. Quick: asked of all tensors."""
         return (
             id(tensor) in self._number_of
             or self._begin <= tensor.data_ptr() < self._end
