@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saft_core.serving import loops
+from saft_core.serving import convolution_loops, loops
 from saft_core.serving.loops import Integers
 
 
@@ -125,8 +125,9 @@ def add_convolution(
     `kernel` is the shape of the weight, (out, in / groups, kh, kw).
     """
     rows, _, height, width = y.shape
-    sizes, groups, geometry = (height, width, *x.shape[2:]), x.shape[1] // kernel[1], (stride, padding, dilation)
-    loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), sizes, groups, tuple(kernel), geometry, pieces.arguments)
+    sizes, groups = (height, width, *x.shape[2:]), x.shape[1] // kernel[1]
+    layout = sizes, groups, tuple(kernel), (stride, padding, dilation)
+    convolution_loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), *layout, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:

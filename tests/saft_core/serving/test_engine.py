@@ -170,6 +170,7 @@ def test_one_callers_deadline_is_not_that_of_all_who_wait_for_the_same_prompts(
     tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, gate, started, encode = engine_for(tiny_vit), threading.Event(), threading.Event(), tiny_vit.encode_texts
+    engine.embed_texts("0", ["the adapter is in memory"])
 
     def slow(texts: Sequence[str]) -> Tensor:
         started.set()
@@ -227,9 +228,10 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
     alone = [engine.embed_images(str(n % 3), images[n : n + 1]) for n in range(6)]
     engine.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
     mixes = engine.forward.mixes(IMAGE)
-    failures, gate = [], threading.Event()
+    failures, entered, gate = [], threading.Event(), threading.Event()
 
     def fail(_module: object, inputs: tuple[Tensor, ...], _output: object) -> None:
+        entered.set()
         assert gate.wait(60)
         if len(inputs[0]) > 1:
             failures.append(len(inputs[0]))
@@ -237,12 +239,13 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
 
     handle = tiny_base.model.visual.conv1.register_forward_hook(fail)  # type: ignore[union-attr,operator]
     with ThreadPoolExecutor(7) as pool:
-        held = pool.submit(engine.embed_images, None, images[:1])
+        first = pool.submit(engine.embed_images, None, images[:1])
+        assert entered.wait(60)
         answers = [pool.submit(engine.embed_images, str(n % 3), images[n : n + 1]) for n in range(6)]
         while engine.counters()["waiting_rows"] < 6:
             time.sleep(0.001)
         gate.set()
-        held.result(60)
+        first.result(60)
         for wanted, answer in zip(alone, answers, strict=True):
             assert answer.result(60).tobytes() == wanted.tobytes()
     handle.remove()
