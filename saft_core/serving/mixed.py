@@ -52,15 +52,17 @@ class MixedForward(TorchFunctionMode):
         if function in METADATA:
             return function(*args, **kwargs)
         try:
-            if (handler := HANDLERS.get(function)) is not None:
-                return handler(self, function, args, kwargs)
-            if function not in PURE or not self._watch.is_alone(args, kwargs):
-                raise Unsupported("this function is not known for parameters")
-            return self._watch.make(function, args, kwargs)
+            return self._answered(function, args, kwargs)
         except Unsupported as error:
-            if handler is not None and function in PURE and self._watch.is_alone(args, kwargs):
-                return self._watch.make(function, args, kwargs)
             raise Unsupported(f"{name_of(function)}: {error}") from None
+
+    def _answered(self, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        try:
+            return HANDLERS.get(function, _unknown)(self, function, args, kwargs)
+        except Unsupported:
+            if function not in PURE or not self._watch.is_alone(args, kwargs):
+                raise
+            return self._watch.make(function, args, kwargs)
 
     def _activations(self, x: Tensor) -> Tensor:
         """Activations, a row of them for each row of the batch. A parameter that `expand` spread over the batch is one.
@@ -149,7 +151,7 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("attention of this form")
         tokens, batch, width = x.shape
         if mask is not None and mask.dim() == 3:  # of each row and head
-            mask = mask.view(batch, heads, *mask.shape[1:])
+            mask = mask.reshape(batch, heads, *mask.shape[1:])
         q, k, v = (part.view(batch, part.shape[1], heads, -1).transpose(1, 2) for part in self._project(call))
         y = F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).reshape(batch, tokens, width)
         return self.linear(y, call["out_proj_weight"], call["out_proj_bias"]).transpose(0, 1), None
@@ -248,6 +250,10 @@ class MixedForward(TorchFunctionMode):
         if own is not None:
             products.add_embeddings(y, tokens, own, len(table))
         return y
+
+
+def _unknown(*_: Any) -> Any:
+    raise Unsupported("not known for parameters")
 
 
 def _tokens(x: Tensor) -> Tensor:

@@ -210,3 +210,36 @@ def test_an_adapter_in_memory_takes_eight_bytes_an_entry(tiny_vit: Base) -> None
     resident = everywhere(tiny_vit, 0)
     assert len(resident) > 500
     assert resident.nbytes == 8 * len(resident) + 8 * (len(tiny_vit.flat.slots) + 1)
+
+
+def test_why_a_base_is_not_mixed_is_said_once_and_names_the_function(
+    tiny_vit: Base, caplog: pytest.LogCaptureFixture
+) -> None:
+    norm: Any = tiny_vit.model.visual.ln_pre  # type: ignore[union-attr]
+    norm.register_forward_hook(lambda module, _, output: output * module.weight.abs())
+    forward, alone = Forward(tiny_vit, MIXED_IS_FREE), Forward(tiny_vit, MIXED_NEVER_PAYS)
+    parts = batch(tiny_vit, IMAGE)
+    for _ in range(2):
+        assert not forward.mixes(IMAGE)
+        forward.calibrate(IMAGE, 4)
+        answers = forward.run(IMAGE, parts)
+    assert forward.mixes(TEXT)
+    assert "abs: not known" in str(forward.refusal(IMAGE))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"mixed image batches are off for base tiny-vit, adapters are swapped in: {forward.refusal(IMAGE)}"
+    ]
+    wanted = [alone.run(IMAGE, [part])[0] for part in parts]
+    torch.testing.assert_close(torch.cat(answers), torch.cat(wanted), atol=1e-6, rtol=0)
+
+
+def test_a_value_read_from_a_parameter_takes_the_swap_route(tiny_vit: Base) -> None:
+    """After the start's comparison too: nothing but the refusal stands between a batch and the base's value."""
+    forward, alone = Forward(tiny_vit, MIXED_IS_FREE), Forward(tiny_vit, MIXED_NEVER_PAYS)
+    assert forward.mixes(IMAGE)
+    norm: Any = tiny_vit.model.visual.ln_pre  # type: ignore[union-attr]
+    norm.register_forward_hook(lambda module, _, output: output * module.weight[0].item())
+    parts = batch(tiny_vit, IMAGE)
+    answers = forward.run(IMAGE, parts)
+    assert forward.rows_by_route["mixed"] == 0
+    wanted = [alone.run(IMAGE, [part])[0] for part in parts]
+    torch.testing.assert_close(torch.cat(answers), torch.cat(wanted), atol=1e-6, rtol=0)
