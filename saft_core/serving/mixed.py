@@ -73,7 +73,7 @@ class MixedForward(TorchFunctionMode):
         if self.watches(x) and spread:
             return self._watch.rows(x).select(1, 0)
         if x.dim() < 2 or x.shape[0] != self._batch or self.watches(x) or (self._watch.is_constant(x) and not spread):
-            raise Unsupported(f"activations of shape {tuple(x.shape)} where the batch is not the first dimension")
+            raise Unsupported("its input is no activations with the batch for their first dimension")
         return x
 
     # What models do with parameters and activations
