@@ -33,6 +33,7 @@ class Some(nn.Module):
         self.square, self.token = nn.Parameter(torch.randn(WIDTH, WIDTH)), nn.Parameter(torch.randn(1, 1, WIDTH))
         self.places, self.number = nn.Parameter(torch.randn(TOKENS, WIDTH)), nn.Parameter(torch.tensor(0.7))
         self.kernel, self.each = nn.Parameter(torch.randn(WIDTH, WIDTH, 1)), nn.Parameter(torch.randn(WIDTH, 1, 3))
+        self.few = nn.Parameter(torch.randn(ROWS, WIDTH))
         self.bias_table = nn.Parameter(torch.randn(9, 2))
         self.register_buffer("mean", torch.randn(WIDTH))
         self.register_buffer("variance", torch.rand(WIDTH) + 0.5)
@@ -175,6 +176,7 @@ EXACT: dict[str, Use] = {
         x, m.square.repeat(2, 1), torch.cat([m.vector, m.mean])
     ),
     "made of a buffer of as many rows as the batch": lambda m, x: x @ (m.as_many_as_rows * m.vector).t(),
+    "made of a parameter of as many rows as the batch": lambda m, x: x @ F.layer_norm(m.few, (WIDTH,), m.vector).t(),
     "embedding": lambda m, x: F.embedding((x[..., 0] > 0).long(), m.places),
     "a mask of relative positions": lambda m, x: F.scaled_dot_product_attention(
         *[x.view(len(x), TOKENS, 2, -1).transpose(1, 2)] * 3, attn_mask=m.bias_table[m.index].permute(2, 0, 1)[None]
