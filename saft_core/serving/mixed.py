@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from saft_core.clip.flat import FlatParameters
 from saft_core.serving import products
-from saft_core.serving.calls import HANDLERS, METADATA, PURE, Function, Unsupported, name_of
+from saft_core.serving.calls import HANDLERS, METADATA, PURE, Function, Handler, Unsupported, name_of
 from saft_core.serving.plan import Plan
 from saft_core.serving.watch import Watch, any_tensor, tensors_in
 
@@ -58,7 +58,8 @@ class MixedForward(TorchFunctionMode):
 
     def _answered(self, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         try:
-            return HANDLERS.get(function, _unknown)(self, function, args, kwargs)
+            handler: Handler = HANDLERS.get(function, _unknown)
+            return handler(self, function, args, kwargs)
         except Unsupported:
             if function not in PURE or not self._watch.is_alone(args, kwargs):
                 raise
@@ -188,7 +189,8 @@ class MixedForward(TorchFunctionMode):
             return whole.split(list(sizes))
         if made.function is torch.cat and [len(part) for part in tensors_in(made.args)] == list(sizes):
             return list(tensors_in(made.args))
-        return self._watch.make(torch.split, (whole, list(sizes)), {})  # type: ignore[no-any-return]
+        parts: Sequence[Any] = self._watch.make(torch.split, (whole, list(sizes)), {})
+        return parts
 
     def scaled_dot_product(self, call: Mapping[str, Any]) -> Tensor:
         """`F.scaled_dot_product_attention` of activations, with each row's own mask."""

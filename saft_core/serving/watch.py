@@ -61,7 +61,7 @@ class Made:
 
         own = [self.watch.rows(tensor) for tensor in watched]
         try:
-            return torch.func.vmap(once)(*own)  # type: ignore[no-any-return]
+            return torch.func.vmap(once)(*own)
         except (RuntimeError, ValueError, NotImplementedError) as error:
             raise Unsupported(f"not for all rows at once: {error}") from error
 

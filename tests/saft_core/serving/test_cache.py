@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -89,7 +90,8 @@ def test_each_caller_has_its_own_deadline_and_a_load_that_one_gave_up_on_goes_on
 
 
 def test_a_load_that_ran_out_of_its_own_time_is_tried_again_for_who_has_more() -> None:
-    held, answers = cache(10), iter([DeadlinePassed(), b"12"])
+    held = cache(10)
+    answers: Iterator[DeadlinePassed | bytes] = iter([DeadlinePassed(), b"12"])
 
     def load() -> bytes:
         answer = next(answers)

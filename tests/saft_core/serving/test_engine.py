@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -213,11 +213,12 @@ def test_a_closed_engine_is_unavailable(tiny_vit: Base, known: bool) -> None:
     if known:
         engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE)
     engine.close(30)
-    for ask in (
+    calls: list[Callable[[], FloatArray]] = [
         lambda: engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE),
         lambda: engine.embed_images("0", pictures(1)),
         lambda: engine.embed_texts(None, ["a cat"]),
-    ):
+    ]
+    for ask in calls:
         with pytest.raises(Unavailable, match="stopping"):
             ask()
 
@@ -237,7 +238,7 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
             failures.append(len(inputs[0]))
             raise RuntimeError("out of memory")
 
-    handle = tiny_base.model.visual.conv1.register_forward_hook(fail)  # type: ignore[union-attr,operator]
+    handle = tiny_base.model.visual.conv1.register_forward_hook(fail)  # type: ignore[union-attr]
     with ThreadPoolExecutor(7) as pool:
         first = pool.submit(engine.embed_images, None, images[:1])
         assert entered.wait(60)

@@ -25,6 +25,11 @@ Use = Callable[["Some", Tensor], Any]
 class Some(nn.Module):
     """Parameters of many shapes, and how they are used."""
 
+    mean: Tensor
+    variance: Tensor
+    index: Tensor
+    as_many_as_rows: Tensor
+
     def __init__(self, use: Use) -> None:
         super().__init__()
         torch.manual_seed(0)
@@ -42,7 +47,8 @@ class Some(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) of `x` (B, TOKENS, WIDTH)."""
-        return self.use(self, x)  # type: ignore[no-any-return]
+        y: Tensor = self.use(self, x)
+        return y
 
 
 def answers(use: Use) -> tuple[Tensor, Tensor]:
@@ -74,6 +80,11 @@ def answers(use: Use) -> tuple[Tensor, Tensor]:
 def images(x: Tensor) -> Tensor:
     """(B, WIDTH, 2, 2) of activations."""
     return x[:, :4].transpose(1, 2).reshape(len(x), WIDTH, 2, 2)
+
+
+def heads(x: Tensor) -> Tensor:
+    """(B, 2, TOKENS, WIDTH / 2) of activations."""
+    return x.view(len(x), TOKENS, 2, -1).transpose(1, 2)
 
 
 class Reader:
@@ -179,7 +190,7 @@ EXACT: dict[str, Use] = {
     "made of a parameter of as many rows as the batch": lambda m, x: x @ F.layer_norm(m.few, (WIDTH,), m.vector).t(),
     "embedding": lambda m, x: F.embedding((x[..., 0] > 0).long(), m.places),
     "a mask of relative positions": lambda m, x: F.scaled_dot_product_attention(
-        *[x.view(len(x), TOKENS, 2, -1).transpose(1, 2)] * 3, attn_mask=m.bias_table[m.index].permute(2, 0, 1)[None]
+        heads(x), heads(x), heads(x), m.bias_table[m.index].permute(2, 0, 1)[None]
     ),
     "attention": lambda m, x: multihead(m, x, torch.zeros(TOKENS, TOKENS).masked_fill(UPPER, -torch.inf)),
     "metadata": lambda m, x: x * m.vector.shape[0] * m.square.dim() * len(m.places) * m.vector,

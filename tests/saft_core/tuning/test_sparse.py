@@ -80,6 +80,9 @@ def test_every_kind_of_layer_gets_its_gradient(module: nn.Module, density: float
 class Used(nn.Module):
     """Parameters of several shapes, and one use of them."""
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, use: Callable[[Used, Tensor], Tensor]) -> None:
         super().__init__()
         self.use = use
