@@ -38,6 +38,7 @@ class Some(nn.Module):
         self.square, self.token = nn.Parameter(torch.randn(WIDTH, WIDTH)), nn.Parameter(torch.randn(1, 1, WIDTH))
         self.places, self.number = nn.Parameter(torch.randn(TOKENS, WIDTH)), nn.Parameter(torch.tensor(0.7))
         self.kernel, self.each = nn.Parameter(torch.randn(WIDTH, WIDTH, 1)), nn.Parameter(torch.randn(WIDTH, 1, 3))
+        self.packed = nn.Parameter(torch.randn(3 * WIDTH, WIDTH))
         self.few = nn.Parameter(torch.randn(ROWS, WIDTH))
         self.bias_table = nn.Parameter(torch.randn(9, 2))
         self.register_buffer("mean", torch.randn(WIDTH))
@@ -79,7 +80,7 @@ def answers(use: Use) -> tuple[Tensor, Tensor]:
 
 def images(x: Tensor) -> Tensor:
     """(B, WIDTH, 2, 2) of activations."""
-    return x[:, :4].transpose(1, 2).reshape(len(x), WIDTH, 2, 2)
+    return x[:, :4].transpose(1, 2).reshape(len(x), WIDTH, 2, 2).contiguous()
 
 
 def heads(x: Tensor) -> Tensor:
@@ -124,9 +125,8 @@ def control_flow(m: Some, x: Tensor) -> Tensor:
 
 def multihead(m: Some, x: Tensor, mask: Tensor) -> Tensor:
     sequences = x.transpose(0, 1)
-    packed = torch.cat([m.square, m.square, m.square])
     found, _ = F.multi_head_attention_forward(
-        sequences, sequences, sequences, WIDTH, 2, packed, None, None, None, False, 0.0, m.square, m.vector,
+        sequences, sequences, sequences, WIDTH, 2, m.packed, None, None, None, False, 0.0, m.square, m.vector,
         training=False, need_weights=False, attn_mask=mask,
     )  # fmt: skip
     return found.transpose(0, 1)
