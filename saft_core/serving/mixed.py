@@ -185,10 +185,9 @@ class MixedForward(TorchFunctionMode):
         if whole is None:
             return [None] * len(sizes)
         made = self._watch.made_of(whole)
-        if made is None:
-            return whole.split(list(sizes))
-        if made.function is torch.cat and [len(part) for part in tensors_in(made.args)] == list(sizes):
-            return list(tensors_in(made.args))
+        joined = list(tensors_in(made.args)) if made is not None and made.function is torch.cat else []
+        if [len(part) for part in joined] == list(sizes):
+            return joined
         parts: Sequence[Any] = self._watch.make(torch.split, (whole, list(sizes)), {})
         return parts
 

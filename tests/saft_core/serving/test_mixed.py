@@ -95,7 +95,8 @@ class Reader:
         self.read = read
 
     def __call__(self, m: Some, x: Tensor) -> Tensor:
-        return x * self.read(m.number)
+        scaled: Tensor = x * self.read(m.number)
+        return scaled
 
 
 def in_place(m: Some, x: Tensor) -> Tensor:
