@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
+from saft_core.serving.plan import Plan
 from tests.fixtures.batches import MIXED_IS_FREE, batch
 from tests.fixtures.families import FAMILIES, WITHOUT_TRANSFORMERS, Family, make
 
@@ -41,7 +43,8 @@ def test_a_family_is_mixed_where_the_table_says_so_and_answers_as_the_plain_mode
     forward, before = Forward(base, MIXED_IS_FREE), base.flat.sha256()
     assert line_of(family, forward) == table()[family.title]
     for kind in KINDS:
-        if forward.mixes(kind):
+        for gather in (False, True) if forward.mixes(kind) else ():  # by the loops, and as on a GPU
+            monkeypatch.setattr("saft_core.serving.forward.Plan", partial(Plan, gather=gather))
             check_against_the_plain_model(forward, kind)
     assert base.flat.sha256() == before
 
