@@ -113,7 +113,7 @@ class PictureReader:
         with _naming(source.name), self.files.reserved(FILE_COPIES * source.size, deadline):
             opened = open_image(source.read(), self._limits, self._engine.base.image_side)
             with self.pixels.reserved(opened.memory_bytes, deadline):
-                return self._engine.prepare(opened.decode())
+                return self._engine.prepare(opened.decode(), deadline)
 
     def check(self, data: bytes) -> str:
         """The media type of an image file that can be decoded. Raises InvalidImage."""

@@ -16,6 +16,8 @@ from saft_core.errors import Busy, DeadlinePassed, Unavailable
 
 logger = logging.getLogger(__name__)
 
+STOPPING = "the service is stopping; try again in a moment"
+
 Payload = TypeVar("Payload")
 Answer = TypeVar("Answer")
 
@@ -124,7 +126,7 @@ class MicroBatcher(Generic[Payload, Answer]):
         """Queue some work; its future gets the answer. Raises Busy, and Unavailable once closed."""
         with self._changed:
             if self._closed:
-                raise Unavailable("the service is stopping; try again in a moment")
+                raise Unavailable(STOPPING)
             waiting = sum(queued.rows for queued in self._queue)
             if self._queue and waiting + work.rows > self._limits.queue_rows:
                 raise Busy(
@@ -147,10 +149,10 @@ class MicroBatcher(Generic[Payload, Answer]):
         if self._thread is not None:
             self._thread.join(drain_seconds)
         with self._changed:
-            self._fail(self._queue, Unavailable("the service is stopping; try again in a moment"))
+            self._fail(self._queue, Unavailable(STOPPING))
             self._queue.clear()
         if self._thread is not None and self._thread.is_alive():
-            self._fail(self._current, Unavailable("the service is stopping; try again in a moment"))
+            self._fail(self._current, Unavailable(STOPPING))
 
     def _main(self) -> None:
         while True:

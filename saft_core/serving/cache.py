@@ -1,14 +1,18 @@
-"""Caches bounded by bytes, filled by one caller at a time."""
+"""Caches bounded by bytes, in which each value is loaded once for all that wait for it."""
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from saft_core.errors import DeadlinePassed
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -27,9 +31,10 @@ class CacheCounters:
 class ByteBoundedCache(Generic[Key, Value]):
     """Least-recently-used values up to `capacity_bytes`, safe for many threads.
 
-    Single flight: while one caller loads a key, others that ask for it wait for the same load. A load that fails fails
-    all of them and is not remembered. A value larger than the capacity is handed out and not kept. Pinned values stay:
-    the cache outgrows its capacity only while what is in use does.
+    Single flight: while a key is loaded, all that ask for it wait for the same load, each until its own deadline. The
+    load runs in a thread of its own and belongs to none of them: it goes on when one gives up. A load that fails fails
+    all that wait and is not remembered. A value larger than the capacity is handed out and not kept. Pinned values
+    stay: the cache outgrows its capacity only while what is in use does.
     """
 
     def __init__(self, capacity_bytes: int, size_of: Callable[[Value], int]) -> None:
@@ -41,34 +46,54 @@ class ByteBoundedCache(Generic[Key, Value]):
         self._lock = threading.Lock()
         self.counters = CacheCounters()
 
-    def get(self, key: Key, load: Callable[[], Value]) -> Value:
-        """The value of `key`, from memory or from `load()`. Raises whatever `load` raises."""
-        with self._lock:
-            if key in self._values:
-                self.counters.hits += 1
-                self._values.move_to_end(key)
-                return self._values[key]
-            flight = self._loading.get(key)
-            mine = flight is None
-            if flight is None:
-                flight = self._loading[key] = Future()
-        if mine:
-            self._fly(key, load, flight)
-        return flight.result()
+    def get(self, key: Key, load: Callable[[], Value], deadline: float = math.inf) -> Value:
+        """The value of `key`, from memory or from `load()`.
+
+        deadline: of this caller, in seconds on `time.monotonic()`'s clock.
+
+        Raises DeadlinePassed when that has come, and whatever `load` raises.
+        """
+        while True:
+            with self._lock:
+                if key in self._values:
+                    self.counters.hits += 1
+                    self._values.move_to_end(key)
+                    return self._values[key]
+                flight = self._loading.get(key) or self._take_off(key, load)
+            try:
+                return flight.result(max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX)))
+            except TimeoutError:
+                if not flight.done():
+                    raise DeadlinePassed from None
+                raise
+            except DeadlinePassed:  # the load's own: this caller may have more time
+                if time.monotonic() >= deadline:
+                    raise
 
     @contextmanager
-    def pinned(self, key: Key, load: Callable[[], Value]) -> Iterator[Value]:
+    def pinned(self, key: Key, load: Callable[[], Value], deadline: float = math.inf) -> Iterator[Value]:
         """The value of `key`, as `get` gives it; it is not evicted while the context is open."""
         with self._lock:
             self._pins[key] += 1
         try:
-            yield self.get(key, load)
+            yield self.get(key, load, deadline)
         finally:
             with self._lock:
                 self._pins[key] -= 1
                 if not self._pins[key]:
                     del self._pins[key]
                 self._shrink()
+
+    def _take_off(self, key: Key, load: Callable[[], Value]) -> Future[Value]:
+        """Start loading; called with the lock held."""
+        flight: Future[Value] = Future()
+        self._loading[key] = flight
+        try:
+            threading.Thread(target=self._fly, args=(key, load, flight), name="saft-load", daemon=True).start()
+        except RuntimeError:  # no more threads
+            del self._loading[key]
+            raise
+        return flight
 
     def _fly(self, key: Key, load: Callable[[], Value], flight: Future[Value]) -> None:
         try:

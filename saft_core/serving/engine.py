@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from saft_core.clip.labels import check_labels, check_texts
 from saft_core.clip.zero_shot import fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
-from saft_core.serving.batcher import BatchLimits, MicroBatcher, Work
+from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
 from saft_core.serving.plan import Row
@@ -35,6 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 AdapterId = str | None
 """An adapter's id; None is the base itself."""
 _Work = Work[Part, Tensor]
+_Input = TypeVar("_Input")
 
 CLASS_WEIGHT_CACHE_BYTES = 64 << 20
 STUCK_SECONDS = 300.0
@@ -107,9 +109,9 @@ class Engine:
         Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
         """
         deadline = self._deadline(deadline)
-        with self._model(adapter_id, strength) as (key, row):
+        with self._model(adapter_id, strength, deadline) as (key, row):
             weights = self._classifiers.get(
-                (*key, labels, template), lambda: self._class_weights(key, row, labels, template, deadline)
+                (*key, labels, template), lambda: self._class_weights(key, row, labels, template), deadline
             )
             features = self._embed_images(key, row, images, deadline)
         with torch.inference_mode():
@@ -124,20 +126,22 @@ class Engine:
         deadline: float | None = None,
     ) -> FloatArray:
         """Unit embeddings of pictures, float32 (images, embed_dim)."""
-        with self._model(adapter_id, strength) as (key, row):
-            return _to_numpy(self._embed_images(key, row, images, self._deadline(deadline)))
+        deadline = self._deadline(deadline)
+        with self._model(adapter_id, strength, deadline) as (key, row):
+            return _to_numpy(self._embed_images(key, row, images, deadline))
 
     def embed_texts(
         self, adapter_id: AdapterId, texts: Sequence[str], *, strength: float = 1.0, deadline: float | None = None
     ) -> FloatArray:
         """Unit embeddings of texts as they stand, float32 (texts, embed_dim). Raises InvalidInput for one too long."""
         check_texts(self.base, texts)
-        with self._model(adapter_id, strength) as (key, row):
-            return _to_numpy(self._embed_texts(key, row, texts, self._deadline(deadline)))
+        deadline = self._deadline(deadline)
+        with self._model(adapter_id, strength, deadline) as (key, row):
+            return _to_numpy(self._embed_texts(key, row, texts, deadline))
 
-    def prepare(self, image: Image.Image) -> Tensor:
+    def prepare(self, image: Image.Image, deadline: float | None = None) -> Tensor:
         """What every call takes in the picture's place, so that the picture itself need not wait for a batch."""
-        return self._preparers.submit(self.base.preprocess, image).result()
+        return self._in_preparers(self.base.preprocess, image, self._deadline(deadline))
 
     def warm_up(self) -> None:
         """Check and measure both routes on this machine. Call it before the first request.
@@ -171,13 +175,15 @@ class Engine:
         return time.monotonic() + self.limits.deadline_seconds if given is None else given
 
     @contextmanager
-    def _model(self, adapter_id: AdapterId, strength: float) -> Iterator[tuple[tuple[AdapterId, float], Row]]:
+    def _model(
+        self, adapter_id: AdapterId, strength: float, deadline: float
+    ) -> Iterator[tuple[tuple[AdapterId, float], Row]]:
         """What stands for the model in a batch; the adapter stays in memory while the context is open."""
         if adapter_id is None or strength == 0:
             yield (None, 1.0), Row(None)
             return
         with self._residents.pinned(
-            adapter_id, lambda: make_resident(self._load(adapter_id), self.base.flat)
+            adapter_id, lambda: make_resident(self._load(adapter_id), self.base.flat), deadline
         ) as resident:
             yield (adapter_id, strength), Row(resident, strength)
 
@@ -188,22 +194,30 @@ class Engine:
         works: list[_Work] = []
         with self.batcher.announced() as come:
             for start in range(0, len(images), size):
-                pixels = self._preparers.submit(self.base.pixels, images[start : start + size]).result()
+                pixels = self._in_preparers(self.base.pixels, images[start : start + size], deadline)
                 works.append(self._submit(IMAGE, Part(key, row, pixels), deadline))
             come()
             return _collect(works)
+
+    def _in_preparers(self, work: Callable[[_Input], Tensor], given: _Input, deadline: float) -> Tensor:
+        try:
+            future = self._preparers.submit(work, given)
+        except RuntimeError as error:  # the pool is shut down
+            raise Unavailable(STOPPING) from error
+        return _result(future, deadline)
 
     def _embed_texts(self, key: tuple[AdapterId, float], row: Row, texts: Sequence[str], deadline: float) -> Tensor:
         size = self.limits.batch.max_rows
         parts = [Part(key, row, list(texts[start : start + size])) for start in range(0, len(texts), size)]
         return _collect([self._submit(TEXT, part, deadline) for part in parts])
 
-    def _class_weights(
-        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str, deadline: float
-    ) -> Tensor:
-        """The classifier: prompt embeddings times the model's logit scale, float32 (classes, embed_dim)."""
+    def _class_weights(self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str) -> Tensor:
+        """The classifier: prompt embeddings times the model's logit scale, float32 (classes, embed_dim).
+
+        It has the time of a call that names none: several may wait for it, each with a deadline of its own.
+        """
         check_labels(self.base, labels, template)
-        embeddings = self._embed_texts(key, row, fill(template, labels), deadline)
+        embeddings = self._embed_texts(key, row, fill(template, labels), self._deadline(None))
         with torch.inference_mode():
             return self._scale_of(row).exp() * embeddings
 
@@ -239,14 +253,14 @@ def _collect(works: Sequence[_Work]) -> Tensor:
     with ExitStack() as stack:
         for work in works:
             stack.callback(work.future.cancel)
-        return torch.cat([_answer(work) for work in works])
+        return torch.cat([_result(work.future, work.deadline) for work in works])
 
 
-def _answer(work: _Work) -> Tensor:
+def _result(future: Future[Tensor], deadline: float) -> Tensor:
     try:
-        return work.future.result(max(0.0, work.deadline - time.monotonic()))
+        return future.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError as error:
-        if work.future.done():
+        if future.done():
             raise Unavailable(f"the engine failed: {error}") from error
         raise DeadlinePassed from error
 

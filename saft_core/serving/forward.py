@@ -72,7 +72,9 @@ class Forward:
         names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
         self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
         self._runs = {kind: _runs(slots) for kind, slots in self._slots.items()}
-        self._mixes: dict[str, bool] = {}
+        self._constants = frozenset(b.untyped_storage().data_ptr() for b in base.model.buffers() if b.numel())
+        self._refusals: dict[str, str | None] = {}
+        self._said: set[str] = set()
         self.held: tuple[str, Row] | None = None
         self._writes = ExitStack()
 
@@ -88,8 +90,10 @@ class Forward:
             numbers = [number for group in shared for number in group]
             try:
                 results |= self._pass(kind, parts, numbers, mixed=True)
-            except Unsupported:
-                logger.warning("the mixed route cannot take a %s batch; swapping instead", kind, exc_info=True)
+            except Unsupported as error:
+                self._say(
+                    f"the mixed route cannot take a batch of {kind}s, each of its adapters is swapped in: {error}"
+                )
                 alone = [*alone, *shared]
         for group in alone:
             results |= self._pass(kind, parts, group, mixed=False)
@@ -120,7 +124,7 @@ class Forward:
     def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedForward:
         rows = [part.row for part in parts for _ in range(len(part))]
         kernels.use_torchs_threads()
-        return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows))
+        return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows), self._constants)
 
     @torch.inference_mode()
     def hold(self, kind: str, row: Row) -> None:
@@ -157,32 +161,43 @@ class Forward:
 
     # Trust, but measure
 
-    @torch.inference_mode()
     def mixes(self, kind: str) -> bool:
         """Whether the mixed route gives what the swap route gives; tried once, with a change in every parameter."""
-        if kind not in self._mixes:
-            self._mixes[kind] = self.base.flat.buffer.dtype == torch.float32 and self._agrees(kind)
-        return self._mixes[kind]
+        return self.refusal(kind) is None
 
-    def _agrees(self, kind: str) -> bool:
+    @torch.inference_mode()
+    def refusal(self, kind: str) -> str | None:
+        """Why batches of this kind are never mixed, such as the function that is not known; None if they are."""
+        if kind not in self._refusals:
+            self._refusals[kind] = self._tried(kind)
+            if (reason := self._refusals[kind]) is not None:
+                self._say(f"mixed {kind} batches are off for base {self.base.name}, adapters are swapped in: {reason}")
+        return self._refusals[kind]
+
+    def _tried(self, kind: str) -> str | None:
+        if self.base.flat.buffer.dtype != torch.float32:
+            return "its parameters are not float32"
         inputs = self._sample(kind, 3)
         rows = [self._probe(0), self._probe(1), Row(None)]
         parts = [Part((str(n), 1.0), row, inputs[n : n + 1]) for n, row in enumerate(rows)]
-        tolerance = CPU_TOLERANCE if self.base.device.type == "cpu" else CUDA_TOLERANCE
         counted = self.rows_by_route.copy()
+        swapped = [self._pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
         try:
             mixed = self._pass(kind, parts, range(3), mixed=True)
-            swapped = [self._pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
-        except Unsupported as error:
-            logger.warning("mixed %s batches are off for base %s: %s", kind, self.base.name, error)
-            return False
+        except Exception as error:
+            return str(error) if isinstance(error, Unsupported) else repr(error)
         finally:
             self.restore()
             self.rows_by_route = counted
+        tolerance = CPU_TOLERANCE if self.base.device.type == "cpu" else CUDA_TOLERANCE
         off = max(float((mixed[number] - swapped[number]).abs().max()) for number in range(3))
-        if not off <= tolerance:
-            logger.warning("mixed %s batches are off for base %s: they differ by %.1e", kind, self.base.name, off)
-        return off <= tolerance
+        return None if off <= tolerance else f"they differ by {off:.1e}"
+
+    def _say(self, what: str) -> None:
+        """Log it, once: the next batch would say the same."""
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning("%s", what)
 
     def _probe(self, seed: int, density: float = 0.0) -> Row:
         """A small random change of every parameter, or of a share `density` of its entries if that is more."""

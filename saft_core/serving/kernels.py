@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saft_core.serving import loops
+from saft_core.serving import convolution_loops, loops
 from saft_core.serving.loops import Integers
 
 
@@ -117,15 +117,17 @@ def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False
 
 
 def add_convolution(
-    y: Tensor, x: Tensor, kernel: torch.Size, pieces: Pieces, *, stride: tuple[int, int], padding: tuple[int, int]
-) -> None:
+    y: Tensor, x: Tensor, kernel: torch.Size, pieces: Pieces, *,
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int],
+) -> None:  # fmt: skip
     """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both contiguous float32.
 
-    `kernel` is the shape of the weight, (out, in, kh, kw).
+    `kernel` is the shape of the weight, (out, in / groups, kh, kw).
     """
     rows, _, height, width = y.shape
-    sizes = height, width, *x.shape[2:]
-    loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), sizes, tuple(kernel), stride, padding, pieces.arguments)
+    sizes, groups = (height, width, *x.shape[2:]), x.shape[1] // kernel[1]
+    layout = sizes, groups, tuple(kernel), (stride, padding, dilation)
+    convolution_loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), *layout, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:

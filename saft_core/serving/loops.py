@@ -68,7 +68,7 @@ def _pointer(_: Any, address: Any, like: Any) -> Any:
 
 
 @compiled()
-def _floats(address: int, length: int, like: Floats) -> Floats:
+def floats(address: int, length: int, like: Floats) -> Floats:
     """So many numbers that lie at an address."""
     return numba.carray(_pointer(address, like), (length,))  # type: ignore[no-any-return]
 
@@ -79,11 +79,11 @@ def _entries(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
     all_positions, all_values, like, strengths, bounds, first, end, _ = pieces
     begin, length = bounds[first, row], bounds[end, row] - bounds[first, row]
     positions = numba.carray(_pointer(all_positions[row] + begin * like.itemsize, like), (length,))
-    return positions, _floats(all_values[row] + begin * strengths.itemsize, length, strengths)
+    return positions, floats(all_values[row] + begin * strengths.itemsize, length, strengths)
 
 
 @compiled()
-def _own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
+def own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
     """A row's entries: their positions in the parameter, uint32, and what they add.
 
     Unsigned: for a signed index the compiler would test whether it counts from the end.
@@ -101,7 +101,7 @@ def _own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
 def write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
     """Write each row's entries into its line of `differences`, of zeros."""
     for row in range(len(differences)):
-        positions, values = _own(pieces, row)
+        positions, values = own(pieces, row)
         for entry in range(len(positions)):
             differences[row, positions[entry]] = values[entry]
 
@@ -113,7 +113,7 @@ def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any
     size = channels * length
     for row in range(len(strengths)):
         positions, values = _entries(pieces, row)
-        target = _floats(y + row * size * strengths.itemsize, size, strengths)
+        target = floats(y + row * size * strengths.itemsize, size, strengths)
         for entry in range(len(positions)):
             channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
             if last:
@@ -128,7 +128,7 @@ def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any
 def add_spread(y: int, outer: int, rows: int, inner: int, pieces: tuple[Any, ...]) -> None:
     """`y` is (outer, rows, inner)."""
     strengths, offset = pieces[STRENGTHS], pieces[OFFSET]
-    target = _floats(y, outer * rows * inner, strengths)
+    target = floats(y, outer * rows * inner, strengths)
     for row in range(rows):
         positions, values = _entries(pieces, row)
         for entry in range(len(positions)):
@@ -146,9 +146,9 @@ def add_layer_norm(
     for row in range(len(strengths)):
         positions, values = _entries(weight, row)
         at = row * tokens * strengths.itemsize
-        target = _floats(y + at * width, tokens * width, strengths)
-        source = _floats(x + at * width, tokens * width, strengths)
-        means, scales = _floats(mean + at, tokens, strengths), _floats(scale + at, tokens, strengths)
+        target = floats(y + at * width, tokens * width, strengths)
+        source = floats(x + at * width, tokens * width, strengths)
+        means, scales = floats(mean + at, tokens, strengths), floats(scale + at, tokens, strengths)
         for entry in range(len(positions)):
             channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
             for n in range(tokens):
@@ -164,13 +164,13 @@ def add_batch_norm(
 ) -> None:  # fmt: skip
     """`y` and `x` are (rows, channels, length); `mean` and `variance` (channels,)."""
     strengths, offset = weight[STRENGTHS], weight[OFFSET]
-    means, variances = _floats(mean, channels, strengths), _floats(variance, channels, strengths)
+    means, variances = floats(mean, channels, strengths), floats(variance, channels, strengths)
     for row in range(len(strengths)):
         positions, values = _entries(weight, row)
         for entry in range(len(positions)):
             channel = np.uint64(positions[entry] - offset)
             at = (row * channels + np.int64(channel)) * length * strengths.itemsize
-            target, source = _floats(y + at, length, strengths), _floats(x + at, length, strengths)
+            target, source = floats(y + at, length, strengths), floats(x + at, length, strengths)
             factor = np.float32(values[entry] * strengths[row] / np.sqrt(variances[channel] + plus))
             for n in range(length):
                 target[n] += factor * (source[n] - means[channel])
@@ -244,7 +244,7 @@ def add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, 
             row, token = at // tokens, at % tokens
             stop = min(tokens, token + end - at)
             at += stop - token
-            positions, values = _own(pieces, row)
+            positions, values = own(pieces, row)
             outputs, inputs = split(positions, line)
             if transposed:
                 outputs, inputs = inputs, outputs
@@ -262,65 +262,10 @@ def add_embeddings(y: Floats, tokens: Integers, pieces: tuple[Any, ...]) -> None
     """Of each token the entries of its line of the table."""
     rows, length, width = y.shape
     for row in numba.prange(rows):
-        positions, values = _own(pieces, row)
+        positions, values = own(pieces, row)
         for n in range(length):
             begin = tokens[row, n] * width
             entry = np.searchsorted(positions, begin)
             while entry < len(positions) and positions[entry] < begin + width:
                 y[row, n, positions[entry] - begin] += values[entry]
                 entry += 1
-
-
-@compiled(parallel=True)
-def add_convolution(
-    rows: int, y: int, x: int, sizes: tuple[int, ...],
-    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], pieces: tuple[Any, ...],
-) -> None:  # fmt: skip
-    """An entry adds one scaled, shifted plane of `x` to one of `y`. `sizes` are heights and widths of y's and x's."""
-    height, width, source_height, source_width = sizes
-    if shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
-        height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
-    plane, source_plane, like = height * width, source_height * source_width, pieces[STRENGTHS]
-    spans = _spans(shape, stride, padding, (height, width), (source_height, source_width))
-    for row in numba.prange(rows):
-        target = _floats(y + row * shape[0] * plane * like.itemsize, shape[0] * plane, like)
-        source = _floats(x + row * shape[1] * source_plane * like.itemsize, shape[1] * source_plane, like)
-        positions, values = _own(pieces, row)
-        planes, taps = split(positions, shape[2] * shape[3])
-        outputs, channels = split(planes, shape[1])
-        for entry in range(len(values)):
-            value, span = values[entry], taps[entry]
-            to = np.int64(outputs[entry]) * plane
-            at = np.int64(channels[entry]) * source_plane + spans[span, 0] * source_width + spans[span, 1]
-            for i in range(spans[span, 2], spans[span, 3]):
-                line, source_line = to + i * width, at + i * stride[0] * source_width
-                if stride[1] == 1:
-                    for j in range(spans[span, 4], spans[span, 5]):
-                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j)]
-                else:
-                    for j in range(spans[span, 4], spans[span, 5]):
-                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j * stride[1])]
-
-
-@compiled()
-def _spans(
-    shape: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int],
-    size: tuple[int, int], source_size: tuple[int, int],
-) -> Integers:  # fmt: skip
-    """For each tap of a kernel: how far it looks down and right, from and before which row, and which column.
-
-    Beyond those it would look outside of the source, where there are zeros.
-    """
-    spans = np.empty((shape[2] * shape[3], 6), np.int64)
-    for tap in range(len(spans)):
-        down, right = tap // shape[3] - padding[0], tap % shape[3] - padding[1]
-        spans[tap, 0], spans[tap, 1] = down, right
-        spans[tap, 2], spans[tap, 3] = _inside(size[0], source_size[0], down, stride[0])
-        spans[tap, 4], spans[tap, 5] = _inside(size[1], source_size[1], right, stride[1])
-    return spans
-
-
-@compiled()
-def _inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
-    """From which to before which of `length` positions `position * stride + shift` lies within the source."""
-    return max(0, -(shift // stride)), min(length, (source_length - 1 - shift) // stride + 1)

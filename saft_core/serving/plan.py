@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.flat import FlatParameters
+from saft_core.serving.calls import Unsupported
 from saft_core.serving.kernels import Pieces, Sources
 from saft_core.serving.resident import INT32_ENTRIES, Resident
 
@@ -81,8 +82,10 @@ class Plan:
     def differences(self, slot: int, part: tuple[int, int] | None = None) -> Differences:
         """What the rows add to one parameter, or to a part of it: from which entry on, and how many.
 
-        Raises KeyError for a parameter that the plan was not made for.
+        Raises Unsupported for a parameter that the plan was not made for.
         """
+        if slot not in self._slots:
+            raise Unsupported("a parameter of the other tower")
         line, whole = self._slots[slot], self._flat.slots[slot]
         if part == (0, whole.size):
             part = None
@@ -94,6 +97,17 @@ class Plan:
             return Pieces(self._sources, self._bounds, slot, slot + 1, whole.offset)
         begin, size = whole.offset + part[0], part[1]
         return Pieces(self._sources, self._bounds_of(begin, size), 0, 1, begin)
+
+    def written(self, differences: Tensor) -> Differences:
+        """Differences that are written out for each row, (rows, entries), as those of a parameter of their own."""
+        batch, size = differences.shape
+        if self._gathers:  # all of them: how many are not zero would be known only when the device is done
+            rows = torch.arange(batch, device=differences.device).repeat_interleave(size)
+            return Entries(torch.arange(batch * size, device=differences.device), differences.reshape(-1), rows)
+        rows, columns = differences.nonzero(as_tuple=True)
+        ends = np.cumsum([0, *torch.bincount(rows, minlength=batch).tolist()])
+        sources = Sources([(columns.int(), differences[rows, columns], 1.0)] * batch)
+        return Pieces(sources, np.stack([ends[:-1], ends[1:]]), 0, 1, 0)
 
     def _bounds_of(self, begin: int, size: int) -> npt.NDArray[np.int64]:
         """int64 (2, rows): which entries of each row lie in so many of the base's, from `begin` on."""

@@ -151,32 +151,39 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
 
 
 def add_convolution(
-    y: Tensor, x: Tensor, kernel: torch.Size, own: Differences, *, stride: tuple[int, int], padding: tuple[int, int]
-) -> None:
+    y: Tensor, x: Tensor, kernel: torch.Size, own: Differences, *,
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int] = (1, 1),
+) -> None:  # fmt: skip
     """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both contiguous.
 
-    `kernel` is the shape of the weight, (out, in, kh, kw).
+    `kernel` is the shape of the weight, (out, in / groups, kh, kw).
     """
     if isinstance(own, Pieces):
-        kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding)
-    elif kernel[2:] == (1, 1) and stride == (1, 1) and padding == (0, 0):
+        kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation)
+    elif kernel[1:] == (x.shape[1], 1, 1) and stride == (1, 1) and padding == (0, 0):
         y += block_product(own, x.flatten(2), y.shape[1]).view(y.shape)
     else:
-        add_shifted_planes(y, x, kernel, own, stride=stride, padding=padding)
+        _add_shifted_planes(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation)
 
 
-def add_shifted_planes(
-    y: Tensor, x: Tensor, kernel: torch.Size, entries: Entries, *, stride: tuple[int, int], padding: tuple[int, int]
-) -> None:
+def _add_shifted_planes(
+    y: Tensor, x: Tensor, kernel: torch.Size, entries: Entries, *,
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int],
+) -> None:  # fmt: skip
     """As `add_convolution`: gathers a shifted plane of `x` for each entry, instead of unfolding all of `x`."""
-    _, width, height_k, width_k = kernel
-    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
-    windows = padded.unfold(2, height_k, stride[0]).unfold(3, width_k, stride[1]).permute(0, 1, 4, 5, 2, 3)
+    outputs, width, height_k, width_k = kernel
+    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0])).contiguous()
+    to_row, to_channel, down, right = padded.stride()
+    windows = padded.as_strided(
+        (*x.shape[:2], height_k, width_k, *y.shape[2:]),
+        (to_row, to_channel, dilation[0] * down, dilation[1] * right, stride[0] * down, stride[1] * right),
+    )
     rows = entries.rows.long()
     position = entries.positions.long() - rows * kernel.numel()
     column, k_x = position // width_k, position % width_k
     column, k_y = column // height_k, column % height_k
     out, channel = column // width, column % width
+    channel = channel + out // (outputs * width // x.shape[1]) * width  # the first of the output's group
     planes = windows[rows, channel, k_y, k_x].flatten(1) * entries.values[:, None]
     y.view(-1, y.shape[2] * y.shape[3]).index_add_(0, rows * y.shape[1] + out, planes)
 

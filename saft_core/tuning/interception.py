@@ -29,7 +29,7 @@ from saft_core.tuning.layers import (
 )
 from saft_core.tuning.routes import Entries
 
-_VIEWING_PROPERTIES = ("T", "mT", "H", "mH", "real", "imag")
+_VIEWING_PROPERTIES = frozenset(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH", "real", "imag"))
 _ATTENTION = inspect.signature(F.multi_head_attention_forward)
 _EMBEDDING = inspect.signature(F.embedding)
 
@@ -106,9 +106,7 @@ class Interception(TorchFunctionMode):
 
 def _reads_metadata(func: Any) -> bool:
     """Whether `func` only reads a property such as the shape, which has no gradient."""
-    if getattr(func, "__name__", "") != "__get__":
-        return False
-    return getattr(getattr(func, "__self__", None), "__name__", "") not in _VIEWING_PROPERTIES
+    return getattr(func, "__name__", "") == "__get__" and func not in _VIEWING_PROPERTIES
 
 
 def _cast(x: Tensor) -> Tensor:
@@ -120,9 +118,11 @@ def _cast(x: Tensor) -> Tensor:
 def _linear(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x, weight, bias = [*args, None, None, None][:3]
     weight, bias, x = kwargs.get("weight", weight), kwargs.get("bias", bias), kwargs.get("input", x)
-    if mode.of(weight) is None and mode.of(bias) is None:
+    if (mode.of(weight) is None and mode.of(bias) is None) or mode.of(x):
         return NotImplemented
-    return NotImplemented if mode.of(x) else mode.linear(x, weight, bias)
+    if weight.dim() != 2 or (bias is not None and bias.dim() != 1):
+        return NotImplemented
+    return mode.linear(x, weight, bias)
 
 
 def _embedding(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

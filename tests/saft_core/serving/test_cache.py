@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from saft_core.errors import DeadlinePassed
 from saft_core.serving.cache import ByteBoundedCache
 
 
@@ -63,3 +66,45 @@ def test_a_failed_load_fails_its_callers_and_is_tried_again() -> None:
     with pytest.raises(KeyError):
         held.get("a", fail)
     assert held.get("a", lambda: b"1") == b"1"
+
+
+def test_each_caller_has_its_own_deadline_and_a_load_that_one_gave_up_on_goes_on_for_the_others() -> None:
+    held, gate, loads = cache(10), threading.Event(), []
+
+    def load() -> bytes:
+        loads.append(1)
+        assert gate.wait(60)
+        return b"12"
+
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(DeadlinePassed):
+            held.get("a", load, time.monotonic() + 0.05)
+        patient = pool.submit(held.get, "a", load, time.monotonic() + 60)
+        with pytest.raises(DeadlinePassed):
+            held.get("a", load, time.monotonic() + 0.05)
+        assert not patient.done()
+        gate.set()
+        assert patient.result(60) == b"12"
+    assert len(loads) == 1
+    assert held.get("a", lambda: pytest.fail("loaded twice")) == b"12"
+
+
+def test_a_load_that_ran_out_of_its_own_time_is_tried_again_for_who_has_more() -> None:
+    held = cache(10)
+    answers: Iterator[DeadlinePassed | bytes] = iter([DeadlinePassed(), b"12"])
+
+    def load() -> bytes:
+        answer = next(answers)
+        if isinstance(answer, DeadlinePassed):
+            raise answer
+        return answer
+
+    assert held.get("a", load, time.monotonic() + 60) == b"12"
+
+
+def test_an_error_of_the_load_itself_is_no_deadline() -> None:
+    def fail() -> bytes:
+        raise TimeoutError("the store")
+
+    with pytest.raises(TimeoutError, match="the store"):
+        cache(10).get("a", fail, time.monotonic() + 60)

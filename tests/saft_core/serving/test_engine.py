@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.delta import SparseDelta
-from saft_core.errors import InvalidDelta, InvalidInput, NotFound
+from saft_core.errors import DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
+from saft_core.serving.forward import IMAGE, KINDS
+from tests.fixtures.batches import MIXED_IS_FREE
 from tests.fixtures.models import TOWERS, at_rest, make_base, pictures, random_delta
 
 LABELS = ("cat", "dog", "owl")
@@ -192,3 +197,93 @@ def test_a_strength_between_is_the_interpolation_of_the_weights(tiny_base: Base)
     ):
         scores = logits(tiny_base, tiny_base.pixels(images), class_weights(tiny_base, LABELS, TEMPLATE)).softmax(dim=1)
     assert answer.tobytes() == scores.numpy().tobytes()
+
+
+def test_one_callers_deadline_is_not_that_of_all_who_wait_for_the_same_prompts(
+    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, gate, started, encode = engine_for(tiny_vit), threading.Event(), threading.Event(), tiny_vit.encode_texts
+    engine.embed_texts("0", ["the adapter is in memory"])
+
+    def slow(texts: Sequence[str]) -> Tensor:
+        started.set()
+        assert gate.wait(60)
+        return encode(texts)
+
+    monkeypatch.setattr(tiny_vit, "encode_texts", slow)
+
+    def ask(seconds: float) -> FloatArray:
+        return engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE, deadline=time.monotonic() + seconds)
+
+    with ThreadPoolExecutor(2) as pool:
+        hurried = pool.submit(ask, 0.5)
+        assert started.wait(60)
+        patient = pool.submit(ask, 60)
+        with pytest.raises(DeadlinePassed):
+            hurried.result(60)
+        gate.set()
+        assert patient.result(60).shape == (1, len(LABELS))
+    assert engine.counters()["class_weights_loads"] == 1
+
+
+def test_an_adapter_that_does_not_come_is_waited_for_until_the_deadline(tiny_vit: Base) -> None:
+    gate = threading.Event()
+
+    def load(_: str) -> SparseDelta:
+        assert gate.wait(60)
+        return random_delta(tiny_vit, 0)
+
+    engine = Engine(tiny_vit, load, EngineLimits(threads=1))
+    with pytest.raises(DeadlinePassed):
+        engine.embed_texts("0", ["a cat"], deadline=time.monotonic() + 0.05)
+    gate.set()
+    assert engine.embed_texts("0", ["a cat"]).shape == (1, 16)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with prompts in memory", "with nothing in memory"])
+def test_a_closed_engine_is_unavailable(tiny_vit: Base, known: bool) -> None:
+    engine = engine_for(tiny_vit)
+    if known:
+        engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE)
+    engine.close(30)
+    calls: list[Callable[[], FloatArray]] = [
+        lambda: engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE),
+        lambda: engine.embed_images("0", pictures(1)),
+        lambda: engine.embed_texts(None, ["a cat"]),
+    ]
+    for ask in calls:
+        with pytest.raises(Unavailable, match="stopping"):
+            ask()
+
+
+def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answered(tiny_base: Base) -> None:
+    """What fails for a batch of several adapters may go well for each of them alone."""
+    engine, images, before = engine_for(tiny_base), pictures(6), tiny_base.flat.sha256()
+    alone = [engine.embed_images(str(n % 3), images[n : n + 1]) for n in range(6)]
+    engine.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
+    mixes = engine.forward.mixes(IMAGE)
+    failures, entered, gate = [], threading.Event(), threading.Event()
+
+    def fail(_module: object, inputs: tuple[Tensor, ...], _output: object) -> None:
+        entered.set()
+        assert gate.wait(60)
+        if len(inputs[0]) > 1:
+            failures.append(len(inputs[0]))
+            raise RuntimeError("out of memory")
+
+    handle = tiny_base.model.visual.conv1.register_forward_hook(fail)  # type: ignore[union-attr]
+    with ThreadPoolExecutor(7) as pool:
+        first = pool.submit(engine.embed_images, None, images[:1])
+        assert entered.wait(60)
+        answers = [pool.submit(engine.embed_images, str(n % 3), images[n : n + 1]) for n in range(6)]
+        while engine.counters()["waiting_rows"] < 6:
+            time.sleep(0.001)
+        gate.set()
+        first.result(60)
+        for wanted, answer in zip(alone, answers, strict=True):
+            assert answer.result(60).tobytes() == wanted.tobytes()
+    handle.remove()
+    assert mixes
+    assert failures
+    assert at_rest(engine).sha256() == before
+    engine.close(30)

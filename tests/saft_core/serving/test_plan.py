@@ -10,6 +10,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.serving import products
+from saft_core.serving.calls import Unsupported
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
 from tests.fixtures.models import random_delta
@@ -57,5 +58,5 @@ def test_a_parameter_that_no_row_changes_is_told_apart(tiny_vit: Base) -> None:
     delta = SparseDelta(np.array([slot.offset]), np.ones(1, np.float32))
     plan = Plan(tiny_vit.flat, [3, 4], [Row(None), Row(make_resident(delta, tiny_vit.flat))])
     assert plan.touched[2:5] == [False, True, False]
-    with pytest.raises(KeyError):
+    with pytest.raises(Unsupported, match="other tower"):
         plan.differences(5)

@@ -31,6 +31,22 @@ def test_convolution(make: Make, kernel: tuple[int, int], stride: tuple[int, int
     assert_close(y, wanted + 1)
 
 
+@either
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 3)])
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+def test_convolution_of_groups_and_with_gaps(
+    make: Make, kernel: tuple[int, int], groups: int, dilation: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    own, weights = make((16, 8 // groups, *kernel), [5, 0, 11])
+    x = torch.randn(3, 8, 8, 9)
+    rows = [F.conv2d(x[n : n + 1], weights[n], None, stride, (1, 2), dilation, groups) for n in range(len(x))]
+    y = torch.ones_like(torch.cat(rows))
+    products.add_convolution(y, x, weights.shape[1:], own, stride=stride, padding=(1, 2), dilation=dilation)
+    assert_close(y, torch.cat(rows) + 1)
+
+
 def test_block_product() -> None:
     entries, weights = random_entries((6, 8), COUNTS)
     x = torch.randn(3, 8, 4)

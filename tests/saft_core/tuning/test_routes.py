@@ -19,13 +19,6 @@ def test_the_model_chooses_by_what_is_touched(extent: Extent, route: Route) -> N
     assert cheapest(1600, extent) is route
 
 
-def test_no_route_costs_more_than_the_dense_one_by_choice() -> None:
-    for entries in (1, 10, 1000, 100_000):
-        extent = Extent(512, 512, min(512, entries), min(512, entries), min(entries, 512 * 512))
-        by_route = costs(100, extent)
-        assert by_route[cheapest(100, extent)] == min(by_route.values())
-
-
 def test_more_entries_never_make_the_sampled_route_cheaper() -> None:
     prices = [costs(100, Extent(64, 64, 64, 64, entries))[Route.SAMPLED] for entries in range(64, 4096, 100)]
     assert prices == sorted(prices)

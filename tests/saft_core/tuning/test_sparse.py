@@ -77,6 +77,62 @@ def test_every_kind_of_layer_gets_its_gradient(module: nn.Module, density: float
     check(flat, lambda: module(x).sin().sum(), some_of_each(flat, density))
 
 
+class Used(nn.Module):
+    """Parameters of several shapes, and one use of them."""
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, use: Callable[[Used, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.use = use
+        self.vector, self.other = nn.Parameter(torch.rand(8) + 0.5), nn.Parameter(torch.randn(8))
+        self.square, self.number = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.tensor(0.7))
+        self.register_buffer("mean", torch.randn(8))
+        self.register_buffer("variance", torch.rand(8) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Anything of `x` (3, 5, 8)."""
+        return self.use(self, x)
+
+
+USES: dict[str, Callable[[Used, Tensor], Tensor]] = {
+    "F.linear, by keywords": lambda m, x: F.linear(bias=m.vector, weight=m.square, input=x),
+    "F.linear of a vector": lambda m, x: F.linear(x, m.vector),
+    "F.linear with one number for a bias": lambda m, x: F.linear(x, m.square, m.number),
+    "F.linear of one token": lambda m, x: F.linear(x[0, 0], m.square, m.vector),
+    "F.linear of a parameter": lambda m, x: F.linear(m.square, m.square, m.vector),
+    "torch._C._nn.linear": lambda m, x: torch._C._nn.linear(x, m.square, m.vector),
+    "@": lambda m, x: x @ m.square + m.vector @ m.square,
+    "@ of a property": lambda m, x: x @ m.square.T,
+    "torch.batch_norm": lambda m, x: torch.batch_norm(
+        x.transpose(1, 2), m.vector, m.other, m.mean, m.variance, False, 0.1, 1e-5, False
+    ),
+    "F.batch_norm": lambda m, x: F.batch_norm(x.transpose(1, 2), m.mean, m.variance, m.vector, m.other),
+    "torch.layer_norm": lambda m, x: torch.layer_norm(x, (8,), m.vector, m.other),
+    "F.layer_norm, by keywords": lambda m, x: F.layer_norm(x, (8,), bias=m.other, weight=m.vector),
+    "torch.embedding": lambda m, x: torch.embedding(m.square, (x[..., 0] > 0).long()),
+    "F.embedding, by keywords": lambda m, x: F.embedding(weight=m.square, input=(x[..., 0] > 0).long()),
+    "torch.addmm": lambda m, x: torch.addmm(m.vector, x[:, 0], m.square),
+    "torch.baddbmm": lambda m, x: torch.baddbmm(m.vector, x, m.square.expand(3, -1, -1)),
+    "torch.einsum": lambda m, x: torch.einsum("btw,wv->btv", x, m.square),
+    "torch.conv2d, by keywords": lambda m, x: torch.conv2d(x[..., None], weight=m.square[:5, :5, None, None]),
+    "scaled dot product": lambda m, x: F.scaled_dot_product_attention(m.square.expand(3, -1, -1), x, x),
+    "joined": lambda m, x: F.linear(x, torch.cat([m.square, m.square * m.vector]), torch.cat([m.vector, m.other])),
+    "a view, twice": lambda m, x: F.linear(x, m.square[:4], m.vector[2:6]) * m.square.view(64)[8:12],
+    "LayerScale in place": lambda m, x: (x + 0).mul_(m.vector),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
+def test_every_use_gets_its_gradient_whatever_the_function_is_called(use: Callable[[Used, Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    model = Used(use)
+    flat = FlatParameters(model.double())
+    x = torch.randn(3, 5, 8, dtype=torch.float64)
+    check(flat, lambda: model(x).sin().sum(), some_of_each(flat, 0.3))
+
+
 @pytest.mark.parametrize("mask", [None, "float", "bool", "causal"])
 @pytest.mark.parametrize("cross", [False, True])
 def test_attention_of_any_form_gets_its_gradient(mask: str | None, cross: bool) -> None:

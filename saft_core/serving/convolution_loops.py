@@ -1,0 +1,78 @@
+"""The compiled loop of convolutions, as those in loops.py.
+
+numba keeps what it compiled until this file changes: touch it when a loop changes that it calls.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from saft_core.serving.loops import STRENGTHS, Integers, compiled, floats, own, split
+
+
+@compiled(parallel=True)
+def add_convolution(
+    rows: int, y: int, x: int, sizes: tuple[int, ...], groups: int,
+    shape: tuple[int, ...], geometry: tuple[tuple[int, int], ...], pieces: tuple[Any, ...],
+) -> None:  # fmt: skip
+    """An entry adds one scaled, shifted plane of `x` to one of `y`. `sizes` are heights and widths of y's and x's.
+
+    geometry: stride, padding, dilation. `shape` is that of the weight, (out, in / groups, kh, kw).
+    """
+    stride, padding, _ = geometry
+    height, width, source_height, source_width = sizes
+    if shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
+        height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
+    plane, source_plane, like = height * width, source_height * source_width, pieces[STRENGTHS]
+    spans = _spans(shape, geometry, (height, width), (source_height, source_width))
+    of_group = shape[0] // groups
+    for row in numba.prange(rows):
+        target = floats(y + row * shape[0] * plane * like.itemsize, shape[0] * plane, like)
+        source_size = groups * shape[1] * source_plane
+        source = floats(x + row * source_size * like.itemsize, source_size, like)
+        positions, values = own(pieces, row)
+        planes, taps = split(positions, shape[2] * shape[3])
+        outputs, channels = split(planes, shape[1])
+        for entry in range(len(values)):
+            value, span = values[entry], taps[entry]
+            to = np.int64(outputs[entry]) * plane
+            channel = np.int64(channels[entry])
+            if groups > 1:
+                channel += np.int64(outputs[entry]) // of_group * shape[1]
+            at = channel * source_plane + spans[span, 0] * source_width + spans[span, 1]
+            for i in range(spans[span, 2], spans[span, 3]):
+                line, source_line = to + i * width, at + i * stride[0] * source_width
+                if stride[1] == 1:
+                    for j in range(spans[span, 4], spans[span, 5]):
+                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j)]
+                else:
+                    for j in range(spans[span, 4], spans[span, 5]):
+                        target[np.uint64(line + j)] += value * source[np.uint64(source_line + j * stride[1])]
+
+
+@compiled()
+def _spans(
+    shape: tuple[int, ...], geometry: tuple[tuple[int, int], ...], size: tuple[int, int], source_size: tuple[int, int]
+) -> Integers:  # fmt: skip
+    """For each tap of a kernel: how far it looks down and right, from and before which row, and which column.
+
+    Beyond those it would look outside of the source, where there are zeros.
+    """
+    stride, padding, dilation = geometry
+    spans = np.empty((shape[2] * shape[3], 6), np.int64)
+    for tap in range(len(spans)):
+        down = tap // shape[3] * dilation[0] - padding[0]
+        right = tap % shape[3] * dilation[1] - padding[1]
+        spans[tap, 0], spans[tap, 1] = down, right
+        spans[tap, 2], spans[tap, 3] = _inside(size[0], source_size[0], down, stride[0])
+        spans[tap, 4], spans[tap, 5] = _inside(size[1], source_size[1], right, stride[1])
+    return spans
+
+
+@compiled()
+def _inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
+    """From which to before which of `length` positions `position * stride + shift` lies within the source."""
+    return max(0, -(shift // stride)), min(length, (source_length - 1 - shift) // stride + 1)

@@ -1,0 +1,66 @@
+"""The table of families in docs/serving.md, against what is so."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
+from saft_core.serving.plan import Plan
+from tests.fixtures.batches import MIXED_IS_FREE, batch
+from tests.fixtures.families import FAMILIES, WITHOUT_TRANSFORMERS, Family, make
+
+PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
+HEAD = "| family | images | texts |"
+
+
+def table() -> dict[str, str]:
+    """Each family's line, by its title."""
+    lines = PAGE.read_text("utf-8").split(HEAD)[1].split("\n\n")[0].splitlines()[2:]
+    return {line.split("|")[1].strip(): line for line in lines}
+
+
+def line_of(family: Family, forward: Forward) -> str:
+    answers = [forward.refusal(kind) for kind in (IMAGE, TEXT)]
+    cells = ["mixed" if reason is None else f"swapped: {reason}" for reason in answers]
+    return f"| {family.title} | {' | '.join(cells)} |"
+
+
+def test_the_table_lists_the_families_that_are_tried() -> None:
+    assert list(table()) == [family.title for family in FAMILIES]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.title)
+def test_a_family_is_mixed_where_the_table_says_so_and_answers_as_the_plain_model_does(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if family.text_tower and WITHOUT_TRANSFORMERS:
+        pytest.skip("its text tower needs transformers")
+    base = make(family, monkeypatch)
+    forward, before = Forward(base, MIXED_IS_FREE), base.flat.sha256()
+    assert line_of(family, forward) == table()[family.title]
+    for kind in KINDS:
+        for gather in (False, True) if forward.mixes(kind) else ():  # by the loops, and as on a GPU
+            monkeypatch.setattr("saft_core.serving.forward.Plan", partial(Plan, gather=gather))
+            check_against_the_plain_model(forward, kind)
+    assert base.flat.sha256() == before
+
+
+def check_against_the_plain_model(forward: Forward, kind: str) -> None:
+    base, parts = forward.base, batch(forward.base, kind)
+    mixed = torch.cat(forward.run(kind, parts))
+    assert forward.rows_by_route["mixed"] >= len(parts)
+    encode = base.encode_pixels if kind == IMAGE else base.encode_texts
+    plain = []
+    for part in parts:
+        with torch.inference_mode():
+            if (resident := part.row.resident) is None:
+                plain.append(encode(part.inputs))
+                continue
+            with base.flat.added(resident.positions.long(), resident.differences(part.row.strength)):
+                plain.append(encode(part.inputs))
+    torch.testing.assert_close(mixed, torch.cat(plain), atol=1e-5, rtol=0)
+    assert len(torch.unique(torch.cat(plain), dim=0)) == len(parts)  # adapters, strengths and inputs all show
