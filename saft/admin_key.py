@@ -1,4 +1,4 @@
-"""The key that may create tenants: the one given, or one that is made at the first start and kept in the data folder."""
+"""The key that may create tenants: the one given, or one made at the first start and kept in the data folder."""
 
 from __future__ import annotations
 

@@ -160,21 +160,26 @@ def explained(error: Exception) -> tuple[str | None, int]:
     from alembic.util import CommandError  # noqa: PLC0415 (only after an error)
     from sqlalchemy.exc import ArgumentError, OperationalError  # noqa: PLC0415
 
+    message: str | None = None
+    status = os.EX_CONFIG
     match error:
         case ChildFailed():
-            return str(error), error.status
+            message, status = str(error), error.status
         case SaftError():
-            return str(error), os.EX_CONFIG
+            message = str(error)
         case ValidationError():
-            return "; ".join(f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors()), os.EX_CONFIG
+            message = "; ".join(f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors())
         case CommandError():
-            return f"the database's schema is not one that this version knows ({error}); update saft", os.EX_CONFIG
+            message = f"the database's schema is not one that this version knows ({error}); update saft"
         case ArgumentError():
-            return f"DATABASE_URL cannot be used: {error}", os.EX_CONFIG
+            message = f"DATABASE_URL cannot be used: {error}"
         case OperationalError():
             reason = " ".join(str(error.orig).split())
-            return f"the database does not answer ({reason}); start it, or change DATABASE_URL", os.EX_TEMPFAIL
-    return None, os.EX_SOFTWARE
+            message = f"the database does not answer ({reason}); start it, or change DATABASE_URL"
+            status = os.EX_TEMPFAIL
+        case _:
+            status = os.EX_SOFTWARE
+    return message, status
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -5,7 +5,6 @@ The wheel brings the programs and makes the cluster. It starts a server that out
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess

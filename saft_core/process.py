@@ -25,9 +25,7 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def available_cpus(
-    cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
-) -> int:
+def available_cpus(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
     """How many CPUs this process may use: those of its affinity, and no more than its cgroups' quotas, rounded up.
 
     `os.cpu_count` is all that the machine has, of which a container may get two. `cgroups` is where version 2, or the

@@ -57,10 +57,14 @@ def test_the_collector_passes_over_what_was_there_before() -> None:
     assert int(answer) < 100
 
 
-def cgroups(folder: Path, membership: str, **quotas: str) -> tuple[Path, Path]:
-    """A tree as in /sys/fs/cgroup, and what /proc/self/cgroup says. A quota's name is a path with '__' for '/'."""
+def version_1(folder: str, quota: int, period: int) -> dict[str, str]:
+    return {f"{folder}/cpu.cfs_quota_us": f"{quota}\n", f"{folder}/cpu.cfs_period_us": f"{period}\n"}
+
+
+def cgroups(folder: Path, membership: str, quotas: dict[str, str]) -> tuple[Path, Path]:
+    """A tree as in /sys/fs/cgroup, and what /proc/self/cgroup says."""
     for name, text in quotas.items():
-        file = folder / "cgroup" / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cfs_", "cpu.cfs_")
+        file = folder / "cgroup" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     (folder / "membership").write_text(membership)
@@ -70,22 +74,22 @@ def cgroups(folder: Path, membership: str, **quotas: str) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("membership", "quotas", "cpus"),
     [
-        ("0::/\n", {"cpu_max": "200000 100000\n"}, 2),
-        ("0::/\n", {"cpu_max": "150000 100000\n"}, 2),
-        ("0::/\n", {"cpu_max": "5000 100000\n"}, 1),
-        ("0::/\n", {"cpu_max": "max 100000\n"}, 64),
-        ("0::/a/b\n", {"a__b__cpu_max": "max 100000\n", "a__cpu_max": "300000 100000\n"}, 3),
-        ("4:memory:/x\n2:cpu,cpuacct:/x\n", {"cpu__x__cfs_quota_us": "400000\n", "cpu__x__cfs_period_us": "100000\n"}, 4),
-        ("2:cpu:/docker/1\n", {"cpu__cfs_quota_us": "50000\n", "cpu__cfs_period_us": "25000\n"}, 2),
-        ("2:cpu:/x\n", {"cpu__x__cfs_quota_us": "-1\n", "cpu__x__cfs_period_us": "100000\n"}, 64),
+        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "5000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 64),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
+        ("4:memory:/x\n2:cpu,cpuacct:/x\n", version_1("cpu/x", 400000, 100000), 4),
+        ("2:cpu:/docker/1\n", version_1("cpu", 50000, 25000), 2),
+        ("2:cpu:/x\n", version_1("cpu/x", -1, 100000), 64),
         ("0::/\n2:cpu:/\n", {}, 64),
     ],
-)  # fmt: skip
+)
 def test_a_cgroups_quota_bounds_the_cpus(
     membership: str, quotas: dict[str, str], cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    assert available_cpus(*cgroups(tmp_path, membership, **quotas)) == cpus
+    assert available_cpus(*cgroups(tmp_path, membership, quotas)) == cpus
 
 
 def test_affinity_bounds_the_cpus_and_the_threads_of_torch_and_numba(tmp_path: Path) -> None:
