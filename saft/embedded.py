@@ -47,10 +47,10 @@ def server_children(data_dir: Path, given: tuple[str | None, str | None]) -> Ite
     with ExitStack() as stack:
         children = []
         database_url, redis_url = given
-        if database_url is None:
+        if not database_url:
             child, database_url = stack.enter_context(embedded_postgres(data_dir / "postgres"))
             children.append(child)
-        if redis_url is None:
+        if not redis_url:
             child, redis_url = stack.enter_context(embedded_valkey(data_dir / "valkey"))
             children.append(child)
         urls = ServerUrls(database_url, redis_url)
