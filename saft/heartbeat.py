@@ -33,9 +33,12 @@ def clear(folder: Path) -> None:
 
 
 async def probe(folder: Path, within_seconds: float) -> None:
-    """Raise TimeoutError unless there is a process, and all that live have beaten within that time."""
-    ages = [time.time() - file.stat().st_mtime for file in folder.glob("*") if _is_alive(int(file.name))]
-    if not ages or max(ages) > within_seconds:
+    """Raise TimeoutError unless there is a process, and all that live have beaten within that time. Forget the dead."""
+    files = list(folder.glob("*"))
+    living = [file for file in files if _is_alive(int(file.name))]
+    for file in set(files) - set(living):
+        file.unlink(missing_ok=True)
+    if not living or max(time.time() - file.stat().st_mtime for file in living) > within_seconds:
         raise TimeoutError(f"no heartbeat in {folder}")
 
 

@@ -28,6 +28,7 @@ def test_whoever_beats_is_alive_and_whoever_is_stopped_is_not(tmp_path: Path) ->
         process.kill()
     with pytest.raises(TimeoutError):  # the dead count neither for nor against
         asyncio.run(probe(tmp_path, 60))
+    assert list(tmp_path.iterdir()) == []  # and are forgotten: their numbers are given to others
 
 
 def test_one_silent_process_among_others_is_noticed(tmp_path: Path) -> None:
