@@ -55,7 +55,7 @@ class Child:
     def start(self) -> Process:
         """A new process in a session of its own, so that Ctrl-C reaches the parent alone; it dies with the parent."""
         self.before()
-        user, group, groups = (self.account.user, self.account.group, []) if self.account else (None, None, None)
+        account = self.account
         with self.log.open("ab") if self.log else contextlib.nullcontext() as output:
             # preexec_fn is unsafe beside threads that hold locks; the supervisor has no threads.
             return subprocess.Popen(  # noqa: S603 (our own command line)
@@ -65,9 +65,9 @@ class Child:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                user=user,
-                group=group,
-                extra_groups=groups,
+                user=account.user if account else None,
+                group=account.group if account else None,
+                extra_groups=[] if account else None,
                 preexec_fn=die_with_parent,  # noqa: PLW1509
             )
 
