@@ -100,8 +100,8 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
         assert ended["status"] == "succeeded", ended["error"]
     adapters = client.get("/adapters").json()["items"]
     assert sorted(adapter["job_id"] for adapter in adapters) == sorted(job["id"] for job in jobs)
-    for path, items in held.items():
-        assert client.get(path).json()["items"][-len(items) :] == items
+    for held_path, items in held.items():
+        assert client.get(held_path).json()["items"][-len(items) :] == items
     for image, path in zip(reversed(held[acknowledged[1]]), paths, strict=True):
         assert client.get(f"{acknowledged[1]}/{image['id']}").content == path.read_bytes()
 
@@ -132,7 +132,7 @@ def _is_ready(service: Service) -> bool:
 
 def _is_running(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 

@@ -18,8 +18,9 @@ from saft_core.settings import Limits, Settings
 GIVEN = "a long enough admin key"
 
 
-def settings(folder: Path, key: str | None = None, **limits: int) -> Settings:
-    return Settings(data_dir=folder, admin_key=None if key is None else SecretStr(key), limits=Limits(**limits))
+def settings(folder: Path, key: str | None = None, limits: Limits | None = None) -> Settings:
+    given = None if key is None else SecretStr(key)
+    return Settings(data_dir=folder, admin_key=given, limits=limits or Limits())
 
 
 def test_the_admin_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
@@ -80,4 +81,5 @@ def test_a_file_with_less_than_a_key_is_refused(kept: str, tmp_path: Path) -> No
 def test_a_short_key_is_refused_by_its_limit(given: str, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"SAFT_ADMIN_KEY has \d+ characters.*SAFT_MIN_ADMIN_KEY_CHARACTERS"):
         admin_key(settings(tmp_path, given))
-    assert admin_key(settings(tmp_path, "15 characters..", min_admin_key_characters=15)) == ("15 characters..", False)
+    least_15 = Limits(min_admin_key_characters=15)
+    assert admin_key(settings(tmp_path, "15 characters..", least_15)) == ("15 characters..", False)

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from saft import embedded
+from saft.child import running
 from saft_core.errors import Unavailable
 
 HOLD = (
@@ -106,6 +107,6 @@ def test_a_lock_file_with_a_process_id_that_is_somebody_elses_by_now(tmp_path: P
         with subprocess.Popen(["sleep", "600"], user=user) as stranger:
             lock = tmp_path / "postgres" / "postmaster.pid"
             lock.write_text(f"{stranger.pid}\n{lock.parent}\n1\n5432\n{lock.parent}\n\n  1  1\nready   \n")
-            with embedded.running([postgres]):
+            with running([postgres]):
                 assert stranger.poll() is None
             stranger.kill()
