@@ -4,24 +4,32 @@ saft serve    everything on one machine: servers, API with the page, worker
 saft api      the API and the page alone
 saft worker   one worker alone
 saft migrate  bring the database schema up to date
+
+Exit status: 78 (EX_CONFIG) when it cannot run as it is set up, and starting it again would not help; 75 (EX_TEMPFAIL)
+when the database does not answer.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import signal
-import socket
 import sys
 import warnings
-from typing import Any, NoReturn
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
-from saft import embedded
-from saft.supervisor import Child, Supervisor
-from saft_core.errors import SaftError, Unavailable
+from saft import embedded, heartbeat, probes
+from saft.addresses import bind, local_url
+from saft.admin_key import admin_key, key_file
+from saft.child import Child
+from saft.supervisor import MISSES, ChildFailed, Supervisor
+from saft_core.errors import SaftError
+from saft_core.process import limit_threads
 from saft_core.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -34,15 +42,17 @@ logging.getLogger("saft_core.clip").setLevel(logging.INFO)  # which base runs, a
 def serve() -> None:
     """Run everything on this machine. Ctrl-C stops every part."""
     settings = Settings()
-    given = settings.admin_key.get_secret_value() if settings.admin_key else None
-    _refuse_taken_port(settings)
+    bind(settings.host, settings.port).close()  # taken: say so before anything starts
+    given = (settings.database_url, settings.redis_url)
     with embedded.exclusive(settings.data_dir):
-        key, is_new = embedded.admin_key(settings.data_dir, given, secrets.token_urlsafe(32))
-        with embedded.servers(settings.data_dir, (settings.database_url, settings.redis_url)) as urls:
-            _migrate(urls.database_url)
+        key, is_new = admin_key(settings)
+        with embedded.server_children(settings.data_dir, given) as (urls, servers):
+            environment = {"DATABASE_URL": urls.database_url, "REDIS_URL": urls.redis_url, "SAFT_ADMIN_KEY": key}
             supervisor = Supervisor(
-                [_part("api", signal.SIGTERM), _part("worker", signal.SIGQUIT)],
-                {"DATABASE_URL": urls.database_url, "REDIS_URL": urls.redis_url, "SAFT_ADMIN_KEY": key},
+                servers,
+                [_api(settings, environment), _worker(settings, environment)],
+                prepare=partial(_migrate, urls.database_url),
+                check_seconds=settings.health_check_seconds,
             )
             for ending in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(ending, lambda *_: supervisor.stop())
@@ -54,6 +64,7 @@ def serve() -> None:
 @app.command()
 def api() -> None:
     """Run the API and the page."""
+    limit_threads()
     from saft.wiring import run_api  # noqa: PLC0415 (imports torch, which the other commands do not need)
 
     settings = _attached(Settings())
@@ -62,12 +73,22 @@ def api() -> None:
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    heartbeats: Annotated[
+        Path | None, typer.Option(help="A folder in which each process of the worker touches a file every second.")
+    ] = None,
+) -> None:
     """Run one worker: it trains one job at a time."""
+    limit_threads()
+    from celery.signals import worker_process_init  # noqa: PLC0415
+
     from worker.app import run_worker  # noqa: PLC0415
 
     settings = _attached(Settings())
     _migrate(settings.database_url)
+    if heartbeats:
+        heartbeat.beat(heartbeats)
+        worker_process_init.connect(lambda **_: heartbeat.beat(heartbeats), weak=False)  # threads do not survive a fork
     run_worker(settings)
 
 
@@ -77,8 +98,21 @@ def migrate() -> None:
     _migrate(_attached(Settings()).database_url)
 
 
-def _part(name: str, stop_signal: signal.Signals) -> Child:
-    return Child(name, [sys.executable, "-m", "saft", name], stop_signal)
+def _api(settings: Settings, environment: dict[str, str]) -> Child:
+    url = f"{local_url(settings.host, settings.port)}/healthz"
+    return Child("api", [sys.executable, "-m", "saft", "api"], partial(probes.http, url), environment)
+
+
+def _worker(settings: Settings, environment: dict[str, str]) -> Child:
+    folder = settings.data_dir.resolve() / "heartbeats"
+    return Child(
+        "worker",
+        [sys.executable, "-m", "saft", "worker", "--heartbeats", str(folder)],
+        partial(heartbeat.probe, folder, MISSES * settings.health_check_seconds),
+        environment,
+        before=partial(heartbeat.clear, folder),
+        stop_signal=signal.SIGQUIT,  # Celery's SIGTERM waits for the training
+    )
 
 
 def _migrate(database_url: str | None) -> None:
@@ -91,7 +125,7 @@ def _attached(settings: Settings) -> Settings:
     """Settings with both server URLs: those given, else those of the `saft serve` on the same data folder."""
     if settings.database_url and settings.redis_url:
         return settings
-    urls = embedded.running(settings.data_dir)
+    urls = embedded.noted(settings.data_dir)
     changes: dict[str, Any] = {
         "database_url": settings.database_url or urls.database_url,
         "redis_url": settings.redis_url or urls.redis_url,
@@ -99,34 +133,57 @@ def _attached(settings: Settings) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    """Raise Unavailable if another process listens there: the API would be started again and again, for nothing."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise Unavailable(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror});"
-                " set SAFT_PORT or SAFT_HOST to another one"
-            ) from error
-
-
 def _greet(settings: Settings, new_key: str | None) -> None:
     print(f"saft: starting on http://{settings.host}:{settings.port} (Ctrl-C stops)")  # noqa: T201
     if new_key:
-        print(f"saft: admin key {new_key} (kept in {settings.data_dir / 'admin-key'})")  # noqa: T201
+        print(f"saft: admin key {new_key} (kept in {key_file(settings)})")  # noqa: T201
     else:
-        place = "SAFT_ADMIN_KEY" if settings.admin_key else f"in {settings.data_dir / 'admin-key'}"
+        place = "SAFT_ADMIN_KEY" if settings.admin_key else f"in {key_file(settings)}"
         print(f"saft: the admin key is {place}")  # noqa: T201
     sys.stdout.flush()
 
 
 def main() -> NoReturn:
-    """Entry point: an error of ours is one line on stderr and exit status 1."""
+    """Entry point: an error that a person can mend is one line on stderr, and an exit status that says its kind."""
     try:
         app()
-    except (SaftError, ValidationError) as error:
-        sys.exit(f"saft: {error}")
+    except Exception as error:
+        message, status = explained(error)
+        if message is None:
+            raise
+        print(f"saft: {message}", file=sys.stderr)  # noqa: T201
+        sys.exit(status)
     sys.exit(0)
+
+
+def explained(error: Exception) -> tuple[str | None, int]:
+    """What to say about an error and the exit status; nothing about one that is a defect of ours."""
+    from alembic.util import CommandError  # noqa: PLC0415 (only after an error)
+    from sqlalchemy.exc import ArgumentError, OperationalError  # noqa: PLC0415
+
+    message: str | None = None
+    status = os.EX_CONFIG
+    match error:
+        case ChildFailed():
+            message, status = str(error), error.status
+        case SaftError():
+            message = str(error)
+        case ValidationError():
+            message = "; ".join(f"{_variable(item['loc'])}: {item['msg']}" for item in error.errors())
+        case CommandError():
+            message = f"the database's schema is not one that this version knows ({error}); update saft"
+        case ArgumentError():
+            message = f"DATABASE_URL cannot be used: {error}"
+        case OperationalError():
+            reason = " ".join(str(error.orig).split())
+            message = f"the database does not answer ({reason}); start it, or change DATABASE_URL"
+            status = os.EX_TEMPFAIL
+        case _:
+            status = os.EX_SOFTWARE
+    return message, status
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The environment variable of a setting that pydantic names."""
+    name = str(location[-1]) if location else ""
+    return name if name.isupper() else f"SAFT_{name.upper()}"

@@ -1,106 +1,155 @@
-"""Child processes: started together, restarted when they die, stopped together, never left behind."""
+"""Child processes: started in order, restarted when they die or hang, stopped in order, never left behind."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from saft_core.process import die_with_parent
+from saft.child import PROBE_INTERVAL_SECONDS, Child, Process, end, kill, log_hint
 
-STOP_SECONDS = 15.0
-LOOK_INTERVAL_SECONDS = 0.5
-FIRST_RESTART_PAUSE_SECONDS = 1.0
+LOOK_INTERVAL_SECONDS = 0.1
+CHECK_INTERVAL_SECONDS = 2.0
+MISSES = 3
+"""Health checks missed in a row after which a child hangs."""
+START_ATTEMPTS = 3
+"""Ends of a child that has never answered after which no further start will mend it."""
+FIRST_RESTART_PAUSE_SECONDS = 0.5
 LONGEST_RESTART_PAUSE_SECONDS = 30.0
-HEALTHY_SECONDS = 60.0
+HEALTHY_SECONDS = 20.0
 """A child that lived so long and died is started again after the first pause; one that keeps dying waits longer."""
 
 
-@dataclass(frozen=True)
-class Child:
-    """One process to keep alive.
+class ChildFailed(Exception):
+    """A child ended in a way that no restart mends.
 
-    stop_signal: what asks it to end; it is killed if it has not ended after STOP_SECONDS.
+    status: what our own process should end with.
     """
 
-    name: str
-    arguments: Sequence[str]
-    stop_signal: signal.Signals = signal.SIGTERM
-
-
-@dataclass
-class _Life:
-    """A child's present process, and when to start the next one should it die."""
-
-    process: subprocess.Popen[bytes]
-    started: float
-    pause_seconds: float = FIRST_RESTART_PAUSE_SECONDS
-    restart_at: float | None = None
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Supervisor:
     """Keeps children alive until `stop`.
 
-    Each child gets a session of its own, so that Ctrl-C reaches the supervisor alone and it alone decides the order.
+    servers: start first, and end last.
+    prepare: called once, when all servers have answered.
+    parts: start then.
+    check_seconds: time limit of one health check.
     """
 
-    def __init__(self, children: Sequence[Child], environment: Mapping[str, str]) -> None:
-        self._children = children
-        self._environment = {**os.environ, **environment}
-        self._lives: dict[str, _Life] = {}
+    def __init__(
+        self,
+        servers: Sequence[Child],
+        parts: Sequence[Child],
+        *,
+        prepare: Callable[[], None] = lambda: None,
+        check_seconds: float = 5.0,
+    ) -> None:
+        self._servers = [_Keeper(child, check_seconds) for child in servers]
+        self._parts = [_Keeper(child, check_seconds) for child in parts]
+        self._prepare = prepare
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Start all children and keep them running; returns after `stop` when all have ended."""
+        """Keep all children running; returns after `stop` when all have ended.
+
+        Raises ChildFailed, and what `prepare` raises, when all have ended.
+        """
         try:
-            for child in self._children:
-                self._lives[child.name] = _Life(self._start(child), time.monotonic())
-            while not self._stopping.wait(LOOK_INTERVAL_SECONDS):
-                for child in self._children:
-                    self._look_after(child, self._lives[child.name])
+            asyncio.run(self._run())
         finally:
-            self._end_all()
+            for keepers in (self._parts, self._servers):
+                end((keeper.child, keeper.process) for keeper in keepers if keeper.process)
 
     def stop(self) -> None:
         """Make `run` end. Safe in a signal handler."""
         self._stopping.set()
 
-    def _start(self, child: Child) -> subprocess.Popen[bytes]:
-        # preexec_fn is unsafe beside other threads; the supervisor has none.
-        return subprocess.Popen(  # noqa: S603 (our own command line)
-            child.arguments,
-            env=self._environment,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509
-        )
+    async def _run(self) -> None:
+        kept = [asyncio.create_task(keeper.keep()) for keeper in self._servers]
+        await self._watch(kept, until=lambda: all(keeper.has_answered for keeper in self._servers))
+        if self._stopping.is_set():
+            return
+        self._prepare()
+        kept += [asyncio.create_task(keeper.keep()) for keeper in self._parts]
+        await self._watch(kept, until=lambda: False)
 
-    def _look_after(self, child: Child, life: _Life) -> None:
-        """Note a death and plan the restart, or carry out the plan."""
-        now = time.monotonic()
-        if life.restart_at is not None and now >= life.restart_at:
-            life.process, life.started, life.restart_at = self._start(child), now, None
-        elif life.restart_at is None and (code := life.process.poll()) is not None:
-            healthy = now - life.started >= HEALTHY_SECONDS
-            life.pause_seconds = (
-                FIRST_RESTART_PAUSE_SECONDS if healthy else min(2 * life.pause_seconds, LONGEST_RESTART_PAUSE_SECONDS)
+    async def _watch(self, kept: Sequence[asyncio.Task[None]], until: Callable[[], bool]) -> None:
+        while not until() and not self._stopping.is_set():
+            await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+            for task in kept:
+                if task.done():
+                    task.result()  # a keeper only ends by an error
+
+
+class _Keeper:
+    """Starts one child again and again.
+
+    process: the present one, or the last.
+    has_answered: whether any of them ever passed a health check.
+    """
+
+    def __init__(self, child: Child, check_seconds: float) -> None:
+        self.child = child
+        self.process: Process | None = None
+        self.has_answered = False
+        self._check_seconds = check_seconds
+        self._early_ends = 0
+        self._pause_seconds = FIRST_RESTART_PAUSE_SECONDS
+
+    async def keep(self) -> None:
+        """Never returns. Raises ChildFailed when it is of no use to go on."""
+        while True:
+            started = time.monotonic()
+            self.process = self.child.start()
+            fate = await self._fate(self.process)
+            self._give_up_if_hopeless(self.process.returncode)
+            if time.monotonic() - started >= HEALTHY_SECONDS:
+                self._pause_seconds = FIRST_RESTART_PAUSE_SECONDS
+            _say(f"the {self.child.name} process {fate}; next start in {self._pause_seconds:g} s{log_hint(self.child)}")
+            await asyncio.sleep(self._pause_seconds)
+            self._pause_seconds = min(2 * self._pause_seconds, LONGEST_RESTART_PAUSE_SECONDS)
+
+    async def _fate(self, process: Process) -> str:
+        """Wait until the process has ended, or hangs and was killed; say which."""
+        hanging = asyncio.create_task(self._until_it_hangs())
+        try:
+            while process.poll() is None and not hanging.done():
+                await asyncio.sleep(LOOK_INTERVAL_SECONDS)
+        finally:
+            hanging.cancel()
+        if process.returncode is None:
+            kill(process)
+            return f"missed {MISSES} health checks and was killed"
+        return f"ended with {process.returncode}"
+
+    async def _until_it_hangs(self) -> None:
+        """Only a process that has answered can hang: until then it may be loading for minutes."""
+        while not await self.child.answers(self._check_seconds):
+            await asyncio.sleep(PROBE_INTERVAL_SECONDS)
+        self.has_answered = True
+        misses = 0
+        while misses < MISSES:
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+            misses = 0 if await self.child.answers(self._check_seconds) else misses + 1
+
+    def _give_up_if_hopeless(self, status: int) -> None:
+        if status == os.EX_CONFIG:
+            raise ChildFailed(f"stopped, because the {self.child.name} process cannot run like this; see above", status)
+        self._early_ends += not self.has_answered
+        if self._early_ends == START_ATTEMPTS:
+            raise ChildFailed(
+                f"stopped, because the {self.child.name} process ended {START_ATTEMPTS} times before it first answered,"
+                f" at last with {status}{log_hint(self.child) or '; see above'}",
+                os.EX_SOFTWARE,
             )
-            life.restart_at = now + life.pause_seconds
-            message = f"saft: the {child.name} process ended with {code}; next start in {life.pause_seconds:.0f} s"
-            print(message, file=sys.stderr)  # noqa: T201
 
-    def _end_all(self) -> None:
-        for child in self._children:
-            if child.name in self._lives and self._lives[child.name].process.poll() is None:
-                self._lives[child.name].process.send_signal(child.stop_signal)
-        deadline = time.monotonic() + STOP_SECONDS
-        for life in self._lives.values():
-            try:
-                life.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                os.killpg(life.process.pid, signal.SIGKILL)
-                life.process.wait()
+
+def _say(what: str) -> None:
+    print(f"saft: {what}", file=sys.stderr, flush=True)  # noqa: T201

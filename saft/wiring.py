@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import socket
 
 import torch
@@ -13,7 +12,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.queue import CeleryPublisher
 from api.services import Services
-from saft import embedded
+from saft.addresses import bind
+from saft.admin_key import admin_key
 from saft_core.clip.loading import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
@@ -38,8 +38,7 @@ def create_services(settings: Settings) -> Services:
         delta, _ = decode(load_container(sessions, adapter_id), max_bytes=settings.limits.max_delta_bytes)
         return delta
 
-    given = settings.admin_key.get_secret_value() if settings.admin_key else None
-    admin_key, _ = embedded.admin_key(settings.data_dir, given, secrets.token_urlsafe(32))
+    key, _ = admin_key(settings)
     publisher = CeleryPublisher(settings.redis_url)
     return Services(
         settings=settings,
@@ -48,7 +47,7 @@ def create_services(settings: Settings) -> Services:
         engine=Engine(load_base(settings.base, settings.device), load, engine_limits(settings)),
         publish=publisher,
         ping_broker=publisher.ping,
-        admin_key=admin_key,
+        admin_key=key,
     )
 
 
@@ -76,6 +75,7 @@ def run_api(settings: Settings) -> None:
     # Only the engine computes. Beside the threads that torch keeps for another one, a lone image took a third longer:
     # OpenMP likely lets all of them sleep after every operation once there are more than cores.
     torch.set_num_threads(1)
+    taken = bind(settings.host, settings.port)  # before the base is loaded, which may take minutes
     config = uvicorn.Config(
         create_site(settings),
         host=settings.host,
@@ -84,7 +84,7 @@ def run_api(settings: Settings) -> None:
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
     freeze_objects()
-    _AnnouncedServer(config).run()
+    _AnnouncedServer(config).run(sockets=[taken])
 
 
 class _AnnouncedServer(uvicorn.Server):

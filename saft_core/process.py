@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 # of glibc's malloc.h
@@ -19,6 +23,55 @@ def die_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it ends (Linux; elsewhere nothing happens)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def available_cpus(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
+    """How many CPUs this process may use: those of its affinity, and no more than its cgroups' quotas, rounded up.
+
+    `os.cpu_count` is all that the machine has, of which a container may get two. `cgroups` is where version 2, or the
+    controllers of version 1, are mounted; `membership` lists the process's own.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [quota for folder in _cgroup_folders(cgroups, membership) if (quota := _cpu_quota(folder)) is not None]
+    return max(1, min([affinity, *map(math.ceil, quotas)]))
+
+
+def limit_threads() -> None:
+    """Have the numeric libraries that are imported later start no more threads than there are CPUs to use.
+
+    What the environment says already stays.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, str(available_cpus()))
+
+
+def _cgroup_folders(cgroups: Path, membership: Path) -> Iterator[Path]:
+    """Those that limit CPU time, from the process's own up to the root: the smallest quota counts.
+
+    Where version 1 runs a container, its own cgroup is mounted as the root and the path it is told does not exist.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = cgroups / "cpu" if controllers else cgroups
+        folder = root / path.lstrip("/")
+        yield from (folder, *(parent for parent in folder.parents if parent.is_relative_to(root)))
+
+
+def _cpu_quota(folder: Path) -> float | None:
+    """CPUs' worth of time a period; None where there is no limit."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            return int(quota) / int(period) if int(quota) > 0 else None
+        except (OSError, ValueError):  # not this version's, or "max"
+            continue
+    return None
 
 
 def keep_memory() -> None:

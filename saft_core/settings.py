@@ -25,6 +25,7 @@ class Limits(BaseSettings):
     max_dataset_classes: int = Field(1_000, gt=1, description="Classes in one dataset.")
     min_class_images: int = Field(2, gt=0, description="Usable images a class needs.")
     max_label_characters: int = Field(100, gt=0, description="Length of a label or class name.")
+    min_admin_key_characters: int = Field(16, gt=0, description="Length of the admin key, at least.")
     max_name_characters: int = Field(200, gt=0, description="Length of a name that the tenant gives.")
     max_image_bytes: int = Field(32 * MIB, gt=0, description="Size of one image file.")
     max_image_pixels: int = Field(50_000_000, gt=0, description="Width times height of one image.")
@@ -72,7 +73,12 @@ class Settings(BaseSettings):
     )
     request_deadline_seconds: float = Field(60.0, gt=0, description="Longest time for an answer; then 504.")
     drain_seconds: float = Field(5.0, ge=0, description="Time that requests under way get when the API stops.")
-    serving_threads: int = Field(0, ge=0, description="CPU threads of one API process's passes; 0: all cores.")
+    health_check_seconds: float = Field(
+        5.0, gt=0, description="Time limit of a health check under `saft serve`; three missed restart the part."
+    )
+    serving_threads: int = Field(
+        0, ge=0, description="CPU threads of one API process's passes; 0: all it may use (affinity, cgroup quota)."
+    )
     job_lease_seconds: float = Field(20.0, gt=0, description="A worker silent for so long has lost its job.")
     job_attempts: int = Field(3, gt=0, description="Workers that may die on a job before it fails.")
     checkpoint_interval_seconds: float = Field(30.0, gt=0, description="Pause between two saves of a training's state.")

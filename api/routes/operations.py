@@ -13,8 +13,8 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process answers."""
+async def healthz() -> dict[str, str]:
+    """The process answers. In the event loop: uploads may hold all threads, and that is no reason for a restart."""
     return {"status": "ok"}
 
 

@@ -7,7 +7,6 @@ to do, after failed batches too.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from saft_core.clip.labels import check_labels, check_texts
 from saft_core.clip.zero_shot import fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
+from saft_core.process import available_cpus
 from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
@@ -47,7 +47,7 @@ STUCK_SECONDS = 300.0
 class EngineLimits:
     """cache_bytes holds decoded adapters; deadline_seconds is how long one call may take if it does not say.
 
-    threads: of one forward; 0 leaves torch's own choice, the machine's cores.
+    threads: of one forward; 0 is all CPUs that this process may use.
     """
 
     cache_bytes: int = 512 << 20
@@ -92,7 +92,7 @@ class Engine:
         _ = base.fingerprint
         self._log_scale, self._scale_slot = _logit_scale(base)
         # One thread each: torch's own threads would multiply with these and take the cores from the forward.
-        self._preparers = ThreadPoolExecutor(os.cpu_count() or 1, "saft-prepare", lambda: torch.set_num_threads(1))
+        self._preparers = ThreadPoolExecutor(available_cpus(), "saft-prepare", lambda: torch.set_num_threads(1))
 
     def class_probabilities(
         self,
@@ -235,7 +235,7 @@ class Engine:
     # In the engine's thread
 
     def _use_threads(self) -> None:
-        torch.set_num_threads(self.limits.threads or os.cpu_count() or 1)
+        torch.set_num_threads(self.limits.threads or available_cpus())
 
     def _run(self, batch: list[_Work]) -> list[Tensor]:
         self.observe(sum(work.rows for work in batch))

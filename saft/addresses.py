@@ -1,0 +1,73 @@
+"""Where the parts listen."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from saft.child import Account
+from saft_core.errors import Unavailable
+
+MAX_SOCKET_PATH_BYTES = 100
+"""A little less than what the systems allow: 108 on Linux, 104 on macOS."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket with that address, on which nobody listens yet. Raises Unavailable if another process has it."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise Unavailable(
+            f"cannot listen on {host}:{port} ({error.strerror}); set SAFT_PORT or SAFT_HOST to another one"
+        ) from error
+    return bound
+
+
+def local_url(host: str, port: int) -> str:
+    """How a process on this machine reaches the server that listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def socket_folder(folder: Path, socket_name: str, account: Account | None) -> Iterator[Path]:
+    """`folder`, or a private one with a short name where a socket's path would be too long, or needs quotes in a URL.
+
+    The short name is always the same, so that a killed service finds its folder again. Raises Unavailable when
+    somebody else has made it.
+    """
+    path = str(folder / socket_name)
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES and re.fullmatch(r"[\w./-]+", path, re.ASCII):
+        yield folder
+        return
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()
+    short = Path(tempfile.gettempdir()) / f"saft-{digest[:16]}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    _refuse_foreign(short, account)
+    if account:
+        os.chown(short, account.user, account.group)
+    try:
+        yield short
+    finally:
+        for file in short.glob("*"):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            short.rmdir()
+
+
+def _refuse_foreign(folder: Path, account: Account | None) -> None:
+    found = folder.lstat()
+    owners = {os.geteuid(), account.user} if account else {os.geteuid()}
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners or found.st_mode & 0o077:
+        raise Unavailable(f"{folder} is not ours alone; remove it, or set TMPDIR or SAFT_DATA_DIR to another folder")

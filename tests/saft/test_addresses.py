@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from saft.addresses import MAX_SOCKET_PATH_BYTES, bind, local_url, socket_folder
+from saft_core.errors import Unavailable
+from tests.fixtures.service import free_port
+
+
+def test_a_port_that_is_taken_is_refused_by_its_settings() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port} .*SAFT_PORT"):
+            bind("127.0.0.1", port)
+
+
+def test_a_free_port_is_ours_and_free_again_when_it_is_closed() -> None:
+    port = free_port()
+    with bind("127.0.0.1", port):
+        pass
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("saft.example", "http://saft.example:8000"),
+    ],
+)
+def test_a_server_is_reached_from_its_own_machine(host: str, url: str) -> None:
+    assert local_url(host, 8000) == url
+
+
+@pytest.mark.parametrize("name", ["x" * MAX_SOCKET_PATH_BYTES, "a b", "a,b", "ä"])
+def test_a_folder_whose_name_no_socket_can_have_gets_a_short_private_one(name: str, tmp_path: Path) -> None:
+    with socket_folder(Path("/") / name, "socket", None) as first, socket_folder(Path("/y") / name, "s", None) as other:
+        assert first != other
+        assert first.parent == Path(tempfile.gettempdir())
+        assert stat.S_IMODE(first.stat().st_mode) == 0o700
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(first / "socket"))
+    assert not first.exists()
+    with socket_folder(Path("/") / name, "socket", None) as again:
+        assert again == first
+
+
+def test_another_folder_is_used_as_it_is(tmp_path: Path) -> None:
+    with socket_folder(Path("/data"), "socket", None) as folder:
+        assert folder == Path("/data")
+
+
+def test_a_short_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with socket_folder(Path("/a b"), "socket", None) as folder:
+        pass
+    folder.mkdir()
+    folder.chmod(0o755)
+    with pytest.raises(Unavailable, match="TMPDIR"), socket_folder(Path("/a b"), "socket", None):
+        pytest.fail("used")
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(Unavailable, match="TMPDIR"), socket_folder(Path("/a b"), "socket", None):
+        pytest.fail("used")
