@@ -57,14 +57,22 @@ def build(api_url: str, uploads: Uploads, *, transport: httpx.AsyncBaseTransport
     return page
 
 
-def mount(app: fastapi.FastAPI, api_url: str, parser: ParserOf, limits: UploadLimits) -> fastapi.FastAPI:
+def mount(
+    app: fastapi.FastAPI,
+    api_url: str,
+    parser: ParserOf,
+    limits: UploadLimits,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> fastapi.FastAPI:
     """Add the page's routes to `app`; `api_url` is where the page reaches the API.
 
-    parser: takes the files of uploads apart. Nothing is recorded and nothing is loaded from other hosts.
+    parser: takes the files of uploads apart. transport: replaces the network, for tests. Nothing is recorded, and
+    nothing is loaded from other hosts.
     """
-    uploads = Uploads(parser, limits)
-    visitors = Visitors(partial(ApiClient, api_url))
-    page = build(api_url, uploads)
+    connect = partial(ApiClient, api_url, transport=transport)
+    uploads, visitors = Uploads(parser, limits), Visitors(connect)
+    page = build(api_url, uploads, transport=transport)
     # Gradio's app is taken out of a stand-in, which it was mounted to as a whole: nothing reaches it but by the guard.
     stand_in = fastapi.FastAPI(lifespan=app.router.lifespan_context)
     gr.mount_gradio_app(
@@ -84,8 +92,8 @@ def mount(app: fastapi.FastAPI, api_url: str, parser: ParserOf, limits: UploadLi
         head="".join(f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
     )
     app.router.lifespan_context = stand_in.router.lifespan_context
-    functions = [number for number, function in page.fns.items() if function.fn is not None]
+    functions = [function["id"] for function in page.config["dependencies"] if function["backend_fn"]]
     gradio = next(route.app for route in stand_in.routes if isinstance(route, Mount))
     app.router.routes.extend(Guard(gradio, functions, visitors, uploads).routes())
-    app.router.routes.extend(SignIn(visitors, partial(ApiClient, api_url)).routes())
+    app.router.routes.extend(SignIn(visitors, connect).routes())
     return app

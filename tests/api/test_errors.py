@@ -19,7 +19,22 @@ def test_a_path_or_method_that_is_not_there(client: TestClient) -> None:
     problem(client.get("/nothing"), 404, "not_found")
     answer = client.put("/datasets")
     problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
+    assert "GET, POST" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/datasets/", "/nothing/at/all", "//datasets", "/datasets/ds_1/", "/jobs/x/nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_a_path_beside_those_that_are_there(client: TestClient, method: str, path: str) -> None:
+    problem(client.request(method, path, follow_redirects=False), 404, "not_found")
+
+
+def test_every_operation_names_the_methods_of_its_path(client: TestClient) -> None:
+    for template, operations in client.get("/openapi.json").json()["paths"].items():
+        answer = client.request("PROPFIND", template)
+        problem(answer, 405, "method_not_allowed")
+        allowed = {method.lower() for method in answer.headers["allow"].split(", ")}
+        assert allowed >= set(operations), template
 
 
 def test_a_body_that_is_not_what_it_should_be_names_the_fields(client: TestClient) -> None:
