@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import fastapi
@@ -83,6 +85,15 @@ def hostile_events(visitor: Visitor, path: str) -> Iterator[tuple[dict[str, Any]
                 yield function, [shape if other == position else None for other in range(len(kinds))]
 
 
+def heard(visitor: Visitor) -> list[str]:
+    """The kinds of the messages of a session; Gradio cuts the connection of one that is not there."""
+    kinds = []
+    with suppress(httpx.RemoteProtocolError):
+        for message in visitor.messages():
+            kinds.append(str(message["msg"]))  # noqa: PERF401 (what came before the cut counts)
+    return kinds
+
+
 def test_no_function_takes_a_path_from_a_stranger(stranger: Visitor) -> None:
     for function, data in hostile_events(stranger, "/etc/passwd"):
         assert stranger.join(function, data).status_code == 401, function["api_name"]
@@ -132,9 +143,13 @@ def test_no_other_shape_of_a_file_comes_through(visitor: Visitor, shape: Any) ->
 
 def test_the_url_beside_an_upload_is_not_fetched(visitor: Visitor) -> None:
     (name,) = visitor.upload(("cat.png", png()))
-    file = file_data(name, url="http://127.0.0.1:1/x.png", orig_name="../../x", is_stream=True)
-    shown = visitor.call("compare", ["no adapter", file, ""])
-    assert "not found" in shown[0].lower() or "no adapter" in shown[0].lower() or "there is no" in shown[0].lower()
+    with socket.create_server(("127.0.0.1", 0)) as bait:
+        bait.setblocking(False)
+        url = f"http://127.0.0.1:{bait.getsockname()[1]}/x.png"
+        file = file_data(name, url=url, orig_name="../../x", is_stream=True)
+        assert 'role="alert"' in visitor.call("upload", ["", file])[0]  # a picture is no archive
+        with pytest.raises(BlockingIOError):
+            bait.accept()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +200,7 @@ def test_every_route_of_gradio_is_listed_or_shut(gradio: fastapi.FastAPI, strang
     assert len(routes) > 60
     assert routes >= CLOSED
     for method, template in sorted(routes):
-        if method == "HEAD":
+        if method == "HEAD" or template == "/openapi.json":  # the service's own
             continue
         path = filled(template)
         answer = stranger.http.request(method, path)
@@ -256,8 +271,8 @@ def test_the_page_takes_nothing_of_what_its_address_says(stranger: Visitor) -> N
 def test_a_stream_of_answers_is_its_owners_alone(visitor: Visitor, neighbour: Visitor) -> None:
     neighbour.session = visitor.session
     visitor.join(visitor.function("refresh"), [None]).raise_for_status()
-    assert [message["msg"] for message in neighbour.messages()] == ["unexpected_error"]
-    assert "process_completed" in [message["msg"] for message in visitor.messages()]
+    assert heard(neighbour) == ["unexpected_error"]
+    assert "process_completed" in heard(visitor)
 
 
 def test_an_event_reaches_only_what_its_tenant_has(service: Service, visitor: Visitor, neighbour: Visitor) -> None:

@@ -102,10 +102,10 @@ def test_a_key_that_nobody_holds_any_more_is_shut_out(site: Site, monkeypatch: p
     limits = UploadLimits(1 << 20, 1 << 20, 1 << 20, 10, 60)
     mount(forgetful.app, "http://site", BodyParser, limits, transport=httpx.ASGITransport(forgetful.app))
     key = forgetful.new_tenant().headers["authorization"].removeprefix("Bearer ")
-    with forgetful.client(None) as browser:
-        assert ok(browser.post("/page/session", json={"key": key}))["who"]
-        assert browser.get("/gradio_api/app_id").status_code == 200
-        with site.services.sessions.begin() as session:
-            session.execute(delete(Tenant).where(Tenant.key_sha256 == hashed(key)))
-        problem(browser.get("/gradio_api/app_id"), 401, "unauthorized")
-        problem(browser.get("/page/session"), 401, "unauthorized")
+    browser = forgetful.client(None)  # without the start-up of the app, whose end would close the site's engine
+    assert ok(browser.post("/page/session", json={"key": key}))["who"]
+    assert browser.get("/gradio_api/app_id").status_code == 200
+    with site.services.sessions.begin() as session:
+        session.execute(delete(Tenant).where(Tenant.key_sha256 == hashed(key)))
+    problem(browser.get("/gradio_api/app_id"), 401, "unauthorized")
+    problem(browser.get("/page/session"), 401, "unauthorized")
