@@ -23,7 +23,7 @@ def problem(request: Request, error: ApiError, **extra: Any) -> JSONResponse:
         "detail": error.detail,
         "instance": request.url.path,
     }
-    return JSONResponse(body | extra, status, {"Cache-Control": "no-store"}, "application/problem+json")
+    return JSONResponse(body | extra, int(status), {"Cache-Control": "no-store"}, "application/problem+json")
 
 
 async def chunks_of(request: Request) -> AsyncIterator[bytes]:
