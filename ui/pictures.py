@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
-from threading import Lock
 
 from PIL import Image, UnidentifiedImageError
 
 THUMBNAIL_PIXELS = 192
 WEBP_QUALITY = 80
-# One image at a time in the whole process: a large one takes a few hundred megabytes while it is decoded.
-_DECODING = Lock()
+# One image at a time in the whole process: a large one takes a few hundred megabytes while it is decoded. And one
+# thread: malloc keeps what each thread has freed.
+_DECODER = ThreadPoolExecutor(1, "thumbnails")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,12 @@ class Picture:
 
 def thumbnail(content: bytes) -> str:
     """The image as a data URI, at most THUMBNAIL_PIXELS wide and high; an empty string where it cannot be read."""
+    return _DECODER.submit(_thumbnail, content).result()
+
+
+def _thumbnail(content: bytes) -> str:
     try:
-        with _DECODING, Image.open(BytesIO(content)) as image:
+        with Image.open(BytesIO(content)) as image:
             small = _small(image)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return ""
