@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import errors, openapi
+from api import docs, errors, openapi
 from api.body_limit import BodyLimit
 from api.metrics import GaugesOf, RequestMetrics
 from api.routes import adapters, classify, collections, datasets, jobs, operations, retrieve, tenants
@@ -29,12 +29,21 @@ def create_app(services: Services) -> FastAPI:
         yield
         await run_in_threadpool(services.engine.close, services.settings.drain_seconds)
 
-    app = FastAPI(title="SAFT", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="SAFT",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.services = services
     for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
         app.include_router(module.router)
     errors.install(app)
     openapi.install(app)
+    docs.install(app)
     app.add_middleware(BodyLimit, max_upload_bytes=services.limits.max_upload_bytes)
     _install_metrics(app, services)
     return app

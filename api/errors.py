@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from saft_core import errors
 
@@ -39,6 +40,7 @@ HEADERS_OF = {
     HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": str(RETRY_AFTER_SECONDS)},
 }
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODE_OF = {
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -121,7 +123,24 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error.__cause__, errors.SaftError):  # FastAPI wraps what goes wrong while it reads a body
         return saft_problem(request, error.__cause__)
     code = CODE_OF.get(HTTPStatus(error.status_code), "http_error")
-    return problem(request, error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "there is nothing at this path; /docs lists those that there are"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+        detail = f"{request.method} is not for this path; it takes {headers['Allow']}"
+    return problem(request, error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of the path: it may have a route for each, and Starlette names those of the first."""
+    routes = request.app.router.routes
+    asked = {name: request.scope[name] for name in ("type", "path", "root_path", "headers", "query_string")}
+    return [
+        method
+        for method in METHODS
+        if any(route.matches(asked | {"method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _on_unstorable_text(request: Request, _: Exception) -> JSONResponse:

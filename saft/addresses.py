@@ -29,15 +29,19 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise Unavailable(
-            f"cannot listen on {host}:{port} ({error.strerror}); set SAFT_PORT or SAFT_HOST to another one"
+            f"cannot listen on {http_url(host, port)} ({error.strerror}); set SAFT_PORT or SAFT_HOST to another one"
         ) from error
     return bound
 
 
-def local_url(host: str, port: int) -> str:
-    """How a process on this machine reaches the server that listens there."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
+def http_url(host: str, port: int) -> str:
+    """The URL of a host name or address; an IPv6 address stands in brackets there."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def local_url(host: str, port: int) -> str:
+    """Where this machine reaches a server that listens on `host`: one that listens everywhere, on its loopback."""
+    return http_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (compared, not bound)
 
 
 @contextmanager

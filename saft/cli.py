@@ -24,7 +24,7 @@ import typer
 from pydantic import ValidationError
 
 from saft import embedded, heartbeat, probes
-from saft.addresses import bind, local_url
+from saft.addresses import bind, http_url, local_url
 from saft.admin_key import admin_key, key_file
 from saft.child import Child
 from saft.supervisor import MISSES, ChildFailed, Supervisor
@@ -134,7 +134,7 @@ def _attached(settings: Settings) -> Settings:
 
 
 def _greet(settings: Settings, new_key: str | None) -> None:
-    print(f"saft: starting on http://{settings.host}:{settings.port} (Ctrl-C stops)")  # noqa: T201
+    print(f"saft: starting on {http_url(settings.host, settings.port)} (Ctrl-C stops)")  # noqa: T201
     if new_key:
         print(f"saft: admin key {new_key} (kept in {key_file(settings)})")  # noqa: T201
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -13,8 +13,9 @@ from PIL import Image, UnidentifiedImageError
 
 THUMBNAIL_PIXELS = 192
 WEBP_QUALITY = 80
-_ONE_AT_A_TIME = threading.Lock()
-"""A picture takes up to some hundred megabytes while it is made small, and many people may look at once."""
+# One image at a time in the whole process: a large one takes a few hundred megabytes while it is decoded. And one
+# thread: malloc keeps what each thread has freed.
+_DECODER = ThreadPoolExecutor(1, "thumbnails")
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,31 @@ class Picture:
 
 def thumbnail(content: bytes) -> str:
     """The image as a data URI, at most THUMBNAIL_PIXELS wide and high; an empty string where it cannot be read."""
-    with _ONE_AT_A_TIME:
-        return _made_small(content)
+    return _DECODER.submit(_thumbnail, content).result()
 
 
-def _made_small(content: bytes) -> str:
+def _thumbnail(content: bytes) -> str:
     try:
         with Image.open(BytesIO(content)) as image:
-            image.draft("RGB", (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-            small = image.convert("RGBA" if image.mode in ("RGBA", "LA", "P", "PA") else "RGB")
+            small = _small(image)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return ""
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     stream = BytesIO()
     small.save(stream, "WEBP", quality=WEBP_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _small(image: Image.Image) -> Image.Image:
+    """The image reduced before its colours are converted, so that there is one full-size copy; none of a JPEG."""
+    coloured = "RGBA" if image.mode in ("RGBA", "LA", "P", "PA") else "RGB"
+    if image.mode in ("L", "RGB", "RGBA", "CMYK", "YCbCr"):
+        return _reduced(image).convert(coloured)
+    return _reduced(image.convert(coloured))  # indices of colours have no mean
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    return image
 
 
 def strip(pictures: Sequence[Picture], title: str = "") -> str:

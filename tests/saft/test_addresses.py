@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from saft.addresses import MAX_SOCKET_PATH_BYTES, bind, local_url, socket_folder
+from saft.addresses import MAX_SOCKET_PATH_BYTES, bind, http_url, local_url, socket_folder
 from saft_core.errors import Unavailable
 from tests.fixtures.service import free_port
 
@@ -30,13 +30,26 @@ def test_a_free_port_is_ours_and_free_again_when_it_is_closed() -> None:
     ("host", "url"),
     [
         ("127.0.0.1", "http://127.0.0.1:8000"),
-        ("0.0.0.0", "http://127.0.0.1:8000"),
-        ("::", "http://[::1]:8000"),
+        ("localhost", "http://localhost:8000"),
         ("::1", "http://[::1]:8000"),
-        ("saft.example", "http://saft.example:8000"),
+        ("::", "http://[::]:8000"),
     ],
 )
-def test_a_server_is_reached_from_its_own_machine(host: str, url: str) -> None:
+def test_an_ipv6_address_stands_in_brackets(host: str, url: str) -> None:
+    assert http_url(host, 8000) == url
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::", "http://[::1]:8000"),
+        ("192.0.2.1", "http://192.0.2.1:8000"),
+        ("::1", "http://[::1]:8000"),
+        ("localhost", "http://localhost:8000"),
+    ],
+)
+def test_a_server_that_listens_everywhere_is_reached_on_the_loopback(host: str, url: str) -> None:
     assert local_url(host, 8000) == url
 
 
