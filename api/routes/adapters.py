@@ -20,7 +20,7 @@ from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_withi
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
 from saft_core.settings import Limits
-from saft_core.store import adapters, jobs
+from saft_core.store import adapters, datasets, jobs
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
@@ -43,7 +43,13 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: Idem
         _check_datasets(scope, body)
         job = jobs.create(
             scope,
-            Job(name=name, dataset_id=body.dataset_id, test_dataset_id=body.test_dataset_id, config=config),
+            Job(
+                name=name,
+                dataset_id=body.dataset_id,
+                test_dataset_id=body.test_dataset_id,
+                config=config,
+                base_fingerprint=services.engine.base.fingerprint,
+            ),
         )
         return created(JobView.model_validate(job), f"/jobs/{job.id}", 202)
 
@@ -73,16 +79,19 @@ def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
 
 
 def _check_datasets(scope: Scope, body: AdapterBody) -> None:
-    """Both datasets are the tenant's, and the test set has no label that the training set lacks."""
+    """Both datasets are the tenant's, and the test set has images of its own and no label that the training set lacks."""
     trained = {entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes}
     if body.test_dataset_id is None:
         return
-    tested = {entry["name"] for entry in scope.get(Dataset, body.test_dataset_id, lock=True).classes}
+    test = scope.get(Dataset, body.test_dataset_id, lock=True)
+    tested = {entry["name"] for entry in test.classes}
     if unknown := sorted(tested - trained):
         raise InvalidDataset(
             f"test_dataset_id: its classes {', '.join(unknown)} are not in the training dataset; rename or remove them",
             unknown_labels=unknown,
         )
+    unshared = datasets.count_unshared(scope, test.id, body.dataset_id)
+    datasets.check_unshared(test.image_count, unshared, len(tested))
 
 
 def _publish(services: Services, job_id: str) -> None:

@@ -36,6 +36,8 @@ class Task:
     test: Sequence[Sample]
     evaluated_on: str | None
     """Where the test samples come from, in words for the reader of the metrics."""
+    shared_images: int = 0
+    """How many test images were left out of `test` because they are trained on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,8 @@ def _validation_split(samples: Sequence[Sample], config: TrainingConfig) -> tupl
     """What to train on, and what early stopping watches. Both are training images: no test image decides anything."""
     if config.patience_epochs <= 0:
         return list(samples), []
-    kept, watched = stratified_split([sample.label for sample in samples], VALIDATION_SHARE, config.seed)
+    contents = [sample.content() for sample in samples]
+    kept, watched = stratified_split([sample.label for sample in samples], contents, VALIDATION_SHARE)
     return [samples[position] for position in kept], [samples[position] for position in watched]
 
 
@@ -147,6 +150,7 @@ def _metrics(
         "accuracy": after.accuracy if after else None,
         "train_images": len(task.train),
         "test_images": len(task.test),
+        "shared_images": task.shared_images,
         "evaluated_on": task.evaluated_on,
         "seconds": {phase: round(spent, 3) for phase, spent in seconds.items()},
     }
