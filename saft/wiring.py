@@ -24,6 +24,7 @@ from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
+from saft_core.store.jobs import queue_of
 from ui.app import mount
 
 
@@ -40,12 +41,13 @@ def create_services(settings: Settings) -> Services:
 
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
     admin_key, _ = embedded.admin_key(settings.data_dir, given, secrets.token_urlsafe(32))
-    publisher = CeleryPublisher(settings.redis_url)
+    base = load_base(settings.base, settings.device)
+    publisher = CeleryPublisher(settings.redis_url, queue_of(base.fingerprint))
     return Services(
         settings=settings,
         sessions=sessions,
         blobs=BlobStore(settings.blob_dir),
-        engine=Engine(load_base(settings.base, settings.device), load, engine_limits(settings)),
+        engine=Engine(base, load, engine_limits(settings)),
         publish=publisher,
         ping_broker=publisher.ping,
         admin_key=admin_key,

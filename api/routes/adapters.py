@@ -79,7 +79,7 @@ def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
 
 
 def _check_datasets(scope: Scope, body: AdapterBody) -> None:
-    """Both datasets are the tenant's, and the test set has images of its own and no label that the training set lacks."""
+    """Both datasets are the tenant's, and the test set has images of its own and no label that training lacks."""
     trained = {entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes}
     if body.test_dataset_id is None:
         return
@@ -99,7 +99,7 @@ def _publish(services: Services, job_id: str) -> None:
     try:
         services.publish(job_id)
         with services.sessions.begin() as session:
-            jobs.mark_published(session, job_id)
+            jobs.mark_published(session, [job_id])
     except Exception:
         logger.warning("job %s could not be published; the sweeper will", job_id, exc_info=True)
 

@@ -1,4 +1,4 @@
-"""The base of a job: a worker on another one does not take it. Jobs from before name none, and any worker takes them."""
+"""The base of a job: a worker on another one does not take it. Jobs from before name none; any worker takes them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import ARRAY, ColumnElement, String, any_, create_engine, literal
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
 POOL_CONNECTIONS = 20
@@ -48,7 +49,7 @@ def passes(error: SQLAlchemyError) -> bool:
 
     All else (a violated constraint, a statement that is wrong) says something about what was asked.
     """
-    if isinstance(error, (OperationalError, InterfaceError, TimeoutError)):
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return state in PASSING_STATES or (isinstance(error, DBAPIError) and error.connection_invalidated)

@@ -50,4 +50,3 @@ def _clear_checkpoints(sessions: sessionmaker[Session], checkpoints: CheckpointS
             checkpoints.delete(job_id)
         except OSError as error:
             logger.warning("the checkpoint of %s cannot be removed: %s", job_id, error)
-

@@ -7,7 +7,7 @@ database's: the clocks of the workers do not matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -218,7 +218,7 @@ def lost(session: Session, queued: Callable[[str], int]) -> list[Message]:
     return messages
 
 
-def mark_published(session: Session, *job_ids: str) -> None:
+def mark_published(session: Session, job_ids: Sequence[str]) -> None:
     """Note that messages for the jobs are on their way."""
     session.execute(update(Job).where(among(Job.id, job_ids)).values(published_at=_NOW))
 

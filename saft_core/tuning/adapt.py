@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def adapt(
     stored, _ = decode(container, max_bytes=len(container))
     with clock.phase("evaluation"), applied(base, stored):
         after = _measure(base, tested, task, config, meter)
-    metrics = _metrics(task, before, after, clock.seconds)
+    metrics = _metrics(task, before, after, clock.seconds) | _entries(base, config, stored)
     header = _header(base, task, config, metrics)
     return Adaptation(encode(stored, header), stored, header, metrics)
 
@@ -161,6 +162,11 @@ def _metrics(
             "adapted": after.confusion.tolist(),
         }
     return metrics
+
+
+def _entries(base: Base, config: TrainingConfig, delta: SparseDelta) -> dict[str, int]:
+    """How many entries the density stands for, and how many were selected: less where fewer have a gradient."""
+    return {"requested_entries": math.floor(config.density * base.parameter_count), "selected_entries": len(delta)}
 
 
 class _Clock:
