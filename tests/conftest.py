@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.tenants",
     "tests.fixtures.rest",
     "tests.fixtures.in_process",
+    "tests.fixtures.outage",
 ]

@@ -14,7 +14,7 @@ from saft_core.process import die_with_parent
 
 def fingerprint(spec: str) -> str:
     """The fingerprint of the base that the setting `SAFT_BASE` names. Raises Unavailable if it cannot be loaded."""
-    found = subprocess.run(
+    found = subprocess.run(  # noqa: S603 (our own command line)
         [sys.executable, "-m", "worker.base", spec],
         capture_output=True,
         text=True,
