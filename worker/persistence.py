@@ -39,7 +39,8 @@ def persistently(
         except SQLAlchemyError as error:
             if not passes(error):
                 raise
-            logger.warning("the database does not answer, trying again: %s", in_a_line(error))
+            if pause == FIRST_PAUSE_SECONDS:  # once, however long it lasts
+                logger.warning("the database does not answer, trying until it does: %s", in_a_line(error))
         between()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -71,14 +71,14 @@ def kill_children() -> None:
         child.join(STOP_SECONDS / 2)
 
 
-def install_in(app: Celery, stop: Stop) -> None:
-    """Have the application's worker call `stop.install` when Celery has installed its own signal handlers."""
+def install_in(app: Celery, ending: Stop) -> None:
+    """Have the application's worker call `ending.install` when Celery has installed its own signal handlers."""
 
     class StopStep(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = {"celery.worker.components:Pool"}  # noqa: RUF012
 
         def start(self, _: Any) -> None:
-            stop.install()
+            ending.install()
 
         def stop(self, _: Any) -> None:
             """Nothing: the process ends."""

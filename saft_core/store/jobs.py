@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Update, and_, func, not_, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
@@ -198,23 +198,19 @@ def lost(session: Session, queued: Callable[[str], int]) -> list[Message]:
     queued: how many messages a queue holds. A queue is first in, first out: of the jobs that wait for it, it lacks
     those that were sent first.
     """
-    unsent = and_(Job.status == JobStatus.QUEUED, Job.published_at.is_(None))
+    before_silence = and_(Job.status == JobStatus.RUNNING, Job.published_at < Job.lease_expires_at)
+    unsent = and_(_claimable(), or_(Job.published_at.is_(None), before_silence))
+    sent = and_(_claimable(), Job.published_at.is_not(None), not_(before_silence))
     overdue = Job.published_at < _NOW - REPUBLISH_AFTER
-    silent = and_(_expired(), or_(Job.published_at.is_(None), overdue, Job.published_at < Job.lease_expires_at))
-    found = select(Job.id, Job.base_fingerprint).where(or_(unsent, silent)).order_by(Job.created_at)
+    found = select(Job.id, Job.base_fingerprint).where(unsent).order_by(Job.created_at)
     messages = [Message(job_id, queue_of(base)) for job_id, base in session.execute(found)]
-    sent = and_(Job.status == JobStatus.QUEUED, Job.published_at.is_not(None))
-    for base, waiting, late in session.execute(
-        select(Job.base_fingerprint, func.count(), func.count().filter(overdue))
-        .where(sent)
-        .group_by(Job.base_fingerprint)
-    ).all():
-        queue = queue_of(base)
-        missing = min(waiting - queued(queue), late) if late else 0
+    counts = select(Job.base_fingerprint, func.count(), func.count().filter(overdue)).where(sent)
+    for base, waiting, late in session.execute(counts.group_by(Job.base_fingerprint)).all():
+        missing = min(waiting - queued(queue_of(base)), late) if late else 0
         if missing > 0:
             first = select(Job.id).where(sent, overdue, Job.base_fingerprint.is_not_distinct_from(base))
             ids = session.scalars(first.order_by(Job.published_at).limit(missing))
-            messages += [Message(job_id, queue) for job_id in ids]
+            messages += [Message(job_id, queue_of(base)) for job_id in ids]
     return messages
 
 

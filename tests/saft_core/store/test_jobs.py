@@ -445,6 +445,16 @@ def test_the_job_of_a_silent_worker_is_published_once(queue: Queue) -> None:
     assert queue.lost() == []
 
 
+def test_the_job_of_a_silent_worker_whose_message_waits_is_left_alone(queue: Queue) -> None:
+    """All workers may be busy for hours."""
+    job_id = queue.add()
+    queue.claim(job_id)
+    long_ago = func.clock_timestamp() - jobs.REPUBLISH_AFTER * 3
+    queue.change(job_id, lease_expires_at=long_ago, published_at=long_ago + jobs.REPUBLISH_AFTER)
+    assert queue.lost(queued=1) == []
+    assert queue.lost(queued=0) == [job_id]
+
+
 def test_an_ended_job_is_never_published(queue: Queue) -> None:
     job_id = queue.add()
     queue.claim(job_id)
