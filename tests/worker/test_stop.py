@@ -96,6 +96,7 @@ class Workers:
 def workers(sessions: sessionmaker[Session], database_url: str, tmp_path: Path) -> Iterator[Workers]:
     folder = tmp_path / "base"
     folder.mkdir()
+    (tmp_path / "broker").mkdir()
     model = make_base("vit").model
     vision = {"image_size": IMAGE_SIZE, **TOWERS["vit"]}
     config = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": TEXT}}

@@ -136,6 +136,8 @@ def test_jobs_that_wait_long_have_one_message_each(local_worker: LocalWorker, br
 
 def test_a_broker_that_lost_its_messages_gets_them_again(local_worker: LocalWorker, tmp_path: Path) -> None:
     job_id = local_worker.queue()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
     with embedded.servers(tmp_path / "one", ("postgresql://unused", None)) as urls:
         sweep_for(local_worker, Broker(urls.redis_url))
     local_worker.change(job_id, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * 1.01)
