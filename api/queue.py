@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from celery import Celery
 
-from saft_core.store.jobs import TRAIN_TASK
+from saft_core.store.jobs import ANY_BASE_QUEUE, TRAIN_TASK
 
 CONNECT_TIMEOUT_SECONDS = 3
 
 
 class CeleryPublisher:
-    """Publishes job ids. The task is named, not imported: the API never sees the worker's code."""
+    """Publishes job ids to the queue of the API's base. The task is named: the API never sees the worker's code."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, queue: str = ANY_BASE_QUEUE) -> None:
+        self._queue = queue
         self._app = Celery("saft", broker=redis_url)
         self._app.conf.update(
             task_ignore_result=True,
@@ -26,7 +27,7 @@ class CeleryPublisher:
 
     def __call__(self, job_id: str) -> None:
         """Send one job. Raises kombu's OperationalError when the broker does not answer."""
-        self._app.send_task(TRAIN_TASK, args=[job_id], retry=False)
+        self._app.send_task(TRAIN_TASK, args=[job_id], queue=self._queue, retry=False)
 
     def ping(self) -> None:
         """Raise when the broker does not answer."""

@@ -25,6 +25,7 @@ from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
+from saft_core.store.jobs import queue_of
 from ui.app import mount
 from ui.uploads import UploadLimits
 
@@ -41,12 +42,13 @@ def create_services(settings: Settings) -> Services:
         return delta
 
     key, _ = admin_key(settings)
-    publisher = CeleryPublisher(settings.redis_url)
+    base = load_base(settings.base, settings.device)
+    publisher = CeleryPublisher(settings.redis_url, queue_of(base.fingerprint))
     return Services(
         settings=settings,
         sessions=sessions,
         blobs=BlobStore(settings.blob_dir),
-        engine=Engine(load_base(settings.base, settings.device), load, engine_limits(settings)),
+        engine=Engine(base, load, engine_limits(settings)),
         publish=publisher,
         ping_broker=publisher.ping,
         admin_key=key,

@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.rest",
     "tests.fixtures.page",
     "tests.fixtures.in_process",
+    "tests.fixtures.outage",
 ]

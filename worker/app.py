@@ -1,12 +1,13 @@
 """The Celery application. Tasks are thin: a task is a job id, and the job's row is the truth.
 
 Delivery is at least once (late acknowledgement), and the sweeper may publish a job twice: the claim in the database
-makes all but one of the messages harmless.
+makes all but one of the messages harmless. A worker takes messages from the queue of its own base.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import uuid
 from typing import Any
@@ -15,7 +16,9 @@ from celery import Celery, signals
 
 from saft_core.process import die_with_parent
 from saft_core.settings import Settings
-from saft_core.store.jobs import TRAIN_TASK
+from saft_core.store.jobs import ANY_BASE_QUEUE, TRAIN_TASK, queue_of
+from worker import base, stop
+from worker.broker import Broker
 from worker.runtime import Runtime
 from worker.sweeper import Sweeper
 
@@ -53,10 +56,11 @@ def create_worker_app(settings: Settings) -> Celery:
 
 def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
     """The training child dies with the worker, the sweeper lives in it, and a stopped worker gives its jobs back."""
-    sweeper = Sweeper(settings, publish=lambda job_id: app.send_task(TRAIN_TASK, args=[job_id]))
+    sweeper = Sweeper(settings, Broker(settings.redis_url or ""))
 
     def on_child_start(**_: Any) -> None:
         die_with_parent()
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # the parent's handler is not for this process
 
     def on_ready(**_: Any) -> None:
         sweeper.start()
@@ -69,11 +73,14 @@ def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
     signals.worker_process_init.connect(on_child_start, weak=False)
     signals.worker_ready.connect(on_ready, weak=False)
     signals.worker_shutdown.connect(on_stop, weak=False)
+    stop.install_in(app, stop.Stop(runtime.release_jobs))
 
 
 def run_worker(settings: Settings) -> None:
-    """Consume jobs until the process is told to stop."""
+    """Consume jobs until the process is told to stop. Raises Unavailable when the base cannot be loaded."""
+    for number in stop.STOP_SIGNALS:
+        signal.signal(number, stop.end_at_once)
+    queues = f"{queue_of(base.fingerprint(settings.base))},{ANY_BASE_QUEUE}"
     app = create_worker_app(settings)
-    app.worker_main(
-        ["--quiet", "worker", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    )
+    options = ["--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(["--quiet", "worker", f"--queues={queues}", *options])

@@ -12,16 +12,22 @@ logger = logging.getLogger(__name__)
 
 
 class JobCheckpoints:
-    """The checkpoints of one job, at most one every `interval_seconds`.
+    """The checkpoints of one attempt at a job, at most one every `interval_seconds`.
 
     still_mine: raises when the job is no longer this worker's; what another worker wrote is then left alone.
     """
 
     def __init__(
-        self, store: CheckpointStore, job_id: str, interval_seconds: float, still_mine: Callable[[], None]
+        self,
+        store: CheckpointStore,
+        job_id: str,
+        attempt: int,
+        interval_seconds: float,
+        still_mine: Callable[[], None],
     ) -> None:
         self._store = store
         self._job_id = job_id
+        self._attempt = attempt
         self._interval_seconds = interval_seconds
         self._still_mine = still_mine
         self._saved = time.monotonic()
@@ -43,6 +49,6 @@ class JobCheckpoints:
         self._still_mine()
         self._saved = time.monotonic()
         try:
-            self._store.save(self._job_id, state)
+            self._store.save(self._job_id, self._attempt, state)
         except OSError:
             logger.warning("the checkpoint of %s cannot be written", self._job_id, exc_info=True)

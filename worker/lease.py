@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import Cancelled
 from saft_core.store import jobs
+from worker.persistence import in_a_line
 
 REPORT_INTERVAL_SECONDS = 0.5
 RENEWALS_PER_LEASE = 4
@@ -28,13 +29,25 @@ class Lease:
     """A claimed job, from claim to result; a context manager that renews in the background.
 
     A long step, or a database that is away for a moment, does not lose the job as long as the lease does not run out.
+    By this process's own clock it runs out a lease's length after the latest renewal was sent: whoever cannot reach the
+    database cannot ask it whether another worker has taken over.
+
+    since: when the claim was sent, on `time.monotonic()`'s clock; now if None.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], job_id: str, owner: str, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        job_id: str,
+        owner: str,
+        lease_seconds: float,
+        since: float | None = None,
+    ) -> None:
         self._sessions = sessions
         self._job_id = job_id
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._expires = (time.monotonic() if since is None else since) + lease_seconds
         self._ended = threading.Event()
         self._lost = threading.Event()
         self._cancelled = threading.Event()
@@ -54,7 +67,7 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseLost or Cancelled when the work should stop."""
-        if self._lost.is_set():
+        if self._lost.is_set() or time.monotonic() >= self._expires:
             raise LeaseLost
         if self._cancelled.is_set():
             raise Cancelled
@@ -67,24 +80,32 @@ class Lease:
         self.check()
 
     def flush(self) -> None:
-        """Write the latest progress now: what `report` holds back at the end would be missing for ever."""
+        """Write the latest progress now."""
         self._reported = time.monotonic()
-        try:
-            with self._sessions.begin() as session:
-                self._note(jobs.report(session, self._job_id, self._owner, self._lease_seconds, **self._latest))
-        except SQLAlchemyError:
-            logger.warning("progress of %s could not be written", self._job_id, exc_info=True)
+        self._renew(self._latest)
+
+    def settle(self, session: Session) -> None:
+        """Write the latest progress in this session: what `report` held back at the end would be missing for ever."""
+        self._write(session, self._latest)
 
     def _renew_until_ended(self) -> None:
         while not self._ended.wait(self._lease_seconds / RENEWALS_PER_LEASE):
-            try:
-                with self._sessions.begin() as session:
-                    self._note(jobs.renew(session, self._job_id, self._owner, self._lease_seconds))
-            except SQLAlchemyError:
-                logger.warning("the lease of %s could not be renewed", self._job_id, exc_info=True)
+            self._renew({})
 
-    def _note(self, state: jobs.LeaseState) -> None:
-        if not state.alive:
+    def _renew(self, progress: dict[str, Any]) -> None:
+        """Renew, and write progress at the same time; a database that is away is left for the next time."""
+        try:
+            with self._sessions.begin() as session:
+                self._write(session, progress)
+        except SQLAlchemyError as error:
+            logger.warning("the lease of %s could not be renewed: %s", self._job_id, in_a_line(error))
+
+    def _write(self, session: Session, progress: dict[str, Any]) -> None:
+        sent = time.monotonic()
+        state = jobs.report(session, self._job_id, self._owner, self._lease_seconds, **progress)
+        if state.alive:
+            self._expires = max(self._expires, sent + self._lease_seconds)
+        else:
             self._lost.set()
         if state.cancel_requested:
             self._cancelled.set()

@@ -1,62 +1,93 @@
-"""One job from claim to result: plain functions, no Celery."""
+"""One job from claim to result: plain functions, no Celery.
+
+A database that is away ends nothing: what is read and written is tried again, a training that may have lost its lease
+is given back, and one that is over waits with its result until the database takes it.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sqlalchemy.orm import Session
+
 from saft_core.data.limits import DataLimits
-from saft_core.data.samples import Sample
-from saft_core.data.splits import stratified_split
-from saft_core.errors import Cancelled, NotFound, SaftError, TrainingFailed
-from saft_core.store import datasets, jobs
-from saft_core.store.blobs import BlobStore
-from saft_core.store.models import Adapter, DatasetImage, Job
-from saft_core.store.scope import Scope
-from saft_core.tuning.adapt import Adaptation, Task, adapt
+from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
+from saft_core.store import jobs
+from saft_core.store.models import Adapter, Job
+from saft_core.tuning.adapt import Adaptation, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.progress import Progress
 from worker.checkpoints import JobCheckpoints
 from worker.lease import Lease, LeaseLost
+from worker.persistence import persistently
+from worker.tasks import load_task
 
 if TYPE_CHECKING:
     from worker.runtime import Runtime
 
-HELD_OUT_SHARE = 0.2
 CURVE_POINTS = 200
 
 logger = logging.getLogger(__name__)
 
 
 def run_job(runtime: Runtime, job_id: str) -> None:
-    """Train the job unless it has ended or another worker holds it. Whatever goes wrong ends up in the job's row."""
-    lease_seconds = runtime.settings.job_lease_seconds
-    with runtime.sessions.begin() as session:
-        job = jobs.claim(session, job_id, runtime.owner, lease_seconds, runtime.settings.job_attempts)
-    if job is None:
-        return
+    """Train the job unless it has ended, another worker holds it, or it is for another base.
+
+    Whatever goes wrong ends up in the job's row.
+    """
     try:
-        with Lease(runtime.sessions, job_id, runtime.owner, lease_seconds) as lease:
+        fingerprint = runtime.base.fingerprint
+    except Unavailable as error:
+        logger.error("job %s waits on: %s", job_id, error)
+        return
+    owner = f"{runtime.owner}/{uuid.uuid4().hex[:8]}"  # of this claim: only it may find the job its own already
+    claimed = _claim(runtime, job_id, owner, fingerprint)
+    if claimed is None:
+        return
+    job, since = claimed
+    try:
+        with Lease(runtime.sessions, job_id, owner, runtime.settings.job_lease_seconds, since) as lease:
             adaptation = _adapt(runtime, job, lease)
-            lease.flush()
-            lease.check()
-        _finish(runtime, job, adaptation)
-    except LeaseLost:
-        logger.warning("job %s was taken over by another worker", job_id)
-    except Cancelled:
-        with runtime.sessions.begin() as session:
-            jobs.cancel(session, job_id, runtime.owner)
-    except SaftError as error:
-        _fail(runtime, job_id, error)
-    except Exception:
-        logger.exception("job %s failed", job_id)
-        _fail(runtime, job_id, TrainingFailed("the training failed for a reason that is our fault; it is in the log"))
+            persistently(runtime.sessions, lease.settle)
+            _finish(runtime, job, owner, adaptation)
+    except Exception as error:
+        ending = _ending(job_id, owner, error)
+        persistently(runtime.sessions, ending)
+
+
+def _claim(runtime: Runtime, job_id: str, owner: str, fingerprint: str) -> tuple[Job, float] | None:
+    """The job and when the claim was sent; None if it is not to be had."""
+    settings = runtime.settings
+
+    def claim(session: Session) -> tuple[Job, float] | None:
+        sent = time.monotonic()
+        job = jobs.claim(session, job_id, owner, settings.job_lease_seconds, settings.job_attempts, fingerprint)
+        return (job, sent) if job is not None else None
+
+    return persistently(runtime.sessions, claim)
+
+
+def _ending(job_id: str, owner: str, error: Exception) -> Callable[[Session], None]:
+    """What to write of a training that ended with `error`."""
+    if isinstance(error, LeaseLost):
+        logger.warning("job %s is another worker's or was out of reach for too long; this worker leaves it", job_id)
+        return lambda session: jobs.release(session, owner)
+    if isinstance(error, Cancelled):
+        return lambda session: jobs.cancel(session, job_id, owner)
+    if not isinstance(error, SaftError):
+        logger.error("job %s failed", job_id, exc_info=error)
+        error = TrainingFailed("the training failed for a reason that is our fault; it is in the log")
+    told = error
+    return lambda session: jobs.fail(session, job_id, owner, told)
 
 
 def _adapt(runtime: Runtime, job: Job, lease: Lease) -> Adaptation:
     lease.report(phase="preparing", progress=0.0)
-    task = load_task(runtime, job)
+    task = load_task(runtime, job, between_tries=lease.check)
     curve = LossCurve()
 
     def observe(progress: Progress) -> None:
@@ -73,15 +104,28 @@ def _adapt(runtime: Runtime, job: Job, lease: Lease) -> Adaptation:
 
     limits = DataLimits.from_attributes(runtime.settings.limits)
     interval = runtime.settings.checkpoint_interval_seconds
-    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, interval, lease.check)
+    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, lease.check)
     return adapt(runtime.base, task, TrainingConfig(**job.config), limits, observe, checkpoints)
 
 
-def _finish(runtime: Runtime, job: Job, adaptation: Adaptation) -> None:
-    """Publish the adapter and end the job in one transaction: there is never one without the other."""
+def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation) -> None:
+    """Publish the adapter and end the job in one transaction: there is never one without the other.
+
+    The database decides whether the job is still this worker's, so the result may wait for it longer than the lease.
+    """
+
+    def finish(session: Session) -> bool:
+        adapter = _adapter(runtime, job.name, adaptation)
+        return jobs.finish(session, job.id, owner, adapter, adaptation.container, adaptation.metrics)
+
+    if persistently(runtime.sessions, finish):
+        runtime.checkpoints.delete(job.id)
+
+
+def _adapter(runtime: Runtime, name: str, adaptation: Adaptation) -> Adapter:
     header = adaptation.header
-    adapter = Adapter(
-        name=job.name,
+    return Adapter(
+        name=name,
         classes=list(header.classes),
         template=header.template,
         density=header.density,
@@ -92,53 +136,6 @@ def _finish(runtime: Runtime, job: Job, adaptation: Adaptation) -> None:
         metrics=adaptation.metrics,
         blocks=runtime.base.count_by_block(adaptation.delta.indices),
     )
-    with runtime.sessions.begin() as session:
-        finished = jobs.finish(session, job.id, runtime.owner, adapter, adaptation.container, adaptation.metrics)
-    if finished:
-        runtime.checkpoints.delete(job.id)
-
-
-def _fail(runtime: Runtime, job_id: str, error: SaftError) -> None:
-    with runtime.sessions.begin() as session:
-        jobs.fail(session, job_id, runtime.owner, error)
-
-
-def load_task(runtime: Runtime, job: Job) -> Task:
-    """The samples of the job's datasets. Without a test dataset a fifth of each class is held out from training."""
-    labels, samples = _samples(runtime, job, job.dataset_id, None)
-    if job.test_dataset_id is not None:
-        _, test = _samples(runtime, job, job.test_dataset_id, labels)
-        return Task(labels, samples, test, "test dataset")
-    seed = int(job.config["seed"])
-    kept, held_out = stratified_split([sample.label for sample in samples], HELD_OUT_SHARE, seed)
-    evaluated_on = "held-out split" if held_out else None
-    return Task(labels, [samples[i] for i in kept], [samples[i] for i in held_out], evaluated_on)
-
-
-def _samples(
-    runtime: Runtime, job: Job, dataset_id: str | None, labels: tuple[str, ...] | None
-) -> tuple[tuple[str, ...], list[Sample]]:
-    """A dataset's labels (or the given ones, in their order) and its samples, with bytes read when asked for."""
-    if dataset_id is None:
-        raise NotFound("the dataset of this job was deleted")
-    with runtime.sessions.begin() as session:
-        scope = Scope(session, job.tenant_id)
-        dataset, images = datasets.load(scope, dataset_id)
-    labels = labels or tuple(entry["name"] for entry in dataset.classes)
-    index = {label: position for position, label in enumerate(labels)}
-    return labels, [Sample(index[image.label], image.path, _reader(runtime.blobs, image)) for image in images]
-
-
-def _reader(blobs: BlobStore, image: DatasetImage) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            return blobs.get(image.dataset_id, image.sha256)
-        except NotFound as error:
-            raise TrainingFailed(
-                f"the file of {image.path} in dataset {image.dataset_id} is gone; upload the dataset again"
-            ) from error
-
-    return read
 
 
 class LossCurve:

@@ -15,6 +15,7 @@ from saft_core.store import jobs
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
+from worker.persistence import persistently
 
 if TYPE_CHECKING:
     from saft_core.clip.backbone import Base
@@ -58,6 +59,10 @@ class Runtime:
         run_job(self, job_id)
 
     def release_jobs(self) -> None:
-        """Give unfinished jobs back to the queue, without counting the attempt."""
-        with create_sessions(self.settings.database_url or "").begin() as session:
-            jobs.release(session, self.owner)
+        """Give unfinished jobs back to the queue, without counting the attempt; waits for the database.
+
+        Opens its own connection: the process that stops is the one that forked.
+        """
+        sessions = create_sessions(self.settings.database_url or "")
+        persistently(sessions, lambda session: jobs.release(session, self.owner))
+        sessions.kw["bind"].dispose()

@@ -21,7 +21,7 @@ from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
 from saft_core.settings import Limits
-from saft_core.store import adapters, jobs
+from saft_core.store import adapters, datasets, jobs
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
@@ -45,7 +45,13 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: Idem
         check_labels(services.engine.base, trained, config["template"], "classes")
         job = jobs.create(
             scope,
-            Job(name=name, dataset_id=body.dataset_id, test_dataset_id=body.test_dataset_id, config=config),
+            Job(
+                name=name,
+                dataset_id=body.dataset_id,
+                test_dataset_id=body.test_dataset_id,
+                config=config,
+                base_fingerprint=services.engine.base.fingerprint,
+            ),
         )
         return created(JobView.model_validate(job), f"/jobs/{job.id}", 202)
 
@@ -75,16 +81,19 @@ def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
 
 
 def _check_datasets(scope: Scope, body: AdapterBody) -> list[str]:
-    """The labels. Both datasets must be the tenant's, and the test set have no label that the training set lacks."""
+    """The labels. Both datasets must be the tenant's, and the test set needs labels that are trained and own images."""
     trained = [entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes]
     if body.test_dataset_id is None:
         return trained
-    tested = {entry["name"] for entry in scope.get(Dataset, body.test_dataset_id, lock=True).classes}
+    test = scope.get(Dataset, body.test_dataset_id, lock=True)
+    tested = {entry["name"] for entry in test.classes}
     if unknown := sorted(tested.difference(trained)):
         raise InvalidDataset(
             f"test_dataset_id: its classes {', '.join(unknown)} are not in the training dataset; rename or remove them",
             unknown_labels=unknown,
         )
+    unshared = datasets.count_unshared(scope, test.id, body.dataset_id)
+    datasets.check_unshared(test.image_count, unshared, len(tested))
     return trained
 
 
@@ -93,7 +102,7 @@ def _publish(services: Services, job_id: str) -> None:
     try:
         services.publish(job_id)
         with services.sessions.begin() as session:
-            jobs.mark_published(session, job_id)
+            jobs.mark_published(session, [job_id])
     except Exception:
         logger.warning("job %s could not be published; the sweeper will", job_id, exc_info=True)
 

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 
+def stratified_split(labels: Sequence[int], contents: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+    """Split sample indices class by class, by what the samples are and nothing else.
 
-def stratified_split(labels: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Split sample indices class by class.
-
-    `labels[i]` is the class of sample i, `share` in (0, 1) the part to hold out, and `seed` >= 0 makes the same split
-    again. Returns (train, held-out) indices, each ascending; together they are all of `range(len(labels))`. A class
-    of two or more keeps at least one sample on each side; a class of one stays in training.
+    `labels[i]` is the class of sample i, `contents[i]` a hash of its bytes in hex, and `share` in (0, 1) the part to
+    hold out: of each class those with the lowest hashes, which is a draw that the same samples always repeat. Copies
+    stay together, and what has copies in several classes stays in training. Returns (train, held-out) indices, each
+    ascending; together they are all of `range(len(labels))`. A class of two or more different samples of its own keeps
+    at least one on each side; any other stays in training.
 
     Raises ValueError if `share` is not between 0 and 1.
     """
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, both excluded, and is {share}")
-    generator = np.random.default_rng(seed)
-    held_out: list[int] = []
-    for members in _members_by_class(labels):
-        count = _held_out_count(len(members), share)
-        held_out += generator.permutation(members)[:count].tolist()
-    train = sorted(set(range(len(labels))) - set(held_out))
-    return train, sorted(held_out)
+    sizes = [Counter[str]() for _ in range(max(labels, default=-1) + 1)]
+    for label, content in zip(labels, contents, strict=True):
+        sizes[label][content] += 1
+    classes_with = Counter(content for copies in sizes for content in copies)
+    taken: set[str] = set()
+    for copies in sizes:
+        target = _held_out_count(copies.total(), share)
+        own = {content: size for content, size in sorted(copies.items()) if classes_with[content] == 1}
+        taken |= _draw(own, target, leave=1 if len(own) == len(copies) else 0)
+    held_out = [index for index, content in enumerate(contents) if content in taken]
+    return [index for index, content in enumerate(contents) if content not in taken], held_out
 
 
-def _members_by_class(labels: Sequence[int]) -> list[list[int]]:
-    """The sample indices of each class, classes in ascending order."""
-    members: dict[int, list[int]] = {}
-    for index, label in enumerate(labels):
-        members.setdefault(label, []).append(index)
-    return [members[label] for label in sorted(members)]
+def _draw(sizes: dict[str, int], target: int, leave: int) -> set[str]:
+    """Contents, in their order, whose `sizes` add up to `target` at most; the smallest if none is as small as that.
+
+    At least `leave` of them are not drawn.
+    """
+    drawn: set[str] = set()
+    if not target or len(sizes) <= leave:
+        return drawn
+    rest = target
+    for content, size in sizes.items():
+        if size <= rest and len(sizes) - len(drawn) > leave:
+            drawn.add(content)
+            rest -= size
+    return drawn or {min(sizes, key=lambda content: sizes[content])}
 
 
 def _held_out_count(size: int, share: float) -> int:

@@ -5,6 +5,7 @@ Owners share nothing, so deleting one is deleting its folder and can take nothin
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from saft_core.errors import NotFound
 _OWNER = re.compile(r"[a-z]{2,4}_[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
+logger = logging.getLogger(__name__)
 
 WRITERS = 8
 """A small file is mostly waited for: ten thousand one by one take minutes on a slow disk."""
@@ -87,16 +89,28 @@ class BlobStore:
         self._path(owner_id, sha256).unlink(missing_ok=True)
 
     def delete_owner(self, owner_id: str) -> None:
-        """Remove all blobs of an owner; nothing happens if it has none."""
-        shutil.rmtree(self._folder(owner_id), ignore_errors=True)
+        """Remove all blobs of an owner; nothing happens if it has none. What cannot be removed is named in the log."""
+        folder = self._folder(owner_id)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            logger.warning("the folder %s cannot be removed; look at its permissions", folder)
 
     def owners(self) -> Iterator[tuple[str, float]]:
-        """Each owner with a folder, and when that folder last changed, in seconds since the epoch."""
-        if not self._root.is_dir():
+        """Each owner with a folder, and when that folder last changed, in seconds since the epoch.
+
+        A folder that cannot be looked at is named in the log and left out.
+        """
+        try:
+            folders = list(self._root.iterdir()) if self._root.exists() else []
+        except OSError as error:
+            logger.warning("the folder of images cannot be read: %s", error)
             return
-        for folder in self._root.iterdir():
+        for folder in folders:
             if _OWNER.fullmatch(folder.name):
-                yield folder.name, folder.stat().st_mtime
+                try:
+                    yield folder.name, folder.stat().st_mtime
+                except OSError as error:
+                    logger.warning("a folder of images cannot be looked at: %s", error)
 
     def _folder(self, owner_id: str) -> Path:
         if not _OWNER.fullmatch(owner_id):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import create_engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import ARRAY, ColumnElement, String, any_, create_engine, literal
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
 POOL_CONNECTIONS = 20
 POOL_WAIT_SECONDS = 10
+SILENCE_SECONDS = 10
+"""So long may a server be silent that should answer at once; without a bound a lost network blocks for hours."""
+PASSING_STATES = ("25006", "25P03")
+"""SQLSTATE of a server that became a standby, and of one that ended a transaction which waited too long for us."""
 
 
 def create_sessions(database_url: str) -> sessionmaker[Session]:
@@ -19,6 +25,13 @@ def create_sessions(database_url: str) -> sessionmaker[Session]:
         pool_pre_ping=True,  # a restarted server costs a reconnect, not an error
         pool_size=POOL_CONNECTIONS,
         pool_timeout=POOL_WAIT_SECONDS,
+        connect_args={
+            "connect_timeout": SILENCE_SECONDS,
+            "tcp_user_timeout": SILENCE_SECONDS * 1000,
+            "keepalives_idle": SILENCE_SECONDS,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
     )
     return sessionmaker(engine, expire_on_commit=False)
 
@@ -29,6 +42,22 @@ def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
     with sessions() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
+
+
+def passes(error: SQLAlchemyError) -> bool:
+    """Whether an error may be gone at the next try: the server is away, restarts, or has no room just now.
+
+    All else (a violated constraint, a statement that is wrong) says something about what was asked.
+    """
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        return True
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state in PASSING_STATES or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+def among(column: InstrumentedAttribute[str], values: Sequence[str]) -> ColumnElement[bool]:
+    """`column` is one of any number of values: one parameter, where IN has one for each and PostgreSQL a limit."""
+    return column == any_(literal(list(values), ARRAY(String)))
 
 
 def with_driver(database_url: str) -> str:

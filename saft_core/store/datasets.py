@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_
+from sqlalchemy import func, or_, select
 
-from saft_core.errors import Conflict, NotFound
+from saft_core.errors import Conflict, InvalidDataset, NotFound
 from saft_core.store.jobs import UNFINISHED
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
@@ -42,6 +42,29 @@ def image(scope: Scope, dataset_id: str, position: int) -> DatasetImage:
     if found is None:
         raise NotFound(f"dataset {dataset_id} has no image {position}")
     return found
+
+
+def count_unshared(scope: Scope, dataset_id: str, others_id: str) -> int:
+    """How many images of a dataset have bytes that no image of the other one has."""
+    others = scope.select(DatasetImage, DatasetImage.dataset_id == others_id).subquery()
+    shared = select(others.c.sha256).where(others.c.sha256 == DatasetImage.sha256)
+    query = select(func.count()).select_from(DatasetImage)
+    own = (scope.owns(DatasetImage), DatasetImage.dataset_id == dataset_id)
+    return scope.session.scalar(query.where(*own, ~shared.exists())) or 0
+
+
+def check_unshared(images: int, unshared: int, classes: int) -> None:
+    """Whether a test dataset can tell anything, of whose `images` only `unshared` are not trained on.
+
+    Raises InvalidDataset when images were shared and fewer than one a class is left.
+    """
+    if unshared < images and unshared < classes:
+        raise InvalidDataset(
+            f"test_dataset_id: {images - unshared} of its {images} images are in the training dataset too and are left"
+            f" out, and {unshared} images are too few for {classes} classes; take other images, or leave it out and a"
+            " fifth of the training dataset is held out",
+            shared_images=images - unshared,
+        )
 
 
 def delete(scope: Scope, dataset_id: str) -> None:

@@ -7,24 +7,36 @@ database's: the clocks of the workers do not matter.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, not_, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
 from saft_core.store import adapters
+from saft_core.store.database import among
 from saft_core.store.models import Adapter, Job, JobStatus
 from saft_core.store.scope import Scope
 
 TRAIN_TASK = "saft.train"
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
-REPUBLISH_AFTER = timedelta(minutes=1)
-"""How long a broker that lost its messages can delay a job. A message too many costs a worker one look at the row."""
+REPUBLISH_AFTER = timedelta(seconds=10)
+"""How long a broker that lost its messages can delay a job, and a message may be on its way to a worker."""
+ANY_BASE_QUEUE = "celery"
+"""Where jobs wait whose base is not known: Celery's own default, for versions that did not note the base used it."""
 
 _NOW = func.clock_timestamp()
+
+
+@dataclass(frozen=True)
+class Message:
+    """What tells the workers of a job: its id, in the queue of its base."""
+
+    job_id: str
+    queue: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,11 @@ class LeaseState:
 
     alive: bool
     cancel_requested: bool
+
+
+def queue_of(base_fingerprint: str | None) -> str:
+    """The queue of a base: workers take from that of their own, so a job for another base does not come their way."""
+    return ANY_BASE_QUEUE if base_fingerprint is None else f"saft.{base_fingerprint[:16]}"
 
 
 # --- the tenant's side -----------------------------------------------------------------------------------------------
@@ -58,7 +75,7 @@ def reserve_name(scope: Scope, name: str) -> None:
 
 
 def request_cancel(scope: Scope, job_id: str) -> Job:
-    """Cancel at once a job that waits; ask the worker of one that runs. Asking again changes nothing.
+    """Cancel at once a job that waits or whose worker is silent; ask the worker of one that runs.
 
     Raises NotFound, and JobFinished for a job that succeeded or failed.
     """
@@ -66,7 +83,7 @@ def request_cancel(scope: Scope, job_id: str) -> Job:
     if job.status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         raise JobFinished(f"the job has already {job.status}")
     job.cancel_requested = True
-    if job.status == JobStatus.QUEUED:
+    if job.status == JobStatus.QUEUED or scope.session.scalar(scope.select(Job, Job.id == job_id, _expired())):
         _end(job, JobStatus.CANCELLED)
     scope.session.flush()
     scope.session.refresh(job)
@@ -76,36 +93,47 @@ def request_cancel(scope: Scope, job_id: str) -> Job:
 # --- the worker's side -----------------------------------------------------------------------------------------------
 
 
-def claim(session: Session, job_id: str, owner: str, lease_seconds: float, attempts: int) -> Job | None:
-    """Take a job that waits or whose worker went silent; None if it has ended or is held.
+def claim(
+    session: Session,
+    job_id: str,
+    owner: str,
+    lease_seconds: float,
+    attempts: int,
+    base_fingerprint: str | None = None,
+) -> Job | None:
+    """Take a job that waits or whose worker went silent; None if it has ended, is held, or is for another base.
 
-    A job that has lost `attempts` workers fails instead, so that one that kills its worker does not go round for ever.
+    A job that `owner` holds already is given again: the answer to its first claim was lost. A job that has lost
+    `attempts` workers fails instead, so that one that kills its worker does not go round for ever.
+
+    base_fingerprint: the base of the worker; None takes a job for any base, as any worker takes a job that names none.
     """
     # Wait for whoever writes the row just now: the API notes a publication while the message is already here, and a
     # message that skipped the job then would be lost.
-    job = session.scalar(select(Job).where(Job.id == job_id, _claimable()).with_for_update())
-    if job is None:
+    free = and_(_claimable(), _for_base(base_fingerprint))
+    query = select(Job).where(Job.id == job_id, or_(free, _mine(job_id, owner))).with_for_update()
+    job = session.scalar(query)
+    if job is None or _end_instead(job, owner, attempts):
         return None
-    if job.cancel_requested:
-        _end(job, JobStatus.CANCELLED)
-        return None
-    if job.attempt >= attempts:
-        _end(job, JobStatus.FAILED, _problem(WorkerLost(f"the worker died {job.attempt} times on this job")))
-        return None
-    job.status, job.phase = JobStatus.RUNNING, "preparing"
-    job.progress, job.step, job.steps, job.loss, job.losses, job.eta_seconds = 0.0, 0, 0, None, [], None
-    job.attempt += 1
-    job.lease_owner = owner
+    if job.lease_owner != owner:
+        job.status, job.phase = JobStatus.RUNNING, "preparing"
+        job.progress, job.step, job.steps, job.loss, job.losses, job.eta_seconds = 0.0, 0, 0, None, [], None
+        job.attempt += 1
+        job.lease_owner = owner
+        job.started_at = func.coalesce(Job.started_at, _NOW)
     job.lease_expires_at = _NOW + timedelta(seconds=lease_seconds)
-    job.started_at = func.coalesce(Job.started_at, _NOW)
     session.flush()
     session.refresh(job)
     return job
 
 
-def renew(session: Session, job_id: str, owner: str, lease_seconds: float) -> LeaseState:
-    """Hold the job for another lease."""
-    return report(session, job_id, owner, lease_seconds)
+def _end_instead(job: Job, owner: str, attempts: int) -> bool:
+    """End a job that is not to be taken: cancelled meanwhile, or out of attempts. Whether it was ended."""
+    if job.cancel_requested:
+        _end(job, JobStatus.CANCELLED)
+    elif job.attempt >= attempts and job.lease_owner != owner:
+        _end(job, JobStatus.FAILED, _problem(WorkerLost(f"the worker died {job.attempt} times on this job")))
+    return job.status not in UNFINISHED
 
 
 def report(session: Session, job_id: str, owner: str, lease_seconds: float, **progress: Any) -> LeaseState:
@@ -151,32 +179,49 @@ def cancel(session: Session, job_id: str, owner: str) -> None:
 
 
 def release(session: Session, owner: str) -> None:
-    """Give all jobs of a worker that was told to stop back to the queue; the attempt does not count."""
-    session.execute(
-        update(Job)
-        .where(Job.lease_owner == owner, Job.status == JobStatus.RUNNING)
-        .values(
-            status=JobStatus.QUEUED.value,
-            phase="queued",
-            attempt=Job.attempt - 1,
-            lease_owner=None,
-            lease_expires_at=None,
-            published_at=None,
-        )
-    )
+    """Give all jobs of a worker that stops back to the queue; the attempt does not count.
+
+    owner: as claimed with, or what the names of several claims begin with. Jobs whose tenant waits for a stop end.
+    """
+    held = and_(Job.lease_owner.startswith(owner, autoescape=True), Job.status == JobStatus.RUNNING)
+    for job in session.scalars(select(Job).where(held).with_for_update()):
+        if job.cancel_requested:
+            _end(job, JobStatus.CANCELLED)
+            continue
+        job.status, job.phase, job.attempt = JobStatus.QUEUED, "queued", job.attempt - 1
+        job.lease_owner = job.lease_expires_at = job.published_at = None
 
 
-def lost(session: Session) -> list[str]:
-    """Jobs whose message may be gone: never published, published long ago and still waiting, or their worker silent."""
-    unpublished = or_(Job.published_at.is_(None), Job.published_at < _NOW - REPUBLISH_AFTER)
-    waiting = and_(Job.status == JobStatus.QUEUED, unpublished)
-    silent = and_(_expired(), or_(unpublished, Job.published_at < Job.lease_expires_at))
-    return list(session.scalars(select(Job.id).where(or_(waiting, silent)).order_by(Job.created_at)))
+def lost(session: Session, queued: Callable[[str], int]) -> list[Message]:
+    """The messages that may be gone: never sent, of a silent worker, or sent a while ago and missing from their queue.
+
+    queued: how many messages a queue holds. A queue is first in, first out: of the jobs that wait for it, it lacks
+    those that were sent first.
+    """
+    before_silence = and_(Job.status == JobStatus.RUNNING, Job.published_at < Job.lease_expires_at)
+    unsent = and_(_claimable(), or_(Job.published_at.is_(None), before_silence))
+    sent = and_(_claimable(), Job.published_at.is_not(None), not_(before_silence))
+    overdue = Job.published_at < _NOW - REPUBLISH_AFTER
+    found = select(Job.id, Job.base_fingerprint).where(unsent).order_by(Job.created_at)
+    messages = [Message(job_id, queue_of(base)) for job_id, base in session.execute(found)]
+    counts = select(Job.base_fingerprint, func.count(), func.count().filter(overdue)).where(sent)
+    for base, waiting, late in session.execute(counts.group_by(Job.base_fingerprint)).all():
+        missing = min(waiting - queued(queue_of(base)), late) if late else 0
+        if missing > 0:
+            first = select(Job.id).where(sent, overdue, Job.base_fingerprint.is_not_distinct_from(base))
+            ids = session.scalars(first.order_by(Job.published_at).limit(missing))
+            messages += [Message(job_id, queue_of(base)) for job_id in ids]
+    return messages
 
 
-def mark_published(session: Session, job_id: str) -> None:
-    """Note that a message for the job is on its way."""
-    session.execute(update(Job).where(Job.id == job_id).values(published_at=_NOW))
+def mark_published(session: Session, job_ids: Sequence[str]) -> None:
+    """Note that messages for the jobs are on their way."""
+    session.execute(update(Job).where(among(Job.id, job_ids)).values(published_at=_NOW))
+
+
+def end_cancelled(session: Session) -> None:
+    """End the jobs that were to stop and whose worker is silent."""
+    session.execute(update(Job).where(_expired(), Job.cancel_requested).values(_ending(JobStatus.CANCELLED)))
 
 
 def count_by_status(session: Session) -> dict[str, int]:
@@ -192,6 +237,10 @@ def _claimable() -> ColumnElement[bool]:
     return or_(Job.status == JobStatus.QUEUED, _expired())
 
 
+def _for_base(fingerprint: str | None) -> ColumnElement[bool]:
+    return true() if fingerprint is None else or_(Job.base_fingerprint.is_(None), Job.base_fingerprint == fingerprint)
+
+
 def _mine(job_id: str, owner: str) -> ColumnElement[bool]:
     return and_(Job.id == job_id, Job.status == JobStatus.RUNNING, Job.lease_owner == owner)
 
@@ -205,7 +254,18 @@ def _problem(error: SaftError) -> dict[str, Any]:
 
 
 def _end(job: Job, status: JobStatus, error: dict[str, Any] | None = None) -> None:
-    job.status, job.phase, job.error = status, status, error
-    job.lease_owner = job.lease_expires_at = None
-    job.eta_seconds = None if status != JobStatus.SUCCEEDED else 0.0
-    job.finished_at = _NOW
+    for name, value in _ending(status, error).items():
+        setattr(job, name, value)
+
+
+def _ending(status: JobStatus, error: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The columns of a job that has ended."""
+    return {
+        "status": status.value,
+        "phase": status.value,
+        "error": error,
+        "lease_owner": None,
+        "lease_expires_at": None,
+        "eta_seconds": None if status != JobStatus.SUCCEEDED else 0.0,
+        "finished_at": _NOW,
+    }

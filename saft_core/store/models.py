@@ -124,6 +124,7 @@ class Job(Owned):
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     config: Mapped[dict[str, Any]]
+    base_fingerprint: Mapped[str | None]  # the base it was ordered for; null in rows from before this was noted
     status: Mapped[str] = mapped_column(default=JobStatus.QUEUED.value)
     phase: Mapped[str] = mapped_column(default="queued")
     progress: Mapped[float] = mapped_column(default=0.0)

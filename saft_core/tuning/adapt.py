@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class Task:
     test: Sequence[Sample]
     evaluated_on: str | None
     """Where the test samples come from, in words for the reader of the metrics."""
+    shared_images: int = 0
+    """How many test images were left out of `test` because they are trained on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def adapt(
     stored, _ = decode(container, max_bytes=len(container))
     with clock.phase("evaluation"), applied(base, stored):
         after = _measure(base, tested, task, config, meter)
-    metrics = _metrics(task, before, after, clock.seconds)
+    metrics = _metrics(task, before, after, clock.seconds) | _entries(base, config, stored)
     header = _header(base, task, config, metrics)
     return Adaptation(encode(stored, header), stored, header, metrics)
 
@@ -105,7 +108,8 @@ def _validation_split(samples: Sequence[Sample], config: TrainingConfig) -> tupl
     """What to train on, and what early stopping watches. Both are training images: no test image decides anything."""
     if config.patience_epochs <= 0:
         return list(samples), []
-    kept, watched = stratified_split([sample.label for sample in samples], VALIDATION_SHARE, config.seed)
+    contents = [sample.content() for sample in samples]
+    kept, watched = stratified_split([sample.label for sample in samples], contents, VALIDATION_SHARE)
     return [samples[position] for position in kept], [samples[position] for position in watched]
 
 
@@ -152,6 +156,7 @@ def _metrics(
         "accuracy": after.accuracy if after else None,
         "train_images": len(task.train),
         "test_images": len(task.test),
+        "shared_images": task.shared_images,
         "evaluated_on": task.evaluated_on,
         "seconds": {phase: round(spent, 3) for phase, spent in seconds.items()},
     }
@@ -162,6 +167,11 @@ def _metrics(
             "adapted": after.confusion.tolist(),
         }
     return metrics
+
+
+def _entries(base: Base, config: TrainingConfig, delta: SparseDelta) -> dict[str, int]:
+    """How many entries the density stands for, and how many were selected: less where fewer have a gradient."""
+    return {"requested_entries": math.floor(config.density * base.parameter_count), "selected_entries": len(delta)}
 
 
 class _Clock:

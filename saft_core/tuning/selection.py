@@ -13,7 +13,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, IndexArray
 from saft_core.data.loaders import PixelLoader
-from saft_core.errors import InvalidConfig, TrainingDiverged
+from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.tuning.config import Encoders, TrainingConfig
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.scores import fisher, mean_gradient
@@ -29,7 +29,8 @@ Range = tuple[int, int]
 def select_for(
     base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
 ) -> IndexArray:
-    """The entries that one task may change, as sorted flat indices, int64 (d,).
+    """The entries that one task may change, as sorted flat indices, int64 (d,); d is less than asked for where fewer
+    have a gradient at all, such as the embeddings of words that no prompt holds.
 
     Raises what `select` raises.
     """
@@ -39,8 +40,10 @@ def select_for(
         slots = _slot_mask(base.flat, ranges)
         prompts = ClassPrompts(base, labels, config.template)
         if config.selection == "mean_gradient":
-            return largest(mean_gradient(base, loader, prompts, config.batch_size, meter, slots), count, ranges)
-        return largest(fisher(base, loader, prompts, meter, slots), count, ranges)
+            scores = mean_gradient(base, loader, prompts, config.batch_size, meter, slots)
+        else:
+            scores = fisher(base, loader, prompts, meter, slots)
+        return _nonzero(scores, count, ranges)
     meter.advance("selecting", len(loader))
     if config.selection == "random":
         return random_entries(count, ranges, config.seed)
@@ -50,14 +53,24 @@ def select_for(
 def select(scores: Tensor, density: float, ranges: Sequence[Range] | None = None) -> IndexArray:
     """Equation 3: the floor(density * D) entries of largest magnitude as sorted flat indices, int64 (d,).
 
+    An entry whose score is zero is none of them, however many are asked for: it has nothing to do with the task.
+
     scores: (D,), for instance the mean gradient. ranges: where entries may be chosen, everywhere if None; D counts all
     entries all the same. Of equal magnitudes the lower index is kept, so the answer never depends on the machine.
 
     Raises InvalidConfig when nothing would be selected, or more than there is; TrainingDiverged when a score is not
-    finite.
+    finite; TrainingFailed when all are zero.
     """
     ranges = [(0, len(scores))] if ranges is None else ranges
-    return largest(scores, _count(density, len(scores), ranges), ranges)
+    return _nonzero(scores, _count(density, len(scores), ranges), ranges)
+
+
+def _nonzero(scores: Tensor, count: int, ranges: Sequence[Range]) -> IndexArray:
+    """Up to `count` entries of largest magnitude, none of them zero. Raises TrainingFailed when there is none."""
+    places = largest(scores, count, ranges, above=0.0)
+    if not len(places):
+        raise TrainingFailed("the gradient is zero everywhere on these images, so there is nothing to select")
+    return places
 
 
 def largest(
@@ -66,14 +79,17 @@ def largest(
     ranges: Sequence[Range],
     score: Callable[[Tensor], Tensor] = torch.abs,
     *,
+    above: float = -math.inf,
     entries_per_look: int = ENTRIES_PER_LOOK,
 ) -> IndexArray:
     """The `count` entries within `ranges` whose `score` is largest, sorted; ties go to the lower index.
 
+    Scores that are not `above` are passed over, so there may be fewer.
+
     One look at each entry, with a threshold that rises: memory is for `count` candidates and one look, not for D.
     """
     places, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
-    threshold = -np.inf
+    threshold = above
     for start, end in _looks(ranges, entries_per_look):
         seen = score(scores[start:end].detach()).cpu().numpy()
         if not np.isfinite(seen).all():

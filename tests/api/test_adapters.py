@@ -119,6 +119,34 @@ def test_labels_are_checked_in_the_template_of_the_job(site: Site, client: TestC
     ok(order(client, dataset_id=dataset_id, config={"template": "one {}"}), 202)
 
 
+def test_a_test_dataset_that_is_trained_on_is_refused_at_once(site: Site, client: TestClient) -> None:
+    files = labelled({"cat": 3, "dog": 3})
+    train, copy = new_dataset(client, files)["id"], new_dataset(client, files, "again")["id"]
+    for test in (train, copy):
+        body = problem(order(client, dataset_id=train, test_dataset_id=test), 422, "invalid_dataset")
+        assert body["shared_images"] == 6
+        assert "6 of its 6 images are in the training dataset" in body["detail"]
+    mostly = new_dataset(client, files | {"cat/more.png": png(90)}, "mostly")["id"]
+    body = problem(order(client, dataset_id=train, test_dataset_id=mostly), 422, "invalid_dataset")
+    assert "1 images are too few for 2 classes" in body["detail"]
+    enough = new_dataset(client, files | {"cat/more.png": png(90), "dog/more.png": png(91)}, "enough")["id"]
+    ok(order(client, dataset_id=train, test_dataset_id=enough), 202)
+    assert len(site.published) == 1
+
+
+def test_another_tenants_images_do_not_count_as_shared(site: Site, client: TestClient) -> None:
+    files = labelled({"cat": 3, "dog": 3})
+    new_dataset(site.new_tenant("other"), files)
+    train, test = new_dataset(client)["id"], new_dataset(client, labelled(seed=70), "test")["id"]
+    ok(order(client, dataset_id=train, test_dataset_id=test), 202)
+
+
+def test_a_job_notes_the_base_it_is_for(site: Site, client: TestClient) -> None:
+    job = ok(order(client), 202)
+    with site.services.sessions() as session:
+        assert session.get_one(Job, job["id"]).base_fingerprint == site.services.engine.base.fingerprint
+
+
 def test_a_name_is_used_once(site: Site, client: TestClient) -> None:
     job = ok(order(client), 202)
     assert job["id"] in problem(order(client), 409, "name_taken")["detail"]

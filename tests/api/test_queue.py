@@ -25,6 +25,7 @@ def test_a_job_id_reaches_whoever_listens(broker_url: str) -> None:
     publish.ping()
     publish("job_1")
     publish("job_2")
+    CeleryPublisher(broker_url, "saft.other")("job_3")
     with (
         Celery("listener", broker=broker_url).connection_for_read() as connection,
         connection.SimpleQueue("celery") as queue,
@@ -34,6 +35,8 @@ def test_a_job_id_reaches_whoever_listens(broker_url: str) -> None:
             message.ack()
     assert [message.headers["task"] for message in messages] == [TRAIN_TASK] * 2
     assert [json.loads(message.body)[0] for message in messages] == [["job_1"], ["job_2"]]
+    with valkey.Valkey(unix_socket_path=broker_url.removeprefix("redis+socket://")) as client:
+        assert client.llen("saft.other") == 1
 
 
 @pytest.mark.timeout(120)  # of Celery's own accord it would try for ever

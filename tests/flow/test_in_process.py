@@ -37,7 +37,7 @@ def test_an_order_made_while_the_broker_is_away_is_trained_and_answers(site: Sit
     client = Site(replace(site.services, publish=away, metrics=metrics)).new_tenant()
     job = order(client, epochs=2, batch_size=4)
     assert job["status"] == "queued"
-    publish_lost(runtime.sessions, lambda job_id: run_job(runtime, job_id))
+    publish_lost(runtime.sessions, lambda message: run_job(runtime, message.job_id), lambda _: 0)
     done = ok(client.get(f"/jobs/{job['id']}"))
     assert (done["status"], done["step"], done["steps"]) == ("succeeded", 4, 4)
 

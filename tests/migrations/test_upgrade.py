@@ -97,6 +97,24 @@ def test_processes_that_start_together_all_succeed(empty_url: str, engine: Engin
         assert differences(connection) == []
 
 
+def test_a_schema_of_a_newer_version_is_used_as_it_is_and_said(
+    empty_url: str, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Old and new run side by side in a rolling deploy, and the old one comes back in a rollback."""
+    upgrade(empty_url)
+    known = ScriptDirectory.from_config(config()).get_current_head()
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN of_tomorrow text"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    upgrade(empty_url)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "migrations.upgrade"]
+    assert "9999" in line
+    assert str(known) in line
+    with engine.connect() as connection:
+        assert head(connection) == "9999"
+        assert "of_tomorrow" in {column["name"] for column in inspect(connection).get_columns("jobs")}
+
+
 def test_a_url_of_any_spelling_is_taken(empty_url: str) -> None:
     upgrade(empty_url.replace("postgresql://", "postgres://"))
 

@@ -12,8 +12,8 @@ from worker.lease import LeaseLost
 JOB = new_id("job")
 
 
-def checkpoints(root: Path, interval_seconds: float = 1000) -> JobCheckpoints:
-    return JobCheckpoints(CheckpointStore(root), JOB, interval_seconds, lambda: None)
+def checkpoints(root: Path, interval_seconds: float = 1000, attempt: int = 1) -> JobCheckpoints:
+    return JobCheckpoints(CheckpointStore(root), JOB, attempt, interval_seconds, lambda: None)
 
 
 def test_a_state_is_due_after_the_interval(tmp_path: Path) -> None:
@@ -33,8 +33,14 @@ def test_a_worker_that_lost_its_job_writes_nothing(tmp_path: Path) -> None:
 
     checkpoints(tmp_path).save(b"the heir's")
     with pytest.raises(LeaseLost):
-        JobCheckpoints(CheckpointStore(tmp_path), JOB, 1, lost).save(b"mine")
+        JobCheckpoints(CheckpointStore(tmp_path), JOB, 2, 1, lost).save(b"mine")
     assert checkpoints(tmp_path).load() == b"the heir's"
+
+
+def test_a_worker_that_does_not_know_that_it_lost_its_job_leaves_its_heirs_state(tmp_path: Path) -> None:
+    checkpoints(tmp_path, attempt=2).save(b"the heir's")
+    checkpoints(tmp_path, attempt=1).save(b"late")
+    assert checkpoints(tmp_path, attempt=3).load() == b"the heir's"
 
 
 def test_a_disk_that_does_not_take_it_costs_the_checkpoint_only(tmp_path: Path) -> None:

@@ -142,15 +142,37 @@ def test_a_database_that_does_not_answer_is_no_lost_lease(
 def test_the_renewal_outlives_a_database_that_does_not_answer(
     local_worker: LocalWorker, claimed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    renew, calls = jobs.renew, []
+    report, calls = jobs.report, []
 
-    def fails_at_first(*arguments: Any) -> jobs.LeaseState:
+    def fails_at_first(*arguments: Any, **progress: Any) -> jobs.LeaseState:
         calls.append(1)
         if len(calls) < 3:
             raise OperationalError("UPDATE", {}, Exception("gone"))
-        return renew(*arguments)
+        return report(*arguments, **progress)
 
-    monkeypatch.setattr(jobs, "renew", fails_at_first)
-    with lease(local_worker, claimed, 0.4) as held:
+    monkeypatch.setattr(jobs, "report", fails_at_first)
+    monkeypatch.setattr(worker.lease, "RENEWALS_PER_LEASE", 1000)
+    with lease(local_worker, claimed, 60) as held:
         local_worker.change(claimed, cancel_requested=True)
         until(lambda: raises(held, Cancelled))
+
+
+def test_a_lease_that_could_not_be_renewed_runs_out_by_the_workers_own_clock(
+    local_worker: LocalWorker, claimed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can be asked whether another worker has taken over, so that is what has to be assumed."""
+
+    def fails(*_: Any, **__: Any) -> jobs.LeaseState:
+        raise OperationalError("UPDATE", {}, Exception("no route to host"))
+
+    monkeypatch.setattr(jobs, "report", fails)
+    with lease(local_worker, claimed, 1.0) as held:
+        until(lambda: raises(held, LeaseLost))
+    assert local_worker.job(claimed).lease_owner == "worker"
+
+
+def test_a_renewal_that_came_through_late_still_counts(local_worker: LocalWorker, claimed: str) -> None:
+    held = Lease(local_worker.sessions, claimed, "worker", 60, since=time.monotonic() - 61)
+    assert raises(held, LeaseLost)
+    held.flush()
+    held.check()

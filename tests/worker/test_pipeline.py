@@ -17,7 +17,8 @@ from saft_core.store.scope import Scope
 from saft_core.tuning.progress import WorkMeter
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
 from tests.fixtures.tenants import add_adapter
-from worker.pipeline import CURVE_POINTS, LossCurve, load_task, run_job
+from worker.pipeline import CURVE_POINTS, LossCurve, run_job
+from worker.tasks import load_task
 
 
 @pytest.fixture
@@ -96,6 +97,63 @@ def test_a_test_dataset_is_tested_on_and_never_trained_on(local_worker: LocalWor
     job = local_worker.run(job_id)
     assert job.metrics is not None
     assert (job.metrics["test_images"], job.metrics["evaluated_on"]) == (6, "test dataset")
+
+
+def test_test_images_that_are_trained_on_are_left_out_and_counted(local_worker: LocalWorker) -> None:
+    train, other = local_worker.dataset(4), local_worker.dataset(3, seed=1)
+    mixed = local_worker.merged(train, other)
+    job = local_worker.run(local_worker.queue(train, test_dataset_id=mixed))
+    assert job.metrics is not None
+    assert (job.metrics["train_images"], job.metrics["test_images"], job.metrics["shared_images"]) == (12, 9, 12)
+    alone = local_worker.run(local_worker.queue(train, "alone", test_dataset_id=other))
+    assert alone.metrics is not None
+    assert alone.metrics["shared_images"] == 0
+    assert alone.metrics["accuracy"] == job.metrics["accuracy"]
+    assert alone.metrics["confusion"] == job.metrics["confusion"]
+
+
+def test_a_test_dataset_that_is_the_training_dataset_is_refused(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset()
+    job = local_worker.run(local_worker.queue(dataset, test_dataset_id=dataset))
+    assert job.status == "failed"
+    assert job.error is not None
+    assert (job.error["code"], job.error["shared_images"]) == ("invalid_dataset", 12)
+    assert "12 of its 12 images are in the training dataset too" in job.error["detail"]
+
+
+def test_the_held_out_images_follow_from_the_dataset_and_not_from_the_seed(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset(10)
+    tasks = [
+        load_task(local_worker.runtime, local_worker.job(local_worker.queue(dataset, name, seed=seed)))
+        for name, seed in (("a", 1), ("b", 2))
+    ]
+    assert [sample.path for sample in tasks[0].test] == [sample.path for sample in tasks[1].test]
+
+
+def test_copies_within_a_dataset_are_on_one_side(local_worker: LocalWorker) -> None:
+    first = local_worker.dataset(5)
+    doubled = local_worker.merged(first, first)
+    task = load_task(local_worker.runtime, local_worker.job(local_worker.queue(doubled)))
+    assert len(task.train) + len(task.test) == 30
+    assert task.test
+    assert not {sample.content() for sample in task.train} & {sample.content() for sample in task.test}
+
+
+def test_a_job_for_another_base_is_left_to_its_workers(local_worker: LocalWorker) -> None:
+    job_id = local_worker.queue()
+    local_worker.change(job_id, base_fingerprint="f" * 64)
+    job = local_worker.run(job_id)
+    assert (job.status, job.attempt, job.error) == ("queued", 0, None)
+    local_worker.change(job_id, base_fingerprint=local_worker.base.fingerprint)
+    assert local_worker.run(job_id).status == "succeeded"
+
+
+def test_fewer_entries_than_the_density_stands_for_are_reported(local_worker: LocalWorker) -> None:
+    job = local_worker.run(local_worker.queue(encoders="text", density=0.5))
+    (adapter,) = local_worker.adapters()
+    assert job.metrics is not None
+    assert job.metrics["requested_entries"] == int(0.5 * local_worker.base.parameter_count)
+    assert adapter.nnz == job.metrics["selected_entries"] < job.metrics["requested_entries"]
 
 
 def test_labels_of_a_test_dataset_are_those_of_training(local_worker: LocalWorker) -> None:

@@ -80,6 +80,6 @@ def test_states_of_ended_and_unknown_jobs_are_cleared(
         scope = add_tenant(session)
         jobs = {status: scope.add(Job(name=status, config={}, status=status.value)).id for status in JobStatus}
     for job_id in (*jobs.values(), new_id("job")):
-        checkpoints.save(job_id, b"state")
+        checkpoints.save(job_id, 1, b"state")
     housekeeping.sweep(sessions, blobs, checkpoints)
     assert sorted(checkpoints.job_ids()) == sorted([jobs[JobStatus.QUEUED], jobs[JobStatus.RUNNING]])

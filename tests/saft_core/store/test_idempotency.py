@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -76,13 +77,15 @@ def test_a_concurrent_request_waits_for_the_first_one(sessions: sessionmaker[Ses
         until_somebody_waits_for_a_lock(sessions)
         assert not two.done()
         second_is_waiting.set()
-        one.result()
-        assert two.result() == ANSWER
+        one.result(30)
+        assert two.result(30) == ANSWER
 
 
 def until_somebody_waits_for_a_lock(sessions: sessionmaker[Session]) -> None:
+    deadline = time.monotonic() + 30
     with sessions() as session:
         while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            assert time.monotonic() < deadline, "nobody waits for a lock"
             session.rollback()
 
 

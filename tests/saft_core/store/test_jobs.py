@@ -53,9 +53,10 @@ class Queue:
         with self.sessions.begin() as session:
             return jobs.finish(session, job_id, owner, adapter_row(name), b"container", {"accuracy": 0.5})
 
-    def lost(self) -> list[str]:
+    def lost(self, queued: int = 0) -> list[str]:
+        """With so many messages in the broker's queue."""
         with self.sessions.begin() as session:
-            return jobs.lost(session)
+            return [message.job_id for message in jobs.lost(session, lambda _: queued)]
 
     def job(self, job_id: str) -> Job:
         with self.sessions() as session:
@@ -89,7 +90,6 @@ def test_a_job_is_claimed_once(queue: Queue) -> None:
     assert (claimed.status, claimed.phase, claimed.attempt) == ("running", "preparing", 1)
     assert claimed.started_at is not None
     assert queue.claim(job_id, "second") is None
-    assert queue.claim(job_id, "first") is None
     assert queue.job(job_id).lease_owner == "first"
 
 
@@ -106,7 +106,7 @@ def test_a_job_whose_row_is_just_being_written_is_claimed_after_that(queue: Queu
     job_id = queue.add()
     with ThreadPoolExecutor(1) as pool:
         with queue.sessions.begin() as session:
-            jobs.mark_published(session, job_id)
+            jobs.mark_published(session, [job_id])
             claim = pool.submit(queue.claim, job_id)
             with pytest.raises(TimeoutError):
                 claim.result(0.2)
@@ -126,6 +126,15 @@ def test_a_job_of_a_silent_worker_is_taken_over_from_the_start(queue: Queue) -> 
     assert (taken.progress, taken.step, taken.steps, taken.loss, taken.losses) == (0.0, 0, 0, None, [])
     assert taken.eta_seconds is None
     assert taken.started_at == started
+
+
+def test_a_claim_whose_answer_was_lost_can_be_made_again(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id, "worker/1")
+    again = queue.claim(job_id, "worker/1")
+    assert again is not None
+    assert again.attempt == 1
+    assert queue.claim(job_id, "worker/2") is None
 
 
 def test_an_unknown_or_ended_job_is_not_claimed(queue: Queue) -> None:
@@ -182,7 +191,6 @@ def test_a_worker_that_lost_its_job_changes_nothing(queue: Queue) -> None:
     before = queue.job(job_id)
     assert not queue.report(job_id, "dead", progress=0.9).alive
     with queue.sessions.begin() as session:
-        assert not jobs.renew(session, job_id, "dead", LEASE_SECONDS).alive
         jobs.fail(session, job_id, "dead", TrainingDiverged())
         jobs.cancel(session, job_id, "dead")
         jobs.release(session, "dead")
@@ -199,6 +207,19 @@ def test_a_worker_that_was_late_but_not_replaced_goes_on(queue: Queue) -> None:
     queue.silence_worker(job_id)
     assert queue.report(job_id, progress=0.5).alive
     assert queue.claim(job_id, "heir") is None
+
+
+# --- the base --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("wanted", "worker", "taken"), [("a", "a", True), ("a", "b", False), (None, "b", True)])
+def test_a_worker_takes_jobs_for_its_own_base(queue: Queue, wanted: str | None, worker: str, taken: bool) -> None:
+    job_id = queue.add()
+    queue.change(job_id, base_fingerprint=wanted)
+    with queue.sessions.begin() as session:
+        job = jobs.claim(session, job_id, "worker", LEASE_SECONDS, ATTEMPTS, worker)
+    assert (job is not None) is taken
+    assert (queue.job(job_id).status, queue.job(job_id).attempt) == (("running", 1) if taken else ("queued", 0))
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
@@ -311,6 +332,39 @@ def test_a_stop_outlives_the_worker(queue: Queue) -> None:
     assert queue.job(job_id).status == "cancelled"
 
 
+def test_the_job_of_a_silent_worker_is_cancelled_at_once(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id, "dead")
+    queue.silence_worker(job_id)
+    assert cancel(queue, job_id).status == "cancelled"
+    assert not queue.report(job_id, "dead").alive
+    assert queue.finish(job_id, "dead") is False
+
+
+def test_a_stop_that_its_worker_never_saw_is_carried_out_without_one(queue: Queue) -> None:
+    unasked, held, job_id = queue.add("unasked"), queue.add("held"), queue.add()
+    for each in (unasked, held, job_id):
+        queue.claim(each, "dead")
+    cancel(queue, held)
+    assert cancel(queue, job_id).status == "running"
+    queue.silence_worker(job_id)
+    queue.silence_worker(unasked)
+    with queue.sessions.begin() as session:
+        jobs.end_cancelled(session)
+    assert [queue.job(each).status for each in (unasked, held, job_id)] == ["running", "running", "cancelled"]
+    assert queue.job(job_id).finished_at is not None
+    assert queue.job(job_id).lease_owner is None
+
+
+def test_a_job_given_back_while_a_stop_was_asked_for_ends(queue: Queue) -> None:
+    job_id = queue.add()
+    queue.claim(job_id)
+    cancel(queue, job_id)
+    with queue.sessions.begin() as session:
+        jobs.release(session, "worker")
+    assert queue.job(job_id).status == "cancelled"
+
+
 def test_an_ended_job_cannot_be_cancelled(queue: Queue) -> None:
     job_id = queue.add()
     queue.claim(job_id)
@@ -335,7 +389,7 @@ def test_a_job_is_published_until_somebody_noted_it(queue: Queue) -> None:
     job_id = queue.add()
     assert queue.lost() == [job_id]
     with queue.sessions.begin() as session:
-        jobs.mark_published(session, job_id)
+        jobs.mark_published(session, [job_id])
     assert queue.lost() == []
 
 
@@ -343,6 +397,40 @@ def test_a_waiting_job_is_published_again_after_a_while(queue: Queue) -> None:
     job_id = queue.add()
     queue.change(job_id, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * 1.01)
     assert queue.lost() == [job_id]
+
+
+def test_a_waiting_job_whose_message_waits_too_is_left_alone(queue: Queue) -> None:
+    names = [f"job {number}" for number in range(5)]
+    waiting = [queue.add(name) for name in names]
+    for age, job_id in enumerate(reversed(waiting)):
+        queue.change(job_id, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * (1.01 + age))
+    assert queue.lost(queued=5) == []
+    assert queue.lost(queued=7) == []
+    assert queue.lost(queued=3) == waiting[:2]  # a queue lacks what was sent first
+    assert queue.lost(queued=0) == waiting
+
+
+def test_a_message_that_is_on_its_way_is_not_missed_at_once(queue: Queue) -> None:
+    late, fresh = queue.add("late"), queue.add("fresh")
+    queue.change(late, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * 1.01)
+    queue.change(fresh, published_at=func.clock_timestamp())
+    assert queue.lost() == [late]
+
+
+def test_each_base_has_a_queue_of_its_own(queue: Queue) -> None:
+    base, other = "a" * 64, "b" * 64
+    by_base = {name: queue.add(str(name)) for name in (base, other, None)}
+    for fingerprint, job_id in by_base.items():
+        queue.change(job_id, base_fingerprint=fingerprint)
+    with queue.sessions.begin() as session:
+        unsent = jobs.lost(session, lambda _: 0)
+        assert {message.queue for message in unsent} == {jobs.queue_of(name) for name in by_base}
+        jobs.mark_published(session, list(by_base.values()))
+    for job_id in by_base.values():
+        queue.change(job_id, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * 1.01)
+    held = {jobs.queue_of(base): 0, jobs.queue_of(other): 1, jobs.queue_of(None): 1}
+    with queue.sessions.begin() as session:
+        assert jobs.lost(session, held.__getitem__) == [jobs.Message(by_base[base], jobs.queue_of(base))]
 
 
 def test_the_job_of_a_silent_worker_is_published_once(queue: Queue) -> None:
@@ -353,8 +441,18 @@ def test_the_job_of_a_silent_worker_is_published_once(queue: Queue) -> None:
     queue.silence_worker(job_id)
     assert queue.lost() == [job_id]
     with queue.sessions.begin() as session:
-        jobs.mark_published(session, job_id)
+        jobs.mark_published(session, [job_id])
     assert queue.lost() == []
+
+
+def test_the_job_of_a_silent_worker_whose_message_waits_is_left_alone(queue: Queue) -> None:
+    """All workers may be busy for hours."""
+    job_id = queue.add()
+    queue.claim(job_id)
+    long_ago = func.clock_timestamp() - jobs.REPUBLISH_AFTER * 3
+    queue.change(job_id, lease_expires_at=long_ago, published_at=long_ago + jobs.REPUBLISH_AFTER)
+    assert queue.lost(queued=1) == []
+    assert queue.lost(queued=0) == [job_id]
 
 
 def test_an_ended_job_is_never_published(queue: Queue) -> None:
@@ -370,6 +468,7 @@ def test_a_released_job_waits_again_and_the_attempt_does_not_count(queue: Queue)
     queue.claim(released)
     queue.change(released, published_at=func.clock_timestamp())
     with queue.sessions.begin() as session:
+        jobs.release(session, "work%")  # a name, no pattern
         jobs.release(session, "worker")
     job = queue.job(released)
     assert (job.status, job.phase, job.attempt, job.lease_owner) == ("queued", "queued", 0, None)

@@ -35,11 +35,11 @@ def paper_mean_gradient(base: Base, loader: PixelLoader, prompts: Sequence[str])
 
 
 def paper_mask(mean_gradient: Tensor, density: float) -> Tensor:
-    """Equation 3: bool (D,), the floor(density * D) largest magnitudes."""
+    """Equation 3: bool (D,), the floor(density * D) largest magnitudes, but no zeros: those are not selected."""
     order = torch.argsort(mean_gradient.abs(), descending=True, stable=True)
     mask = torch.zeros(len(mean_gradient), dtype=torch.bool)
     mask[order[: math.floor(density * len(mean_gradient))]] = True
-    return mask
+    return mask & (mean_gradient != 0)
 
 
 def paper_training(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saft_core.clip.zero_shot import fill
-from saft_core.errors import InvalidConfig, TrainingDiverged
+from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.tuning.config import Encoders, Selection
 from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
@@ -54,8 +54,31 @@ def test_select_keeps_the_largest_and_breaks_ties_by_index(values: list[int], de
         with pytest.raises(InvalidConfig):
             select(gradient, density)
         return
-    by_rank = sorted(range(len(values)), key=lambda i: (-abs(values[i]), i))
+    by_rank = sorted((i for i, value in enumerate(values) if value), key=lambda i: (-abs(values[i]), i))
+    if not by_rank:
+        with pytest.raises(TrainingFailed, match="zero"):
+            select(gradient, density)
+        return
     assert select(gradient, density).tolist() == sorted(by_rank[:count])
+
+
+@pytest.mark.parametrize("selection", ["mean_gradient", "fisher"])
+def test_what_has_no_gradient_is_not_selected_however_much_is_asked_for(selection: Selection) -> None:
+    """Most of a text tower are embeddings of words that no prompt holds."""
+    base = make_base("vit", dtype=torch.float64)
+    samples = loader(base, colour_samples(2))
+    settings = config(encoders="text", density=0.5, selection=selection)
+    chosen = select_for(base, samples, LABELS, settings, silent_meter())
+    gradient = paper_mean_gradient(base, samples, fill(TEMPLATE, LABELS))
+    assert 0 < len(chosen) < int(0.5 * base.parameter_count)
+    if selection == "mean_gradient":
+        text = np.zeros(base.parameter_count, dtype=bool)
+        for start, end in eligible_ranges(base.flat, "text"):
+            text[start:end] = True
+        expected = paper_mask(torch.where(torch.from_numpy(text), gradient, 0), 0.5)
+        assert np.array_equal(chosen, expected.nonzero().reshape(-1).numpy())
+    names = {base.flat.slots[slot].name for slot in base.flat.slots_of(chosen)}
+    assert "token_embedding.weight" in names
 
 
 @pytest.mark.parametrize(("encoders", "prefix"), [("image", True), ("text", False)])

@@ -1,0 +1,89 @@
+"""What a job trains on and is measured on, from its datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from saft_core.data.samples import Sample
+from saft_core.data.splits import stratified_split
+from saft_core.errors import NotFound, TrainingFailed
+from saft_core.store import datasets
+from saft_core.store.blobs import BlobStore
+from saft_core.store.models import Dataset, DatasetImage, Job
+from saft_core.store.scope import Scope
+from saft_core.tuning.adapt import Task
+from worker.persistence import persistently
+
+if TYPE_CHECKING:
+    from worker.runtime import Runtime
+
+HELD_OUT_SHARE = 0.2
+
+
+def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = lambda: None) -> Task:
+    """The samples of the job's datasets. Without a test dataset a fifth of each class is held out from training.
+
+    Images of the test dataset whose bytes are in the training dataset too are left out: they would measure memory.
+
+    between_tries: called while the database is away; what it raises ends the loading.
+
+    Raises NotFound, and InvalidDataset when too few test images are left.
+    """
+
+    def samples(dataset_id: str | None, labels: tuple[str, ...] | None) -> tuple[tuple[str, ...], list[Sample]]:
+        return _samples(runtime, job, dataset_id, labels, between_tries)
+
+    labels, train = samples(job.dataset_id, None)
+    if job.test_dataset_id is not None:
+        _, test = samples(job.test_dataset_id, labels)
+        unseen = _unseen(train, test)
+        return Task(labels, train, unseen, "test dataset", shared_images=len(test) - len(unseen))
+    contents = [sample.content() for sample in train]
+    kept, held_out = stratified_split([sample.label for sample in train], contents, HELD_OUT_SHARE)
+    evaluated_on = "held-out split" if held_out else None
+    return Task(labels, [train[i] for i in kept], [train[i] for i in held_out], evaluated_on)
+
+
+def _unseen(train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
+    """The test samples whose bytes are not among the training samples'. Raises InvalidDataset."""
+    trained = {sample.content() for sample in train}
+    unseen = [sample for sample in test if sample.content() not in trained]
+    datasets.check_unshared(len(test), len(unseen), len({sample.label for sample in test}))
+    return unseen
+
+
+def _samples(
+    runtime: Runtime,
+    job: Job,
+    dataset_id: str | None,
+    labels: tuple[str, ...] | None,
+    between_tries: Callable[[], None],
+) -> tuple[tuple[str, ...], list[Sample]]:
+    """A dataset's labels (or the given ones, in their order) and its samples, with bytes read when asked for."""
+    if dataset_id is None:
+        raise NotFound("the dataset of this job was deleted")
+
+    def load(session: Session) -> tuple[Dataset, Sequence[DatasetImage]]:
+        return datasets.load(Scope(session, job.tenant_id), dataset_id)
+
+    dataset, images = persistently(runtime.sessions, load, between_tries)
+    labels = labels or tuple(entry["name"] for entry in dataset.classes)
+    index = {label: position for position, label in enumerate(labels)}
+    return labels, [
+        Sample(index[image.label], image.path, _reader(runtime.blobs, image), image.sha256) for image in images
+    ]
+
+
+def _reader(blobs: BlobStore, image: DatasetImage) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            return blobs.get(image.dataset_id, image.sha256)
+        except NotFound as error:
+            raise TrainingFailed(
+                f"the file of {image.path} in dataset {image.dataset_id} is gone; upload the dataset again"
+            ) from error
+
+    return read
