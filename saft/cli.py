@@ -111,7 +111,6 @@ def _worker(settings: Settings, environment: dict[str, str]) -> Child:
         partial(heartbeat.probe, folder, MISSES * settings.health_check_seconds),
         environment,
         before=partial(heartbeat.clear, folder),
-        stop_signal=signal.SIGQUIT,  # Celery's SIGTERM waits for the training
     )
 
 
