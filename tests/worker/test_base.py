@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from saft_core.clip.backbone import load_base
+from saft_core.clip.loading import load_base
 from saft_core.errors import Unavailable
 from worker import base
 

@@ -16,7 +16,7 @@ import safetensors.torch
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft import embedded
-from saft_core.clip.backbone import load_base
+from saft_core.clip.loading import load_base
 from saft_core.process import die_with_parent
 from saft_core.settings import Settings
 from saft_core.store.jobs import queue_of
