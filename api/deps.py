@@ -16,6 +16,8 @@ from saft_core.errors import Unauthorized
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 
+MIN_ADMIN_KEY_CHARACTERS = 16
+"""A shorter admin key can be guessed."""
 _bearer = HTTPBearer(auto_error=False, description="A tenant's key; POST /tenants takes the admin key.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
@@ -48,16 +50,35 @@ class Tenancy:
             yield Scope(session, self.tenant_id)
 
 
-async def _tenancy(services: ServicesDep, credentials: Credentials) -> Tenancy:
+async def admit_tenant(request: Request) -> None:
+    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized."""
+    services, credentials = await _services(request), await _bearer(request)
     if credentials is None:
         raise Unauthorized
-    return Tenancy(services, await services.keys.tenant_of(credentials.credentials))
+    request.state.tenancy = Tenancy(services, await services.keys.tenant_of(credentials.credentials))
 
 
-def _admin(services: ServicesDep, credentials: Credentials) -> Services:
-    given = credentials.credentials if credentials else ""
-    if not hmac.compare_digest(given.encode(), services.admin_key.encode()):
+async def admit_admin(request: Request) -> None:
+    """Let the admin key pass. Raises Unauthorized; a short key, such as an empty file gives, opens nothing."""
+    services, credentials = await _services(request), await _bearer(request)
+    is_key = len(services.admin_key) >= MIN_ADMIN_KEY_CHARACTERS
+    if credentials is None or not is_key or not _same(credentials.credentials, services.admin_key):
         raise Unauthorized("this call takes the admin key, which 'saft serve' printed at its first start")
+    request.state.admin = services
+
+
+def _same(given: str, key: str) -> bool:
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+async def _tenancy(request: Request, _: Credentials) -> Tenancy:
+    """Who was admitted: the route asked before the body was read, and must be a `TenantRoute`."""
+    tenancy: Tenancy = request.state.tenancy
+    return tenancy
+
+
+async def _admin(request: Request, _: Credentials) -> Services:
+    services: Services = request.state.admin
     return services
 
 
@@ -82,7 +103,7 @@ class Paging:
     cursor: str | None
 
 
-def _paging(
+async def _paging(
     services: ServicesDep,
     limit: Annotated[int, Query(ge=1, description="Items a page; capped at max_page_items.")] = 20,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,

@@ -205,6 +205,16 @@ class RetrieveView(BaseModel):  # noqa: D101
     results: list[Match]
 
 
+class Health(BaseModel):  # noqa: D101
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):  # noqa: D101
+    status: Literal["ok"]
+    base: str
+    broker: Literal["ok", "away"] = Field(description="Away: jobs are taken and wait; all else is answered.")
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from anyio import CapacityLimiter
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.admission import Admission
@@ -16,6 +17,10 @@ from saft_core.data.limits import DataLimits
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
 from saft_core.store.blobs import BlobStore
+
+
+SPOOL_THREADS = 4
+WATCH_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,27 @@ class Services:
     @cached_property
     def admission(self) -> Admission:
         """The gate of the inference routes."""
-        return Admission(self.settings.inference_requests)
+        return Admission("inference_requests", self.settings.inference_requests)
+
+    @cached_property
+    def uploads(self) -> Admission:
+        """The gate of multipart uploads, from their first byte to their answer."""
+        return Admission("upload_requests", self.settings.upload_requests)
+
+    @cached_property
+    def upload_threads(self) -> CapacityLimiter:
+        """Threads that check and store uploads, which can take minutes each."""
+        return CapacityLimiter(self.settings.upload_threads)
+
+    @cached_property
+    def spool_threads(self) -> CapacityLimiter:
+        """Threads that write uploads as they come: quick, so they never wait for the slow ones."""
+        return CapacityLimiter(SPOOL_THREADS)
+
+    @cached_property
+    def watch_threads(self) -> CapacityLimiter:
+        """Threads for those who watch without a key; they take none from the other routes, nor wait for them."""
+        return CapacityLimiter(WATCH_THREADS)
 
     @cached_property
     def keys(self) -> Keys:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio.to_thread
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 
+from api.disk import check_room
 from api.multipart import BodyParser, Upload
+from api.services import Services
 from saft_core.errors import InvalidImage, TooLarge
 from saft_core.settings import Limits
+
+Answer = TypeVar("Answer")
 
 
 class Form:
@@ -45,17 +49,26 @@ class Form:
 
 
 @asynccontextmanager
-async def form(request: Request, limits: Limits) -> AsyncIterator[Form]:
-    """The request's multipart body; its temporary file is gone after the context.
+async def form(request: Request, services: Services) -> AsyncIterator[Form]:
+    """The request's multipart body; its temporary file, in the data folder, is gone after the context.
 
-    Raises InvalidInput when the body is no multipart form, and TooLarge.
+    Raises Busy and DiskFull before the body is read, InvalidInput when it is no multipart form, and TooLarge.
     """
-    with tempfile.TemporaryFile() as spool:
-        parser = BodyParser(request.headers.get("content-type", ""), spool, limits.max_dataset_images + 1)
-        async for chunk in request.stream():
-            await run_in_threadpool(parser.feed, chunk)
-        await run_in_threadpool(parser.finish)
-        yield Form(parser.items)
+    async with services.uploads.place():
+        check_room(services.settings)
+        with tempfile.TemporaryFile(dir=services.settings.data_dir) as spool:
+            files = services.limits.max_dataset_images + 1
+            parser = BodyParser(request.headers.get("content-type", ""), spool, files)
+            async for chunk in request.stream():
+                await anyio.to_thread.run_sync(parser.feed, chunk, limiter=services.spool_threads)
+            await anyio.to_thread.run_sync(parser.finish, limiter=services.spool_threads)
+            yield Form(parser.items)
+
+
+async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
+    """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
+    async with form(request, services) as upload:
+        return await anyio.to_thread.run_sync(work, upload, limiter=services.upload_threads)
 
 
 def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import create_engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 POOL_CONNECTIONS = 20
@@ -29,6 +30,11 @@ def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
     with sessions() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
+
+
+def constraint(error: IntegrityError) -> str | None:
+    """The name of the constraint that a statement would have broken."""
+    return getattr(getattr(error.orig, "diag", None), "constraint_name", None)
 
 
 def with_driver(database_url: str) -> str:
