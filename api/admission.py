@@ -24,6 +24,11 @@ class Admission:
         self._limit, self._requests = limit, requests
         self._limiter = CapacityLimiter(requests)
 
+    @property
+    def under_way(self) -> int:
+        """Places that are taken."""
+        return self._limiter.borrowed_tokens
+
     async def run(self, work: Callable[[], Answer]) -> Answer:
         """`work()` in a thread. Raises Busy."""
         self._check_room()

@@ -21,6 +21,7 @@ DESCRIPTION = (
     "`Authorization: Bearer <key>`. Errors are RFC 9457 problem details with a stable `code`."
 )
 
+
 def create_app(services: Services) -> FastAPI:
     """The whole REST interface over `services`."""
 

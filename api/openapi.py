@@ -9,13 +9,21 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.checks import MAX_TEMPLATE_CHARACTERS
-from api.schemas import ClassifyBody, Problem
+from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, Problem
 from saft_core.settings import Limits, Settings
 
 REF = "#/components/schemas/"
 INFERENCE = frozenset({"/classify", "/retrieve"})
 NAMES_OTHERS = INFERENCE | {"/adapters"}
 """Calls whose body names things that need not be there."""
+MEDIA_TYPES = {
+    "/adapters/{adapter_id}/delta": "application/octet-stream",
+    "/datasets/{dataset_id}/images/{position}": "image/*",
+    "/collections/{collection_id}/images/{image_id}": "image/*",
+    "/jobs/{job_id}/events": "text/event-stream",
+    "/metrics": "text/plain",
+}
+"""What is answered where it is not JSON."""
 
 Schema = dict[str, Any]
 
@@ -41,12 +49,23 @@ def _completed(description: Schema, limits: Limits) -> Schema:
     for name, bounds in _bounds(limits).items():
         _bind(schemas[name], bounds)
     for path, method, operation in _operations(description):
-        operation["responses"].pop("422", None)
-        operation["responses"] |= {str(int(s)): _problem(s) for s in sorted(_errors(path, method, operation))}
+        responses = operation["responses"]
+        responses.pop("422", None)
+        responses |= {str(int(status)): _problem(status) for status in sorted(_errors(path, method, operation))}
+        if method == "get" and path in MEDIA_TYPES:
+            responses["200"]["content"] = {MEDIA_TYPES[path]: {"schema": {"type": "string", "format": "binary"}}}
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path" and parameter["schema"]["type"] == "string":
+                parameter["schema"]["maxLength"] = _longest(parameter["name"], limits)
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
             if media_type.startswith("multipart/"):
                 _bind(content["schema"], _form_bounds(path, limits))
     return description
+
+
+def _longest(parameter: str, limits: Limits) -> int:
+    """Characters of the longest id; an adapter also goes by its name."""
+    return max(MAX_ID_CHARACTERS, limits.max_name_characters) if parameter == "adapter_id" else MAX_ID_CHARACTERS
 
 
 def _operations(description: Schema) -> Iterator[tuple[str, str, Schema]]:
@@ -67,7 +86,7 @@ def _errors(path: str, method: str, operation: Schema) -> set[HTTPStatus]:
         found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
     if operation.get("parameters"):
         found |= {HTTPStatus.UNPROCESSABLE_ENTITY}
-    if "{" in path or path in NAMES_OTHERS:
+    if "{" in path or (method == "post" and path in NAMES_OTHERS):
         found |= {HTTPStatus.NOT_FOUND}
     if method != "get":
         found |= {HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE}

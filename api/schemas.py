@@ -34,6 +34,9 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last one.")
 
 
+Id = Annotated[str, StringConstraints(max_length=64)]
+
+
 class TenantBody(Body):  # noqa: D101
     name: str
 
@@ -84,14 +87,17 @@ class TrainingBody(Body):
         None, description="What entries are ranked by: SAFT's mean gradient (the default), or an ablation of the paper."
     )
     patience_epochs: int | None = Field(
-        None, ge=1, description="Stop early, by a fifth of the training images kept aside. Left out: train to the end."
+        None,
+        ge=1,
+        le=2**31 - 1,
+        description="Stop early, by a fifth of the training images kept aside. Left out: train to the end.",
     )
 
 
 class AdapterBody(Body):  # noqa: D101
     name: str
-    dataset_id: str
-    test_dataset_id: str | None = None
+    dataset_id: Id
+    test_dataset_id: Id | None = None
     config: TrainingBody = TrainingBody()
 
 
@@ -188,7 +194,7 @@ class AddedImages(BaseModel):  # noqa: D101
 
 class RetrieveBody(Body):  # noqa: D101
     adapter: str = "base"
-    collection_id: str
+    collection_id: Id
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
     image: str | None = Field(None, description="An image file in base64.")
     top_k: int = Field(10, ge=1)

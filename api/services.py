@@ -18,7 +18,6 @@ from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
 from saft_core.store.blobs import BlobStore
 
-
 SPOOL_THREADS = 4
 WATCH_THREADS = 4
 
