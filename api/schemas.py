@@ -34,7 +34,9 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last one.")
 
 
-Id = Annotated[str, StringConstraints(max_length=64)]
+MAX_ID_CHARACTERS = 64
+"""No id has more, so nothing longer can be found."""
+Id = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
 
 
 class TenantBody(Body):  # noqa: D101

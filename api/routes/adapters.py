@@ -183,8 +183,10 @@ def delete_adapter(adapter_id: str, tenancy: TenancyDep) -> None:
         scope.delete(adapters.find(scope, adapter_id))
 
 
-@router.get("/{adapter_id}/delta", response_class=Response)
-def get_delta(adapter_id: str, tenancy: TenancyDep, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+@router.get("/{adapter_id}/delta", response_class=Response, responses={304: {"description": "Not modified."}})
+def get_delta(
+    adapter_id: str, tenancy: TenancyDep, if_none_match: Annotated[str | None, Header(max_length=8_000)] = None
+) -> Response:
     """The delta container; docs/delta-format.md describes it."""
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, adapter_id)
