@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from saft_core import errors
 
@@ -65,6 +66,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.SaftError, _on_saft_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_lost_client)
     app.add_exception_handler(DataError, _on_unstorable_text)
     app.add_exception_handler(IntegrityError, _on_broken_reference)
     app.add_exception_handler(OperationalError, _on_lost_database)
@@ -137,6 +139,11 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
         return saft_problem(request, error.__cause__)
     code = CODE_OF.get(HTTPStatus(error.status_code), "http_error")
     return problem(request, error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _on_lost_client(request: Request, _: Exception) -> JSONResponse:
+    """Nobody reads this, but it is counted: an upload that is broken off is no bug."""
+    return problem(request, HTTPStatus.BAD_REQUEST, "bad_request", "the connection was closed within the body")
 
 
 async def _on_unstorable_text(request: Request, _: Exception) -> JSONResponse:

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.protocol import EdgeProtocol
 from api.queue import CeleryPublisher
 from api.services import Services
 from saft import embedded
@@ -81,6 +82,8 @@ def run_api(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        http=EdgeProtocol,
+        ws="none",
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
     freeze_objects()

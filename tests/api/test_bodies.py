@@ -15,6 +15,8 @@ import httpx
 import pytest
 
 from api.multipart import BodyParser
+from api.protocol import EdgeProtocol
+from saft_core.store.scope import PageOf
 from tests.fixtures.rest import ADMIN_KEY, Site, labelled, ok, png, problem
 from tests.fixtures.server import Server
 
@@ -351,4 +353,51 @@ def test_two_lengths_of_one_body_are_refused(site: Site, path: str) -> None:
         status, headers, body = raw.answer()
         assert (status, body["code"]) == (400, "bad_framing")
         assert headers["connection"] == "close"
+        assert raw.is_closed()
+
+
+# --- heads -----------------------------------------------------------------------------------------------------------
+
+
+class Impatient(EdgeProtocol):
+    head_seconds = 0.5
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "])
+def test_a_head_that_does_not_come_ends_the_connection(site: Site, start: bytes) -> None:
+    with Server(site.app, Impatient) as server, connections(server.url, 1) as (raw,):
+        raw.say(start)
+        assert raw.is_closed()
+
+
+def test_a_refused_body_that_does_not_end_ends_the_connection(site: Site) -> None:
+    with Server(site.app, Impatient) as server, connections(server.url, 1) as (raw,):
+        raw.say(head("/collections", "Content-Type: application/json", "Content-Length: 1000000"))
+        assert raw.answer()[0] == 401
+        until(lambda: gone(raw))
+
+
+def gone(raw: Raw) -> bool:
+    try:
+        raw.say(b"x")
+        raw.listen_now()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_a_request_may_take_longer_than_its_head(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saft_core.store.scope.Scope.page", lambda *_: (time.sleep(1.2), PageOf([], None))[1])
+    key = site.new_tenant().headers["authorization"]
+    with Server(site.app, Impatient) as server, httpx.Client(base_url=server.url) as client:
+        for _ in range(2):
+            ok(client.get("/collections", headers={"Authorization": key}))
+
+
+@pytest.mark.parametrize("start", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n"])
+def test_what_is_not_http_is_answered_with_problem_details(site: Site, start: bytes) -> None:
+    with Server(site.app) as server, connections(server.url, 1) as (raw,):
+        raw.say(start)
+        status, headers, body = raw.answer()
+        assert (status, headers["content-type"], body["code"]) == (400, "application/problem+json", "bad_request")
         assert raw.is_closed()
