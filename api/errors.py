@@ -135,8 +135,6 @@ def _readable(item: Mapping[str, Any]) -> dict[str, str]:
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    if isinstance(error.__cause__, errors.SaftError):  # FastAPI wraps what goes wrong while it reads a body
-        return saft_problem(request, error.__cause__)
     code = CODE_OF.get(HTTPStatus(error.status_code), "http_error")
     return problem(request, error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
 
