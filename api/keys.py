@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from cachetools import TTLCache
 from sqlalchemy.orm import Session, sessionmaker
 
+from api.threads import Threads
 from saft_core.store import tenants
 from saft_core.store.database import reading
 
@@ -25,14 +24,14 @@ class Keys:
     def __init__(self, sessions: sessionmaker[Session], memory_seconds: float) -> None:
         self._sessions = sessions
         self._known: TTLCache[str, str] = TTLCache(MAX_KEYS, memory_seconds)
-        self._limiter = CapacityLimiter(LOOK_UPS)
+        self._threads = Threads("keys", LOOK_UPS)
 
     async def tenant_of(self, key: str) -> str:
         """The id of the tenant that holds `key`. Raises Unauthorized."""
         digest = tenants.hashed(key)
         tenant_id = self._known.get(digest)
         if tenant_id is None:
-            tenant_id = await anyio.to_thread.run_sync(self._look_up, key, limiter=self._limiter)
+            tenant_id = await self._threads.run(self._look_up, key)
             self._known[digest] = tenant_id
         return tenant_id
 

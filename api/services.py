@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from anyio import CapacityLimiter
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.admission import Admission
 from api.keys import Keys
 from api.metrics import Metrics
+from api.threads import Threads
 from saft_core.data.limits import DataLimits
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
@@ -46,19 +46,19 @@ class Services:
         return Admission("upload_requests", self.settings.upload_requests)
 
     @cached_property
-    def upload_threads(self) -> CapacityLimiter:
+    def upload_threads(self) -> Threads:
         """Threads that check and store uploads, which can take minutes each."""
-        return CapacityLimiter(self.settings.upload_threads)
+        return Threads("upload", self.settings.upload_threads)
 
     @cached_property
-    def spool_threads(self) -> CapacityLimiter:
+    def spool_threads(self) -> Threads:
         """Threads that write uploads as they come: quick, so they never wait for the slow ones."""
-        return CapacityLimiter(SPOOL_THREADS)
+        return Threads("spool", SPOOL_THREADS)
 
     @cached_property
-    def watch_threads(self) -> CapacityLimiter:
+    def watch_threads(self) -> Threads:
         """Threads for those who watch without a key; they take none from the other routes, nor wait for them."""
-        return CapacityLimiter(WATCH_THREADS)
+        return Threads("watch", WATCH_THREADS)
 
     @cached_property
     def keys(self) -> Keys:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-import anyio.to_thread
 from fastapi import Request
 
 from api.disk import check_room
@@ -60,15 +59,15 @@ async def form(request: Request, services: Services) -> AsyncIterator[Form]:
             files = services.limits.max_dataset_images + 1
             parser = BodyParser(request.headers.get("content-type", ""), spool, files)
             async for chunk in request.stream():
-                await anyio.to_thread.run_sync(parser.feed, chunk, limiter=services.spool_threads)
-            await anyio.to_thread.run_sync(parser.finish, limiter=services.spool_threads)
+                await services.spool_threads.run(parser.feed, chunk)
+            await services.spool_threads.run(parser.finish)
             yield Form(parser.items)
 
 
 async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
     """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
     async with form(request, services) as upload:
-        return await anyio.to_thread.run_sync(work, upload, limiter=services.upload_threads)
+        return await services.upload_threads.run(work, upload)
 
 
 def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-import anyio.to_thread
+import anyio
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
@@ -35,7 +35,7 @@ async def readyz(services: ServicesDep) -> Readiness:
 
     Without the `broker` jobs are taken and wait, and everything else is answered, so it is told but not required.
     """
-    await anyio.to_thread.run_sync(_check_parts, services, limiter=services.watch_threads)
+    await services.watch_threads.run(_check_parts, services)
     return Readiness(status="ok", base=services.engine.base.name, broker=await _broker(services))
 
 
@@ -53,8 +53,7 @@ def _check_parts(services: Services) -> None:
 async def _broker(services: Services) -> Literal["ok", "away"]:
     with anyio.move_on_after(BROKER_SECONDS):
         try:
-            ping, limiter = services.ping_broker, services.watch_threads
-            await anyio.to_thread.run_sync(ping, abandon_on_cancel=True, limiter=limiter)
+            await services.watch_threads.run(services.ping_broker)
         except Exception:
             logger.warning("the broker does not answer", exc_info=True)
         else:
@@ -65,5 +64,5 @@ async def _broker(services: Services) -> Literal["ok", "away"]:
 @router.get("/metrics", response_class=Response)
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus text format."""
-    told = await anyio.to_thread.run_sync(generate_latest, services.metrics.registry, limiter=services.watch_threads)
+    told = await services.watch_threads.run(generate_latest, services.metrics.registry)
     return Response(told, media_type=CONTENT_TYPE_LATEST)
