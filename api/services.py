@@ -61,6 +61,11 @@ class Services:
         return Threads("watch", WATCH_THREADS)
 
     @cached_property
+    def broker_threads(self) -> Threads:
+        """The thread that asks the broker, apart since a broker that hangs keeps it for seconds."""
+        return Threads("broker", 1)
+
+    @cached_property
     def keys(self) -> Keys:
         """Who is asking."""
         return Keys(self.sessions, self.settings.key_memory_seconds)

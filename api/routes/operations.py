@@ -53,7 +53,7 @@ def _check_parts(services: Services) -> None:
 async def _broker(services: Services) -> Literal["ok", "away"]:
     with anyio.move_on_after(BROKER_SECONDS):
         try:
-            await services.watch_threads.run(services.ping_broker)
+            await services.broker_threads.run(services.ping_broker)
         except Exception:
             logger.warning("the broker does not answer", exc_info=True)
         else:
