@@ -1,4 +1,4 @@
-"""`make fuzz`: a service of its own, attacked for ten minutes, or as the arguments of `schemathesis run` say."""
+"""`make fuzz`: ten minutes, or as the arguments of `schemathesis run` say."""
 
 from __future__ import annotations
 
@@ -6,22 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fixtures.service import Service
 from tests.fuzz.campaign import fuzz
 
-DEFAULTS = ("--max-time", "600")
-
-
-def main() -> int:
-    """The exit status of schemathesis."""
-    with tempfile.TemporaryDirectory() as folder:
-        service = Service(Path(folder) / "data")
-        service.start()
-        try:
-            return fuzz(service, *DEFAULTS, *sys.argv[1:])
-        finally:
-            service.stop()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory() as parent:
+        sys.exit(fuzz(Path(parent) / "data", "--max-time", "600", *sys.argv[1:]))
