@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from api import errors, openapi
+from api import docs, errors, openapi
 from api.bodies import BodyGuard
 from api.metrics import NumbersOf, RequestMetrics
 from api.routes import adapters, classify, collections, datasets, jobs, operations, retrieve, tenants
@@ -30,12 +30,21 @@ def create_app(services: Services) -> FastAPI:
         yield
         await run_in_threadpool(services.engine.close, services.settings.drain_seconds)
 
-    app = FastAPI(title="SAFT", version="0.1.0", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="SAFT",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.services = services
     for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
         app.include_router(module.router)
     errors.install(app)
     openapi.install(app, services.settings)
+    docs.install(app)
     app.add_middleware(BodyGuard, settings=services.settings)
     _install_metrics(app, services)
     return app

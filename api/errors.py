@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from saft_core import errors
 
@@ -53,6 +54,7 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 POSTGRES_DISK_FULL = "53100"
 FOREIGN_KEY_VIOLATION = "23503"
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODE_OF = {
     HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -136,7 +138,24 @@ def _readable(item: Mapping[str, Any]) -> dict[str, str]:
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     code = CODE_OF.get(HTTPStatus(error.status_code), "http_error")
-    return problem(request, error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+    detail, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "there is nothing at this path; /docs lists those that there are"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+        detail = f"{request.method} is not for this path; it takes {headers['Allow']}"
+    return problem(request, error.status_code, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of the path: it may have a route for each, and Starlette names those of the first."""
+    routes = request.app.router.routes
+    asked = {name: request.scope[name] for name in ("type", "path", "root_path", "headers", "query_string")}
+    return [
+        method
+        for method in METHODS
+        if any(route.matches(asked | {"method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _on_lost_client(request: Request, _: Exception) -> JSONResponse:

@@ -20,6 +20,7 @@ import typer
 from pydantic import ValidationError
 
 from saft import embedded
+from saft.addresses import http_url
 from saft.supervisor import Child, Supervisor
 from saft_core.errors import SaftError, Unavailable
 from saft_core.settings import Settings
@@ -107,13 +108,13 @@ def _refuse_taken_port(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise Unavailable(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror});"
+                f"cannot listen on {http_url(settings.host, settings.port)} ({error.strerror});"
                 " set SAFT_PORT or SAFT_HOST to another one"
             ) from error
 
 
 def _greet(settings: Settings, new_key: str | None) -> None:
-    print(f"saft: starting on http://{settings.host}:{settings.port} (Ctrl-C stops)")  # noqa: T201
+    print(f"saft: starting on {http_url(settings.host, settings.port)} (Ctrl-C stops)")  # noqa: T201
     if new_key:
         print(f"saft: admin key {new_key} (kept in {settings.data_dir / 'admin-key'})")  # noqa: T201
     else:

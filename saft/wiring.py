@@ -11,10 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.multipart import BodyParser
 from api.protocol import EdgeProtocol
 from api.queue import CeleryPublisher
 from api.services import Services
 from saft import embedded
+from saft.addresses import http_url, local_url
 from saft_core.clip.backbone import load_base
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
@@ -26,6 +28,7 @@ from saft_core.store.adapters import load_container
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
 from ui.app import mount
+from ui.uploads import UploadLimits
 
 
 def create_services(settings: Settings) -> Services:
@@ -64,12 +67,22 @@ def engine_limits(settings: Settings) -> EngineLimits:
 
 
 def create_site(settings: Settings) -> FastAPI:
-    """The API with the page mounted at `/`, behind all API routes."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 (compared, not bound)
+    """The API with the page at `/`, behind all API routes."""
     services = create_services(settings)
     services.engine.warm_up()
-    app = create_app(services)
-    return mount(app, f"http://{host}:{settings.port}", max_upload_bytes=settings.limits.max_upload_bytes)
+    return mount(create_app(services), local_url(settings.host, settings.port), BodyParser, upload_limits(settings))
+
+
+def upload_limits(settings: Settings) -> UploadLimits:
+    """The page's share of the settings."""
+    limits = settings.limits
+    return UploadLimits(
+        request_bytes=limits.max_upload_bytes,
+        tenant_bytes=limits.max_page_tenant_bytes,
+        total_bytes=limits.max_page_total_bytes,
+        files=limits.max_dataset_images,
+        keep_seconds=settings.page_upload_seconds,
+    )
 
 
 def run_api(settings: Settings) -> None:
@@ -96,4 +109,4 @@ class _AnnouncedServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"saft: ready on http://{self.config.host}:{self.config.port}", flush=True)  # noqa: T201
+            print(f"saft: ready on {http_url(self.config.host, self.config.port)}", flush=True)  # noqa: T201

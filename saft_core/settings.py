@@ -40,6 +40,10 @@ class Limits(BaseSettings):
     max_epochs: int = Field(1_000, gt=0, description="Epochs of one training.")
     max_density: float = Field(0.1, gt=0, le=1, description="Share of the parameters one adapter may change.")
     max_delta_bytes: int = Field(256 * MIB, gt=0, description="Size of one delta container.")
+    max_page_tenant_bytes: int = Field(
+        1024 * MIB, gt=0, description="Files of one key that wait in the page to be used."
+    )
+    max_page_total_bytes: int = Field(4096 * MIB, gt=0, description="Files of all keys that wait in the page.")
 
 
 class Settings(BaseSettings):
@@ -78,6 +82,7 @@ class Settings(BaseSettings):
     job_attempts: int = Field(3, gt=0, description="Workers that may die on a job before it fails.")
     checkpoint_interval_seconds: float = Field(30.0, gt=0, description="Pause between two saves of a training's state.")
     sweep_interval_seconds: float = Field(5.0, gt=0, description="Pause between looks for lost jobs.")
+    page_upload_seconds: float = Field(3600.0, gt=0, description="How long the page keeps a file that nobody uses.")
     limits: Limits = Field(default_factory=Limits)
 
     @field_validator("database_url")

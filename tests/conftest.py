@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.fixtures.service",
     "tests.fixtures.tenants",
     "tests.fixtures.rest",
+    "tests.fixtures.page",
     "tests.fixtures.in_process",
 ]

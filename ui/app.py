@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import fastapi
 import gradio as gr
 import httpx
+from starlette.routing import Mount
 
+from ui.client import ApiClient
+from ui.guard import Guard
 from ui.session import Session
+from ui.sign_in import SignIn
 from ui.tabs.code import CodeTab
 from ui.tabs.images import ImagesTab
 from ui.tabs.key import KeyTab
@@ -16,25 +21,24 @@ from ui.tabs.search import SearchTab
 from ui.tabs.try_out import TryTab
 from ui.tabs.tune import TuneTab
 from ui.theme import theme
+from ui.uploads import ParserOf, UploadLimits, Uploads
+from ui.visitors import Visitors
 
 HERE = Path(__file__).parent
+SCRIPTS = ("sign_in.js", "folder.js")
 TITLE = "SAFT: your own image classifier from a few pictures"
 HEADER = """<header class="saft-header"><h1>SAFT</h1>
 <p>Teach a CLIP model your own classes with a few images, in minutes.</p></header>"""
 
-# Files that visitors drop are copied into the service at once; what is left over goes after this time, in seconds.
-CACHE_SWEEP_SECONDS = 600
-CACHE_AGE_SECONDS = 3600
 
-
-def build(api_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> gr.Blocks:
+def build(api_url: str, uploads: Uploads, *, transport: httpx.AsyncBaseTransport | None = None) -> gr.Blocks:
     """The page over the service at `api_url`. `transport` replaces the network, for tests."""
-    page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CACHE_SWEEP_SECONDS, CACHE_AGE_SECONDS))
+    page = gr.Blocks(title=TITLE, analytics_enabled=False)
     with page:
         gr.HTML(HEADER)
-        key = gr.Textbox(value="", label="Key in use", type="password", visible="hidden")
+        who = gr.Textbox(value="", label="Visitor", visible="hidden")
         address = gr.Textbox(value="", label="Address in use", visible="hidden")
-        session = Session(api_url.rstrip("/"), key, address, transport)
+        session = Session(api_url.rstrip("/"), uploads, who, address, transport)
         with gr.Tabs(elem_id="saft-tabs", overflow_behavior="wrap"):
             with gr.Tab("1 Key", elem_id="saft-tab-key"):
                 key_tab = KeyTab(session)
@@ -53,14 +57,27 @@ def build(api_url: str, *, transport: httpx.AsyncBaseTransport | None = None) ->
     return page
 
 
-def mount(app: fastapi.FastAPI, api_url: str, *, max_upload_bytes: int | None = None) -> fastapi.FastAPI:
-    """Put the page at `/` of `app`, after its own routes. `api_url` is where the page reaches the API.
+def mount(
+    app: fastapi.FastAPI,
+    api_url: str,
+    parser: ParserOf,
+    limits: UploadLimits,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> fastapi.FastAPI:
+    """Add the page's routes to `app`; `api_url` is where the page reaches the API.
 
-    Nothing is recorded and nothing is loaded from other hosts.
+    parser: takes the files of uploads apart. transport: replaces the network, for tests. Nothing is recorded, and
+    nothing is loaded from other hosts.
     """
+    connect = partial(ApiClient, api_url, transport=transport)
+    uploads, visitors = Uploads(parser, limits), Visitors(connect)
+    page = build(api_url, uploads, transport=transport)
+    # Gradio's app is taken out of a stand-in, which it was mounted to as a whole: nothing reaches it but by the guard.
+    stand_in = fastapi.FastAPI(lifespan=app.router.lifespan_context)
     gr.mount_gradio_app(
-        app,
-        build(api_url),
+        stand_in,
+        page,
         path="/",
         footer_links=[],
         run_history=False,
@@ -69,9 +86,14 @@ def mount(app: fastapi.FastAPI, api_url: str, *, max_upload_bytes: int | None = 
         ssr_mode=False,
         mcp_server=False,
         pwa=False,
-        max_file_size=max_upload_bytes,
+        max_file_size=limits.request_bytes,
         theme=theme(),
         css_paths=HERE / "style.css",
-        head=f"<script>{(HERE / 'folder.js').read_text(encoding='utf-8')}</script>",
+        head="".join(f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
     )
+    app.router.lifespan_context = stand_in.router.lifespan_context
+    functions = [function["id"] for function in page.config["dependencies"] if function["backend_fn"]]
+    gradio = next(route.app for route in stand_in.routes if isinstance(route, Mount))
+    app.router.routes.extend(Guard(gradio, functions, visitors, uploads).routes())
+    app.router.routes.extend(SignIn(visitors, connect).routes())
     return app

@@ -10,9 +10,8 @@ import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Protocol, Self, TypeVar
 
 import httpx
 
@@ -42,6 +41,17 @@ MAX_LISTED = 1000
 Item = TypeVar("Item", bound=Record)
 
 
+class SentFile(Protocol):
+    """A file to hand on."""
+
+    @property
+    def filename(self) -> str:
+        """Without folders."""
+
+    def open(self) -> BinaryIO:
+        """A reader with a position of its own."""
+
+
 class ApiError(Exception):
     """The service said no, or did not answer.
 
@@ -67,7 +77,7 @@ class ApiClient:
     """One caller's session with the service; use it as an async context manager."""
 
     def __init__(self, url: str, key: str = "", *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Authorization": f"Bearer {key}".encode()} if key else {}
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         self._http = httpx.AsyncClient(
             base_url=url, headers=headers, timeout=timeout, transport=transport, trust_env=False
@@ -101,14 +111,14 @@ class ApiClient:
         """One dataset."""
         return Dataset.read(await self._json("GET", f"/datasets/{dataset_id}"))
 
-    async def create_dataset(self, name: str, archive: Path) -> Dataset:
+    async def create_dataset(self, name: str, archive: SentFile) -> Dataset:
         """Upload a zip with one folder per class; the file is streamed."""
-        with archive.open("rb") as stream:
+        with archive.open() as stream:
             answer = await self._json(
                 "POST",
                 "/datasets",
                 data={"name": name},
-                files={"archive": (archive.name, stream, "application/zip")},
+                files={"archive": (archive.filename, stream, "application/zip")},
             )
         return Dataset.read(answer)
 
@@ -206,10 +216,10 @@ class ApiClient:
         answer = await self._json("POST", "/collections", json={"name": name})
         return Collection(answer["id"], answer["name"], answer.get("image_count", 0))
 
-    async def add_images(self, collection_id: str, paths: Sequence[Path]) -> AddedImages:
+    async def add_images(self, collection_id: str, images: Sequence[SentFile]) -> AddedImages:
         """Add image files to a collection; they are streamed one after the other."""
         with ExitStack() as stack:
-            files = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in paths]
+            files = [("files", (image.filename, stack.enter_context(image.open()))) for image in images]
             answer = await self._json("POST", f"/collections/{collection_id}/images", files=files)
         return AddedImages(len(answer["images"]), tuple(map(Rejected.read, answer["rejected"])))
 

@@ -1,18 +1,19 @@
-"""What every tab shares: the way to the service, the key of the visitor, and how errors are shown."""
+"""What every tab shares: the way to the service, who the visitor is, and how errors are shown."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 import httpx
 
 from ui import wording
 from ui.client import ApiClient, ApiError
+from ui.uploads import Uploads
+from ui.visitors import Visitor
 
 Updates = dict[Any, Any]
 Choices = Sequence[tuple[str, str]]
@@ -31,36 +32,31 @@ QUIET: dict[str, Any] = EVENT | {"show_progress": "hidden"}
 class Session:
     """The parts of the page that belong to no tab.
 
-    Two hidden boxes, so that the browser holds them and the server does not: `key`, the visitor's key once it has been
-    accepted, and `address`, the address that the browser used.
+    Two hidden boxes, so that the browser holds them and the server does not: `who`, which tells one visitor from
+    another and says nothing else, and `address`, the address that the browser used.
     """
 
     api_url: str
-    key: gr.Textbox
+    uploads: Uploads
+    who: gr.Textbox
     address: gr.Textbox
     transport: httpx.AsyncBaseTransport | None = None
 
-    def client(self, key: str) -> ApiClient:
-        """A client with the visitor's key. Raises ApiError `no_key` where there is none yet."""
-        if not key:
-            raise ApiError("no_key", "This needs a key.")
-        return self.anonymous(key)
-
-    def anonymous(self, key: str = "") -> ApiClient:
-        """A client with any key, also one that nobody has checked."""
-        return ApiClient(self.api_url, key, transport=self.transport)
+    def client(self, visitor: Visitor) -> ApiClient:
+        """A client that speaks for the visitor."""
+        return ApiClient(self.api_url, visitor.key, transport=self.transport)
 
 
 def guarded(handler: Callable[..., Awaitable[Updates]], notice: gr.HTML) -> Callable[..., Awaitable[Updates]]:
-    """The handler, with an error shown in `notice` instead of raised."""
+    """The handler, given the visitor before its inputs, with an error shown in `notice` instead of raised."""
 
-    @wraps(handler)
-    async def run(*values: Any) -> Updates:
+    async def run(request: gr.Request, *values: Any) -> Updates:
         try:
-            return await handler(*values)
+            return await handler(_visitor(request), *values)
         except Exception as error:  # the edge of the page: a visitor never sees a stack trace
             return {notice: _said(error)}
 
+    run.__name__ = handler.__name__
     return run
 
 
@@ -69,15 +65,20 @@ def guarded_stream(
 ) -> Callable[..., AsyncIterator[Updates]]:
     """As `guarded`, for a handler that yields."""
 
-    @wraps(handler)
-    async def run(*values: Any) -> AsyncIterator[Updates]:
+    async def run(request: gr.Request, *values: Any) -> AsyncIterator[Updates]:
         try:
-            async for updates in handler(*values):
+            async for updates in handler(_visitor(request), *values):
                 yield updates
         except Exception as error:
             yield {notice: _said(error)}
 
+    run.__name__ = handler.__name__
     return run
+
+
+def _visitor(request: gr.Request) -> Visitor:
+    """Who called: the guard has noted it, and lets nobody else through."""
+    return cast("Visitor", request.state.visitor)
 
 
 def _said(error: Exception) -> str:

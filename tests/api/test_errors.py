@@ -7,6 +7,7 @@ import logging
 import os
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
@@ -18,13 +19,53 @@ from api.errors import STATUS_OF
 from saft_core import errors
 from saft_core.store.models import Tenant
 from tests.fixtures.rest import Site, labelled, new_collection, new_dataset, ok, png, problem, zipped
+from tests.fixtures.service import Service
 
 
 def test_a_path_or_method_that_is_not_there(client: TestClient) -> None:
     problem(client.get("/nothing"), 404, "not_found")
     answer = client.put("/datasets")
     problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"]
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
+    assert "GET, POST" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/datasets/", "/nothing/at/all", "//datasets", "/datasets/ds_1/", "/jobs/x/nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+def test_a_path_beside_those_that_are_there(client: TestClient, method: str, path: str) -> None:
+    problem(client.request(method, path, follow_redirects=False), 404, "not_found")
+
+
+def test_beside_the_page_unknown_paths_and_methods_are_problems_too(service: Service) -> None:
+    with httpx.Client(base_url=service.url) as client:
+        for path in (
+            "/nothing",
+            "/datasets/",
+            "/gradio_api/nothing",
+            "/assets",
+            "/login",
+            "/monitoring",
+            "/docs/nothing",
+        ):
+            for method in ("GET", "POST", "PUT", "OPTIONS"):
+                problem(client.request(method, path), 404, "not_found")
+        for method, path, allowed in (
+            ("PUT", "/datasets", {"GET", "POST"}),
+            ("GET", "/classify", {"POST"}),
+            ("DELETE", "/healthz", {"GET"}),
+            ("POST", "/", {"GET", "HEAD"}),
+        ):
+            answer = client.request(method, path)
+            problem(answer, 405, "method_not_allowed")
+            assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+def test_every_operation_names_the_methods_of_its_path(client: TestClient) -> None:
+    for template, operations in client.get("/openapi.json").json()["paths"].items():
+        answer = client.request("PROPFIND", template)
+        problem(answer, 405, "method_not_allowed")
+        allowed = {method.lower() for method in answer.headers["allow"].split(", ")}
+        assert allowed >= set(operations), template
 
 
 def test_a_body_that_is_not_what_it_should_be_names_the_fields(client: TestClient) -> None:

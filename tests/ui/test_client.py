@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Any, TypeVar
+from io import BytesIO
+from typing import Any, BinaryIO, TypeVar
 
 import httpx
 import pytest
@@ -117,16 +117,23 @@ def test_a_list_stops_where_the_page_shows_no_more() -> None:
     assert len(ask(endless, lambda client: client.dataset_images("ds_1", 10))) == 10
 
 
-def test_the_key_goes_along_and_an_upload_is_a_multipart_form(tmp_path: Path) -> None:
-    archive = tmp_path / "icons.zip"
-    archive.write_bytes(b"zip bytes")
+class Zip:
+    """A file to send on."""
+
+    filename = "icons.zip"
+
+    def open(self) -> BinaryIO:
+        return BytesIO(b"zip bytes")
+
+
+def test_the_key_goes_along_and_an_upload_is_a_multipart_form() -> None:
     seen: list[httpx.Request] = []
 
     def keep(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         return httpx.Response(201, json=DATASET)
 
-    dataset = ask(keep, lambda client: client.create_dataset("my icons", archive))
+    dataset = ask(keep, lambda client: client.create_dataset("my icons", Zip()))
     assert dataset.classes[0].name == "cat"
     assert seen[0].headers["authorization"] == "Bearer key-1"
     body = seen[0].content

@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -74,6 +76,15 @@ class Visit:
         self.part("use-key").click()
         self.sees("Your key works")
 
+    def cookie(self) -> dict[str, Any]:
+        return next((dict(kept) for kept in self.page.context.cookies() if kept["name"] == "saft_key"), {})
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + ANSWER_MS / 1000
+        while not holds():
+            assert time.monotonic() < deadline
+            self.page.wait_for_timeout(50)
+
     def picture(self, name: str) -> None:
         if SCREENSHOTS:
             self.page.wait_for_timeout(700)  # animations
@@ -96,6 +107,7 @@ def count(split: str) -> int:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=ANSWER_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield started
@@ -231,15 +243,23 @@ def test_a_wrong_key_is_told_at_once(visit: Visit) -> None:
 
 def test_a_key_is_kept_only_as_long_as_asked_for(visit: Visit) -> None:
     key = visit.make_key()
-    kept = "() => [sessionStorage.getItem('saft-key'), localStorage.getItem('saft-key')]"
-    visit.page.wait_for_function("() => sessionStorage.getItem('saft-key')")
-    assert visit.page.evaluate(kept) == [key, None]
+    cookie = visit.cookie()
+    assert (cookie["value"], cookie["expires"]) == (key, -1)
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     visit.part("remember").locator("input").check()
-    visit.page.wait_for_function("() => localStorage.getItem('saft-key')")
-    visit.part("forget-key").click()
+    visit.until(lambda: visit.cookie()["expires"] > 0)
+    everything = "() => JSON.stringify([{...sessionStorage}, {...localStorage}, document.cookie])"
+    assert key not in visit.page.evaluate(everything)
+    visit.page.reload()
+    visit.sees("Drop a zip file or folders here")  # still signed in, and where one goes next
+    visit.open("Key")
     expect(visit.part("key").locator("input")).to_have_value("")
-    visit.page.wait_for_function("() => !sessionStorage.getItem('saft-key')")
-    assert visit.page.evaluate(kept) == [None, None]
+    expect(visit.part("remember").locator("input")).to_be_checked()
+    visit.part("forget-key").click()
+    visit.until(lambda: not visit.cookie())
+    visit.page.wait_for_load_state()
+    visit.page.reload()
+    visit.sees("A key keeps your images and adapters apart")
 
 
 def test_a_folder_is_packed_in_the_browser(visit: Visit, tmp_path: Path) -> None:

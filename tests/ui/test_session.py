@@ -5,11 +5,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import fastapi
 import gradio as gr
 import pytest
 
 from ui.client import ApiError
 from ui.session import MISHAP, Updates, choose, guarded, guarded_stream
+from ui.visitors import Visitor
 
 
 @pytest.fixture
@@ -17,12 +19,31 @@ def notice() -> gr.HTML:
     return gr.HTML()
 
 
-async def run(handler: Callable[[], Awaitable[Updates]]) -> Updates:
-    return await handler()
+VISITOR = Visitor("somebody's key")
+
+
+def request() -> gr.Request:
+    """A call as it comes from the guard."""
+    return gr.Request(fastapi.Request({"type": "http", "state": {"visitor": VISITOR}}))
+
+
+async def run(handler: Callable[[gr.Request], Awaitable[Updates]]) -> Updates:
+    return await handler(request())
+
+
+def test_a_handler_is_told_who_calls(notice: gr.HTML) -> None:
+    async def handler(visitor: Visitor, value: str) -> Updates:
+        return {notice: (visitor, value)}
+
+    assert asyncio.run(guarded(handler, notice)(request(), "value")) == {notice: (VISITOR, "value")}
+
+
+def test_the_key_is_not_shown_where_a_visitor_is() -> None:
+    assert "somebody" not in repr(VISITOR) + VISITOR.tag
 
 
 def test_an_api_error_is_shown(notice: gr.HTML) -> None:
-    async def handler() -> Updates:
+    async def handler(_: Visitor) -> Updates:
         raise ApiError("name_taken", "this name is in use")
 
     assert "This name is in use" in asyncio.run(run(guarded(handler, notice)))[notice]
@@ -31,7 +52,7 @@ def test_an_api_error_is_shown(notice: gr.HTML) -> None:
 def test_a_mistake_of_the_page_is_logged_and_its_details_are_not_shown(
     notice: gr.HTML, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def handler() -> Updates:
+    async def handler(_: Visitor) -> Updates:
         raise KeyError("secret detail")
 
     with caplog.at_level(logging.ERROR):
@@ -42,12 +63,12 @@ def test_a_mistake_of_the_page_is_logged_and_its_details_are_not_shown(
 
 
 def test_what_a_stream_has_shown_stays_when_it_fails(notice: gr.HTML) -> None:
-    async def handler() -> AsyncIterator[Updates]:
+    async def handler(_: Visitor) -> AsyncIterator[Updates]:
         yield {notice: "first"}
         raise ApiError("timeout", "too slow")
 
     async def collect() -> list[Any]:
-        return [updates[notice] async for updates in guarded_stream(handler, notice)()]
+        return [updates[notice] async for updates in guarded_stream(handler, notice)(request())]
 
     first, last = asyncio.run(collect())
     assert first == "first"

@@ -12,6 +12,7 @@ from ui.records import Adapter
 from ui.session import BASE, QUIET, Session, Updates, choose, guarded
 from ui.tabs.search import BASE_CHOICE, collection_choices
 from ui.tabs.try_out import adapter_choices
+from ui.visitors import Visitor
 
 TASKS = {"Classify an image": snippets.classify, "Search a collection": snippets.retrieve, "Fine-tune": snippets.create}
 BASE_LABELS = ("cat", "dog", "bicycle")
@@ -55,11 +56,10 @@ class CodeTab:
 
     def wire(self, tab: gr.Tab) -> None:
         """Connect the events."""
-        key = self.session.key
         gr.on(
-            [tab.select, key.change],
+            [tab.select, self.session.who.change],
             guarded(self.refresh, self.notice),
-            [key, self.adapter, self.collection],
+            [self.adapter, self.collection],
             [self.notice, self.adapter, self.collection],
             **QUIET,
         ).then(
@@ -78,11 +78,11 @@ class CodeTab:
 
     def _inputs(self) -> list[gr.components.Component]:
         session = self.session
-        return [session.key, session.address, self.task, self.adapter, self.collection, self.with_key]
+        return [session.address, self.task, self.adapter, self.collection, self.with_key]
 
-    async def refresh(self, key: str, adapter: str | None, collection: str | None) -> Updates:
+    async def refresh(self, visitor: Visitor, adapter: str | None, collection: str | None) -> Updates:
         """Read the lists anew."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             adapters = await client.adapters()
             collections = await client.collections()
         chosen = adapter if adapter and adapter != BASE else None
@@ -94,15 +94,15 @@ class CodeTab:
         }
 
     async def write(
-        self, key: str, address: str, task: str, adapter_id: str, collection_id: str | None, with_key: bool
+        self, visitor: Visitor, address: str, task: str, adapter_id: str, collection_id: str | None, with_key: bool
     ) -> Updates:
         """Write the code for what is chosen."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             adapter = None if adapter_id == BASE else await client.adapter(adapter_id)
             dataset_id = await _dataset_of(client, adapter)
         example = snippets.Example(
             url=address,
-            key=key if with_key else "",
+            key=visitor.key if with_key else "",
             adapter=adapter.name if adapter else BASE,
             labels=() if adapter else BASE_LABELS,
             text=_prompt(adapter),

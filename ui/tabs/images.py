@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from pathlib import PurePath
 
 import gradio as gr
 
 from ui import charts, wording
 from ui.client import ApiClient, ApiError
+from ui.inputs import by_name
 from ui.pictures import Picture, strip
 from ui.records import Dataset, DatasetImage
 from ui.session import EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
+from ui.visitors import Visitor
 
 HELP = """### Add images
 One folder per class, named as the class, with the images in it. A handful of images a class is enough; 16 is good.
@@ -63,8 +65,10 @@ class ImagesTab:
                     placeholder="the name of the file",
                     elem_id="saft-dataset-name",
                 )
-                self.file = gr.File(
-                    label="Drop a zip file or folders here", file_types=[".zip"], height=190, elem_id="saft-drop"
+                self.file = by_name(
+                    gr.File(
+                        label="Drop a zip file or folders here", file_types=[".zip"], height=190, elem_id="saft-drop"
+                    )
                 )
                 gr.HTML(CHOOSE_FOLDER)
             with gr.Column(scale=3, min_width=300, elem_classes="saft-card"):
@@ -81,25 +85,24 @@ class ImagesTab:
 
     def wire(self, tab: gr.Tab) -> None:
         """Connect the events."""
-        key = self.session.key
         self.file.upload(
             guarded_stream(self.upload, self.notice),
-            [key, self.name, self.file],
+            [self.name, self.file],
             [self.notice, self.name, self.file, self.dataset],
             **QUIET,
         )
         gr.on(
-            [tab.select, key.change],
+            [tab.select, self.session.who.change],
             guarded(self.refresh, self.notice),
-            [key, self.dataset],
+            [self.dataset],
             [self.notice, self.dataset],
             **QUIET,
         )
         view = [self.summary, self.delete, self.confirm, self.keep, self.pictures, self.shown, self.thumbnails]
-        self.dataset.change(guarded_stream(self.show, self.notice), [key, self.dataset], [self.notice, *view], **QUIET)
+        self.dataset.change(guarded_stream(self.show, self.notice), [self.dataset], [self.notice, *view], **QUIET)
         self.shown.input(
             guarded(self.show_class, self.notice),
-            [key, self.dataset, self.shown],
+            [self.dataset, self.shown],
             [self.notice, self.thumbnails],
             **EVENT,
         )
@@ -107,24 +110,22 @@ class ImagesTab:
         self.delete.click(lambda: self._ask(True), None, asked, **QUIET)
         self.keep.click(lambda: self._ask(False), None, asked, **QUIET)
         self.confirm.click(
-            guarded(self.remove, self.notice), [key, self.dataset], [self.notice, self.dataset, *asked], **QUIET
+            guarded(self.remove, self.notice), [self.dataset], [self.notice, self.dataset, *asked], **QUIET
         )
 
-    async def upload(self, key: str, name: str, path: str | None) -> AsyncIterator[Updates]:
+    async def upload(self, visitor: Visitor, name: str, dropped: str | None) -> AsyncIterator[Updates]:
         """Send the zip on; the drop zone is empty again afterwards, whatever came of it."""
-        if path is None:
+        if dropped is None:
             return
-        archive = Path(path)
         yield {self.notice: wording.note("Checking every image …")}
         try:
-            async with self.session.client(key) as client:
-                dataset = await client.create_dataset(name.strip() or archive.stem, archive)
-                choices = dataset_choices(await client.datasets())
+            with self.session.uploads.taken(visitor, [dropped]) as (archive,):
+                async with self.session.client(visitor) as client:
+                    dataset = await client.create_dataset(name.strip() or PurePath(archive.filename).stem, archive)
+                    choices = dataset_choices(await client.datasets())
         except ApiError as error:
             yield {self.notice: wording.problem(error), self.file: None}
             return
-        finally:
-            await asyncio.to_thread(archive.unlink, missing_ok=True)
         said = f"{dataset.name}: {wording.count(dataset.image_count, 'image')} in {_classes(dataset)} are ready. "
         yield {
             self.notice: wording.note(said + "Go on to Fine-tune.", "good"),
@@ -133,20 +134,20 @@ class ImagesTab:
             self.dataset: choose(choices, dataset.id),
         }
 
-    async def refresh(self, key: str, current: str | None) -> Updates:
+    async def refresh(self, visitor: Visitor, current: str | None) -> Updates:
         """Read the list of datasets anew."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             choices = dataset_choices(await client.datasets())
         empty = "" if choices else wording.note("There are no images yet. Drop a zip file or folders to begin.")
         return {self.dataset: choose(choices, current)} | ({} if choices else {self.notice: empty})
 
-    async def show(self, key: str, dataset_id: str | None) -> AsyncIterator[Updates]:
+    async def show(self, visitor: Visitor, dataset_id: str | None) -> AsyncIterator[Updates]:
         """Show a dataset: first what is known of it, then its pictures."""
         yield self._ask(False) | {self.delete: gr.Button(visible=bool(dataset_id))}
         if not dataset_id:
             yield {self.summary: "", self.thumbnails: "", self.pictures: gr.Column(visible=False)}
             return
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             dataset = await client.dataset(dataset_id)
             names = [entry.name for entry in dataset.classes]
             yield {
@@ -158,9 +159,9 @@ class ImagesTab:
             images = await client.dataset_images(dataset_id)
             yield {self.thumbnails: await _sample(client, dataset_id, images)}
 
-    async def show_class(self, key: str, dataset_id: str, label: str) -> Updates:
+    async def show_class(self, visitor: Visitor, dataset_id: str, label: str) -> Updates:
         """Show the pictures of one class, or some of each."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             images = await client.dataset_images(dataset_id)
             if label == ALL:
                 return {self.thumbnails: await _sample(client, dataset_id, images)}
@@ -168,9 +169,9 @@ class ImagesTab:
             pictures = await _fetch(client, dataset_id, of_class[:SHOWN_OF_ONE_CLASS])
         return {self.thumbnails: await asyncio.to_thread(strip, pictures, label)}
 
-    async def remove(self, key: str, dataset_id: str) -> Updates:
+    async def remove(self, visitor: Visitor, dataset_id: str) -> Updates:
         """Delete the dataset."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             await client.delete_dataset(dataset_id)
             choices = dataset_choices(await client.datasets())
         gone = wording.note("The dataset is deleted. Adapters made from it stay.", "good")

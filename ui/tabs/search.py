@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import gradio as gr
 
 from ui import wording
 from ui.client import ApiClient, ApiError
+from ui.inputs import by_name
 from ui.pictures import Picture, strip
 from ui.records import Collection, Match, Rejected
 from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
 from ui.tabs.try_out import adapter_choices
+from ui.uploads import Upload
+from ui.visitors import Visitor
 
 BASE_CHOICE = ("base model, not adapted", BASE)
 MAX_RESULTS = 50
@@ -40,12 +42,14 @@ class SearchTab:
                         value="", label="Name", placeholder="holiday pictures", elem_id="saft-collection-name"
                     )
                     self.create = gr.Button("Make it", size="sm", elem_id="saft-create-collection")
-                self.files = gr.File(
-                    label="Add images to the collection",
-                    file_count="multiple",
-                    file_types=["image"],
-                    height=190,
-                    elem_id="saft-collection-files",
+                self.files = by_name(
+                    gr.File(
+                        label="Add images to the collection",
+                        file_count="multiple",
+                        file_types=["image"],
+                        height=190,
+                        elem_id="saft-collection-files",
+                    )
                 )
             with gr.Column(scale=3, min_width=300, elem_classes="saft-card"):
                 with gr.Row():
@@ -55,13 +59,8 @@ class SearchTab:
                     value="", label="Search for", placeholder="a photo of a red bicycle", elem_id="saft-search-text"
                 )
                 with gr.Accordion("Search by an image instead", open=False):
-                    self.image = gr.Image(
-                        label="Image to search by",
-                        type="filepath",
-                        sources=["upload", "clipboard"],
-                        image_mode=None,
-                        format="png",
-                        height=200,
+                    self.image = by_name(
+                        gr.Image(label="Image to search by", sources=["upload", "clipboard"], height=200)
                     )
                 self.go = gr.Button("Search", variant="primary", elem_id="saft-search-go")
         self.notice = gr.HTML(elem_classes="saft-quiet")
@@ -69,39 +68,38 @@ class SearchTab:
 
     def wire(self, tab: gr.Tab) -> None:
         """Connect the events."""
-        key = self.session.key
         lists = [self.notice, self.collection, self.adapter, self.maker]
         gr.on(
-            [tab.select, key.change],
+            [tab.select, self.session.who.change],
             guarded(self.refresh, self.notice),
-            [key, self.collection, self.adapter],
+            [self.collection, self.adapter],
             lists,
             **QUIET,
         )
         gr.on(
             [self.create.click, self.name.submit],
             guarded(self.make, self.notice),
-            [key, self.name],
+            [self.name],
             [self.notice, self.collection, self.name, self.maker],
             **EVENT,
         )
         self.files.upload(
             guarded_stream(self.add, self.notice),
-            [key, self.collection, self.files],
+            [self.collection, self.files],
             [self.notice, self.collection, self.files],
             **QUIET,
         )
         gr.on(
             [self.go.click, self.text.submit],
             guarded(self.search, self.notice),
-            [key, self.collection, self.adapter, self.text, self.image, self.top],
+            [self.collection, self.adapter, self.text, self.image, self.top],
             [self.notice, self.results],
             **EVENT,
         )
 
-    async def refresh(self, key: str, collection: str | None, adapter: str | None) -> Updates:
+    async def refresh(self, visitor: Visitor, collection: str | None, adapter: str | None) -> Updates:
         """Read the lists anew."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             collections = await client.collections()
             adapters = await client.adapters()
         chosen = adapter if adapter and adapter != BASE else None
@@ -112,11 +110,11 @@ class SearchTab:
             self.maker: gr.Accordion(open=not collections),
         }
 
-    async def make(self, key: str, name: str) -> Updates:
+    async def make(self, visitor: Visitor, name: str) -> Updates:
         """Make an empty collection."""
         if not name.strip():
             return {self.notice: wording.note("Give the collection a name.", "bad")}
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             made = await client.create_collection(name.strip())
             choices = collection_choices(await client.collections())
         return {
@@ -126,33 +124,32 @@ class SearchTab:
             self.maker: gr.Accordion(open=False),
         }
 
-    async def add(self, key: str, collection_id: str | None, paths: list[str] | None) -> AsyncIterator[Updates]:
+    async def add(
+        self, visitor: Visitor, collection_id: str | None, dropped: list[str] | None
+    ) -> AsyncIterator[Updates]:
         """Send the images on; the drop zone is empty again afterwards."""
-        files = [Path(path) for path in paths or []]
         try:
-            if not collection_id:
-                raise ApiError("no_collection", "Make a collection first.")
-            async with self.session.client(key) as client:
+            with self.session.uploads.taken(visitor, dropped or []) as files:
+                if not collection_id:
+                    raise ApiError("no_collection", "Make a collection first.")
                 yield {self.notice: wording.note(f"Adding {wording.count(len(files), 'image')} …")}
-                said = await _add(client, collection_id, files)
-                choices = collection_choices(await client.collections())
+                async with self.session.client(visitor) as client:
+                    said = await _add(client, collection_id, files)
+                    choices = collection_choices(await client.collections())
             yield {self.notice: said, self.collection: choose(choices, collection_id), self.files: None}
         except ApiError as error:
             yield {self.notice: wording.problem(error), self.files: None}
-        finally:
-            for file in files:
-                await asyncio.to_thread(file.unlink, missing_ok=True)
 
     async def search(
-        self, key: str, collection_id: str | None, adapter: str, text: str, image: str | None, top: float
+        self, visitor: Visitor, collection_id: str | None, adapter: str, text: str, image: str | None, top: float
     ) -> Updates:
         """Find the pictures and show them, best first."""
         if not collection_id:
             return {self.notice: wording.note("Make a collection and add images to it first.", "bad")}
         if not text.strip() and not image:
             return {self.notice: wording.note("Say in words what to look for, or choose an image.", "bad")}
-        query = await _query(text, image)
-        async with self.session.client(key) as client:
+        query = text.strip() or await self.session.uploads.read(visitor, str(image))
+        async with self.session.client(visitor) as client:
             matches = await client.retrieve(adapter, collection_id, query, int(top))
             pictures = await _fetch(client, collection_id, matches)
         if not pictures:
@@ -160,12 +157,7 @@ class SearchTab:
         return {self.notice: "", self.results: await asyncio.to_thread(strip, pictures, "Best first")}
 
 
-async def _query(text: str, image: str | None) -> str | bytes:
-    """The words, else the image file's bytes."""
-    return text.strip() or await asyncio.to_thread(lambda: Path(str(image)).read_bytes())
-
-
-async def _add(client: ApiClient, collection_id: str, files: Sequence[Path]) -> str:
+async def _add(client: ApiClient, collection_id: str, files: Sequence[Upload]) -> str:
     """Add the files, some at a time; returns what to say."""
     added = 0
     rejected: list[Rejected] = []

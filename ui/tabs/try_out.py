@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import gradio as gr
 
 from ui import wording
+from ui.inputs import by_name
 from ui.records import Adapter
 from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded
+from ui.visitors import Visitor
 
 SHOWN_LABELS = 5
 NO_ADAPTER = "There is no adapter yet. The Fine-tune tab makes one."
@@ -40,14 +41,8 @@ class TryTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300, elem_classes="saft-card"):
                 self.adapter = gr.Dropdown([], label="Adapter", elem_id="saft-try-adapter")
-                self.image = gr.Image(
-                    label="Image",
-                    type="filepath",
-                    sources=["upload", "clipboard"],
-                    image_mode=None,
-                    format="png",
-                    height=280,
-                    elem_id="saft-try-image",
+                self.image = by_name(
+                    gr.Image(label="Image", sources=["upload", "clipboard"], height=280, elem_id="saft-try-image")
                 )
                 self.labels = gr.Textbox(
                     value="",
@@ -67,37 +62,36 @@ class TryTab:
 
     def wire(self, tab: gr.Tab) -> None:
         """Connect the events."""
-        key = self.session.key
         gr.on(
-            [tab.select, key.change],
+            [tab.select, self.session.who.change],
             guarded(self.refresh, self.notice),
-            [key, self.adapter],
+            [self.adapter],
             [self.notice, self.adapter],
             **QUIET,
         )
         gr.on(
             [self.go.click, self.image.upload, self.labels.submit],
             guarded(self.compare, self.notice),
-            [key, self.adapter, self.image, self.labels],
+            [self.adapter, self.image, self.labels],
             [self.notice, self.base, self.adapted],
             **EVENT,
         )
 
-    async def refresh(self, key: str, current: str | None) -> Updates:
+    async def refresh(self, visitor: Visitor, current: str | None) -> Updates:
         """Read the list of adapters anew."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             adapters = await client.adapters()
         notice = {} if adapters else {self.notice: wording.note(NO_ADAPTER)}
         return {self.adapter: choose(adapter_choices(adapters), current)} | notice
 
-    async def compare(self, key: str, adapter_id: str | None, path: str | None, text: str) -> Updates:
+    async def compare(self, visitor: Visitor, adapter_id: str | None, image: str | None, text: str) -> Updates:
         """Ask both models about the image, with the same labels and the same prompt."""
         if not adapter_id:
             return {self.notice: wording.note(NO_ADAPTER, "bad")}
-        if not path:
+        if not image:
             return {self.notice: wording.note("Choose an image first.", "bad")}
-        content = await asyncio.to_thread(Path(path).read_bytes)
-        async with self.session.client(key) as client:
+        content = await self.session.uploads.read(visitor, image)
+        async with self.session.client(visitor) as client:
             adapter = await client.adapter(adapter_id)
             labels = labels_of(text) or adapter.classes
             base, adapted = await asyncio.gather(

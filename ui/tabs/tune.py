@@ -13,6 +13,7 @@ from ui.client import ApiClient, ApiError
 from ui.records import Adapter, Dataset, Job, Order
 from ui.session import EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
 from ui.tabs.images import dataset_choices
+from ui.visitors import Visitor
 
 DEFAULT = "default of the base model"
 HELD_OUT = "a fifth of it, kept aside"
@@ -68,40 +69,39 @@ class TuneTab:
 
     def wire(self, tab: gr.Tab) -> None:
         """Connect the events."""
-        key = self.session.key
         # Each change of the drop-down asks for one more watch and ends the one before it.
         asked = gr.State(0)
         watching = asked.change(
             guarded_stream(self.watch, self.notice),
-            [key, self.job],
+            [self.job],
             [self.notice, self.status, self.cancel, self.curve, *self._result()],
             trigger_mode="multiple",
             **QUIET,
         )
         self.job.change(lambda number: number + 1, asked, asked, cancels=[watching], **QUIET)
         gr.on(
-            [tab.select, key.change],
+            [tab.select, self.session.who.change],
             guarded(self.refresh, self.notice),
-            [key, self.dataset, self.test, self.job],
+            [self.dataset, self.test, self.job],
             [self.notice, self.dataset, self.test, self.job],
             **QUIET,
         )
         settings = [self.epochs, self.batch, self.rate, self.density, self.template, self.encoders, self.seed]
         self.start.click(
             guarded(self.begin, self.refusal),
-            [key, self.name, self.dataset, self.test, *settings],
+            [self.name, self.dataset, self.test, *settings],
             [self.refusal, self.job, self.name],
             **EVENT,
         )
-        self.cancel.click(guarded(self.stop, self.notice), [key, self.job], [self.notice, self.cancel], **QUIET)
+        self.cancel.click(guarded(self.stop, self.notice), [self.job], [self.notice, self.cancel], **QUIET)
         self.side.input(matrix, [self.metrics, self.side], self.matrix, **QUIET)
 
     def _result(self) -> list[Any]:
         return [self.result, self.accuracy, self.side, self.matrix, self.blocks, self.metrics]
 
-    async def refresh(self, key: str, dataset: str | None, test: str | None, job: str | None) -> Updates:
+    async def refresh(self, visitor: Visitor, dataset: str | None, test: str | None, job: str | None) -> Updates:
         """Read the lists anew; a fine-tune that runs is shown, if none was chosen."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             datasets = await client.datasets()
             jobs = await client.jobs()
         choices = dataset_choices(datasets)
@@ -112,31 +112,33 @@ class TuneTab:
             self.job: choose(job_choices(jobs), job, running),
         }
 
-    async def begin(self, key: str, name: str, dataset: str | None, test: str | None, *settings: str) -> Updates:
+    async def begin(
+        self, visitor: Visitor, name: str, dataset: str | None, test: str | None, *settings: str
+    ) -> Updates:
         """Start a fine-tune and show it."""
         if not dataset:
             return {self.refusal: wording.note("Choose a dataset first; the Images tab makes one.", "bad")}
         if not name.strip():
             return {self.refusal: wording.note("Give the adapter a name.", "bad")}
         order = Order(name.strip(), dataset, test or None, config(*settings))
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             job = await client.start(order)
             jobs = await client.jobs()
         return {self.refusal: "", self.job: choose(job_choices(jobs), job.id), self.name: ""}
 
-    async def stop(self, key: str, job_id: str) -> Updates:
+    async def stop(self, visitor: Visitor, job_id: str) -> Updates:
         """Ask the job to stop; the watch shows when it has."""
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             await client.cancel(job_id)
         return {self.notice: "", self.cancel: gr.Button("Stopping …", interactive=False)}
 
-    async def watch(self, key: str, job_id: str | None) -> AsyncIterator[Updates]:
+    async def watch(self, visitor: Visitor, job_id: str | None) -> AsyncIterator[Updates]:
         """Show the job as it moves on, and its result at the end."""
         if not job_id:
             yield {self.status: NOTHING_YET, self.curve: "", self.cancel: gr.Button(visible=False)} | self._no_result()
             return
         yield self._no_result()
-        async with self.session.client(key) as client:
+        async with self.session.client(visitor) as client:
             async for job in client.watch(job_id):
                 yield self._progress(job)
             adapter = await _adapter_of(client, job)

@@ -1,0 +1,45 @@
+"""What the page answers where it is no page: errors as RFC 9457 problem details, like the service's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+
+from ui.client import ApiError
+
+
+def problem(request: Request, error: ApiError, **extra: Any) -> JSONResponse:
+    """The answer for an error; one without a status is the service that could not be asked."""
+    status = HTTPStatus(error.status or HTTPStatus.SERVICE_UNAVAILABLE)
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": int(status),
+        "code": error.code,
+        "detail": error.detail,
+        "instance": request.url.path,
+    }
+    return JSONResponse(body | extra, status, {"Cache-Control": "no-store"}, "application/problem+json")
+
+
+async def chunks_of(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ApiError `bad_request` where the sender is gone before its end."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        raise ApiError("bad_request", "The request was cut short.", 400) from None
+
+
+async def body_of(request: Request, max_bytes: int) -> bytes:
+    """The whole body. Raises ApiError `too_large` as soon as it is longer than `max_bytes`."""
+    body = bytearray()
+    async for chunk in chunks_of(request):
+        body += chunk
+        if len(body) > max_bytes:
+            raise ApiError("too_large", f"The request is larger than {max_bytes:,} bytes.", 413)
+    return bytes(body)
