@@ -199,6 +199,13 @@ def test_without_a_key_the_answer_comes_before_one_byte_of_the_body(site: Site, 
     assert headers["content-type"] == "application/problem+json"
 
 
+def test_every_call_with_a_body_is_among_these(site: Site) -> None:
+    paths = ok(site.client(None).get("/openapi.json"))["paths"]
+    assert {
+        path.replace("{collection_id}", "x") for path in paths if "requestBody" in paths[path].get("post", {})
+    } == set(BODIES)
+
+
 def flood(raws: list[Raw], start: bytes, sent_bytes: int) -> None:
     """Send as much as the server takes over all connections, until each has sent so much or has its answer."""
     piece = memoryview(b"x" * MIB)
