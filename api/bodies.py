@@ -16,6 +16,9 @@ from saft_core.errors import BadFraming, SaftError, SlowBody, TooLarge
 from saft_core.settings import Settings
 
 Headers = Mapping[bytes, bytes]
+CALLER = "caller"
+"""Under this name `request.state` says whose key was found good; a name that anybody can make up is nobody's."""
+NOBODY = ""
 
 
 def is_multipart(content_type: str) -> bool:
@@ -76,7 +79,7 @@ class BodyGuard:
             return
         headers = dict(scope["headers"])
         kind = self._spooled if is_multipart(headers.get(b"content-type", b"").decode("latin-1")) else self._held
-        body = _Body(headers, receive, send, kind, self._pace)
+        body = _Body(scope, _announced(headers), receive, send, kind, self._pace)
         try:
             body.refusal = _flaw(scope["http_version"], headers, kind)
             if body.refusal is None:
@@ -105,10 +108,11 @@ def _announced(headers: Headers) -> int:
 class _Body:
     """The body of one request on its way to the application."""
 
-    def __init__(self, headers: Headers, receive: Receive, send: Send, kind: Kind, pace: Pace) -> None:
+    def __init__(self, scope: Scope, announced: int, receive: Receive, send: Send, kind: Kind, pace: Pace) -> None:
         self._receive, self._send, self._kind, self._pace = receive, send, kind, pace
-        self._caller = headers.get(b"authorization", b"")
-        self._announced = _announced(headers)
+        self._state = scope.setdefault("state", {})
+        self._announced = announced
+        self._caller: str | None = None
         self._taken = self._received = self._in_window = 0
         self._seconds = self._window_seconds = 0.0
         self._complete = False
@@ -120,7 +124,7 @@ class _Body:
         if self._complete:
             return await self._receive()
         try:
-            await self._take(self._announced)
+            await self._begin()
             message = await self._next()
             await self._count(len(message.get("body", b"")))
         except SaftError as error:
@@ -137,7 +141,14 @@ class _Body:
 
     def close(self) -> None:
         """Nothing is held any more."""
-        self._kind.budget.give_back(self._caller, self._taken)
+        if self._caller is not None:
+            self._kind.budget.give_back(self._caller, self._taken)
+
+    async def _begin(self) -> None:
+        """Learn who sends the body, once the application has looked; room as announced is for those it knows."""
+        if self._caller is None:
+            self._caller = self._state.get(CALLER, NOBODY)
+            await self._take(self._announced if self._caller != NOBODY else 0)
 
     async def _next(self) -> Message:
         """The next message, if it comes in time. Only waiting for the client counts."""
@@ -163,5 +174,5 @@ class _Body:
     async def _take(self, wanted: int) -> None:
         """Have so many bytes in all: those that are announced from the beginning, others as they come."""
         if wanted > self._taken:
-            await self._kind.budget.take(self._caller, wanted - self._taken)
+            await self._kind.budget.take(self._caller or NOBODY, wanted - self._taken)
             self._taken = wanted

@@ -21,7 +21,7 @@ class Budget:
     def __init__(self, name: str, total_bytes: int) -> None:
         self._name = name
         self._total = total_bytes
-        self._taken: Counter[bytes] = Counter()
+        self._taken: Counter[str] = Counter()
         self._freed = anyio.Event()
 
     @property
@@ -29,7 +29,7 @@ class Budget:
         """Bytes in use."""
         return self._taken.total()
 
-    async def take(self, caller: bytes, count: int) -> None:
+    async def take(self, caller: str, count: int) -> None:
         """Take `count` bytes, after a short wait if need be. Raises Busy."""
         with anyio.move_on_after(WAIT_SECONDS):
             while not self._fits(caller, count):
@@ -41,7 +41,7 @@ class Budget:
             )
         self._taken[caller] += count
 
-    def give_back(self, caller: bytes, count: int) -> None:
+    def give_back(self, caller: str, count: int) -> None:
         """Return what was taken."""
         if not count:
             return
@@ -51,6 +51,6 @@ class Budget:
         self._freed.set()
         self._freed = anyio.Event()
 
-    def _fits(self, caller: bytes, count: int) -> bool:
+    def _fits(self, caller: str, count: int) -> bool:
         own = self._taken[caller]
         return self.taken + count <= self._total and (not own or own + count <= self._total // 2)

@@ -55,7 +55,8 @@ async def admit_tenant(request: Request) -> None:
     services, credentials = await _services(request), await _tenant_key(request)
     if credentials is None:
         raise Unauthorized
-    request.state.tenancy = Tenancy(services, await services.keys.tenant_of(credentials.credentials))
+    tenant_id = await services.keys.tenant_of(credentials.credentials)
+    request.state.caller, request.state.tenancy = tenant_id, Tenancy(services, tenant_id)
 
 
 async def admit_admin(request: Request) -> None:
@@ -64,7 +65,7 @@ async def admit_admin(request: Request) -> None:
     is_key = len(services.admin_key) >= MIN_ADMIN_KEY_CHARACTERS
     if credentials is None or not is_key or not _same(credentials.credentials, services.admin_key):
         raise Unauthorized("this call takes the admin key, which 'saft serve' printed at its first start")
-    request.state.admin = services
+    request.state.caller, request.state.admin = "admin", services
 
 
 def _same(given: str, key: str) -> bool:
