@@ -106,7 +106,7 @@ class Paging:
 
 async def _paging(
     services: ServicesDep,
-    limit: Annotated[int, Query(ge=1, le=2**31 - 1, description="Items a page; capped at max_page_items.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=10**18, description="Items a page; capped at max_page_items.")] = 20,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> Paging:
     return Paging(min(limit, services.limits.max_page_items), cursor)

@@ -15,11 +15,11 @@ from saft_core.errors import UnsupportedMediaType
 
 
 class _JsonRequest(Request):
-    """A request whose JSON is read strictly: half a surrogate pair, NaN and Infinity are no JSON."""
+    """A request whose JSON is Unicode: half of a surrogate pair is no character, and no database stores it."""
 
     async def json(self) -> Any:
         try:
-            return from_json(await self.body(), allow_inf_nan=False)
+            return from_json(await self.body())
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 
