@@ -40,10 +40,15 @@ FILES: dict[str, dict[str, Any]] = {
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Send real files in requests that are meant to be right, for what lies behind the check of the files."""
     files = FILES.get(case.path, {})
-    if case.method == "POST" and isinstance(case.body, dict) and case.meta and case.meta.generation.mode.is_positive:
+    if case.method == "POST" and isinstance(case.body, dict) and is_positive(case.meta):
         case.body |= {name: files[name] for name in files.keys() & case.body.keys()}
         if "archive" in case.body:  # which may not stand beside files
             case.body.pop("files", None)
+
+
+def is_positive(meta: Any) -> bool:
+    """Whether no part of a request is meant to be wrong."""
+    return meta is not None and all(part.mode.is_positive for part in (meta.generation, *meta.components.values()))
 
 
 @schemathesis.check
