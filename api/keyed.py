@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ClassVar
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -30,14 +30,17 @@ class _KeyedRoute(APIRoute):
     Raises Unauthorized, and UnsupportedMediaType where JSON is wanted: another type has another limit on its size.
     """
 
-    admit: ClassVar[Callable[[Request], Awaitable[None]]]
+    @staticmethod
+    async def admit(request: Request) -> None:
+        """Raise Unauthorized for a key that does not open this route."""
+        raise NotImplementedError
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, behind its key."""
-        answer, admit, takes_json = super().get_route_handler(), type(self).admit, self.body_field is not None
+        answer, takes_json = super().get_route_handler(), self.body_field is not None
 
         async def keyed(request: Request) -> Response:
-            await admit(request)
+            await self.admit(request)
             if takes_json:
                 _check_json(request.headers.get("content-type", ""))
             return await answer(_JsonRequest(request.scope, request.receive))

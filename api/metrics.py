@@ -47,12 +47,14 @@ class NumbersOf(Collector):
     def __init__(
         self, family: Family, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]
     ) -> None:
-        self._empty = lambda: family(name, help_text, labels=[label])
-        self._name, self._read = name, read
+        self._family, self._name, self._help_text, self._label, self._read = family, name, help_text, label, read
 
     def describe(self) -> Iterator[Metric]:
         """The name only: registering must not read, since the database need not be up yet."""
         yield self._empty()
+
+    def _empty(self) -> CounterMetricFamily | GaugeMetricFamily:
+        return self._family(self._name, self._help_text, labels=[self._label])
 
     def collect(self) -> Iterator[Metric]:  # noqa: D102 (prometheus_client's)
         family = self._empty()

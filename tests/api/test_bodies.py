@@ -394,7 +394,11 @@ def gone(raw: Raw) -> bool:
 
 
 def test_a_request_may_take_longer_than_its_head(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("saft_core.store.scope.Scope.page", lambda *_: (time.sleep(1.2), PageOf([], None))[1])
+    def slowly(*_: Any) -> PageOf[Any]:
+        time.sleep(1.2)
+        return PageOf([], None)
+
+    monkeypatch.setattr("saft_core.store.scope.Scope.page", slowly)
     key = site.new_tenant().headers["authorization"]
     with Server(site.app, Impatient) as server, httpx.Client(base_url=server.url) as client:
         for _ in range(2):
