@@ -98,7 +98,7 @@ def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: st
 
     try:
         return respond(*once(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
-    except SaftError:
+    except (SaftError, OSError):
         _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
         raise
 
