@@ -27,6 +27,8 @@ from ui.visitors import Visitors
 HERE = Path(__file__).parent
 SCRIPTS = ("sign_in.js", "folder.js")
 TITLE = "SAFT: your own image classifier from a few pictures"
+MAX_SESSIONS = 1000
+"""Browser tabs whose state Gradio holds, 0.2 MB each; the oldest makes room."""
 HEADER = """<header class="saft-header"><h1>SAFT</h1>
 <p>Teach a CLIP model your own classes with a few images, in minutes.</p></header>"""
 
@@ -34,6 +36,7 @@ HEADER = """<header class="saft-header"><h1>SAFT</h1>
 def build(api_url: str, uploads: Uploads, *, transport: httpx.AsyncBaseTransport | None = None) -> gr.Blocks:
     """The page over the service at `api_url`. `transport` replaces the network, for tests."""
     page = gr.Blocks(title=TITLE, analytics_enabled=False)
+    page.state_session_capacity = MAX_SESSIONS
     with page:
         gr.HTML(HEADER)
         who = gr.Textbox(value="", label="Visitor", visible="hidden")

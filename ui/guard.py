@@ -122,7 +122,9 @@ class _Closed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            answer = await self.answer(request, await self.visitors.sender(request))
+            visitor = await self.visitors.sender(request)
+            request.state.caller = visitor.tag  # whose share of the service the body is, before any of it is read
+            answer = await self.answer(request, visitor)
         except ApiError as error:
             answer = problem(request, error)
         await answer(scope, receive, send)

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
+from threading import Lock
 
 from PIL import Image, UnidentifiedImageError
 
 THUMBNAIL_PIXELS = 192
 WEBP_QUALITY = 80
+# One image at a time in the whole process: a large one takes a few hundred megabytes while it is decoded.
+_DECODING = Lock()
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,26 @@ class Picture:
 def thumbnail(content: bytes) -> str:
     """The image as a data URI, at most THUMBNAIL_PIXELS wide and high; an empty string where it cannot be read."""
     try:
-        with Image.open(BytesIO(content)) as image:
-            image.draft("RGB", (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-            small = image.convert("RGBA" if image.mode in ("RGBA", "LA", "P", "PA") else "RGB")
+        with _DECODING, Image.open(BytesIO(content)) as image:
+            small = _small(image)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return ""
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     stream = BytesIO()
     small.save(stream, "WEBP", quality=WEBP_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _small(image: Image.Image) -> Image.Image:
+    """The image reduced before its colours are converted, so that there is one full-size copy; none of a JPEG."""
+    coloured = "RGBA" if image.mode in ("RGBA", "LA", "P", "PA") else "RGB"
+    if image.mode in ("L", "RGB", "RGBA", "CMYK", "YCbCr"):
+        return _reduced(image).convert(coloured)
+    return _reduced(image.convert(coloured))  # indices of colours have no mean
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    return image
 
 
 def strip(pictures: Sequence[Picture], title: str = "") -> str:

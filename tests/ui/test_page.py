@@ -241,6 +241,23 @@ def test_a_wrong_key_is_told_at_once(visit: Visit) -> None:
     expect(visit.page.get_by_role("alert")).to_contain_text("cut short when it was copied")
 
 
+def test_without_a_key_the_other_tabs_say_what_is_missing(visit: Visit) -> None:
+    visit.open("Images")
+    visit.sees("This needs a key. Open the Key tab first.")
+    visit.picture("no-key")
+    visit.open("Key")
+    visit.use_key(visit.service.new_tenant().headers["authorization"].removeprefix("Bearer "))
+    visit.open("Images")
+    visit.sees("There are no images yet")
+
+
+def test_the_reference_shows_without_the_internet(visit: Visit) -> None:
+    visit.page.goto(f"{visit.service.url}/docs")
+    visit.sees("/datasets/{dataset_id}")
+    visit.picture("docs")
+    assert visit.hosts == {visit.service.url.split("/")[2]}
+
+
 def test_a_key_is_kept_only_as_long_as_asked_for(visit: Visit) -> None:
     key = visit.make_key()
     cookie = visit.cookie()

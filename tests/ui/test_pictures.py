@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import io
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -16,7 +18,17 @@ def file(mode: str, kind: str, size: tuple[int, int] = (600, 300)) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("mode", "kind"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "PNG"), ("P", "GIF"), ("1", "PNG")]
+    ("mode", "kind"),
+    [
+        ("RGB", "JPEG"),
+        ("L", "JPEG"),
+        ("CMYK", "JPEG"),
+        ("RGBA", "PNG"),
+        ("P", "GIF"),
+        ("1", "PNG"),
+        ("LA", "PNG"),
+        ("I;16", "PNG"),
+    ],
 )
 def test_a_thumbnail_is_small_and_keeps_its_shape(mode: str, kind: str) -> None:
     head, _, payload = thumbnail(file(mode, kind)).partition(",")
@@ -37,3 +49,25 @@ def test_order_is_kept_and_names_are_escaped() -> None:
     assert "<h1>" not in html
     assert "<i>" not in html
     assert "<b>" not in html
+
+
+LARGE = """
+import io, resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+from ui.pictures import thumbnail
+
+file = io.BytesIO()
+Image.new(sys.argv[1], (5000, 5000)).save(file, "PNG")
+thumbnail(file.getvalue())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(6) as pool:
+    assert all(pool.map(thumbnail, [file.getvalue()] * 6))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_large_pictures_at_once_cost_no_more_memory_than_one(mode: str) -> None:
+    more = subprocess.run([sys.executable, "-c", LARGE, mode], capture_output=True, text=True, check=True).stdout
+    assert int(more) < 5000 * 5000 * 4
