@@ -131,8 +131,9 @@ class Raw:
         while True:
             head, end, rest = self.came.partition(b"\r\n\r\n")
             headers = dict(re.findall(r"(?m)^([\w-]+): *(.*?)\r?$", head.decode().lower()))
-            if end and len(rest) >= int(headers["content-length"]):
-                return int(head.split()[1]), headers, json.loads(rest[: int(headers["content-length"])])
+            length = int(headers.get("content-length", 0))
+            if end and len(rest) >= length:
+                return int(head.split()[1]), headers, json.loads(rest[:length] or b"{}")
             piece = self._socket.recv(1 << 16)
             assert piece, f"closed after {self.came!r}"
             self.came += piece
