@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-serve bench-train demo test lint format serve screenshots clean
+.PHONY: bench-serve bench-train demo test fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -20,6 +20,11 @@ bench-serve: $(VENV)/bench
 
 test: lint
 	$(BIN)/python -m pytest $(ARGS)
+
+# Ten minutes of schemathesis on a service of its own; ARGS are options of `schemathesis run`, as in
+# ARGS='--max-time 3600 --include-path /classify'.
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

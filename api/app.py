@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from api import docs, errors, openapi
-from api.body_limit import BodyLimit
-from api.metrics import GaugesOf, RequestMetrics
+from api.bodies import BodyGuard
+from api.metrics import NumbersOf, RequestMetrics
 from api.routes import adapters, classify, collections, datasets, jobs, operations, retrieve, tenants
 from api.services import Services
 from saft_core.store.jobs import count_by_status
@@ -42,9 +43,9 @@ def create_app(services: Services) -> FastAPI:
     for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
         app.include_router(module.router)
     errors.install(app)
-    openapi.install(app)
+    openapi.install(app, services.settings)
     docs.install(app)
-    app.add_middleware(BodyLimit, max_upload_bytes=services.limits.max_upload_bytes)
+    app.add_middleware(BodyGuard, settings=services.settings)
     _install_metrics(app, services)
     return app
 
@@ -54,12 +55,25 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
         with services.sessions() as session:
             return count_by_status(session)
 
+    def events() -> dict[str, int]:
+        return {name: count for name, count in services.engine.counters().items() if not _is_level(name)}
+
+    def levels() -> dict[str, int]:
+        return {name: number for name, number in services.engine.counters().items() if _is_level(name)}
+
     services.engine.observe = services.metrics.batches.observe
     registry = services.metrics.registry
-    registry.register(
-        GaugesOf(
-            "saft_engine", "Counters of the engine's caches, routes and queue.", "counter", services.engine.counters
-        )
-    )
-    registry.register(GaugesOf("saft_jobs", "Jobs by status.", "status", jobs_now))
+    for numbers in (
+        NumbersOf(
+            CounterMetricFamily, "saft_engine_events", "What the engine's caches, routes and loop did.", "event", events
+        ),
+        NumbersOf(GaugeMetricFamily, "saft_engine_state", "What the engine holds and has waiting.", "quantity", levels),
+        NumbersOf(GaugeMetricFamily, "saft_jobs", "Jobs by status.", "status", jobs_now),
+    ):
+        registry.register(numbers)
     app.add_middleware(RequestMetrics, metrics=services.metrics)
+
+
+def _is_level(name: str) -> bool:
+    """Whether a number of the engine goes up and down; the others only grow."""
+    return name.startswith("waiting_") or name.endswith("_bytes")

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from api.services import Services
 from saft_core.errors import Unauthorized
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 
-_bearer = HTTPBearer(auto_error=False, description="A tenant's key; POST /tenants takes the admin key.")
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+_tenant_key = HTTPBearer(scheme_name="TenantKey", auto_error=False, description="The key that POST /tenants made.")
+_admin_key = HTTPBearer(scheme_name="AdminKey", auto_error=False, description="The key that 'saft serve' printed.")
 
 
 async def _services(request: Request) -> Services:
@@ -48,16 +48,36 @@ class Tenancy:
             yield Scope(session, self.tenant_id)
 
 
-async def _tenancy(services: ServicesDep, credentials: Credentials) -> Tenancy:
+async def admit_tenant(request: Request) -> None:
+    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized."""
+    services, credentials = await _services(request), await _tenant_key(request)
     if credentials is None:
         raise Unauthorized
-    return Tenancy(services, await services.keys.tenant_of(credentials.credentials))
+    tenant_id = await services.keys.tenant_of(credentials.credentials)
+    request.state.caller, request.state.tenancy = tenant_id, Tenancy(services, tenant_id)
 
 
-def _admin(services: ServicesDep, credentials: Credentials) -> Services:
-    given = credentials.credentials if credentials else ""
-    if not hmac.compare_digest(given.encode(), services.admin_key.encode()):
+async def admit_admin(request: Request) -> None:
+    """Let the admin key pass. Raises Unauthorized; a short key, such as an empty file gives, opens nothing."""
+    services, credentials = await _services(request), await _admin_key(request)
+    is_key = len(services.admin_key) >= services.limits.min_admin_key_characters
+    if credentials is None or not is_key or not _same(credentials.credentials, services.admin_key):
         raise Unauthorized("this call takes the admin key, which 'saft serve' printed at its first start")
+    request.state.caller, request.state.admin = "admin", services
+
+
+def _same(given: str, key: str) -> bool:
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+async def _tenancy(request: Request, _: Annotated[object, Depends(_tenant_key)]) -> Tenancy:
+    """Who was admitted: the route asked before the body was read, and must be a `TenantRoute`."""
+    tenancy: Tenancy = request.state.tenancy
+    return tenancy
+
+
+async def _admin(request: Request, _: Annotated[object, Depends(_admin_key)]) -> Services:
+    services: Services = request.state.admin
     return services
 
 
@@ -82,10 +102,10 @@ class Paging:
     cursor: str | None
 
 
-def _paging(
+async def _paging(
     services: ServicesDep,
-    limit: Annotated[int, Query(ge=1, description="Items a page; capped at max_page_items.")] = 20,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=10**18, description="Items a page; capped at max_page_items.")] = 20,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> Paging:
     return Paging(min(limit, services.limits.max_page_items), cursor)
 

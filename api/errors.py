@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from saft_core import errors
@@ -23,12 +25,16 @@ logger = logging.getLogger(__name__)
 
 STATUS_OF = {
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.BadFraming: HTTPStatus.BAD_REQUEST,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.SlowBody: HTTPStatus.REQUEST_TIMEOUT,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.DeadlinePassed: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """The status of an error is that of its nearest listed ancestor; 500 without one."""
@@ -36,9 +42,17 @@ STATUS_OF = {
 RETRY_AFTER_SECONDS = 1
 """A queue of images is gone in about a second, or the service is too small for what it is asked."""
 HEADERS_OF = {
+    HTTPStatus.BAD_REQUEST: {"Connection": "close"},
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
     HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
+"""What goes with an error of ours, by its status."""
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+POSTGRES_DISK_FULL = "53100"
+FOREIGN_KEY_VIOLATION = "23503"
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODE_OF = {
@@ -54,9 +68,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.SaftError, _on_saft_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_lost_client)
     app.add_exception_handler(DataError, _on_unstorable_text)
+    app.add_exception_handler(IntegrityError, _on_broken_reference)
     app.add_exception_handler(OperationalError, _on_lost_database)
     app.add_exception_handler(PoolTimeoutError, _on_lost_database)
+    app.add_exception_handler(OSError, _on_system_error)
     app.add_exception_handler(Exception, _on_bug)
 
 
@@ -120,8 +137,6 @@ def _readable(item: Mapping[str, Any]) -> dict[str, str]:
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
-    if isinstance(error.__cause__, errors.SaftError):  # FastAPI wraps what goes wrong while it reads a body
-        return saft_problem(request, error.__cause__)
     code = CODE_OF.get(HTTPStatus(error.status_code), "http_error")
     detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
@@ -143,12 +158,39 @@ def _allowed(request: Request) -> list[str]:
     ]
 
 
+async def _on_lost_client(request: Request, _: Exception) -> JSONResponse:
+    """Nobody reads this, but it is counted: an upload that is broken off is no bug."""
+    return problem(request, HTTPStatus.BAD_REQUEST, "bad_request", "the connection was closed within the body")
+
+
 async def _on_unstorable_text(request: Request, _: Exception) -> JSONResponse:
     detail = "a text has characters that cannot be stored, such as NUL; remove them"
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail)
 
 
+async def _on_broken_reference(request: Request, error: Exception) -> JSONResponse:
+    """Something was deleted between the look and the write; every other broken constraint is a bug of ours."""
+    if _sql_state(error) != FOREIGN_KEY_VIOLATION:
+        return await _on_bug(request, error)
+    return saft_problem(request, errors.Conflict("something that the request names was deleted just now; look again"))
+
+
+async def _on_system_error(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, OSError) or error.errno not in DISK_FULL:
+        return await _on_bug(request, error)
+    logger.error("the disk is full", exc_info=error)
+    return saft_problem(request, errors.DiskFull())
+
+
+def _sql_state(error: Exception) -> str | None:
+    """PostgreSQL's code of what went wrong."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
 async def _on_lost_database(request: Request, error: Exception) -> JSONResponse:
+    if _sql_state(error) == POSTGRES_DISK_FULL:
+        logger.error("the disk of the database is full", exc_info=error)
+        return saft_problem(request, errors.DiskFull())
     logger.error("the database does not answer", exc_info=error)
     detail = "the database does not answer; try again in a moment"
     return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers={"Retry-After": "5"})

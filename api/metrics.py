@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,18 +35,29 @@ class Metrics:
         self.images = Counter("saft_images_classified", "Images classified.", registry=self.registry)
 
 
-class GaugesOf(Collector):
-    """Numbers read when Prometheus asks: `read` maps a label value to a number."""
+Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
-    def __init__(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
-        self._name, self._help_text, self._label, self._read = name, help_text, label, read
+
+class NumbersOf(Collector):
+    """Numbers read when Prometheus asks: `read` maps a label value to a number.
+
+    family: what the numbers are. A counter only grows, and its name ends in `_total` when it is told.
+    """
+
+    def __init__(
+        self, family: Family, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._family, self._name, self._help_text, self._label, self._read = family, name, help_text, label, read
 
     def describe(self) -> Iterator[Metric]:
         """The name only: registering must not read, since the database need not be up yet."""
-        yield GaugeMetricFamily(self._name, self._help_text, labels=[self._label])
+        yield self._empty()
+
+    def _empty(self) -> CounterMetricFamily | GaugeMetricFamily:
+        return self._family(self._name, self._help_text, labels=[self._label])
 
     def collect(self) -> Iterator[Metric]:  # noqa: D102 (prometheus_client's)
-        family = GaugeMetricFamily(self._name, self._help_text, labels=[self._label])
+        family = self._empty()
         try:
             for value, number in self._read().items():
                 family.add_metric([value], number)

@@ -8,20 +8,24 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from saft_core.errors import InvalidInput
+from saft_core.errors import InvalidInput, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+_EXTENDED_FILENAME = re.compile(rb";\s*filename\*\s*=\s*([^;\s]*)", re.IGNORECASE)
+_CHARSETS = {"utf-8": "utf-8", "iso-8859-1": "latin-1"}
 MAX_FIELDS = 2_000
-MAX_TEXT_BYTES = 4 << 20
+MAX_TEXT_BYTES = 1 << 20
 """All text fields of one body together: they are held in memory."""
 
 
@@ -145,8 +149,9 @@ class BodyParser:
         if b"name" not in options:
             raise _bad("a part has no name")
         self._part.name = _text(options[b"name"], "a field's name")
-        if b"filename" in options:
-            self._part.filename = _text(options[b"filename"], "a file name")
+        filename = _filename(options, self._part.headers)
+        if filename is not None:
+            self._part.filename = filename
             self._part.offset = self._spool.tell()
             self._files += 1
         else:
@@ -188,10 +193,28 @@ class BodyParser:
 def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
-        raise InvalidInput("send the files as multipart/form-data", code="unsupported_media_type")
+        raise UnsupportedMediaType("send the files as multipart/form-data")
     if not options.get(b"boundary"):
         raise _bad("its Content-Type names no boundary")
     return options[b"boundary"]
+
+
+def _filename(options: dict[bytes, bytes], headers: dict[bytes, bytes]) -> str | None:
+    """The name of a part's file, None if it is no file.
+
+    RFC 7578 (4.2) forbids `filename*=` in forms, but older clients send it for names that are not ASCII; it is read as
+    in RFC 5987 where no plain name stands beside it. Raises InvalidInput.
+    """
+    if b"filename" in options:
+        return _text(options[b"filename"], "a file name")
+    extended = _EXTENDED_FILENAME.search(headers[b"content-disposition"])
+    if extended is None:
+        return None
+    try:
+        charset, _, value = extended[1].decode("latin-1").strip('"').split("'", 2)
+        return unquote_to_bytes(value).decode(_CHARSETS[charset.lower()])
+    except (KeyError, ValueError) as error:
+        raise _bad("a filename*= is not UTF-8''name, percent-encoded; better send filename= in UTF-8") from error
 
 
 def _text(data: bytes, what: str) -> str:

@@ -1,38 +1,165 @@
-"""The OpenAPI description: FastAPI's, with errors as this API sends them."""
+"""The OpenAPI description: FastAPI's, with the errors and the limits of this service."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
-from api.schemas import Problem
+from api.checks import MAX_TEMPLATE_CHARACTERS
+from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, Problem
+from saft_core.settings import Limits, Settings
 
-_PROBLEM = {
-    "description": "What went wrong, with a stable `code`.",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+REF = "#/components/schemas/"
+INFERENCE = frozenset({"/classify", "/retrieve"})
+NAMES_OTHERS = INFERENCE | {"/adapters"}
+"""Calls whose body names things that need not be there."""
+MEDIA_TYPES = {
+    "/adapters/{adapter_id}/delta": "application/octet-stream",
+    "/datasets/{dataset_id}/images/{position}": "image/*",
+    "/collections/{collection_id}/images/{image_id}": "image/*",
+    "/jobs/{job_id}/events": "text/event-stream",
+    "/metrics": "text/plain",
 }
+"""What is answered where it is not JSON."""
+
+Schema = dict[str, Any]
 
 
-def install(app: FastAPI) -> None:
-    """Have `app` describe every error as problem details, and no longer as FastAPI's own validation error."""
+def install(app: FastAPI, settings: Settings) -> None:
+    """Have `app` describe its errors as problem details, status by status, and its limits as they are set."""
     original = app.openapi
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> Schema:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_problems(original())
+            app.openapi_schema = _completed(original(), settings.limits)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _with_problems(description: dict[str, Any]) -> dict[str, Any]:
+def _completed(description: Schema, limits: Limits) -> Schema:
     schemas = description["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas["Problem"] = Problem.model_json_schema()
-    for path in description["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _PROBLEM
+    for model in (Problem, ClassifyBody):
+        schemas[model.__name__] = model.model_json_schema()
+    for name, bounds in _bounds(limits).items():
+        _bind(schemas[name], bounds)
+    for path, method, operation in _operations(description):
+        responses = operation["responses"]
+        responses.pop("422", None)
+        responses |= {str(int(status)): _problem(status) for status in sorted(_errors(path, method, operation))}
+        if method == "get" and path in MEDIA_TYPES:
+            responses["200"]["content"] = {MEDIA_TYPES[path]: {"schema": {"type": "string", "format": "binary"}}}
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path" and parameter["schema"]["type"] == "string":
+                parameter["schema"]["maxLength"] = _longest(parameter["name"], limits)
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            if media_type.startswith("multipart/"):
+                _bind(content["schema"], _form_bounds(path, limits))
     return description
+
+
+def _longest(parameter: str, limits: Limits) -> int:
+    """Characters of the longest id; an adapter also goes by its name."""
+    return max(MAX_ID_CHARACTERS, limits.max_name_characters) if parameter == "adapter_id" else MAX_ID_CHARACTERS
+
+
+def _operations(description: Schema) -> Iterator[tuple[str, str, Schema]]:
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def _problem(status: HTTPStatus) -> Schema:
+    content = {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}
+    return {"description": f"{status.phrase}, with a stable `code`.", "content": content}
+
+
+def _errors(path: str, method: str, operation: Schema) -> set[HTTPStatus]:
+    """The statuses of the errors that an operation may answer with."""
+    found = {HTTPStatus.BAD_REQUEST}
+    if operation.get("security"):
+        found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
+    if operation.get("parameters"):
+        found |= {HTTPStatus.UNPROCESSABLE_ENTITY}
+    if "{" in path or (method == "post" and path in NAMES_OTHERS):
+        found |= {HTTPStatus.NOT_FOUND}
+    if method != "get":
+        found |= {HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE}
+    if "requestBody" in operation:
+        found |= {
+            HTTPStatus.REQUEST_TIMEOUT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.TOO_MANY_REQUESTS,
+        }
+    if path in INFERENCE:
+        found |= {HTTPStatus.GATEWAY_TIMEOUT}
+    if path == "/readyz":
+        found |= {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE}
+    return found
+
+
+def _bounds(limits: Limits) -> dict[str, dict[str, Schema]]:
+    """Bounds on the fields of JSON bodies that depend on the settings."""
+    name = _text(limits.max_name_characters)
+    image = {"maxLength": _base64_characters(limits.max_image_bytes)}
+    model = {"adapter": {"maxLength": limits.max_name_characters}, "top_k": {"maximum": limits.max_top_k}}
+    template = {"maxLength": MAX_TEMPLATE_CHARACTERS}
+    return {
+        "TenantBody": {"name": name},
+        "CollectionBody": {"name": name},
+        "AdapterBody": {"name": name},
+        "TrainingBody": {
+            "density": {"maximum": limits.max_density},
+            "epochs": {"maximum": limits.max_epochs},
+            "template": template,
+        },
+        "ClassifyBody": model
+        | {
+            "images": {"maxItems": limits.max_classify_images, "items": {"type": "string"} | image},
+            "labels": _labels(limits),
+            "template": template,
+        },
+        "RetrieveBody": model | {"image": image},
+    }
+
+
+def _form_bounds(path: str, limits: Limits) -> dict[str, Schema]:
+    """The same for the fields of a multipart form."""
+    most = limits.max_classify_images if path == "/classify" else limits.max_dataset_images
+    return {
+        "name": _text(limits.max_name_characters),
+        "adapter": {"maxLength": limits.max_name_characters},
+        "files": {"minItems": 1, "maxItems": most},
+        "labels": _labels(limits),
+        "template": {"maxLength": MAX_TEMPLATE_CHARACTERS},
+        "top_k": {"minimum": 1, "maximum": limits.max_top_k},
+    }
+
+
+def _text(most: int) -> Schema:
+    """A name: what is left without the white space around it counts, so there must be something."""
+    return {"minLength": 1, "maxLength": most, "pattern": r"\S"}
+
+
+def _labels(limits: Limits) -> Schema:
+    label = {"type": "string"} | _text(limits.max_label_characters)
+    return {"minItems": 1, "maxItems": limits.max_classify_labels, "uniqueItems": True, "items": label}
+
+
+def _base64_characters(count: int) -> int:
+    """Characters of so many bytes in base64."""
+    return -(-count // 3) * 4
+
+
+def _bind(schema: Schema, bounds: Mapping[str, Schema]) -> None:
+    """Add bounds to the fields of an object; where a field may be null, to what it is otherwise."""
+    for field, bound in bounds.items():
+        if (found := schema["properties"].get(field)) is not None:
+            next((choice for choice in found.get("anyOf", ()) if choice.get("type") != "null"), found).update(bound)

@@ -16,7 +16,6 @@ from fastapi import Response
 from torch import Tensor
 
 from api.multipart import Upload
-from api.uploads import read_image
 from saft_core.data.budget import Budget
 from saft_core.data.images import check_file_size, open_image, open_to_check
 from saft_core.data.limits import DataLimits
@@ -79,6 +78,12 @@ class Source:
 def sent_as_text(name: str, text: str, limits: Limits) -> Source:
     """An image in base64."""
     return Source(name, len(text), partial(from_base64, text, limits.max_image_bytes))
+
+
+def read_image(file: Upload, limits: Limits) -> bytes:
+    """The bytes of one image file. Raises InvalidImage before reading what is too large."""
+    check_file_size(file.size, limits.max_image_bytes)
+    return file.read()
 
 
 def sent_as_file(name: str, file: Upload, limits: Limits) -> Source:

@@ -39,6 +39,11 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last one.")
 
 
+MAX_ID_CHARACTERS = 64
+"""No id has more, so nothing longer can be found."""
+Id = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
+
+
 class TenantBody(Body):  # noqa: D101
     name: str
 
@@ -89,14 +94,17 @@ class TrainingBody(Body):
         None, description="What entries are ranked by: SAFT's mean gradient (the default), or an ablation of the paper."
     )
     patience_epochs: int | None = Field(
-        None, ge=1, description="Stop early, by a fifth of the training images kept aside. Left out: train to the end."
+        None,
+        ge=1,
+        le=2**31 - 1,
+        description="Stop early, by a fifth of the training images kept aside. Left out: train to the end.",
     )
 
 
 class AdapterBody(Body):  # noqa: D101
     name: str
-    dataset_id: str
-    test_dataset_id: str | None = None
+    dataset_id: Id
+    test_dataset_id: Id | None = None
     config: TrainingBody = TrainingBody()
 
 
@@ -193,7 +201,7 @@ class AddedImages(BaseModel):  # noqa: D101
 
 class RetrieveBody(Body):  # noqa: D101
     adapter: str = "base"
-    collection_id: str
+    collection_id: Id
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
     image: str | None = Field(None, description="An image file in base64, as in /classify.")
     top_k: int = Field(10, ge=1)
@@ -208,6 +216,16 @@ class Match(BaseModel):  # noqa: D101
 
 class RetrieveView(BaseModel):  # noqa: D101
     results: list[Match]
+
+
+class Health(BaseModel):  # noqa: D101
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):  # noqa: D101
+    status: Literal["ok"]
+    base: str
+    broker: Literal["ok", "away"] = Field(description="Away: jobs are taken and wait; all else is answered.")
 
 
 class Problem(BaseModel):

@@ -13,10 +13,14 @@ from api.admission import Admission
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
+from api.threads import Threads
 from saft_core.data.limits import DataLimits
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
 from saft_core.store.blobs import BlobStore
+
+SPOOL_THREADS = 4
+WATCH_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,32 @@ class Services:
     @cached_property
     def admission(self) -> Admission:
         """The gate of the inference routes."""
-        return Admission(self.settings.inference_requests)
+        return Admission("inference_requests", self.settings.inference_requests)
+
+    @cached_property
+    def uploads(self) -> Admission:
+        """The gate of multipart uploads, from their first byte to their answer."""
+        return Admission("upload_requests", self.settings.upload_requests)
+
+    @cached_property
+    def upload_threads(self) -> Threads:
+        """Threads that check and store uploads, which can take minutes each."""
+        return Threads("upload", self.settings.upload_threads)
+
+    @cached_property
+    def spool_threads(self) -> Threads:
+        """Threads that write uploads as they come: quick, so they never wait for the slow ones."""
+        return Threads("spool", SPOOL_THREADS)
+
+    @cached_property
+    def watch_threads(self) -> Threads:
+        """Threads for those who watch without a key; they take none from the other routes, nor wait for them."""
+        return Threads("watch", WATCH_THREADS)
+
+    @cached_property
+    def broker_threads(self) -> Threads:
+        """The thread that asks the broker, apart since a broker that hangs keeps it for seconds."""
+        return Threads("broker", 1)
 
     @cached_property
     def pictures(self) -> PictureReader:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 
+from api.disk import check_room
 from api.multipart import BodyParser, Upload
-from saft_core.data.images import check_file_size
+from api.services import Services
 from saft_core.errors import TooLarge
-from saft_core.settings import Limits
+
+Answer = TypeVar("Answer")
 
 
 class Form:
@@ -46,29 +47,32 @@ class Form:
 
 
 @asynccontextmanager
-async def form(request: Request, limits: Limits) -> AsyncIterator[Form]:
-    """The request's multipart body; its temporary file is gone after the context.
+async def form(request: Request, services: Services) -> AsyncIterator[Form]:
+    """The request's multipart body; its temporary file, in the data folder, is gone after the context.
 
-    Raises InvalidInput when the body is no multipart form, and TooLarge.
+    Raises Busy and DiskFull before the body is read, InvalidInput when it is no multipart form, and TooLarge.
     """
-    with tempfile.TemporaryFile() as spool:
-        parser = BodyParser(request.headers.get("content-type", ""), spool, limits.max_dataset_images + 1)
-        async for chunk in request.stream():
-            await run_in_threadpool(parser.feed, chunk)
-        await run_in_threadpool(parser.finish)
-        yield Form(parser.items)
+    async with services.uploads.place():
+        check_room(services.settings)
+        with tempfile.TemporaryFile(dir=services.settings.data_dir) as spool:
+            files = services.limits.max_dataset_images + 1
+            parser = BodyParser(request.headers.get("content-type", ""), spool, files)
+            async for chunk in request.stream():
+                await services.spool_threads.run(parser.feed, chunk)
+            await services.spool_threads.run(parser.finish)
+            yield Form(parser.items)
+
+
+async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
+    """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
+    async with form(request, services) as upload:
+        return await services.upload_threads.run(work, upload)
 
 
 def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:
     """The bytes of one file. Raises TooLarge naming it and the limit."""
     if file.size > max_bytes:
         raise TooLarge(f"{file.filename}: {file.size:,} bytes; at most {max_bytes:,} are taken ({limit})")
-    return file.read()
-
-
-def read_image(file: Upload, limits: Limits) -> bytes:
-    """The bytes of one image file. Raises InvalidImage before reading what is too large."""
-    check_file_size(file.size, limits.max_image_bytes)
     return file.read()
 
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.multipart import BodyParser
+from api.protocol import EdgeProtocol
 from api.queue import CeleryPublisher
 from api.services import Services
 from saft.addresses import bind, http_url, local_url
@@ -95,6 +96,8 @@ def run_api(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        http=EdgeProtocol,
+        ws="none",
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
     freeze_objects()

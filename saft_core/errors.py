@@ -8,12 +8,16 @@
     │   ├── InvalidConfig
     │   ├── InvalidDelta
     │   ├── InvalidCursor
+    │   ├── UnsupportedMediaType    the body is of another type than the call takes
     │   └── IdempotencyMismatch
+    ├── BadFraming              nobody can be sure where the request's body ends
     ├── TooLarge                a size limit was passed
+    ├── SlowBody                the body did not come in time
     ├── Unauthorized            no key, or a key nobody holds
     ├── NotFound                missing, or somebody else's: the two are not told apart
     ├── Conflict
     │   ├── NameTaken
+    │   ├── KeyGone             a replay cannot show the key that was made
     │   ├── BaseMismatch        the delta belongs to another base
     │   └── JobFinished         the job has ended and cannot be cancelled
     ├── TrainingFailed
@@ -22,6 +26,7 @@
     ├── Cancelled               the caller asked for the stop
     └── Unavailable             a part of the service does not answer
         ├── Busy                as much work waits as the service takes; says when to come back
+        ├── DiskFull            there is no room to keep what was sent
         └── DeadlinePassed      the answer would have come too late
 
 Each class has a stable `code`; its docstring is its default message. `details` go to the caller as they are, so they
@@ -98,10 +103,28 @@ class IdempotencyMismatch(InvalidInput):
     code = "idempotency_mismatch"
 
 
+class UnsupportedMediaType(InvalidInput):
+    """The body is of a type that this call does not take."""
+
+    code = "unsupported_media_type"
+
+
+class BadFraming(SaftError):
+    """Send either Content-Length or Transfer-Encoding (with HTTP/1.1), never both: they may not agree."""
+
+    code = "bad_framing"
+
+
 class TooLarge(SaftError):
     """The request is larger than this service takes."""
 
     code = "too_large"
+
+
+class SlowBody(SaftError):
+    """The body of the request came too slowly. Send it on a faster connection, or in smaller parts."""
+
+    code = "slow_body"
 
 
 class Unauthorized(SaftError):
@@ -126,6 +149,12 @@ class NameTaken(Conflict):
     """This name is in use. Choose another."""
 
     code = "name_taken"
+
+
+class KeyGone(Conflict):
+    """The key that this request made cannot be shown again."""
+
+    code = "key_gone"
 
 
 class BaseMismatch(Conflict):
@@ -174,6 +203,12 @@ class Busy(Unavailable):
     """The service has as much work waiting as it takes. Try again in a moment."""
 
     code = "busy"
+
+
+class DiskFull(Unavailable):
+    """The service has no room left on its disk. Delete what is no longer needed, or tell the operator."""
+
+    code = "disk_full"
 
 
 class DeadlinePassed(Unavailable):

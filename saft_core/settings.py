@@ -19,6 +19,7 @@ class Limits(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SAFT_", frozen=True, extra="ignore")
 
     max_upload_bytes: int = Field(512 * MIB, gt=0, description="Size of one request body.")
+    max_json_bytes: int = Field(64 * MIB, gt=0, description="Size of a request body that is not multipart.")
     max_archive_expanded_bytes: int = Field(2048 * MIB, gt=0, description="Size of an archive, unpacked.")
     max_archive_ratio: int = Field(200, gt=1, description="Unpacked size over packed size of one archive member.")
     max_dataset_images: int = Field(10_000, gt=0, description="Images in one dataset; also files in one request.")
@@ -75,6 +76,14 @@ class Settings(BaseSettings):
         gt=0,
         description="Memory for the pictures that one API process reads at once; others wait, then 429.",
     )
+    upload_requests: int = Field(128, gt=0, description="Multipart uploads under way; then 429.")
+    upload_threads: int = Field(8, gt=0, description="Uploads that are checked and stored at once; others wait.")
+    body_memory_bytes: int = Field(256 * MIB, gt=0, description="Bodies held in memory, all requests together.")
+    body_disk_bytes: int = Field(4096 * MIB, gt=0, description="Multipart bodies on disk, all requests together.")
+    min_body_bytes_per_second: int = Field(16 << 10, ge=0, description="Slowest pace of a request body; then 408.")
+    body_patience_seconds: float = Field(10.0, gt=0, description="How long a request body may be slower than that.")
+    max_body_seconds: float = Field(900.0, gt=0, description="Longest wait for one request body; then 408.")
+    min_free_disk_bytes: int = Field(256 * MIB, ge=0, description="Room on the data folder's disk; less is 507.")
     request_deadline_seconds: float = Field(60.0, gt=0, description="Longest time for an answer; then 504.")
     drain_seconds: float = Field(5.0, ge=0, description="Time that requests under way get when the API stops.")
     health_check_seconds: float = Field(

@@ -7,16 +7,16 @@ import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from api import checks
 from api.creation import created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.keyed import TenantRoute
 from api.schemas import AdapterBody, AdapterView, JobView, Page, TrainingBody
 from api.services import Services
-from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_within
+from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
 from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
@@ -26,7 +26,7 @@ from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
 
-router = APIRouter(prefix="/adapters", tags=["adapters"])
+router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 logger = logging.getLogger(__name__)
 
 IMPORT_DOCS = multipart_docs(name={"type": "string"}, file=MULTIPART_SCHEMA)
@@ -110,8 +110,7 @@ def _publish(services: Services, job_id: str) -> None:
 @router.post("/import", status_code=201, response_model=AdapterView, openapi_extra=IMPORT_DOCS)
 async def import_adapter(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
     """Bring in a delta container that was made for the same base."""
-    async with form(request, tenancy.services.limits) as upload:
-        return await run_in_threadpool(_import, tenancy, upload, idempotency_key)
+    return await handle(request, tenancy.services, lambda upload: _import(tenancy, upload, idempotency_key))
 
 
 def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
@@ -197,8 +196,10 @@ def delete_adapter(adapter_id: str, tenancy: TenancyDep) -> None:
         scope.delete(adapters.find(scope, adapter_id))
 
 
-@router.get("/{adapter_id}/delta", response_class=Response)
-def get_delta(adapter_id: str, tenancy: TenancyDep, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+@router.get("/{adapter_id}/delta", response_class=Response, responses={304: {"description": "Not modified."}})
+def get_delta(
+    adapter_id: str, tenancy: TenancyDep, if_none_match: Annotated[str | None, Header(max_length=8_000)] = None
+) -> Response:
     """The delta container; docs/delta-format.md describes it."""
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, adapter_id)

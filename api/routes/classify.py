@@ -13,7 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from api import checks
+from api.bodies import is_multipart
 from api.deps import Tenancy, TenancyDep
+from api.keyed import TenantRoute
 from api.models import Model, find_model
 from api.pictures import Source, in_batches, sent_as_file, sent_as_text
 from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
@@ -21,13 +23,13 @@ from api.uploads import MULTIPART_SCHEMA, Form, form
 from saft_core.errors import InvalidInput
 from saft_core.settings import Limits
 
-router = APIRouter(tags=["inference"])
+router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
 DOCS = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": ClassifyBody.model_json_schema()},
+            "application/json": {"schema": {"$ref": "#/components/schemas/ClassifyBody"}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -65,8 +67,8 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
     Answers in the order of the images, each with predictions from most to least probable. An image that cannot be read
     fails the request with an error that names it. In a form, repeat `labels` for each label, or give one JSON list.
     """
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        async with form(request, tenancy.services.limits) as upload:
+    if is_multipart(request.headers.get("content-type", "")):
+        async with form(request, tenancy.services) as upload:
             return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_form(upload, tenancy)))
     content = await request.body()
     return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_json(content, tenancy)))

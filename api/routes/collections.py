@@ -7,18 +7,18 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from api import checks
 from api.creation import already_done, created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.keyed import TenantRoute
 from api.multipart import Upload
-from api.pictures import picture
+from api.pictures import picture, read_image
 from api.schemas import AddedImages, CollectionBody, CollectionImageView, CollectionView, Page, Rejected
 from api.services import Services
-from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_image
+from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.data.entries import Rejection
 from saft_core.errors import InvalidInput, NotFound, SaftError, TooLarge
 from saft_core.store import collections
@@ -26,7 +26,7 @@ from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Collection, CollectionImage
 from saft_core.store.scope import Scope
 
-router = APIRouter(prefix="/collections", tags=["collections"])
+router = APIRouter(prefix="/collections", tags=["collections"], route_class=TenantRoute)
 
 FILES_DOCS = multipart_docs(files={"type": "array", "items": MULTIPART_SCHEMA})
 
@@ -78,8 +78,7 @@ async def add_images(
     collection_id: str, request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
     """Add images. One that cannot be used is listed in `rejected`; the others are added all the same."""
-    async with form(request, tenancy.services.limits) as upload:
-        return await run_in_threadpool(_add, tenancy, collection_id, upload, idempotency_key)
+    return await handle(request, tenancy.services, lambda form: _add(tenancy, collection_id, form, idempotency_key))
 
 
 def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: str | None) -> JSONResponse:
@@ -98,7 +97,7 @@ def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: st
 
     try:
         return respond(*once(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
-    except SaftError:
+    except (SaftError, OSError):
         _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
         raise
 
@@ -118,7 +117,7 @@ def _keep(
                     kept.append((_keep_one(tenancy.services, file, save), file))
                 except InvalidInput as error:
                     rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
-    except SaftError:  # such as Busy: what is stored by now would stay for ever
+    except (SaftError, OSError):  # such as Busy: what is stored by now would stay for ever
         _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
         raise
     if not kept:

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from api import checks
 from api.creation import already_done, created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
-from api.pictures import picture
+from api.keyed import TenantRoute
+from api.pictures import picture, read_image
 from api.schemas import DatasetImageView, DatasetView, Page
-from api.uploads import MULTIPART_SCHEMA, Form, form, multipart_docs, read_image
+from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import PLACEHOLDER
 from saft_core.data.archive import read_archive
@@ -28,7 +28,7 @@ from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Dataset, DatasetImage, new_id
 from saft_core.store.scope import Scope
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
 
 UPLOAD_DOCS = multipart_docs(
     name={"type": "string"},
@@ -40,8 +40,7 @@ UPLOAD_DOCS = multipart_docs(
 @router.post("", status_code=201, response_model=DatasetView, openapi_extra=UPLOAD_DOCS)
 async def create_dataset(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
     """Upload a labelled image set: a zip as `archive`, or repeated `files` named class/file."""
-    async with form(request, tenancy.services.limits) as upload:
-        return await run_in_threadpool(_create, tenancy, upload, idempotency_key)
+    return await handle(request, tenancy.services, lambda upload: _create(tenancy, upload, idempotency_key))
 
 
 def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:

@@ -12,11 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.deps import PagingDep, Tenancy, TenancyDep
+from api.keyed import TenantRoute
 from api.schemas import JobView, Page
 from saft_core.store import jobs
 from saft_core.store.models import Job, JobStatus
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=TenantRoute)
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 2.0

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from api import checks
 from api.deps import Tenancy, TenancyDep
+from api.keyed import TenantRoute
 from api.models import find_model
 from api.pictures import Source, in_batches, sent_as_text
 from api.schemas import Match, RetrieveBody, RetrieveView
@@ -21,7 +22,7 @@ from saft_core.store import collections
 from saft_core.store.collections import Space
 from saft_core.store.models import Adapter, Collection, CollectionImage
 
-router = APIRouter(tags=["inference"])
+router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
+from saft_core.store.database import constraint
 from saft_core.store.models import Adapter, AdapterDelta
 from saft_core.store.scope import Scope, owned
 
+UNIQUE_NAME = "uq_adapters_tenant_id_name"
 _WANTED = bindparam("wanted", type_=String)
 _BY_ID_OR_NAME = select(Adapter).where(owned(Adapter), or_(Adapter.id == _WANTED, Adapter.name == _WANTED)).limit(2)
 _WITHOUT_REPORT = _BY_ID_OR_NAME.options(defer(Adapter.metrics, raiseload=True), defer(Adapter.blocks, raiseload=True))
@@ -20,6 +22,8 @@ def add(scope: Scope, adapter: Adapter, container: bytes) -> Adapter:
     try:
         scope.add(adapter)
     except IntegrityError as error:
+        if constraint(error) != UNIQUE_NAME:
+            raise
         raise NameTaken(f"you have an adapter named {adapter.name!r}; choose another name") from error
     scope.add(AdapterDelta(adapter_id=adapter.id, container=container))
     return adapter

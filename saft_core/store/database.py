@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import ARRAY, ColumnElement, String, any_, create_engine, literal
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
@@ -42,6 +42,11 @@ def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
     with sessions() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
+
+
+def constraint(error: IntegrityError) -> str | None:
+    """The name of the constraint that a statement would have broken."""
+    return getattr(getattr(error.orig, "diag", None), "constraint_name", None)
 
 
 def passes(error: SQLAlchemyError) -> bool:

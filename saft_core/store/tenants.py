@@ -12,8 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Conflict, Unauthorized
+from saft_core.store.database import constraint
 from saft_core.store.models import Tenant
 
+UNIQUE_KEY = "uq_tenants_key_sha256"
 KEY_PREFIX = "saft_"
 _KEY_BYTES = 32
 
@@ -43,6 +45,8 @@ def create(session: Session, name: str, key: str) -> Tenant:
     try:
         session.flush()
     except IntegrityError as error:
+        if constraint(error) != UNIQUE_KEY:
+            raise
         raise Conflict("this Idempotency-Key has made a tenant before; send a new one") from error
     return tenant
 
@@ -53,6 +57,12 @@ def authenticate(session: Session, key: str) -> Tenant:
     if tenant is None:
         raise Unauthorized("nobody holds this key; check it, or ask the admin for a new tenant")
     return tenant
+
+
+def holds(session: Session, tenant_id: str, key: str) -> bool:
+    """Whether there is such a tenant, and `key` is his."""
+    tenant = session.get(Tenant, tenant_id)
+    return tenant is not None and tenant.key_sha256 == hashed(key)
 
 
 def hashed(key: str) -> str:

@@ -48,8 +48,7 @@ def test_all_calls_are_there_and_no_others(description: dict[str, Any]) -> None:
 def test_every_call_says_what_it_does_and_how_it_fails(description: dict[str, Any]) -> None:
     for name, call in operations(description).items():
         assert call.get("description"), name
-        assert list(call["responses"]["default"]["content"]) == ["application/problem+json"], name
-        assert "422" not in call["responses"], name
+        assert "default" not in call["responses"], name  # every status by its number
 
 
 def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:

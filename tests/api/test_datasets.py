@@ -205,7 +205,7 @@ def test_names_in_another_code_page_make_no_other_names(client: TestClient, name
 
 
 def test_a_body_that_is_no_form_is_an_error(client: TestClient) -> None:
-    problem(client.post("/datasets", json={"name": "x"}), 422, "unsupported_media_type")
+    problem(client.post("/datasets", json={"name": "x"}), 415, "unsupported_media_type")
     headers = {"content-type": "multipart/form-data; boundary=x"}
     problem(client.post("/datasets", content=b"--y\r\n\r\n", headers=headers), 422, "bad_multipart")
     headers = {"content-type": "multipart/form-data"}

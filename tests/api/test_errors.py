@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.errors import STATUS_OF
 from saft_core import errors
-from tests.fixtures.rest import Site, new_dataset, ok, problem
+from saft_core.store.models import Tenant
+from tests.fixtures.rest import Site, labelled, new_collection, new_dataset, ok, png, problem, zipped
 from tests.fixtures.service import Service
 
 
@@ -109,6 +114,96 @@ def test_a_database_that_does_not_answer_is_unavailable(
     problem(answer, 503, "unavailable")
     assert "secret" not in answer.text
     assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_told_as_such(client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def write(*_: Any) -> None:
+        raise OSError(number, os.strerror(number), "/secret/folder")
+
+    monkeypatch.setattr("saft_core.store.blobs._write", write)
+    answer = client.post("/datasets", data={"name": "x"}, files={"archive": zipped(labelled())})
+    problem(answer, 507, "disk_full")
+    assert "secret" not in answer.text
+    collection, _ = new_collection(client, {})
+    answer = client.post(f"/collections/{collection}/images", files={"files": ("a.png", png())})
+    problem(answer, 507, "disk_full")
+    monkeypatch.undo()
+    monkeypatch.setattr("api.multipart.BodyParser._add", write)
+    for path in ("/datasets", "/classify", "/adapters/import"):
+        problem(client.post(path, data={"name": "x"}, files={"archive": b"x"}), 507, "disk_full")
+
+
+def test_a_full_disk_of_the_database_is_told_as_such(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OperationalError("INSERT secret", {}, psycopg.errors.DiskFull("could not extend file"))
+
+    monkeypatch.setattr("saft_core.store.scope.Scope.add", fail)
+    problem(client.post("/collections", json={"name": "x"}), 507, "disk_full")
+
+
+def test_another_error_of_the_system_is_a_bug(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/secret")
+
+    monkeypatch.setattr("saft_core.store.scope.Scope.page", fail)
+    answer = client.get("/datasets")
+    problem(answer, 500, "internal")
+    assert "secret" not in answer.text
+
+
+def test_what_is_deleted_between_look_and_write_is_a_conflict(site: Site) -> None:
+    """The tenant goes while the process still remembers whose the key is."""
+    client = site.new_tenant()
+    ok(client.get("/collections"))
+    with site.services.sessions.begin() as session:
+        session.execute(delete(Tenant))
+    problem(client.post("/collections", json={"name": "x"}), 409, "conflict")
+
+
+# --- texts that are no texts -----------------------------------------------------------------------------------------
+
+JSON_BODIES = {
+    "/collections": ['{"name": "x%s"}'],
+    "/adapters": ['{"name": "x%s", "dataset_id": "x"}', '{"name": "x", "dataset_id": "%s"}',
+                  '{"name": "x", "dataset_id": "x", "test_dataset_id": "%s"}',
+                  '{"name": "x", "dataset_id": "x", "config": {"template": "{}%s"}}',
+                  '{"name": "x", "dataset_id": "x", "config": {"encoders": "%s"}}',
+                  '{"name": "x", "dataset_id": "x", "%s": 1}'],
+    "/classify": ['{"adapter": "%s", "images": ["x"]}', '{"images": ["%s"]}', '{"images": ["x"], "labels": ["%s"]}',
+                  '{"images": ["x"], "template": "{}%s"}'],
+    "/retrieve": ['{"adapter": "%s", "collection_id": "x", "text": "x"}', '{"collection_id": "%s", "text": "x"}',
+                  '{"collection_id": "x", "text": "%s"}', '{"collection_id": "x", "image": "%s"}'],
+    "/tenants": ['{"name": "x%s"}'],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", JSON_BODIES)
+@pytest.mark.parametrize("half", [r"\ud800", r"\udfff", r"\ud800\ud800", r"\udc00\ud800"])
+def test_half_a_surrogate_pair_is_no_text(site: Site, path: str, half: str) -> None:
+    client = site.admin if path == "/tenants" else site.new_tenant()
+    for body in JSON_BODIES[path]:
+        headers = {"content-type": "application/json"}
+        answer = client.post(path, content=body.replace("%s", half), headers=headers)
+        problem(answer, 422, "invalid_request")
+        answer = client.post(path, content=body.encode().replace(b"%s", b"\xed\xa0\x80"), headers=headers)
+        problem(answer, 422, "invalid_request")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_number_is_refused(client: TestClient, number: str) -> None:
+    for body in ('{"name": "x", "dataset_id": "x", "config": {"density": %s}}', '{"name": %s, "dataset_id": "x"}'):
+        headers = {"content-type": "application/json"}
+        problem(client.post("/adapters", content=body % number, headers=headers), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("text", ["%ED%A0%80", "%FF%FE", "%00", "%F0%9F%A6%8A"])
+def test_bytes_that_are_no_text_name_nothing(client: TestClient, text: str) -> None:
+    for path in ("/datasets/{}", "/adapters/{}", "/jobs/{}", "/collections/{}", "/collections/{}/images/x"):
+        assert client.get(path.format(text)).status_code in (404, 422)
+    assert client.get(f"/datasets?cursor={text}").status_code == 422
+    headers = {b"idempotency-key": b"\xed\xa0\x80"}
+    ok(client.post("/collections", json={"name": "x"}, headers=headers), 201)
 
 
 def test_details_never_replace_what_a_problem_is_made_of(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

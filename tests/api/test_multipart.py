@@ -115,6 +115,35 @@ def test_a_body_that_is_no_form(spool: IO[bytes], body: bytes) -> None:
     assert caught.value.error_code == "bad_multipart"
 
 
+def named(disposition: bytes) -> bytes:
+    return b"--XX\r\nContent-Disposition: form-data; name=f; " + disposition + b"\r\n\r\nx\r\n--XX--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        (b"filename*=utf-8''%E7%8C%AB.png", "猫.png"),
+        (b"filename*=UTF-8'de'%C3%A4%27.png", "ä'.png"),
+        (b"FileName* = iso-8859-1''%E4.png", "ä.png"),
+        (b"filename*=\"utf-8''a%20b.png\"", "a b.png"),
+        (b"filename=plain.png; filename*=utf-8''%E7%8C%AB.png", "plain.png"),
+        (b"filename*=utf-8''%E7%8C%AB.png; filename=plain.png", "plain.png"),
+        (b"filename*=utf-8''", ""),
+    ],
+)
+def test_a_name_in_the_older_form_is_read(spool: IO[bytes], disposition: bytes, filename: str) -> None:
+    assert shown(parse(spool, named(disposition))) == [("f", filename, 1, b"x")]
+
+
+@pytest.mark.parametrize(
+    "value", [b"a.png", b"utf-8'a.png", b"utf-16''a", b"utf-8''%ED%A0%80", b"utf-8''%FF", b"", b"hex''61"]
+)
+def test_a_name_in_the_older_form_that_is_none_is_refused_with_the_reason(spool: IO[bytes], value: bytes) -> None:
+    with pytest.raises(InvalidInput, match=r"filename\*=") as caught:
+        parse(spool, named(b"filename*=" + value))
+    assert caught.value.error_code == "bad_multipart"
+
+
 @pytest.mark.parametrize(
     ("content_type", "code"),
     [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from tests.fixtures.rest import Site, ok, problem
@@ -38,13 +41,35 @@ def test_every_call_of_the_contract_is_described(site: Site, method: str, path: 
     assert operation["description"]
 
 
+ERRORS = {
+    ("get", "/healthz"): {400},
+    ("get", "/readyz"): {400, 503, 507},
+    ("get", "/datasets"): {400, 401, 422, 503},
+    ("get", "/datasets/{dataset_id}"): {400, 401, 404, 422, 503},
+    ("delete", "/datasets/{dataset_id}"): {400, 401, 404, 409, 422, 503, 507},
+    ("post", "/jobs/{job_id}/cancel"): {400, 401, 404, 409, 422, 503, 507},
+    ("post", "/tenants"): {400, 401, 408, 409, 413, 415, 422, 429, 503, 507},
+    ("post", "/datasets"): {400, 401, 408, 409, 413, 415, 422, 429, 503, 507},
+    ("post", "/adapters"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 507},
+    ("post", "/classify"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504, 507},
+    ("post", "/retrieve"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504, 507},
+}
+
+
+@pytest.mark.parametrize(("method", "path"), ERRORS)
+def test_every_status_of_an_error_is_described(site: Site, method: str, path: str) -> None:
+    responses = ok(site.client(None).get("/openapi.json"))["paths"][path][method]["responses"]
+    assert {int(status) for status in responses if int(status) >= 400} == ERRORS[method, path]
+
+
 def test_errors_are_described_as_they_are(site: Site) -> None:
     description = ok(site.client(None).get("/openapi.json"))
-    for path, item in description["paths"].items():
+    for item in description["paths"].values():
         for operation in item.values():
-            assert "422" not in operation["responses"], path  # FastAPI's own shape
-            error = operation["responses"]["default"]["content"]["application/problem+json"]["schema"]
-            assert error == {"$ref": "#/components/schemas/Problem"}
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    error = answer["content"]["application/problem+json"]["schema"]
+                    assert error == {"$ref": "#/components/schemas/Problem"}
     schema = description["components"]["schemas"]["Problem"]
     body = problem(site.client(None).get("/datasets"), 401, "unauthorized")
     assert set(body) == set(schema["required"])
@@ -52,5 +77,62 @@ def test_errors_are_described_as_they_are(site: Site) -> None:
 
 def test_keys_are_described(site: Site) -> None:
     description = ok(site.client(None).get("/openapi.json"))
-    (scheme,) = description["components"]["securitySchemes"].values()
-    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    schemes = description["components"]["securitySchemes"]
+    assert set(schemes) == {"AdminKey", "TenantKey"}
+    assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in schemes.values())
+    nobody: list[dict[str, list[str]]] | None = None
+    wanted = {"/tenants": [{"AdminKey": []}], "/healthz": nobody, "/readyz": nobody, "/metrics": nobody}
+    for path, item in description["paths"].items():
+        for operation in item.values():
+            assert operation.get("security") == wanted.get(path, [{"TenantKey": []}]), path
+
+
+def fields(description: Any, schema: Any) -> Iterator[tuple[str, Any]]:
+    """Every field of a schema, however deep, as (name, schema); of a field that may be null, what else it may be."""
+    for choice in (schema, *schema.get("anyOf", ())):
+        if "$ref" in choice:
+            yield from fields(description, description["components"]["schemas"][choice["$ref"].rpartition("/")[2]])
+        for name, inner in choice.get("properties", {}).items():
+            yield name, inner
+            yield from fields(description, inner)
+        if "items" in choice:
+            yield "item", choice["items"]
+
+
+def unbounded(schema: Any) -> bool:
+    """Whether texts, numbers or lists of any size would fit."""
+    bounds = {"string": ("maxLength", "enum", "const", "format"), "array": ("maxItems",)}
+    bounds |= dict.fromkeys(("integer", "number"), ("maximum", "exclusiveMaximum"))
+    for choice in schema.get("anyOf", [schema]):
+        if not any(bound in choice for bound in bounds.get(choice.get("type"), ("type", "$ref"))):
+            return True
+    return False
+
+
+def test_everything_that_is_sent_has_a_limit(site: Site) -> None:
+    description = ok(site.client(None).get("/openapi.json"))
+    found = []
+    for path, item in description["paths"].items():
+        for method, operation in item.items():
+            sent = [(parameter["name"], parameter["schema"]) for parameter in operation.get("parameters", [])]
+            for content in operation.get("requestBody", {"content": {}})["content"].values():
+                sent += list(fields(description, content["schema"]))
+            found += [(method, path, name) for name, schema in sent if unbounded(schema)]
+    assert found == []
+
+
+def test_the_limits_described_are_those_that_are_set(site: Site) -> None:
+    limits = {"max_name_characters": 7, "max_classify_images": 3, "max_classify_labels": 4, "max_label_characters": 5}
+    limits |= {"max_top_k": 6, "max_epochs": 8, "max_image_bytes": 10, "max_dataset_images": 9}
+    description = ok(site.with_limits(**limits, max_density=0.5).client(None).get("/openapi.json"))
+    schemas = {name: dict(fields(description, s)) for name, s in description["components"]["schemas"].items()}
+    assert schemas["TenantBody"]["name"]["maxLength"] == schemas["CollectionBody"]["name"]["maxLength"] == 7
+    assert schemas["ClassifyBody"]["images"]["maxItems"] == 3
+    assert schemas["ClassifyBody"]["images"]["items"]["maxLength"] == 16  # ten bytes in base64
+    labels = schemas["ClassifyBody"]["labels"]["anyOf"][0]
+    assert (labels["maxItems"], labels["items"]["maxLength"]) == (4, 5)
+    assert schemas["RetrieveBody"]["top_k"]["maximum"] == 6
+    assert schemas["TrainingBody"]["epochs"]["anyOf"][0]["maximum"] == 8
+    assert schemas["TrainingBody"]["density"]["anyOf"][0]["maximum"] == 0.5
+    form = description["paths"]["/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["files"]["maxItems"] == 9

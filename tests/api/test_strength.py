@@ -105,7 +105,7 @@ def test_too_late_is_504_and_too_much_is_429_with_a_time_to_come_back(site: Site
         raise Unavailable
 
     full.services.engine.batcher._run = held
-    full.services.__dict__["admission"] = Admission(1)
+    full.services.__dict__["admission"] = Admission("inference_requests", 1)
     busy = TestClient(full.app, headers=headers)
     with busy, ThreadPoolExecutor(1) as pool:
         first = pool.submit(busy.post, "/classify", data={"labels": "a"}, files={"files": png()})

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select, text
 
+from api.metrics import Metrics
 from saft_core.store.models import IdempotencyRecord, Tenant
 from tests.fixtures.rest import ADMIN_KEY, Site, ok, problem
 
@@ -23,6 +26,16 @@ def test_nobody_else_makes_tenants(site: Site, key: str | None) -> None:
     answer = client.post("/tenants", json={"name": "x"}, headers=headers)
     problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("admin_key", ["", " ", "short", "x" * 15])
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer {}", "Basic {}", "bearer {}", "{}"])
+def test_a_missing_or_short_admin_key_opens_nothing(site: Site, admin_key: str, header: str | None) -> None:
+    broken = Site(replace(site.services, admin_key=admin_key, metrics=Metrics()))
+    headers = {} if header is None else {"Authorization": header.format(admin_key)}
+    problem(broken.client(None).post("/tenants", json={"name": "x"}, headers=headers), 401, "unauthorized")
+    with site.services.sessions() as session:
+        assert session.scalar(select(func.count()).select_from(Tenant)) == 0
 
 
 def test_a_tenants_key_makes_no_tenants_and_the_admin_key_is_no_tenants(site: Site, client: TestClient) -> None:
@@ -54,6 +67,28 @@ def test_a_replay_shows_the_same_key_which_is_stored_nowhere(site: Site) -> None
         assert session.scalar(select(func.count()).select_from(Tenant)) == 1
         for table in ("tenants", "idempotency_records"):
             assert key not in str(session.execute(text(f"SELECT * FROM {table}")).all())
+
+
+def test_a_replay_after_a_change_of_the_admin_key_shows_no_dead_key(site: Site) -> None:
+    headers = {"Idempotency-Key": "first tenant"}
+    first = ok(site.admin.post("/tenants", json={"name": "Aurora"}, headers=headers), 201)
+    new_key = "quite another admin key"
+    changed = Site(replace(site.services, admin_key=new_key, metrics=Metrics()))
+    answer = changed.client(new_key).post("/tenants", json={"name": "Aurora"}, headers=headers)
+    found = problem(answer, 409, "key_gone")
+    assert first["id"] in found["detail"]
+    assert "new Idempotency-Key" in found["detail"]
+    ok(changed.client(first["api_key"]).get("/datasets"))
+    made = changed.client(new_key).post("/tenants", json={"name": "Aurora"}, headers={"Idempotency-Key": "next"})
+    ok(changed.client(ok(made, 201)["api_key"]).get("/datasets"))
+
+
+def test_a_replay_for_a_tenant_that_is_gone_shows_no_dead_key(site: Site) -> None:
+    headers = {"Idempotency-Key": "first tenant"}
+    made = ok(site.admin.post("/tenants", json={"name": "Aurora"}, headers=headers), 201)
+    with site.services.sessions.begin() as session:
+        session.delete(session.get_one(Tenant, made["id"]))
+    problem(site.admin.post("/tenants", json={"name": "Aurora"}, headers=headers), 409, "key_gone")
 
 
 def test_an_idempotency_key_older_than_its_record_is_a_conflict(site: Site) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
@@ -51,6 +51,11 @@ def test_a_name_is_used_once_a_tenant(session: Session) -> None:
         adapters.find(mine, foreign.id)
     with pytest.raises(NameTaken, match="same"):
         add_adapter(mine, "same")
+
+
+def test_another_broken_rule_is_not_a_taken_name(sessions: sessionmaker[Session]) -> None:
+    with sessions() as session, pytest.raises(IntegrityError, match="fk_adapters_tenant_id"):
+        add_adapter(Scope(session, "ten_gone"), "free")
 
 
 def test_the_engine_loads_by_id(sessions: sessionmaker[Session]) -> None:

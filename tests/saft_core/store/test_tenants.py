@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Conflict, Unauthorized
@@ -14,6 +16,22 @@ def test_a_key_opens_its_own_tenant_only(session: Session) -> None:
     made = [tenants.create(session, "same name", key) for key in keys]
     assert [tenants.authenticate(session, key).id for key in keys] == [tenant.id for tenant in made]
     assert made[0].id != made[1].id
+
+
+def test_a_key_is_one_tenants(session: Session) -> None:
+    key = tenants.new_key()
+    tenant = tenants.create(session, "tenant", key)
+    assert tenants.holds(session, tenant.id, key)
+    assert not tenants.holds(session, tenant.id, key + "x")
+    assert not tenants.holds(session, "ten_gone", key)
+    with pytest.raises(Conflict):
+        tenants.create(session, "other", key)
+
+
+def test_another_broken_rule_is_not_a_used_key(session: Session) -> None:
+    broken: Any = None
+    with pytest.raises(IntegrityError):
+        tenants.create(session, broken, tenants.new_key())
 
 
 @pytest.mark.parametrize("change", ["", "x", " ", "\0", "ü"])

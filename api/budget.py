@@ -1,0 +1,56 @@
+"""How many bytes of request bodies the process holds at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import anyio
+
+from saft_core.errors import Busy
+
+WAIT_SECONDS = 2.0
+"""Most bodies are through in less; a longer wait would only hide that the service is too small."""
+
+
+class Budget:
+    """Bytes that all requests share. One caller gets half of them at most, unless he asks for a single request.
+
+    name: the setting that says how many. Belongs to the event loop's thread.
+    """
+
+    def __init__(self, name: str, total_bytes: int) -> None:
+        self._name = name
+        self._total = total_bytes
+        self._taken: Counter[str] = Counter()
+        self._freed = anyio.Event()
+
+    @property
+    def taken(self) -> int:
+        """Bytes in use."""
+        return self._taken.total()
+
+    async def take(self, caller: str, count: int) -> None:
+        """Take `count` bytes, after a short wait if need be. Raises Busy."""
+        with anyio.move_on_after(WAIT_SECONDS):
+            while not self._fits(caller, count):
+                await self._freed.wait()
+        if not self._fits(caller, count):
+            raise Busy(
+                f"the requests under way hold {self.taken:,} of {self._total:,} bytes ({self._name});"
+                " try again in a moment"
+            )
+        self._taken[caller] += count
+
+    def give_back(self, caller: str, count: int) -> None:
+        """Return what was taken."""
+        if not count:
+            return
+        self._taken[caller] -= count
+        if not self._taken[caller]:
+            del self._taken[caller]
+        self._freed.set()
+        self._freed = anyio.Event()
+
+    def _fits(self, caller: str, count: int) -> bool:
+        own = self._taken[caller]
+        return self.taken + count <= self._total and (not own or own + count <= self._total // 2)

@@ -1,0 +1,20 @@
+"""Room on the disk of the data folder."""
+
+from __future__ import annotations
+
+import shutil
+
+from saft_core.errors import DiskFull
+from saft_core.settings import Settings
+
+
+def check_room(settings: Settings) -> None:
+    """Raise DiskFull when less than `min_free_disk_bytes` are free; makes the data folder if need be."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    free, least = shutil.disk_usage(settings.data_dir).free, settings.min_free_disk_bytes
+    if free < least:
+        raise DiskFull(
+            f"the disk has {free:,} bytes free, less than {least:,} (min_free_disk_bytes);"
+            " delete what is no longer needed, or tell the operator",
+            part="disk",
+        )

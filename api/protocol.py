@@ -1,0 +1,70 @@
+"""HTTP/1.1 as uvicorn speaks it with h11, less what a caller could use against it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class EdgeProtocol(H11Protocol):
+    """Ends a connection that does not bring its next request in time, and answers broken HTTP with problem details.
+
+    uvicorn waits for ever for the rest of a head, and for the rest of a body that was refused.
+    """
+
+    head_seconds: ClassVar[float] = 30.0
+    """Longest wait for a whole head, the rest of the refused request before it included."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for the first head."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting, or stop once a request is under way."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        super().connection_lost(exc)
+        self._stop_watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, and close: nobody can tell where the next request begins."""
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus.BAD_REQUEST.phrase,
+            "status": 400,
+            "code": "bad_request",
+            "detail": msg,
+            "instance": "/",
+        }
+        body = json.dumps(problem).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        answer = (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in answer))
+        self.transport.close()
+
+    def _watch(self) -> None:
+        under_way: Any = self.cycle is not None and not self.cycle.response_complete
+        if under_way:
+            self._stop_watch()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _stop_watch(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -1,0 +1,31 @@
+"""schemathesis on the description of a running service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.fixtures.service import Service
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+def fuzz(folder: Path, *arguments: str) -> int:
+    """Start a service in `folder` and run schemathesis on it; its exit status, 0 when nothing was found.
+
+    arguments: options of `schemathesis run`. The service's trainings are short, since each data set gets some.
+    """
+    service = Service(folder, SAFT_MAX_EPOCHS="1")
+    service.start()
+    try:
+        tenant_key = service.new_tenant("fuzz").headers["authorization"].removeprefix("Bearer ")
+        keys = {"FUZZ_TENANT_KEY": tenant_key, "FUZZ_ADMIN_KEY": service.admin_key, "PYTHONPATH": str(ROOT)}
+        options = ["run", f"{service.url}/openapi.json", "--no-color", *arguments]
+        command: Sequence[str] = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), *options]
+        return subprocess.run(command, env=os.environ | keys, cwd=ROOT, check=False).returncode
+    finally:
+        service.stop()
