@@ -77,7 +77,7 @@ class ApiClient:
     """One caller's session with the service; use it as an async context manager."""
 
     def __init__(self, url: str, key: str = "", *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}".encode()} if key else {}
+        headers = httpx.Headers({b"Authorization": f"Bearer {key}".encode()} if key else {})
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         self._http = httpx.AsyncClient(
             base_url=url, headers=headers, timeout=timeout, transport=transport, trust_env=False

@@ -80,8 +80,13 @@ def test_keys_are_described(site: Site) -> None:
     schemes = description["components"]["securitySchemes"]
     assert set(schemes) == {"AdminKey", "TenantKey"}
     assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in schemes.values())
-    nobody: list[dict[str, list[str]]] | None = None
-    wanted = {"/tenants": [{"AdminKey": []}], "/healthz": nobody, "/readyz": nobody, "/metrics": nobody}
+    nobody = None
+    wanted: dict[str, list[dict[str, list[str]]] | None] = {
+        "/tenants": [{"AdminKey": []}],
+        "/healthz": nobody,
+        "/readyz": nobody,
+        "/metrics": nobody,
+    }
     for path, item in description["paths"].items():
         for operation in item.values():
             assert operation.get("security") == wanted.get(path, [{"TenantKey": []}]), path

@@ -52,9 +52,13 @@ LIMITS = UploadLimits(1 << 20, 1 << 20, 1 << 20, 100, 60)
 @pytest.fixture(scope="module")
 def gradio() -> fastapi.FastAPI:
     """Gradio's app as the guard holds it."""
-    app = mount(fastapi.FastAPI(), "http://127.0.0.1:1", BodyParser, LIMITS)
+    return gradio_of(mount(fastapi.FastAPI(), "http://127.0.0.1:1", BodyParser, LIMITS))
+
+
+def gradio_of(app: fastapi.FastAPI) -> fastapi.FastAPI:
     root = next(route for route in app.router.routes if isinstance(route, Route) and route.path == "/")
-    found: fastapi.FastAPI = root.endpoint.gradio
+    endpoint: Any = root.endpoint
+    found: fastapi.FastAPI = endpoint.gradio
     return found
 
 
@@ -216,9 +220,8 @@ def test_every_route_of_gradio_is_listed_or_shut(gradio: fastapi.FastAPI, strang
 
 def test_a_route_that_a_later_gradio_adds_is_shut() -> None:
     app = mount(fastapi.FastAPI(), "http://127.0.0.1:1", BodyParser, LIMITS)
-    root = next(route for route in app.router.routes if isinstance(route, Route) and route.path == "/")
-    root.endpoint.gradio.get("/gradio_api/brand_new")(lambda: "open")
-    root.endpoint.gradio.get("/brand_new")(lambda: "open")
+    for path in ("/gradio_api/brand_new", "/brand_new"):
+        gradio_of(app).get(path)(lambda: "open")
     with fastapi.testclient.TestClient(app) as client:
         assert client.get("/").status_code == 200
         for path in ("/gradio_api/brand_new", "/brand_new"):

@@ -27,15 +27,15 @@ def request() -> gr.Request:
     return gr.Request(fastapi.Request({"type": "http", "state": {"visitor": VISITOR}}))
 
 
-async def run(handler: Callable[[gr.Request], Awaitable[Updates]]) -> Updates:
-    return await handler(request())
+async def run(handler: Callable[..., Awaitable[Updates]], *values: Any) -> Updates:
+    return await handler(request(), *values)
 
 
 def test_a_handler_is_told_who_calls(notice: gr.HTML) -> None:
     async def handler(visitor: Visitor, value: str) -> Updates:
         return {notice: (visitor, value)}
 
-    assert asyncio.run(guarded(handler, notice)(request(), "value")) == {notice: (VISITOR, "value")}
+    assert asyncio.run(run(guarded(handler, notice), "value")) == {notice: (VISITOR, "value")}
 
 
 def test_the_key_is_not_shown_where_a_visitor_is() -> None:
