@@ -7,7 +7,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,12 +26,18 @@ HOLD = (
 )
 
 
-def hold(data_dir: Path, **environment: str) -> subprocess.Popen[str]:
-    """Another process that runs the servers of a folder."""
-    return subprocess.Popen(
+@contextmanager
+def hold(data_dir: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that runs the servers of a folder; killed if the test fails, else waited for."""
+    with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(data_dir)],
         env=os.environ | environment, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    ) as owner:  # fmt: skip
+        try:
+            yield owner
+        except BaseException:
+            owner.kill()
+            raise
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -420,8 +420,10 @@ def test_decoding_takes_no_more_memory_than_it_asks_for(kind: str, tmp_path: Pat
     """And not much less either: more than a third of it is used."""
     file = tmp_path / "picture"
     file.write_bytes(COSTLY[kind]())
-    program = Path(__file__).parent / "memory_of_decoding.py"
-    done = subprocess.run([sys.executable, program, file], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.saft_core.data.memory_of_decoding", file],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     asked, taken = map(int, done.stdout.split())
     assert asked / 3 < taken <= asked
