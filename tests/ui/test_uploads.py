@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing, suppress
@@ -48,7 +49,8 @@ def run(work: Callable[[Uploads], Awaitable[Any]], limits: UploadLimits = LIMITS
 
 
 def files_open() -> int:
-    """Temporary files without a name that this process has open."""
+    """Temporary files without a name that this process has open, none that only waits to be collected."""
+    gc.collect()
     found = 0
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one of this listing
