@@ -28,7 +28,7 @@ from worker.broker import Broker
 START_SECONDS = 300
 STOP_SECONDS = 20
 """A stop takes a second or so; a training that is waited for takes minutes."""
-EPOCHS = 4_000
+EPOCHS = 1_000
 ALARMING = ("Traceback", "Cold", "cold", "ERROR", "CRITICAL", "Hitting Ctrl+C", "Lost")
 
 

@@ -99,11 +99,15 @@ class ImagesTab:
             **QUIET,
         )
         view = [self.summary, self.delete, self.confirm, self.keep, self.pictures, self.shown, self.thumbnails]
-        self.dataset.change(guarded_stream(self.show, self.notice), [self.dataset], [self.notice, *view], **QUIET)
+        showing = self.dataset.change(
+            guarded_stream(self.show, self.notice), [self.dataset], [self.notice, *view], **QUIET
+        )
+        # Some of each class may still be on their way: they would take the place of the class that was chosen.
         self.shown.input(
             guarded(self.show_class, self.notice),
             [self.dataset, self.shown],
             [self.notice, self.thumbnails],
+            cancels=[showing],
             **EVENT,
         )
         asked = [self.delete, self.confirm, self.keep]
