@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from saft_core.store.blobs import sync_folder
+
 
 @contextmanager
 def written_aside(path: Path, text: str) -> Iterator[Path]:
@@ -22,12 +24,3 @@ def written_aside(path: Path, text: str) -> Iterator[Path]:
             sync_folder(path.parent)
         finally:
             aside.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make new names in the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
