@@ -55,6 +55,7 @@ class Base:
         self.tokenize = tokenize
         self.defaults = defaults or TrainingDefaults()
         self.flat = FlatParameters(self.model)
+        self._memory_format = image_tower.memory_format(self.model)
 
     @property
     def parameter_count(self) -> int:
@@ -98,7 +99,7 @@ class Base:
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Unit image embeddings, float32 (N, embed_dim), of `pixels` float32 (N, 3, size, size)."""
-        return image_tower.encode(self.model, pixels)
+        return image_tower.encode(self.model, pixels.contiguous(memory_format=self._memory_format))
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Unit text embeddings, float32 (N, embed_dim). Words beyond the context are cut: see labels.check_texts."""

@@ -1,4 +1,4 @@
-"""The image tower without the work that no embedding depends on.
+"""The image tower in its cheapest form: channels last where it convolves, and no work that no embedding depends on.
 
 A vision transformer that pools its class token reads one token of its last block's output. The other tokens are needed
 there as keys and values, but their queries, their output projection and their feed-forward layer are not: with ViT-B/32
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
@@ -26,6 +27,16 @@ def pools_class_token(model: nn.Module) -> bool:
         and visual.transformer.batch_first
         and type(visual.transformer.resblocks[-1]) is ResidualAttentionBlock
     )
+
+
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """How the image tower wants its pixels to lie in memory.
+
+    A tower of convolutions takes two thirds of the time with its channels last (EfficientNet-Lite0, 32 pictures, one
+    core); one that convolves only to cut patches does not care.
+    """
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
+    return torch.channels_last if convolutions > 1 else torch.contiguous_format
 
 
 def encode(model: Any, pixels: Tensor) -> Tensor:

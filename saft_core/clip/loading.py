@@ -73,7 +73,7 @@ def _load(source: Source, device: torch.device) -> Base:
     with hub.reached() if _may_ask_the_hub(source) else nullcontext():
         _check_tokenizer(source)
         model, preprocess = _model(source)
-        tokenize = open_clip.get_tokenizer(source.model)
+        tokenize = open_clip.get_tokenizer(source.model, **_tokenizer_files(source))
     card = _read_card(source.folder)
     defaults = TrainingDefaults(**card.get("defaults", {}))
     base = Base(model, preprocess, tokenize, name=str(card.get("name", source.name)), defaults=defaults, device=device)
@@ -102,6 +102,13 @@ def _check_tokenizer(source: Source) -> None:
         raise ValueError(
             f"its configuration names the tokenizer {names[0]}; put its files (tokenizer.json) into the folder"
         )
+
+
+def _tokenizer_files(source: Source) -> dict[str, str]:
+    """Where a folder's own vocabulary lies: open_clip would look for it where the process was started."""
+    text: dict[str, Any] = (open_clip.get_model_config(source.model) or {}).get("text_cfg", {})
+    named = text.get("tokenizer_kwargs", {}).get("bpe_path")
+    return {"bpe_path": str(source.folder / named)} if named and source.folder else {}
 
 
 def _model(source: Source) -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:

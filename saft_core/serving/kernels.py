@@ -97,15 +97,16 @@ def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pi
 
 
 def add_batch_norm(
-    y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float, weight: Pieces, bias: Pieces
+    y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float, weight: Pieces, bias: Pieces, *, last: bool
 ) -> None:
     """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add.
 
-    All contiguous float32: y, x (B, channels, ...); mean, variance (channels,). `plus` is added to the variance.
+    All contiguous float32: y, x (B, channels, ...), or `last` (B, ..., channels); mean, variance (channels,). `plus` is
+    added to the variance.
     """
     channels, addresses = mean.shape[0], (y.data_ptr(), x.data_ptr(), mean.data_ptr(), variance.data_ptr())
     length = y.numel() // (y.shape[0] * channels)
-    loops.add_batch_norm(*addresses, plus, channels, length, weight.arguments, bias.arguments)
+    loops.add_batch_norm(*addresses, plus, channels, length, last, weight.arguments, bias.arguments)
 
 
 def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False) -> None:
@@ -118,16 +119,17 @@ def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False
 
 def add_convolution(
     y: Tensor, x: Tensor, kernel: torch.Size, pieces: Pieces, *,
-    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int],
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], last: bool,
 ) -> None:  # fmt: skip
-    """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both contiguous float32.
+    """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both float32.
 
-    `kernel` is the shape of the weight, (out, in / groups, kh, kw).
+    Both contiguous, or in memory (B, H, W, channels) if `last`. `kernel` is the shape of the weight,
+    (out, in / groups, kh, kw).
     """
-    rows, _, height, width = y.shape
-    sizes, groups = (height, width, *x.shape[2:]), x.shape[1] // kernel[1]
+    sizes, groups = (*y.shape[2:], *x.shape[2:]), x.shape[1] // kernel[1]
     layout = sizes, groups, tuple(kernel), (stride, padding, dilation)
-    convolution_loops.add_convolution(rows, y.data_ptr(), x.data_ptr(), *layout, pieces.arguments)
+    loop = convolution_loops.add_convolution_last if last else convolution_loops.add_convolution
+    loop(len(y), y.data_ptr(), x.data_ptr(), *layout, pieces.arguments)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:

@@ -109,19 +109,18 @@ def write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
 @compiled()
 def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any, ...]) -> None:
     """`length` is how many numbers a channel has; channels come `last`, or before those."""
-    strengths, offset = pieces[STRENGTHS], pieces[OFFSET]
-    size = channels * length
-    for row in range(len(strengths)):
-        positions, values = _entries(pieces, row)
-        target = floats(y + row * size * strengths.itemsize, size, strengths)
-        for entry in range(len(positions)):
-            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
-            if last:
+    like, size = pieces[STRENGTHS], channels * length
+    for row in range(len(like)):
+        positions, values = own(pieces, row)
+        target = floats(y + row * size * like.itemsize, size, like)
+        if last:  # place by place, so that its channels are in the nearest cache
+            for n in range(length):
+                for entry in range(len(positions)):
+                    target[np.uint64(n * channels) + positions[entry]] += values[entry]
+        else:
+            for entry in range(len(positions)):
                 for n in range(length):
-                    target[channel + np.uint64(n * channels)] += value
-            else:
-                for n in range(length):
-                    target[channel * np.uint64(length) + np.uint64(n)] += value
+                    target[positions[entry] * np.uint64(length) + np.uint64(n)] += values[entry]
 
 
 @compiled()
@@ -160,21 +159,30 @@ def add_layer_norm(
 @compiled()
 def add_batch_norm(
     y: int, x: int, mean: int, variance: int, plus: float,
-    channels: int, length: int, weight: tuple[Any, ...], bias: tuple[Any, ...],
+    channels: int, length: int, last: bool, weight: tuple[Any, ...], bias: tuple[Any, ...],
 ) -> None:  # fmt: skip
-    """`y` and `x` are (rows, channels, length); `mean` and `variance` (channels,)."""
-    strengths, offset = weight[STRENGTHS], weight[OFFSET]
-    means, variances = floats(mean, channels, strengths), floats(variance, channels, strengths)
-    for row in range(len(strengths)):
-        positions, values = _entries(weight, row)
+    """`y` and `x` are (rows, channels, length), or (rows, length, channels) if `last`; the others (channels,)."""
+    like, size = weight[STRENGTHS], channels * length
+    means, variances = floats(mean, channels, like), floats(variance, channels, like)
+    for row in range(len(like)):
+        positions, values = own(weight, row)
+        at = row * size * like.itemsize
+        target, source = floats(y + at, size, like), floats(x + at, size, like)
         for entry in range(len(positions)):
-            channel = np.uint64(positions[entry] - offset)
-            at = (row * channels + np.int64(channel)) * length * strengths.itemsize
-            target, source = floats(y + at, length, strengths), floats(x + at, length, strengths)
-            factor = np.float32(values[entry] * strengths[row] / np.sqrt(variances[channel] + plus))
-            for n in range(length):
-                target[n] += factor * (source[n] - means[channel])
-    add_vector(y, channels, length, False, bias)
+            values[entry] /= np.sqrt(variances[positions[entry]] + plus)
+        if last:  # place by place, so that its channels are in the nearest cache
+            for n in range(length if len(positions) else 0):
+                for entry in range(len(positions)):
+                    channel = positions[entry]
+                    place = np.uint64(n * channels) + channel
+                    target[place] += values[entry] * (source[place] - means[channel])
+        else:
+            for entry in range(len(positions)):
+                first = positions[entry] * np.uint64(length)
+                for n in range(length):
+                    place = first + np.uint64(n)
+                    target[place] += values[entry] * (source[place] - means[positions[entry]])
+    add_vector(y, channels, length, last, bias)
 
 
 @compiled()

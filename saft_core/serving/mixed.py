@@ -109,13 +109,13 @@ class MixedForward(TorchFunctionMode):
         stride, padding, dilation = (_pair(call[name]) for name in ("stride", "padding", "dilation"))
         of_weight, of_bias = self._watch.own(weight, 4), self._watch.own(bias, 1)
         y = F.conv2d(x, weight, bias, stride, padding, dilation, call["groups"])
-        out = y.contiguous()  # y itself, but for a model that has its channels last
+        out, x, last = _dense(y, x)
         if of_weight is not None:
             products.add_convolution(
-                out, x.contiguous(), weight.shape, of_weight, stride=stride, padding=padding, dilation=dilation
+                out, x, weight.shape, of_weight, stride=stride, padding=padding, dilation=dilation, last=last
             )
         if of_bias is not None:
-            products.add_vector(out, of_bias)
+            products.add_vector(_in_memory(out, last), of_bias, last=last)
         return _in_order_of(y, out)
 
     def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -134,9 +134,10 @@ class MixedForward(TorchFunctionMode):
         x = self._activations(x)
         of_weight, of_bias = self._watch.own(weight, 1), self._watch.own(bias, 1)
         y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
-        out = y.contiguous()
+        out, x, last = _dense(y, x)
         if of_weight is not None or of_bias is not None:
-            products.add_batch_norm(out, x.contiguous(), mean, variance, eps, of_weight, of_bias)
+            lie = _in_memory(out, last), _in_memory(x, last)
+            products.add_batch_norm(*lie, mean, variance, eps, of_weight, of_bias, last=last)
         return _in_order_of(y, out)
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
@@ -262,9 +263,21 @@ def _tokens(x: Tensor) -> Tensor:
     return x.view(len(x), -1, x.shape[-1])
 
 
-def _in_order_of(y: Tensor, contiguous: Tensor) -> Tensor:
-    """The contiguous values as `y` has them in memory: a model may rely on that."""
-    return y if y is contiguous else y.copy_(contiguous)
+def _dense(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Both without gaps in one memory format, which is y's if it can be, and whether that has the channels last."""
+    last = y.dim() == 4 and not y.is_contiguous() and y.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if last else torch.contiguous_format
+    return y.contiguous(memory_format=memory_format), x.contiguous(memory_format=memory_format), last
+
+
+def _in_memory(values: Tensor, last: bool) -> Tensor:
+    """`values` (B, channels, H, W) with its dimensions as they follow each other in memory."""
+    return values.permute(0, 2, 3, 1) if last else values
+
+
+def _in_order_of(y: Tensor, dense: Tensor) -> Tensor:
+    """The values as `y` has them in memory: a model may rely on that."""
+    return y if y is dense else y.copy_(dense)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -73,20 +73,21 @@ def add_layer_norm(
 
 def add_batch_norm(
     y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float,
-    weight: Differences | None, bias: Differences | None,
+    weight: Differences | None, bias: Differences | None, *, last: bool = False,
 ) -> None:  # fmt: skip
     """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add. One may be None.
 
-    All contiguous: y, x (B, channels, ...); mean, variance (channels,). `plus` is added to the variance.
+    All contiguous: y, x (B, channels, ...), or `last` (B, ..., channels); mean, variance (channels,). `plus` is added to
+    the variance.
     """
     if isinstance(weight or bias, Pieces):
-        kernels.add_batch_norm(y, x, mean, variance, plus, *_pieces(weight, bias))
+        kernels.add_batch_norm(y, x, mean, variance, plus, *_pieces(weight, bias), last=last)
         return
     if weight is not None:
         means, scales = (t.view(1, -1, 1) for t in (mean, (variance + plus).rsqrt()))
-        _add_scaled(_planes(y, last=False), _planes(x, last=False), means, scales, cast("Entries", weight))
+        _add_scaled(_planes(y, last=last), _planes(x, last=last), means, scales, cast("Entries", weight))
     if bias is not None:
-        add_vector(y, bias)
+        add_vector(y, bias, last=last)
 
 
 def _pieces(weight: Differences | None, bias: Differences | None) -> tuple[Pieces, Pieces]:
@@ -152,18 +153,25 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
 
 def add_convolution(
     y: Tensor, x: Tensor, kernel: torch.Size, own: Differences, *,
-    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int] = (1, 1),
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int] = (1, 1), last: bool = False,
 ) -> None:  # fmt: skip
-    """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W'); both contiguous.
+    """Add a convolution with the differences to `y` (B, out, H, W), for `x` (B, in, H', W').
 
-    `kernel` is the shape of the weight, (out, in / groups, kh, kw).
+    Both contiguous, or in memory (B, H, W, channels) if `last`. `kernel` is the shape of the weight,
+    (out, in / groups, kh, kw).
     """
+    pointwise = kernel[1:] == (x.shape[1], 1, 1) and stride == (1, 1) and padding == (0, 0)
     if isinstance(own, Pieces):
-        kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation)
-    elif kernel[1:] == (x.shape[1], 1, 1) and stride == (1, 1) and padding == (0, 0):
+        kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation, last=last)
+    elif pointwise and last:  # a linear layer to each place
+        add_linear(*(values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x)), own)
+    elif pointwise:
         y += block_product(own, x.flatten(2), y.shape[1]).view(y.shape)
     else:
-        _add_shifted_planes(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation)
+        added = torch.zeros_like(y, memory_format=torch.contiguous_format) if last else y
+        _add_shifted_planes(added, x, kernel, own, stride=stride, padding=padding, dilation=dilation)
+        if last:
+            y += added
 
 
 def _add_shifted_planes(

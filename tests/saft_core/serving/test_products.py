@@ -26,9 +26,10 @@ def test_convolution(make: Make, kernel: tuple[int, int], stride: tuple[int, int
     wanted = torch.cat(
         [F.conv2d(x[row : row + 1], weights[row], stride=stride, padding=padding) for row in range(len(x))]
     )
-    y = torch.ones_like(wanted)
-    products.add_convolution(y, x, weights.shape[1:], own, stride=stride, padding=padding)
-    assert_close(y, wanted + 1)
+    for last in (False, True):
+        y, x = _ordered(torch.ones_like(wanted), last), _ordered(x, last)
+        products.add_convolution(y, x, weights.shape[1:], own, stride=stride, padding=padding, last=last)
+        assert_close(y, wanted + 1)
 
 
 @either
@@ -42,9 +43,16 @@ def test_convolution_of_groups_and_with_gaps(
     own, weights = make((16, 8 // groups, *kernel), [5, 0, 11])
     x = torch.randn(3, 8, 8, 9)
     rows = [F.conv2d(x[n : n + 1], weights[n], None, stride, (1, 2), dilation, groups) for n in range(len(x))]
-    y = torch.ones_like(torch.cat(rows))
-    products.add_convolution(y, x, weights.shape[1:], own, stride=stride, padding=(1, 2), dilation=dilation)
-    assert_close(y, torch.cat(rows) + 1)
+    for last in (False, True):
+        y, x = _ordered(torch.ones_like(torch.cat(rows)), last), _ordered(x, last)
+        form = {"stride": stride, "padding": (1, 2), "dilation": dilation}
+        products.add_convolution(y, x, weights.shape[1:], own, **form, last=last)  # type: ignore[arg-type]
+        assert_close(y, torch.cat(rows) + 1)
+
+
+def _ordered(values: Tensor, last: bool) -> Tensor:
+    """`values` (B, channels, H, W) with their channels last in memory, or not."""
+    return values.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 def test_block_product() -> None:
@@ -136,8 +144,11 @@ def test_batch_norm(make: Make, which: str, plane: tuple[int, ...]) -> None:
 
     wanted = [normed(x[row : row + 1], weight + weights[row], bias + biases[row]) for row in range(3)]
     y = normed(x, weight, bias)
+    y_last, x_last = (values.movedim(1, -1).clone(memory_format=torch.contiguous_format) for values in (y, x))
     products.add_batch_norm(y, x, mean, variance, 1e-3, *own)
     assert_close(y, torch.cat(wanted))
+    products.add_batch_norm(y_last, x_last, mean, variance, 1e-3, *own, last=True)
+    assert_close(y_last, torch.cat(wanted).movedim(1, -1))
 
 
 @either
