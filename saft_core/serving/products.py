@@ -77,8 +77,8 @@ def add_batch_norm(
 ) -> None:  # fmt: skip
     """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add. One may be None.
 
-    All contiguous: y, x (B, channels, ...), or `last` (B, ..., channels); mean, variance (channels,). `plus` is added to
-    the variance.
+    All contiguous: y, x (B, channels, ...), or `last` (B, ..., channels); mean, variance (channels,). `plus` is added
+    to the variance.
     """
     if isinstance(weight or bias, Pieces):
         kernels.add_batch_norm(y, x, mean, variance, plus, *_pieces(weight, bias), last=last)

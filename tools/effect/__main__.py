@@ -1,4 +1,4 @@
-"""`python -m tools.effect --packages node_modules`: choose settings, run every method, print the table.
+"""`python -m tools.effect --pictures DIR`: choose settings, run every method, print the tables.
 
 Every run's outcome is kept in a file of JSON lines; started again, the command makes only what is missing.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from saft_core.clip.loading import load_base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.tuning.config import TrainingConfig
 from tools.effect.methods import METHODS, Method, Score, Scores, loader_of
-from tools.effect.report import TESTS, table
-from tools.effect.tasks import SHOTS, TASKS, Labelled, Pictures, halves
+from tools.effect.report import differences, table
+from tools.effect.tasks import SHOTS, Labelled, Pictures, halves
 
-VALIDATION_SEEDS = (100,)
+SAMPLES = Path(__file__).resolve().parents[2] / "samples/photos"
+VALIDATION_SEED = 100
 KEPT_SHOTS = 8
 """Of the 16 shots, what trains while settings are chosen; the other eight choose."""
 
@@ -59,49 +60,49 @@ class Journal:
 
 
 class Study:
-    """One base, all tasks and methods."""
+    """One base, one set of pictures, all methods."""
 
-    def __init__(self, base: Base, pictures: Pictures, journal: Journal, epochs: int) -> None:
-        self._base, self._pictures, self._journal, self._epochs = base, pictures, journal, epochs
-        self._model = [base.fingerprint[:12], base.defaults.template]
+    def __init__(self, base: Base, pictures: Pictures, new: Pictures, journal: Journal, epochs: int) -> None:
+        self._base, self._pictures, self._new = base, pictures, new
+        self._journal, self._epochs = journal, epochs
+        self._model = [base.fingerprint[:12], base.defaults.template, epochs, pictures.name]
 
     def choose(self, method: Method) -> float:
-        """The learning rate with the best accuracy on the validation shots, over all tasks."""
+        """The learning rate with the best accuracy on the validation shots, over all styles that can be trained on."""
         means = []
         for rate in method.learning_rates:
-            runs = [self._validate(method, task, seed, rate) for task in TASKS for seed in VALIDATION_SEEDS]
-            means.append(float(np.mean([value for run in runs for value in run["same_style"]])))
+            runs = [self._validate(method, style, rate) for style in self._pictures.trainable()]
+            means.append(float(np.mean([value for run in runs for value in run["held shots"]])))
         return method.learning_rates[int(np.argmax(means))]
 
-    def _validate(self, method: Method, task: str, seed: int, rate: float) -> Scores:
+    def _validate(self, method: Method, style: str, rate: float) -> Scores:
         def run() -> Scores:
-            first, second = halves(self._pictures.split(task, seed).train, seed, KEPT_SHOTS)
-            return self._run(method, first, {"same_style": second}, seed, rate)
+            split = self._pictures.split(style, VALIDATION_SEED, self._new)
+            first, second = halves(split.train, VALIDATION_SEED, KEPT_SHOTS)
+            return self._run(method, first, {"held shots": second}, VALIDATION_SEED, rate)
 
-        return self._journal.get(["validation", *self._model, KEPT_SHOTS, method.name, task, seed, rate], run)
+        return self._journal.get(["validation", *self._model, KEPT_SHOTS, method.name, style, rate], run)
 
-    def test(self, method: Method | None, task: str, seed: int, rate: float) -> Scores:
+    def test(self, method: Method | None, style: str, seed: int, rate: float) -> Scores:
         """One training on all shots and its tests; None is the base as it is."""
 
         def run() -> Scores:
-            split = self._pictures.split(task, seed)
-            tests = {test: getattr(split, test) for test in TESTS}
-            return self._run(method, split.train, tests, seed, rate)
+            split = self._pictures.split(style, seed, self._new)
+            return self._run(method, split.train, split.tests, seed, rate)
 
         name = method.name if method else "zero-shot"
-        return self._journal.get(["test", *self._model, name, task, seed, rate], run)
+        return self._journal.get(["test", *self._model, name, style, seed, rate], run)
 
     def _run(
-        self, method: Method | None, train: Labelled, tests: dict[str, Labelled], seed: int, rate: float
+        self, method: Method | None, train: Labelled, tests: Mapping[str, Labelled], seed: int, rate: float
     ) -> Scores:
-        prepared = {
-            name: Test(*loader_of(self._base, found).batch(range(len(found))), found.labels)
-            for name, found in tests.items()
-        }
-        score = self._score(prepared, train.labels)
+        score = self._score({name: self._test(found) for name, found in tests.items()}, train.labels)
         if method is None:
             return score(None)
         return method.run(self._base, loader_of(self._base, train), train.labels, self._config(seed, rate), score)
+
+    def _test(self, found: Labelled) -> Test:
+        return Test(*loader_of(self._base, found).batch(range(len(found))), found.labels)
 
     def _config(self, seed: int, rate: float) -> TrainingConfig:
         defaults = self._base.defaults
@@ -137,30 +138,37 @@ class Study:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.effect", description=__doc__)
-    parser.add_argument("--packages", type=Path, default=Path("node_modules"), help="where npm installed the icons")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/saft-pretrain")
+    parser.add_argument(
+        "--pictures", type=Path, help="a folder a style, a folder a class; the bundled samples unless given"
+    )
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/saft-effect")
     parser.add_argument("--base", default="", help="as SAFT_BASE")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--styles", nargs="*", help="train on these only")
     parser.add_argument("--methods", nargs="*", help="only these")
     options = parser.parse_args()
+    samples = Pictures.of_samples(SAMPLES)
+    pictures = Pictures.of_folders(options.pictures) if options.pictures else samples
+    new = samples if options.pictures else Pictures("none", {"none": {}})
     base = load_base(options.base)
-    journal = Journal(options.cache / f"effect-{options.epochs}.jsonl")
-    study = Study(base, Pictures(options.packages, options.cache), journal, options.epochs)
+    study = Study(base, pictures, new, Journal(options.cache / "effect.jsonl"), options.epochs)
     methods = [method for method in METHODS if not options.methods or method.name in options.methods]
     rates = {method.name: study.choose(method) for method in methods}
     print(f"{SHOTS} shots a class, {options.epochs} epochs, {options.seeds} seeds")
-    for task in TASKS:
-        rows = {"zero-shot": _by_test([study.test(None, task, seed, 0.0) for seed in range(options.seeds)])}
-        for method in methods:
-            runs = [study.test(method, task, seed, rates[method.name]) for seed in range(options.seeds)]
-            rows[method.name] = _by_test(runs)
-        settings = {name: f"{rate:g}" for name, rate in rates.items()}
-        print(f"\n{table(task, rows, settings)}", flush=True)
+    for style in options.styles or pictures.trainable():
+        print(f"\n{_tables(study, style, methods, rates, options.seeds)}", flush=True)
 
 
-def _by_test(runs: Sequence[Scores]) -> dict[str, list[list[int]]]:
-    return {test: [run[test] for run in runs] for test in TESTS}
+def _tables(study: Study, style: str, methods: Sequence[Method], rates: Mapping[str, float], seeds: int) -> str:
+    runs = {"zero-shot": [study.test(None, style, seed, 0.0) for seed in range(seeds)]}
+    for method in methods:
+        runs[method.name] = [study.test(method, style, seed, rates[method.name]) for seed in range(seeds)]
+    tests = list(runs["zero-shot"][0])
+    rows = {name: {test: [run[test] for run in of_seeds] for test in tests} for name, of_seeds in runs.items()}
+    settings = {name: f"{rate:g}" for name, rate in rates.items()}
+    pairs = [("saft 0.001", other) for other in ("zero-shot", "full") if {"saft 0.001", other} <= rows.keys()]
+    return f"{table(style, tests, rows, settings)}\n\n{differences(tests, rows, pairs)}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Three tasks on pictures that pre-training never saw: sixteen shots a class in one style.
+"""Sixteen shots a class in one style, tested in that style, in each other style, and on classes of another set.
 
-They are tested in that style and in the others that `tools.pretrain` holds out. Splits are drawn anew for every seed.
-The classes of one task are the new classes of the one before it: names that an adapter was never trained on.
+A set is a folder with a folder a style, which holds a folder of pictures a class: PACS as it is published, or the
+bundled samples, whose train and test parts are one style here.
 """
 
 from __future__ import annotations
@@ -11,54 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from tools.pretrain.corpus import load_gallery
-from tools.pretrain.make_samples import CLASSES as SAMPLE_CLASSES
-from tools.pretrain.render import on_white
-from tools.pretrain.sources import HELD_OUT_SETS
-from tools.pretrain.taxonomy import category_of
+from tools.effect.report import NEW_CLASSES
 
 SHOTS = 16
-MOST_PICTURES = 56
-"""Pictures of one class and style: the many faces and people must not outweigh the rest."""
 
-TASKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "things": SAMPLE_CLASSES,
-    "nature": {
-        "mammal": ("mammal",),
-        "bird_or_reptile": ("bird", "reptile"),
-        "small_animal": ("insect", "sea animal"),
-        "plant": ("plant", "flower"),
-        "fruit_or_vegetable": ("fruit", "vegetable"),
-        "dish": ("dish",),
-        "dessert_or_drink": ("dessert", "drink"),
-        "weather": ("weather",),
-        "sky_or_landscape": ("heavenly body", "landscape"),
-        "vehicle": ("land vehicle", "train", "boat", "aircraft"),
-    },
-    "people": {
-        "face": ("face",),
-        "person": ("person",),
-        "worker": ("worker",),
-        "athlete": ("athlete",),
-        "creature": ("creature",),
-        "family": ("family",),
-        "hand_or_body": ("hand gesture", "body part"),
-        "heart_or_comic": ("heart", "comic symbol"),
-        "clothes": ("clothing", "footwear", "headwear"),
-        "money_or_mail": ("money", "mail"),
-    },
-}
-"""Task to classes to categories of `tools.pretrain.taxonomy`: how somebody might sort an icon library."""
+ByClass = Mapping[str, Sequence[Path]]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures with the positions of their classes in `labels`."""
+    """Picture files with the positions of their classes in `labels`, which are words."""
 
     labels: tuple[str, ...]
-    pictures: Sequence[Image.Image]
+    files: Sequence[Path]
     targets: Sequence[int]
 
     def __len__(self) -> int:
@@ -67,69 +32,77 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Split:
-    """One task under one seed."""
+    """One task under one seed: what trains, and tests by name. No picture is in two of them."""
 
     train: Labelled
-    same_style: Labelled
-    unseen_styles: Labelled
-    new_classes: Labelled
+    tests: Mapping[str, Labelled]
 
 
+@dataclass(frozen=True)
 class Pictures:
-    """The held-out styles by category, one picture a concept."""
+    """One set: its styles, and each style's files by class."""
 
-    def __init__(self, packages: Path, cache: Path) -> None:
-        self._by_style = {style: _by_category(packages, cache, style) for style in HELD_OUT_SETS}
+    name: str
+    styles: Mapping[str, ByClass]
 
-    def split(self, task: str, seed: int) -> Split:
-        """Shots and tests of `task`; no picture is in two parts. Only the first two parts depend on the seed."""
-        classes = TASKS[task]
-        own, *others = HELD_OUT_SETS
-        drawn = {name: self._draw(own, categories, seed) for name, categories in classes.items()}
-        names = list(TASKS)
-        new = TASKS[names[(names.index(task) + 1) % len(names)]]
+    @classmethod
+    def of_folders(cls, root: Path) -> Pictures:
+        """A folder a style, which holds a folder a class."""
+        return cls(root.name, {style.name: _by_class(style) for style in _folders(root)})
+
+    @classmethod
+    def of_samples(cls, root: Path) -> Pictures:
+        """The bundled samples: photographs (train and test), and drawings of the same classes."""
+        train, test = _by_class(root / "train"), _by_class(root / "test")
+        photographs = {name: [*files, *test[name]] for name, files in train.items()}
+        return cls("samples", {"photographs": photographs, "drawings": _by_class(root / "shifted")})
+
+    def trainable(self) -> list[str]:
+        """Styles with more than SHOTS pictures of every class."""
+        return [
+            style for style, classes in self.styles.items() if all(len(files) > SHOTS for files in classes.values())
+        ]
+
+    def split(self, style: str, seed: int, new: Pictures) -> Split:
+        """Shots of `style` drawn by the seed; the rest of it, the other styles and the first style of `new` test."""
+        drawn = {name: _shuffled(files, f"{seed}/{style}/{name}") for name, files in self.styles[style].items()}
+        others = {other: _label(files) for other, files in self.styles.items() if other != style}
+        unknown = {name: files for name, files in next(iter(new.styles.values())).items() if name not in drawn}
         return Split(
-            train=_label({name: found[:SHOTS] for name, found in drawn.items()}),
-            same_style=_label({name: found[SHOTS:] for name, found in drawn.items()}),
-            unseen_styles=_label(
-                {
-                    name: [picture for style in others for picture in self._draw(style, categories)]
-                    for name, categories in classes.items()
-                }
-            ),
-            new_classes=_label({name: self._draw(own, categories) for name, categories in new.items()}),
+            train=_label({name: files[:SHOTS] for name, files in drawn.items()}),
+            tests={style: _label({name: files[SHOTS:] for name, files in drawn.items()})}
+            | others
+            | ({NEW_CLASSES: _label(unknown)} if unknown else {}),
         )
-
-    def _draw(self, style: str, categories: Sequence[str], seed: int = 0) -> list[Image.Image]:
-        found = [picture for category in categories for picture in self._by_style[style].get(category, ())]
-        random.Random(f"{seed}/{style}/{categories}").shuffle(found)  # noqa: S311 - a split, not a secret
-        return found[:MOST_PICTURES]
 
 
 def halves(train: Labelled, seed: int, kept: int) -> tuple[Labelled, Labelled]:
     """`kept` shots of each class to train on and the rest to choose settings by."""
-    generator = random.Random(seed)  # noqa: S311 - a split, not a secret
-    first: dict[str, list[Image.Image]] = {}
-    second: dict[str, list[Image.Image]] = {}
-    for position, name in enumerate(train.labels):
-        found = [picture for picture, target in zip(train.pictures, train.targets, strict=True) if target == position]
-        generator.shuffle(found)
-        first[name], second[name] = found[:kept], found[kept:]
+    by_class: dict[str, list[Path]] = {label: [] for label in train.labels}
+    for file, target in zip(train.files, train.targets, strict=True):
+        by_class[train.labels[target]].append(file)
+    drawn = {label: _shuffled(files, f"{seed}/{label}") for label, files in by_class.items()}
+    first, second = (
+        {label: files[part] for label, files in drawn.items()} for part in (slice(kept), slice(kept, None))
+    )
     return _label(first), _label(second)
 
 
-def _label(by_class: Mapping[str, Sequence[Image.Image]]) -> Labelled:
-    rows = [(picture, position) for position, found in enumerate(by_class.values()) for picture in found]
-    return Labelled(tuple(by_class), [picture for picture, _ in rows], [position for _, position in rows])
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir())
 
 
-def _by_category(packages: Path, cache: Path, style: str) -> dict[str, list[Image.Image]]:
-    gallery = load_gallery(packages, cache, (style,))
-    found: dict[str, list[Image.Image]] = {}
-    seen: set[str] = set()
-    for icon, pixels in zip(gallery.icons, gallery.pixels, strict=True):
-        category = category_of(icon.emoji) if icon.emoji else None
-        if category is not None and icon.concept not in seen:
-            seen.add(icon.concept)
-            found.setdefault(category, []).append(on_white(pixels))
-    return found
+def _by_class(style: Path) -> dict[str, list[Path]]:
+    return {folder.name: sorted(folder.iterdir()) for folder in _folders(style)}
+
+
+def _shuffled(files: Sequence[Path], salt: str) -> list[Path]:
+    order = list(files)
+    random.Random(salt).shuffle(order)  # noqa: S311 - a split, not a secret
+    return order
+
+
+def _label(by_class: ByClass) -> Labelled:
+    rows = [(file, position) for position, files in enumerate(by_class.values()) for file in files]
+    labels = tuple(name.replace("_", " ") for name in by_class)
+    return Labelled(labels, [file for file, _ in rows], [position for _, position in rows])
