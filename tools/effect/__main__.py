@@ -138,9 +138,7 @@ class Study:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.effect", description=__doc__)
-    parser.add_argument(
-        "--pictures", type=Path, help="a folder a style, a folder a class; the bundled samples unless given"
-    )
+    parser.add_argument("--pictures", type=Path, help="a folder a style; the bundled samples unless given")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/saft-effect")
     parser.add_argument("--base", default="", help="as SAFT_BASE")
     parser.add_argument("--seeds", type=int, default=5)
@@ -150,7 +148,7 @@ def main() -> None:
     options = parser.parse_args()
     samples = Pictures.of_samples(SAMPLES)
     pictures = Pictures.of_folders(options.pictures) if options.pictures else samples
-    new = samples if options.pictures else Pictures("none", {"none": {}})
+    new = samples if options.pictures else Pictures("none", {"": {}})
     base = load_base(options.base)
     study = Study(base, pictures, new, Journal(options.cache / "effect.jsonl"), options.epochs)
     methods = [method for method in METHODS if not options.methods or method.name in options.methods]

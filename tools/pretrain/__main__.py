@@ -34,6 +34,7 @@ from tools.pretrain.views import drawing_view, photograph_view
 from tools.pretrain.wordnet import WordNet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SAMPLES_TABLE = REPOSITORY / "samples/photos/SOURCES.csv"
 DEFAULT_WORK = Path.home() / ".cache/saft-pretrain"
 DRAWING_VIEWS, VIEWS_OF_A_PHOTOGRAPH = 14_000, 24
 
@@ -90,7 +91,7 @@ class Build:
     def _photograph_maps(self) -> Tensor:
         say("views of photographs")
         rng = np.random.default_rng(self._seed)
-        photographs = load_photographs(self._packages.photographs)
+        photographs = load_photographs(self._packages.photographs, SAMPLES_TABLE)
         views = [photograph_view(each.image, rng) for each in photographs for _ in range(VIEWS_OF_A_PHOTOGRAPH)]
         return frozen_maps(self._trunk, lambda rows: _pixels([views[row] for row in rows]), len(views))
 

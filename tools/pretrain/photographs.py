@@ -6,6 +6,7 @@ Only files that it calls CC0 or public domain are read.
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zlib
@@ -34,10 +35,15 @@ class Photograph:
     image: Image.Image
 
 
-def load_photographs(folder: Path) -> list[Photograph]:
-    """The free photographs of the package whose `.rcc` files are in `folder`, in the order of their paths."""
+def load_photographs(folder: Path, samples: Path) -> list[Photograph]:
+    """The free photographs of the package whose `.rcc` files are in `folder`, in the order of their paths.
+
+    Those in `samples`, the table of where the sample pictures are from, are left out: what is measured on trains nothing.
+    """
+    with samples.open(encoding="utf-8", newline="") as file:
+        taken = {row["path"] for row in csv.DictReader(file)}
     found = [photograph for name in ARCHIVES for photograph in _of_archive(read_rcc(folder / f"{name}.rcc"))]
-    return sorted(found, key=lambda photograph: photograph.path)
+    return sorted((photo for photo in found if photo.path not in taken), key=lambda photograph: photograph.path)
 
 
 def _of_archive(files: Mapping[str, bytes]) -> Iterator[Photograph]:
@@ -52,7 +58,7 @@ def _of_entry(entry: str, folder: PurePosixPath, files: Mapping[str, bytes]) -> 
     licence, source = (_field(entry, name) for name in ("Licen[sc]e", "Source"))
     if not FREE.fullmatch(licence):
         return
-    for name in re.findall(r"[\w.-]+\.(?:webp|jpg|png)\b", entry.partition("Files:")[2]):
+    for name in re.findall(r"[\w./-]+\.(?:webp|jpg|png)\b", entry.partition("Files:")[2]):
         path = str(folder / name)
         if path in files:
             with Image.open(io.BytesIO(files[path])) as opened:
