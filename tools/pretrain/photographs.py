@@ -38,7 +38,7 @@ class Photograph:
 def load_photographs(folder: Path, samples: Path) -> list[Photograph]:
     """The free photographs of the package whose `.rcc` files are in `folder`, in the order of their paths.
 
-    Those in `samples`, the table of where the sample pictures are from, are left out: what is measured on trains nothing.
+    Those in `samples`, the table of where the sample pictures are from, are left out: nothing measured on trains.
     """
     with samples.open(encoding="utf-8", newline="") as file:
         taken = {row["path"] for row in csv.DictReader(file)}
