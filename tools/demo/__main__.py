@@ -23,7 +23,7 @@ from saft_core.process import die_with_parent
 from tools.demo.report import print_table
 from tools.demo.tenant import Outcome, Tenant
 
-SAMPLES = Path("samples/icons")
+SAMPLES = Path("samples/photos")
 START_SECONDS = 120
 
 

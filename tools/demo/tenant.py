@@ -72,7 +72,7 @@ class Tenant:
     def fine_tune(self, seed: int) -> Adapter:
         """Start a fine-tune and watch it to its end."""
         body = {
-            "name": f"icons-{seed}",
+            "name": f"photos-{seed}",
             "dataset_id": self._train_id,
             "test_dataset_id": self._test_id,
             "config": {"seed": seed},
