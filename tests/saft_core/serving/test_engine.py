@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -238,6 +239,23 @@ def test_an_adapter_that_does_not_come_is_waited_for_until_the_deadline(tiny_vit
         engine.embed_texts("0", ["a cat"], deadline=time.monotonic() + 0.05)
     gate.set()
     assert engine.embed_texts("0", ["a cat"]).shape == (1, 16)
+
+
+def test_an_engine_takes_no_more_threads_than_its_process_has_cpus(
+    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may have two CPUs of a machine of many."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    threads: list[int] = []
+    handle = tiny_vit.model.visual.conv1.register_forward_hook(  # type: ignore[union-attr]
+        lambda *_: threads.append(torch.get_num_threads())
+    )
+    engine = Engine(tiny_vit, lambda _: random_delta(tiny_vit, 0), EngineLimits())
+    engine.embed_images(None, pictures(1))
+    handle.remove()
+    engine.close(30)
+    assert threads == [1]
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with prompts in memory", "with nothing in memory"])
