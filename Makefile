@@ -18,7 +18,7 @@ bench-train: $(VENV)/bench
 bench-serve: $(VENV)/bench
 	$(BIN)/python -m benchmarks.serve $(ARGS)
 
-test: lint
+test: lint $(VENV)/hf/installed
 	$(BIN)/python -m pytest $(ARGS)
 
 # Ten minutes of schemathesis on a service of its own; ARGS are options of `schemathesis run`, as in
@@ -47,6 +47,15 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+# What the extra saft[hf] adds, beside the environment: within it, every import of open_clip would load transformers, and
+# nothing would be tried as it runs without.
+$(VENV)/hf/installed: $(VENV)/installed
+	rm -rf $(@D)
+	mkdir $(@D)
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["hf"], sep="\n")' > $(@D)/requirements.txt
+	$(BIN)/python -m pip install --quiet --prefix $(@D) --requirement $(@D)/requirements.txt
 	touch $@
 
 clean:

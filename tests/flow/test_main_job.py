@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
-import zipfile
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fixtures.samples import CLASSES, archive, labelled_files, of_class
 from tests.fixtures.service import Service, finished
 
-SAMPLES = Path(__file__).parents[2] / "samples" / "icons"
-CLASSES = sorted(folder.name for folder in (SAMPLES / "train").iterdir())[:4]
+EPOCHS = 4
 ROUNDING = 1e-4
 """Relative, of a probability, when an image is answered in another batch: sums are added up in another order."""
 
 
-def archive(split: str, classes: list[str]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as packed:
-        for label in classes:
-            for path in sorted((SAMPLES / split / label).iterdir()):
-                packed.write(path, f"{label}/{path.name}")
-    return file.getvalue()
-
-
-def upload(client: httpx.Client, split: str, classes: list[str] = CLASSES) -> dict[str, Any]:
-    files = {"archive": ("set.zip", archive(split, classes), "application/zip")}
+def upload(client: httpx.Client, split: str) -> dict[str, Any]:
+    files = {"archive": ("set.zip", archive(split), "application/zip")}
     answer = client.post("/datasets", data={"name": split}, files=files)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
@@ -41,7 +31,7 @@ def start_job(client: httpx.Client, name: str, **config: Any) -> dict[str, Any]:
         "name": name,
         "dataset_id": upload(client, "train")["id"],
         "test_dataset_id": upload(client, "test")["id"],
-        "config": {"epochs": 4} | config,
+        "config": {"epochs": EPOCHS} | config,
     }
     answer = client.post("/adapters", json=body)
     assert answer.status_code == 202, answer.text
@@ -82,7 +72,7 @@ def test_an_adapter_says_what_it_is(tenants: list[tuple[httpx.Client, dict[str, 
 
 def test_classify_agrees_with_the_reported_accuracy(tenants: list[tuple[httpx.Client, dict[str, Any]]]) -> None:
     client, adapter = tenants[0]
-    labelled = [(label, path) for label in CLASSES for path in sorted((SAMPLES / "test" / label).iterdir())]
+    labelled = labelled_files("test")
     for name, expected in ((adapter["id"], "accuracy"), ("base", "zero_shot_accuracy")):
         results = classify(client, name, [path for _, path in labelled], labels=CLASSES, top_k="1")
         right = sum(
@@ -95,7 +85,8 @@ def test_the_loss_curve_and_the_end_of_a_job(tenants: list[tuple[httpx.Client, d
     client, adapter = tenants[0]
     job = client.get(f"/jobs/{adapter['job_id']}").json()
     assert (job["status"], job["progress"], job["attempt"]) == ("succeeded", 1.0, 1)
-    assert job["step"] == job["steps"] == 4 * 2
+    batches = math.ceil(len(labelled_files("train")) / job["config"]["batch_size"])
+    assert job["step"] == job["steps"] == EPOCHS * batches
     assert len(job["losses"]) >= 1
     assert job["metrics"] == adapter["metrics"]
 
@@ -109,7 +100,7 @@ def probabilities(results: list[dict[str, Any]]) -> dict[str, float]:
 def test_interleaved_requests_of_two_tenants_equal_the_same_requests_alone(
     tenants: list[tuple[httpx.Client, dict[str, Any]]],
 ) -> None:
-    paths = sorted((SAMPLES / "test" / CLASSES[0]).iterdir())[:6]
+    paths = of_class("test", CLASSES[0])[:6]
     requests = [(client, adapter["id"], path) for path in paths for client, adapter in tenants]
     alone = [classify(client, adapter, [path]) for client, adapter, path in requests]
     for first, second in zip(alone[::2], alone[1::2], strict=True):
@@ -137,14 +128,14 @@ def test_a_delta_exported_and_imported_answers_the_same(tenants: list[tuple[http
     assert len(container) == adapter["delta_bytes"]
     answer = other.post("/adapters/import", files={"file": ("a.saft", container)}, data={"name": "imported"})
     assert answer.status_code == 201, answer.text
-    paths = sorted((SAMPLES / "test" / CLASSES[0]).iterdir())[:3]
+    paths = of_class("test", CLASSES[0])[:3]
     assert classify(other, "imported", paths) == classify(client, adapter["id"], paths)
 
 
 def test_retrieve_finds_images_by_text_and_by_image(tenants: list[tuple[httpx.Client, dict[str, Any]]]) -> None:
     client, adapter = tenants[0]
     collection = client.post("/collections", json={"name": "pictures"}).json()["id"]
-    paths = [path for label in CLASSES for path in sorted((SAMPLES / "test" / label).iterdir())[:5]]
+    paths = [path for label in CLASSES for path in of_class("test", label)[:5]]
     files = [("files", (f"{path.parent.name}/{path.name}", path.read_bytes())) for path in paths]
     assert client.post(f"/collections/{collection}/images", files=files).status_code == 201
     query = {"adapter": adapter["id"], "collection_id": collection, "top_k": 3}

@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 
+from tests.fixtures.samples import CLASSES, of_class
 from tests.fixtures.service import Service, finished
-from tests.flow.test_main_job import CLASSES, SAMPLES, start_job, upload
+from tests.flow.test_main_job import start_job, upload
 
 BACK_SECONDS = 30
 """What the product promises for a part that was killed."""
@@ -74,7 +75,7 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
     start_seconds = time.monotonic() - began
     client = hardy_service.new_tenant()
     collection = client.post("/collections", json={"name": "pictures"}).json()["id"]
-    paths = sorted((SAMPLES / "test" / CLASSES[0]).iterdir())[:3]
+    paths = of_class("test", CLASSES[0])[:3]
     files = [("files", (path.name, path.read_bytes())) for path in paths]
     assert client.post(f"/collections/{collection}/images", files=files).status_code == 201
     jobs = [start_job(client, "survivor", epochs=300)]

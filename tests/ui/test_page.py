@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from tests.fixtures import samples
 from tests.fixtures.service import Service
 
-SAMPLES = Path(__file__).parents[2] / "samples" / "icons"
 SCREENSHOTS = os.environ.get("SAFT_SCREENSHOTS")
-ALL_CLASSES = sorted(folder.name for folder in (SAMPLES / "train").iterdir())
-CLASSES = ALL_CLASSES if SCREENSHOTS else ALL_CLASSES[:4]
+CLASSES = samples.ALL_CLASSES if SCREENSHOTS else samples.CLASSES
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -93,16 +92,15 @@ class Visit:
 
 def archive(path: Path, split: str, *, broken: bool = False) -> Path:
     with zipfile.ZipFile(path, "w") as packed:
-        for label in CLASSES:
-            for file in sorted((SAMPLES / split / label).iterdir()):
-                packed.write(file, f"{split}/{label}/{file.name}")
+        for label, file in samples.labelled_files(split, CLASSES):
+            packed.write(file, f"{split}/{label}/{file.name}")
         if broken:
             packed.writestr(f"{split}/{CLASSES[0]}/broken.png", b"this is no picture")
     return path
 
 
 def count(split: str) -> int:
-    return sum(len(list((SAMPLES / split / label).iterdir())) for label in CLASSES)
+    return len(samples.labelled_files(split, CLASSES))
 
 
 @pytest.fixture(scope="module")
@@ -134,15 +132,15 @@ def test_from_a_key_to_running_code(visit: Visit, tmp_path: Path) -> None:
 
 def upload_and_look(visit: Visit, folder: Path) -> None:
     visit.open("Images")
-    visit.drop("drop", archive(folder / "icons-test.zip", "test"))
+    visit.drop("drop", archive(folder / "samples-test.zip", "test"))
     expect(visit.part("dataset-facts")).to_have_text(f"{count('test')} images in {len(CLASSES)} classes")
-    visit.drop("drop", archive(folder / "icons-train.zip", "train", broken=True))
+    visit.drop("drop", archive(folder / "samples-train.zip", "train", broken=True))
     expect(visit.part("dataset-facts")).to_have_text(f"{count('train')} images in {len(CLASSES)} classes")
     visit.sees("1 file left out")
     visit.sees(f"{CLASSES[0]}/broken.png")
     visit.choose("shown-class", CLASSES[1])
-    of_class = len(list((SAMPLES / "train" / CLASSES[1]).iterdir()))
-    expect(visit.part("thumbnails").locator(f"img[alt^='{CLASSES[1]}']")).to_have_count(of_class)
+    of_class = samples.of_class("train", CLASSES[1])
+    expect(visit.part("thumbnails").locator(f"img[alt^='{CLASSES[1]}']")).to_have_count(len(of_class))
     visit.choose("shown-class", "all classes")
     for label in CLASSES:
         expect(visit.part("thumbnails").locator(f"img[alt^='{label}']").first).to_be_visible()
@@ -151,9 +149,9 @@ def upload_and_look(visit: Visit, folder: Path) -> None:
 
 def fine_tune(visit: Visit) -> None:
     visit.open("Fine-tune")
-    expect(visit.part("tune-dataset").locator("input")).to_have_value(re.compile("icons-train"))
-    visit.choose("tune-test", "icons-test")
-    visit.fill("adapter-name", "icons")
+    expect(visit.part("tune-dataset").locator("input")).to_have_value(re.compile("samples-train"))
+    visit.choose("tune-test", "samples-test")
+    visit.fill("adapter-name", "samples")
     visit.part("advanced").get_by_role("button").first.click()
     visit.fill("epochs", "20" if SCREENSHOTS else "4")
     visit.part("start").click()
@@ -178,8 +176,8 @@ def fine_tune(visit: Visit) -> None:
 
 def try_an_image(visit: Visit) -> None:
     visit.open("Try")
-    expect(visit.part("try-adapter").locator("input")).to_have_value(re.compile("icons"))
-    visit.drop("try-image", next(iter(sorted((SAMPLES / "test" / CLASSES[0]).iterdir()))))
+    expect(visit.part("try-adapter").locator("input")).to_have_value(re.compile("samples"))
+    visit.drop("try-image", samples.of_class("test", CLASSES[0])[0])
     for side in ("base", "adapted"):
         expect(visit.part(f"try-{side}")).to_contain_text(CLASSES[0].split("_")[0])
         expect(visit.part(f"try-{side}")).to_contain_text("%")
@@ -191,10 +189,10 @@ def try_an_image(visit: Visit) -> None:
 
 def search(visit: Visit) -> None:
     visit.open("Search")
-    visit.fill("collection-name", "test icons")
+    visit.fill("collection-name", "test samples")
     visit.part("create-collection").click()
-    visit.sees("test icons is ready")
-    files = [file for label in CLASSES for file in sorted((SAMPLES / "test" / label).iterdir())[:3]]
+    visit.sees("test samples is ready")
+    files = [file for label in CLASSES for file in samples.of_class("test", label)[:3]]
     visit.drop("collection-files", *files)
     visit.sees(f"Added {len(files)} images")
     visit.fill("search-text", CLASSES[0])
@@ -265,6 +263,7 @@ def test_a_key_is_kept_only_as_long_as_asked_for(visit: Visit) -> None:
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     visit.part("remember").locator("input").check()
     visit.until(lambda: visit.cookie()["expires"] > 0)
+    visit.page.wait_for_function("() => localStorage.getItem('saft-remembered')")  # which follows the cookie
     everything = "() => JSON.stringify([{...sessionStorage}, {...localStorage}, document.cookie])"
     assert key not in visit.page.evaluate(everything)
     visit.page.reload()
@@ -272,10 +271,9 @@ def test_a_key_is_kept_only_as_long_as_asked_for(visit: Visit) -> None:
     visit.open("Key")
     expect(visit.part("key").locator("input")).to_have_value("")
     expect(visit.part("remember").locator("input")).to_be_checked()
-    visit.part("forget-key").click()
-    visit.until(lambda: not visit.cookie())
-    visit.page.wait_for_load_state()
-    visit.page.reload()
+    with visit.page.expect_navigation():  # the page starts afresh by itself, with nothing of the key's owner on it
+        visit.part("forget-key").click()
+    assert not visit.cookie()
     visit.sees("A key keeps your images and adapters apart")
 
 
@@ -304,10 +302,10 @@ def test_a_refused_upload_says_which_files_and_why(visit: Visit, tmp_path: Path)
 def test_a_running_fine_tune_can_be_cancelled(visit: Visit, tmp_path: Path) -> None:
     visit.make_key()
     visit.open("Images")
-    visit.drop("drop", archive(tmp_path / "icons.zip", "train"))
+    visit.drop("drop", archive(tmp_path / "samples.zip", "train"))
     visit.sees("are ready")
     visit.open("Fine-tune")
-    expect(visit.part("tune-dataset").locator("input")).to_have_value(re.compile("icons"))
+    expect(visit.part("tune-dataset").locator("input")).to_have_value(re.compile("samples"))
     visit.fill("adapter-name", "never mind")
     visit.part("advanced").get_by_role("button").first.click()
     visit.fill("epochs", "500")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import sys
@@ -22,7 +21,6 @@ from tests.fixtures.models import CONTEXT_LENGTH, TOWERS, bits, pictures
 from tests.saft_core.clip.checkpoints import NAME, clip, config, give_tags, warned, write_folder
 
 MAX_EMBEDDED_BYTES = 25_000_000
-needs_transformers = pytest.mark.skipif(not importlib.util.find_spec("transformers"), reason="the extra saft[hf]")
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
@@ -181,7 +179,7 @@ def test_a_folder_without_its_tokenizer_is_told_so(tmp_path: Path, monkeypatch: 
     assert "org/words; put its files (tokenizer.json) into the folder" in loading_fails(folder)
 
 
-@needs_transformers
+@pytest.mark.hf
 def test_a_folder_with_a_tokenizer_of_hugging_face_is_loaded(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
@@ -197,7 +195,7 @@ def test_a_folder_with_a_tokenizer_of_hugging_face_is_loaded(tmp_path: Path) -> 
     assert base.tokenize(["a photo of a dog"]).tolist() == [[2, 5, 6, 2, 4] + [0] * (CONTEXT_LENGTH - 5)]
 
 
-@needs_transformers
+@pytest.mark.hf
 def test_an_empty_vocabulary_is_refused(tmp_path: Path) -> None:
     """Which is what transformers makes of a folder without the vocabulary's file."""
     model_cfg = config(text_cfg__hf_tokenizer_name="org/words")

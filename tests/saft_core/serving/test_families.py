@@ -11,7 +11,7 @@ import torch
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
 from saft_core.serving.plan import Plan
 from tests.fixtures.batches import MIXED_IS_FREE, batch
-from tests.fixtures.families import FAMILIES, WITHOUT_TRANSFORMERS, Family, make
+from tests.fixtures.families import FAMILIES, Family, make
 
 PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
 HEAD = "| family | images | texts |"
@@ -33,12 +33,13 @@ def test_the_table_lists_the_families_that_are_tried() -> None:
     assert list(table()) == [family.title for family in FAMILIES]
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.title)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(family, id=family.title, marks=[pytest.mark.hf] if family.text_tower else []) for family in FAMILIES],
+)
 def test_a_family_is_mixed_where_the_table_says_so_and_answers_as_the_plain_model_does(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if family.text_tower and WITHOUT_TRANSFORMERS:
-        pytest.skip("its text tower needs transformers")
     base = make(family, monkeypatch)
     forward, before = Forward(base, MIXED_IS_FREE), base.flat.sha256()
     assert line_of(family, forward) == table()[family.title]

@@ -1,0 +1,31 @@
+"""What needs an extra of the package is tried in a process that finds it; all others do without, as most users do.
+
+With transformers installed, every import of open_clip would load it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+HF = Path(sys.prefix) / "hf"
+"""Where `make test` installs what the extra saft[hf] adds."""
+
+
+def test_what_is_marked_hf_passes_with_the_extra_installed() -> None:
+    assert HF.is_dir(), f"{HF} is not there: `make test` installs it"
+    packages = sysconfig.get_path("purelib", vars={"base": str(HF)})
+    found = os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "hf", "-p", "no:cacheprovider"],
+        env=os.environ | {"PYTHONPATH": found},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert "skipped" not in ran.stdout
