@@ -305,3 +305,39 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
     assert failures
     assert at_rest(engine).sha256() == before
     engine.close(30)
+
+
+def test_costs_are_measured_between_requests_and_answers_stay_the_same(tiny_base: Base) -> None:
+    engine, images, before = engine_for(tiny_base), pictures(2), tiny_base.flat.sha256()
+    engine.warm_up()
+    assumed = dict(engine.forward.costs)
+    assert engine.forward.rows_by_route.total() == 0
+    alone = {adapter: engine.embed_images(adapter, images) for adapter in (None, "0", "1")}
+    done, answers = engine.calibrate(), 0
+    while not done.done() or not answers:
+        for adapter, wanted in alone.items():
+            assert engine.embed_images(adapter, images).tobytes() == wanted.tobytes()
+            answers += 1
+    done.result(60)
+    for kind in KINDS:
+        assert engine.forward.costs[kind] != assumed[kind]
+        assert all(seconds > 0 for _, seconds in engine.forward.costs[kind].forward)
+    assert engine.forward.rows_by_route.total() == len(images) * (len(alone) + answers)
+    assert at_rest(engine).sha256() == before
+    engine.close(30)
+
+
+def test_costs_that_cannot_be_measured_stay_as_assumed(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> float:
+        raise RuntimeError("out of memory")
+
+    engine = engine_for(tiny_base)
+    assumed = dict(engine.forward.costs)
+    monkeypatch.setattr(engine.forward, "_timed", fail)
+    engine.calibrate().result(60)
+    assert engine.forward.costs == assumed
+    assert "out of memory" in caplog.text
+    assert engine.embed_texts(None, ["a cat"]).shape[0] == 1
+    engine.close(30)
