@@ -41,6 +41,7 @@ class Child:
     account: None is our own; another one needs root.
     log: the file its output goes to; None is our own output.
     stop_signal: what asks it to end; it is killed if it has not ended after STOP_SECONDS.
+    restart_seconds: once it has answered, how long a new one may take until it answers; then it hangs.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Child:
     account: Account | None = None
     log: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    restart_seconds: float = 120.0
 
     def start(self) -> Process:
         """A new process in a session of its own, so that Ctrl-C reaches the parent alone; it dies with the parent."""

@@ -29,7 +29,7 @@ from saft.admin_key import admin_key, key_file
 from saft.child import Child
 from saft.supervisor import MISSES, ChildFailed, Supervisor
 from saft_core.errors import SaftError
-from saft_core.process import limit_threads
+from saft_core.process import limit_threads, uncollected
 from saft_core.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -65,11 +65,13 @@ def serve() -> None:
 def api() -> None:
     """Run the API and the page."""
     limit_threads()
-    from saft.wiring import run_api  # noqa: PLC0415 (imports torch, which the other commands do not need)
+    with uncollected():
+        from saft.wiring import create_server  # noqa: PLC0415 (imports torch, which the other commands do not need)
 
-    settings = _attached(Settings())
-    _migrate(settings.database_url)
-    run_api(settings)
+        settings = _attached(Settings())
+        _migrate(settings.database_url)
+        server = create_server(settings)
+    server.run()
 
 
 @app.command()

@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 
 PORT = 5432
 """Only a part of the socket's name: it listens on no network."""
+RECOVERY_SECONDS = 1800.0
+"""After a crash it first does again what its log says; killed there, it would have to begin anew."""
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 
 
@@ -50,6 +52,7 @@ def embedded_postgres(folder: Path) -> Iterator[tuple[Child, str]]:
             account=account,
             log=folder / "log",
             stop_signal=signal.SIGINT,  # "fast": a smart one waits for its clients
+            restart_seconds=RECOVERY_SECONDS,
         )
         yield child, url
 

@@ -15,6 +15,10 @@ LOOK_INTERVAL_SECONDS = 0.1
 CHECK_INTERVAL_SECONDS = 2.0
 MISSES = 3
 """Health checks missed in a row after which a child hangs."""
+FIRST_START_SECONDS = 1800.0
+"""How long a child may take until it first answers: it may be fetching its base over a slow line. Then it hangs."""
+RESTART_FACTOR = 3
+"""A start may take so many times what the last one took, if that is more than the child's own `restart_seconds`."""
 START_ATTEMPTS = 3
 """Ends of a child that has never answered after which no further start will mend it."""
 FIRST_RESTART_PAUSE_SECONDS = 0.5
@@ -100,6 +104,7 @@ class _Keeper:
         self.process: Process | None = None
         self.has_answered = False
         self._check_seconds = check_seconds
+        self._start_seconds = FIRST_START_SECONDS
         self._early_ends = 0
         self._pause_seconds = FIRST_RESTART_PAUSE_SECONDS
 
@@ -126,18 +131,23 @@ class _Keeper:
             hanging.cancel()
         if process.returncode is None:
             kill(process)
-            return f"missed {MISSES} health checks and was killed"
+            return f"{hanging.result()} and was killed"
         return f"ended with {process.returncode}"
 
-    async def _until_it_hangs(self) -> None:
-        """Only a process that has answered can hang: until then it may be loading for minutes."""
+    async def _until_it_hangs(self) -> str:
+        """What the process did that hangs. It loads before its first answer, for which it has more time."""
+        began = time.monotonic()
         while not await self.child.answers(self._check_seconds):
+            if time.monotonic() - began > self._start_seconds:
+                return f"did not answer within {self._start_seconds:.0f} s of its start"
             await asyncio.sleep(PROBE_INTERVAL_SECONDS)
         self.has_answered = True
+        self._start_seconds = max(self.child.restart_seconds, RESTART_FACTOR * (time.monotonic() - began))
         misses = 0
         while misses < MISSES:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             misses = 0 if await self.child.answers(self._check_seconds) else misses + 1
+        return f"missed {MISSES} health checks"
 
     def _give_up_if_hopeless(self, status: int) -> None:
         if status == os.EX_CONFIG:

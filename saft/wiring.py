@@ -67,10 +67,20 @@ def engine_limits(settings: Settings) -> EngineLimits:
 
 
 def create_site(settings: Settings) -> FastAPI:
-    """The API with the page at `/`, behind all API routes."""
+    """The API with the page at `/`, behind all API routes.
+
+    What a first answer does not need comes when the site runs: the page is loaded, then the engine measures its routes.
+    """
     services = create_services(settings)
     services.engine.warm_up()
-    return mount(create_app(services), local_url(settings.host, settings.port), BodyParser, upload_limits(settings))
+
+    def complete() -> None:
+        freeze_objects()
+        services.engine.calibrate()
+
+    app = create_app(services)
+    mount(app, local_url(settings.host, settings.port), BodyParser, upload_limits(settings), then=complete)
+    return app
 
 
 def upload_limits(settings: Settings) -> UploadLimits:
@@ -85,8 +95,8 @@ def upload_limits(settings: Settings) -> UploadLimits:
     )
 
 
-def run_api(settings: Settings) -> None:
-    """Serve HTTP until the process is told to stop; requests under way get `drain_seconds` to end."""
+def create_server(settings: Settings) -> Server:
+    """The site behind a server that has its address already. Raises Unavailable when another process has it."""
     # Only the engine computes. Beside the threads that torch keeps for another one, a lone image took a third longer:
     # OpenMP likely lets all of them sleep after every operation once there are more than cores.
     torch.set_num_threads(1)
@@ -100,14 +110,25 @@ def run_api(settings: Settings) -> None:
         ws="none",
         timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
-    freeze_objects()
-    _AnnouncedServer(config).run(sockets=[taken])
+    return Server(config, taken)
 
 
-class _AnnouncedServer(uvicorn.Server):
-    """Says when it answers: loading the base takes a while, and nobody should have to guess how long."""
+class Server(uvicorn.Server):
+    """Serves HTTP on a socket until the process is told to stop; requests under way get `drain_seconds` to end.
+
+    It says when it answers: loading the base takes a while, and nobody should have to guess how long.
+    """
+
+    def __init__(self, config: uvicorn.Config, taken: socket.socket) -> None:
+        super().__init__(config)
+        self._taken = taken
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until the end; `sockets` takes the place of its own."""
+        super().run(sockets or [self._taken])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, and say so."""
         await super().startup(sockets)
         if self.started:
             print(f"saft: ready on {http_url(self.config.host, self.config.port)}", flush=True)  # noqa: T201

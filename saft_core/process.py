@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -87,11 +88,25 @@ def keep_memory() -> None:
             libc.mallopt(option, value)
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """A context for a start: the garbage collector rests, and afterwards passes over all objects there are then.
+
+    It would look through what imports have made again and again, a fifth of the CPU time of a start.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        freeze_objects()
+        gc.enable()
+
+
 def freeze_objects() -> None:
     """Have the garbage collector pass over all objects there are now: call it when what stays for ever is made.
 
-    Torch, SQLAlchemy and the page are 600,000 objects. A full pass over them held the interpreter's lock for 0.3 s, as
-    often as requests made new ones: with 64 at once that was a third of all time in Python.
+    Torch, SQLAlchemy and the page are 800,000 objects. A full pass over them held the interpreter's lock for 0.3 s, as
+    often as requests made new ones: with 64 at once that was a third of all time in Python. Garbage among them stays
+    too: one in a hundred after a start, 2 MB, for which nobody should wait those 0.3 s.
     """
-    gc.collect()
     gc.freeze()

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse
 
 from ui.client import ApiError
 
+RETRY_AFTER_SECONDS = 2
+
 
 def problem(request: Request, error: ApiError, **extra: Any) -> JSONResponse:
     """The answer for an error; one without a status is the service that could not be asked."""
@@ -23,7 +25,10 @@ def problem(request: Request, error: ApiError, **extra: Any) -> JSONResponse:
         "detail": error.detail,
         "instance": request.url.path,
     }
-    return JSONResponse(body | extra, int(status), {"Cache-Control": "no-store"}, "application/problem+json")
+    headers = {"Cache-Control": "no-store"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JSONResponse(body | extra, int(status), headers, "application/problem+json")
 
 
 async def chunks_of(request: Request) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from mimetypes import guess_type
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui import events
 from ui.answers import body_of, chunks_of, problem
 from ui.client import ApiError
+from ui.loading import Page
 from ui.uploads import Upload, Uploads
 from ui.visitors import Visitor, Visitors
 
@@ -42,20 +43,16 @@ Answer = Callable[[Request, Visitor], Awaitable[ASGIApp]]
 
 
 class Guard:
-    """The page's requests, each answered by Gradio or by us.
+    """The page's requests, each answered by Gradio or by us."""
 
-    gradio: the page. functions: numbers of those of its functions that run here.
-    """
-
-    def __init__(self, gradio: ASGIApp, functions: Collection[int], visitors: Visitors, uploads: Uploads) -> None:
-        self._gradio = gradio
-        self._functions = frozenset(functions)
+    def __init__(self, page: Page, visitors: Visitors, uploads: Uploads) -> None:
+        self._page = page
         self._visitors = visitors
         self._uploads = uploads
 
     def routes(self) -> list[Route]:
         """All of the page but signing in."""
-        free = [Route(path, _Free(self._gradio), methods=["GET"]) for path in FREE]
+        free = [Route(path, _Free(self._page), methods=["GET"]) for path in FREE]
         closed = [
             _route(method, f"/gradio_api/{path}", _Closed(self._visitors, answer))
             for method, path, answer in (
@@ -73,7 +70,7 @@ class Guard:
 
     async def _join(self, request: Request, visitor: Visitor) -> ASGIApp:
         body = await body_of(request, events.MAX_EVENT_BYTES)
-        body = events.join(body, visitor, self._functions, partial(self._uploads.check, visitor))
+        body = events.join(body, visitor, self._page.functions, partial(self._uploads.check, visitor))
         return self._forward("/gradio_api/queue/join", visitor, body=body)
 
     async def _answers(self, request: Request, visitor: Visitor) -> ASGIApp:
@@ -81,7 +78,7 @@ class Guard:
         return self._forward("/gradio_api/queue/data", visitor, query=query)
 
     async def _cancel(self, request: Request, visitor: Visitor) -> ASGIApp:
-        body = events.cancel(await body_of(request, events.MAX_EVENT_BYTES), visitor, self._functions)
+        body = events.cancel(await body_of(request, events.MAX_EVENT_BYTES), visitor, self._page.functions)
         return self._forward("/gradio_api/cancel", visitor, body=body)
 
     async def _reset(self, request: Request, visitor: Visitor) -> ASGIApp:
@@ -109,7 +106,7 @@ class Guard:
                 yield chunk
 
     def _forward(self, path: str, visitor: Visitor, query: bytes = b"", body: bytes = b"") -> ASGIApp:
-        return _Forward(self._gradio, path, query, body, visitor)
+        return _Forward(self._page, path, query, body, visitor)
 
 
 @dataclass(frozen=True)
@@ -134,11 +131,11 @@ class _Closed:
 class _Free:
     """ASGI endpoint: a part of the page, for anybody. A path that is not plain is not there."""
 
-    gradio: ASGIApp
+    page: Page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _PLAIN_PATH.fullmatch(scope["path"]):
-            answer: ASGIApp = _Forward(self.gradio, scope["path"])
+            answer: ASGIApp = _Forward(self.page, scope["path"])
         else:
             answer = problem(Request(scope), ApiError("not_found", "There is nothing at this path.", 404))
         await answer(scope, receive, send)
@@ -148,7 +145,7 @@ class _Free:
 class _Forward:
     """The request as Gradio gets it: path, query and body as given here, and no header that Gradio has no use for."""
 
-    gradio: ASGIApp
+    page: Page
     path: str
     query: bytes = b""
     body: bytes = b""
@@ -163,7 +160,7 @@ class _Forward:
             asked["method"] = "GET"  # the server leaves the body out
         rest = {"root_path": "", "path": self.path, "raw_path": self.path.encode(), "query_string": self.query}
         state = {"visitor": self.visitor}
-        await self.gradio(asked | rest | {"headers": headers, "state": state}, _after(self.body, receive), send)
+        await self.page(asked | rest | {"headers": headers, "state": state}, _after(self.body, receive), send)
 
 
 def _route(method: str, path: str, answer: ASGIApp) -> Route:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 from saft_core.errors import SaftError, Unavailable
-from saft_core.process import die_with_parent
+from saft_core.process import die_with_parent, uncollected
 
 
 def fingerprint(spec: str) -> str:
@@ -29,12 +29,13 @@ def fingerprint(spec: str) -> str:
 
 def main() -> None:
     """Print the fingerprint, or the reason and exit status 1."""
-    from saft_core.clip.loading import load_base  # noqa: PLC0415 (imports torch)
+    with uncollected():
+        from saft_core.clip.loading import load_base  # noqa: PLC0415 (imports torch)
 
-    try:
-        print(load_base(sys.argv[1]).fingerprint)  # noqa: T201
-    except SaftError as error:
-        sys.exit(error.message)
+        try:
+            print(load_base(sys.argv[1]).fingerprint)  # noqa: T201
+        except SaftError as error:
+            sys.exit(error.message)
 
 
 if __name__ == "__main__":

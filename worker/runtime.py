@@ -5,11 +5,13 @@ The process that forks must not own any of them, so nothing is opened before the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from saft_core.process import uncollected
 from saft_core.settings import Settings
 from saft_core.store import jobs
 from saft_core.store.blobs import BlobStore
@@ -48,15 +50,22 @@ class Runtime:
     @cached_property
     def base(self) -> Base:
         """The shared CLIP. Imported here because torch must not be loaded in the process that forks."""
-        from saft_core.clip.loading import load_base  # noqa: PLC0415
+        with uncollected():
+            from saft_core.clip.loading import load_base  # noqa: PLC0415
 
-        return load_base(self.settings.base, self.settings.device)
+            return load_base(self.settings.base, self.settings.device)
+
+    @cached_property
+    def _run_job(self) -> Callable[[Runtime, str], None]:
+        """Imported here for the same reason."""
+        with uncollected():
+            from worker.pipeline import run_job  # noqa: PLC0415
+
+            return run_job
 
     def train(self, job_id: str) -> None:
         """Claim the job and bring it to its end; does nothing if it has ended or another worker holds it."""
-        from worker.pipeline import run_job  # noqa: PLC0415 (imports torch)
-
-        run_job(self, job_id)
+        self._run_job(self, job_id)
 
     def release_jobs(self) -> None:
         """Give unfinished jobs back to the queue, without counting the attempt; waits for the database.

@@ -53,11 +53,12 @@ Ask = Callable[[int], object]
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, concurrency (a list), rounds and repeats."""
     machine_in_words = machine(task["device"])
-    torch.set_num_threads(1)  # as run_api does: the engine's thread has its own
+    torch.set_num_threads(1)  # as create_server does: the engine's thread has its own
     with registry(task["model"], task["device"], TENANTS) as filled:
         engine = create_services(filled.settings).engine
         engine.warm_up()
-        freeze_objects()  # as run_api does, too
+        engine.calibrate().result()
+        freeze_objects()  # as the server's process does, too
         with _api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
             ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled)} | bare
             found = _windows(ways, task)

@@ -32,12 +32,13 @@ COLD_LOADS = 50
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, registered (a list), requests and repeats."""
     machine_in_words = machine(task["device"])
-    torch.set_num_threads(1)  # as run_api does: the engine's thread has its own
+    torch.set_num_threads(1)  # as create_server does: the engine's thread has its own
     with registry(task["model"], task["device"], max(task["registered"])) as filled:
         services = create_services(filled.settings)
         common = {name: task[name] for name in ("model", "device")} | {"machine": machine_in_words}
         cold = common | _cold(services.engine, filled)
         services.engine.warm_up()
+        services.engine.calibrate().result()
         try:
             return [cold, *(common | row for row in _registered(services.engine, filled, task))]
         finally:

@@ -59,7 +59,8 @@ class MicroBatcher(Generic[Payload, Answer]):
     narrowed down to the work that causes it, and an error of the loop itself fails what waits and starts it anew.
 
     run:     gets works of one kind, and gives one answer for each, in order.
-    on_idle: called in the thread, after the answers, when nothing waits and nothing is announced.
+    on_idle: called in the thread, after the answers, when nothing waits and nothing is announced; and again, for as
+             long as that holds, if it gives True.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class MicroBatcher(Generic[Payload, Answer]):
         limits: BatchLimits,
         *,
         on_start: Callable[[], None] = lambda: None,
-        on_idle: Callable[[], None] = lambda: None,
+        on_idle: Callable[[], object] = lambda: None,
         observe: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._run = run
@@ -94,7 +95,7 @@ class MicroBatcher(Generic[Payload, Answer]):
 
     @property
     def busy_seconds(self) -> float:
-        """How long the batch under way has been running; 0 when there is none."""
+        """How long the batch, or the idle work, under way has been running; 0 when there is none."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
@@ -135,11 +136,15 @@ class MicroBatcher(Generic[Payload, Answer]):
                     waiting=waiting,
                 )
             self._queue.append(work)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._main, name="saft-engine", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+            self._wake()
         return work
+
+    def rest(self) -> None:
+        """Have `on_idle` called, as after an answer."""
+        with self._changed:
+            self._idle = False
+            if not self._closed:
+                self._wake()
 
     def close(self, drain_seconds: float = 0.0) -> None:
         """Take no more work, finish what waits for up to `drain_seconds`, and fail the rest."""
@@ -153,6 +158,12 @@ class MicroBatcher(Generic[Payload, Answer]):
             self._queue.clear()
         if self._thread is not None and self._thread.is_alive():
             self._fail(self._current, Unavailable(STOPPING))
+
+    def _wake(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._main, name="saft-engine", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
 
     def _main(self) -> None:
         while True:
@@ -192,8 +203,10 @@ class MicroBatcher(Generic[Payload, Answer]):
                         return None
                     self._changed.wait(self._limits.wait_seconds if self._queue else None)
             if rests:
-                self._idle = True
-                self._on_idle()
+                self._idle, self._busy_since = True, time.monotonic()
+                if self._on_idle() is True and not self._closed:
+                    self._idle = False
+                self._busy_since = None
 
     def _worth_waiting(self) -> bool:
         waited = time.monotonic() - self._queue[0].arrived

@@ -7,6 +7,7 @@ to do, after failed batches too.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +33,8 @@ from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
 from saft_core.serving.plan import Row
 from saft_core.serving.resident import Resident, make_resident
 
+logger = logging.getLogger(__name__)
+
 FloatArray = npt.NDArray[np.float32]
 AdapterId = str | None
 """An adapter's id; None is the base itself."""
@@ -39,6 +42,7 @@ _Work = Work[Part, Tensor]
 _Input = TypeVar("_Input")
 
 CLASS_WEIGHT_CACHE_BYTES = 64 << 20
+_NO_MORE = object()
 STUCK_SECONDS = 300.0
 """A batch that runs for so long is taken for one that will never end."""
 
@@ -79,8 +83,9 @@ class Engine:
         self.observe = observe
         self.forward = Forward(base)
         self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
-            self._run, self.limits.batch, on_start=self._use_threads, on_idle=self.forward.restore
+            self._run, self.limits.batch, on_start=self._use_threads, on_idle=self._rest
         )
+        self._calibration: Iterator[None] = iter(())
         self._load = load
         self._residents: ByteBoundedCache[str, Resident] = ByteBoundedCache(
             self.limits.cache_bytes, lambda resident: resident.nbytes
@@ -144,13 +149,24 @@ class Engine:
         return self._in_preparers(self.base.preprocess, image, self._deadline(deadline))
 
     def warm_up(self) -> None:
-        """Check and measure both routes on this machine. Call it before the first request.
+        """Check both routes on this machine, which compiles their loops. Call it before the first request.
 
-        In a thread, as the engine runs, and one that ends: torch's threads behind it end with it.
+        By one thread, since these passes are small: two took three times the CPU time beside others on the same cores.
+        And by one that ends, so that torch's threads behind it end with it.
         """
-        with ThreadPoolExecutor(1, "saft-warm-up", self._use_threads) as thread:
+        with ThreadPoolExecutor(1, "saft-warm-up", lambda: torch.set_num_threads(1)) as thread:
             for kind in KINDS:
-                thread.submit(self.forward.calibrate, kind, self.limits.batch.max_rows).result()
+                thread.submit(self.forward.mixes, kind).result()
+
+    def calibrate(self) -> Future[None]:
+        """Measure what a pass costs by each route, whenever there is nothing else to do; the future is its end.
+
+        Until then every route answers, but not always the one that costs least.
+        """
+        done: Future[None] = Future()
+        self._calibration = self._calibrated(done)
+        self.batcher.rest()
+        return done
 
     @property
     def healthy(self) -> bool:
@@ -236,6 +252,19 @@ class Engine:
 
     def _use_threads(self) -> None:
         torch.set_num_threads(self.limits.threads or available_cpus())
+
+    def _rest(self) -> bool:
+        """Make the base itself again, then measure one pass, if there is any to measure; whether there was."""
+        self.forward.restore()
+        return next(self._calibration, _NO_MORE) is not _NO_MORE
+
+    def _calibrated(self, done: Future[None]) -> Iterator[None]:
+        try:
+            for kind in KINDS:
+                yield from self.forward.calibration(kind, self.limits.batch.max_rows)
+        except Exception:
+            logger.exception("the costs of passes cannot be measured; those that were assumed stay")
+        done.set_result(None)
 
     def _run(self, batch: list[_Work]) -> list[Tensor]:
         self.observe(sum(work.rows for work in batch))

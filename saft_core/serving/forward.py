@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,7 +57,7 @@ class Part:
 class Forward:
     """Runs batches through `base`. Not thread-safe: it writes into the weights.
 
-    costs: of each kind of pass; `calibrate` replaces them by measured ones.
+    costs: of each kind of pass; `calibration` replaces them by measured ones.
     held:  the tower and the row whose entries the base holds now; None when its weights are its own.
     """
 
@@ -217,37 +217,53 @@ class Forward:
         shape = self.base.pixels([Image.new("RGB", (64, 64))]).shape[1:]
         return torch.randn(rows, *shape, generator=torch.Generator().manual_seed(0)).to(self.base.device)
 
-    @torch.inference_mode()
     def calibrate(self, kind: str, max_rows: int) -> Costs:
-        """Measure the costs of this kind of pass on this machine, with adapters at the paper's density of 0.001."""
-        counted = self.rows_by_route.copy()
+        """`calibration` at once; gives what it found."""
+        deque(self.calibration(kind, max_rows), maxlen=0)
+        return self.costs[kind]
+
+    @torch.inference_mode()
+    def calibration(self, kind: str, max_rows: int) -> Iterator[None]:
+        """Measure the costs of this kind of pass on this machine, with adapters at the paper's density of 0.001.
+
+        Other passes may come wherever it yields, which is after each of its own. Its end puts the costs to use.
+        """
         sizes = sorted({1, 2, max(2, max_rows // 4), max(2, max_rows)})
         inputs = self._sample(kind, sizes[-1])
         parts = [Part((str(n), 1.0), self._probe(n, 0.001), inputs[n : n + 1]) for n in range(2)]
         plain = replace(parts[0], row=Row(None))
         mixes = self.mixes(kind)
 
-        def seconds(rows: int, row: Part, mixed: bool) -> float:
+        def seconds(rows: int, row: Part, mixed: bool) -> Generator[None, None, float]:
             batch = [replace((row, parts[1])[n % 2 if mixed else 0], inputs=inputs[n : n + 1]) for n in range(rows)]
-            return min(self._timed(kind, batch, mixed) for _ in range(2))
+            first = self._timed(kind, batch, mixed)
+            yield
+            second = self._timed(kind, batch, mixed)
+            yield
+            return min(first, second)
 
-        forward = tuple((rows, seconds(rows, plain, False)) for rows in sizes)
-        swap = seconds(2, parts[0], False) - forward[1][1]
-        found = Costs(forward, max(swap, 0.0) / max(self._entries(kind, parts[0].row), 1), 0.0, 0.0)
+        forward: dict[int, float] = {}
+        for rows in sizes:
+            forward[rows] = yield from seconds(rows, plain, False)
+        swap = (yield from seconds(2, parts[0], False)) - forward[2]
+        switch_entry_seconds = max(swap, 0.0) / max(self._entries(kind, parts[0].row), 1)
+        found = Costs(tuple(forward.items()), switch_entry_seconds, 0.0, 0.0)
         if mixes:
-            few, many = (seconds(rows, parts[0], True) - dict(forward)[rows] for rows in (2, sizes[-1]))
+            few = (yield from seconds(2, parts[0], True)) - forward[2]
+            many = (yield from seconds(sizes[-1], parts[0], True)) - forward[sizes[-1]]
             entries = sum(self._entries(kind, part.row) for part in parts) / len(parts)
             slope = max(many - few, 0.0) / max((sizes[-1] - 2) * entries, 1.0)
             found = replace(found, mixed_entry_seconds=slope, mixed_seconds=max(few - 2 * slope * entries, 0.0))
-        self.costs[kind], self.rows_by_route = found, counted
-        return found
+        self.costs[kind] = found
 
     def _timed(self, kind: str, parts: Sequence[Part], mixed: bool) -> float:
+        counted = self.rows_by_route.copy()
         started = time.perf_counter()
         self._pass(kind, parts, range(len(parts)), mixed=mixed)
         self.restore()
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
+        self.rows_by_route = counted
         return time.perf_counter() - started
 
 

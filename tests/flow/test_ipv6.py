@@ -27,6 +27,7 @@ def test_page_api_and_snippets_work_on_an_ipv6_address(tmp_path: Path, capfd: py
     service = Service(tmp_path / "data", SAFT_HOST="::1")
     service.start()
     try:
+        service.until_page()
         assert service.url.startswith("http://[::1]:")
         visitor = Visitor(service.url, key_of(service.new_tenant()))
         (name,) = visitor.upload(("mine.zip", zipped(labelled())))

@@ -14,6 +14,7 @@ from alembic.util import CommandError
 from pydantic import SecretStr
 
 from saft import cli
+from saft_core.process import available_cpus
 from saft_core.settings import Settings
 from tests.fixtures.service import free_port
 
@@ -108,3 +109,18 @@ def test_the_greeting_says_where_the_admin_key_is(
 def test_the_log_says_which_base_runs() -> None:
     assert logging.getLogger("saft_core.clip.loading").isEnabledFor(logging.INFO)
     assert not logging.getLogger("saft_core.serving").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize("part", ["api", "worker"])
+def test_what_computes_has_its_threads_limited_before_it_starts(part: str, tmp_path: Path) -> None:
+    script = (
+        "import os; from saft import cli; from saft_core.errors import Unavailable\n"
+        f"try: cli.{part}()\n"
+        "except Unavailable: print(os.environ.get('OMP_NUM_THREADS'))"
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.endswith(("_NUM_THREADS", "_URL"))}
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env=clean | {"SAFT_DATA_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    assert found.stdout.strip() == str(available_cpus())

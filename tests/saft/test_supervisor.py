@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,32 @@ def test_a_child_that_has_not_answered_yet_may_take_its_time(tmp_path: Path, mon
         wait_for(lambda: len(asked) > 3 * MISSES)
         assert len(pids(file)) == 1
         assert is_alive(pids(file)[0])
+
+
+def test_a_child_that_hangs_before_its_first_answer_is_killed_and_in_the_end_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_START_SECONDS", 0.5)
+    file = tmp_path / "child"
+    with pytest.raises(ChildFailed, match="ended 3 times before it first answered"):
+        Supervisor([child(file, probe=never)], []).run()
+    assert not any(is_alive(pid) for pid in pids(file))
+
+
+def test_a_child_that_has_answered_and_hangs_when_it_is_started_again_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "child"
+    answers = []
+
+    async def all_but_the_second_answer() -> None:
+        if len(pids(file)) in (0, 2):
+            raise ConnectionRefusedError
+        answers.append(1)
+
+    with running([], [replace(child(file, probe=all_but_the_second_answer), restart_seconds=0.5)]):
+        wait_for(lambda: bool(answers))
+        os.kill(pids(file)[0], signal.SIGKILL)
+        wait_for(lambda: len(pids(file)) == 3)
+        assert not is_alive(pids(file)[1])
 
 
 def test_parts_start_when_the_servers_have_answered_and_all_is_prepared(tmp_path: Path) -> None:

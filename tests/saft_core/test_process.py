@@ -52,9 +52,15 @@ def test_memory_is_kept_if_told_so(script: str, mode: str, answer: str) -> None:
 
 
 def test_the_collector_passes_over_what_was_there_before() -> None:
-    script = "import gc; from saft_core.process import freeze_objects; freeze_objects(); print(len(gc.get_objects()))"
+    script = (
+        "import gc; from saft_core.process import uncollected\n"
+        "with uncollected(): import json; print(gc.isenabled())\n"
+        "print(gc.isenabled(), len(gc.get_objects()))"
+    )
     answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    assert int(answer) < 100
+    *enabled, left = answer.split()
+    assert enabled == ["False", "True"]
+    assert int(left) < 100
 
 
 def version_1(folder: str, quota: int, period: int) -> dict[str, str]:

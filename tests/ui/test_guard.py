@@ -14,14 +14,14 @@ import fastapi
 import fastapi.testclient
 import httpx
 import pytest
-from starlette.routing import Route
 
 from api.multipart import BodyParser
-from tests.fixtures.page import FILE_TYPES, Visitor, file_data, key_of
+from tests.fixtures.page import FILE_TYPES, Visitor, file_data, key_of, until_there
 from tests.fixtures.rest import labelled, png, problem, zipped
 from tests.fixtures.service import Service
 from ui.app import mount
 from ui.guard import FREE
+from ui.loading import Page
 from ui.uploads import UploadLimits
 
 CLOSED = {
@@ -55,11 +55,10 @@ def gradio() -> fastapi.FastAPI:
     return gradio_of(mount(fastapi.FastAPI(), "http://127.0.0.1:1", BodyParser, LIMITS))
 
 
-def gradio_of(app: fastapi.FastAPI) -> fastapi.FastAPI:
-    root = next(route for route in app.router.routes if isinstance(route, Route) and route.path == "/")
-    endpoint: Any = root.endpoint
-    found: fastapi.FastAPI = endpoint.gradio
-    return found
+def gradio_of(page: Page) -> fastapi.FastAPI:
+    gradio: Any = page.built.gradio
+    assert isinstance(gradio, fastapi.FastAPI)
+    return gradio
 
 
 def routes_of(app: fastapi.FastAPI) -> Iterator[tuple[str, str]]:
@@ -219,11 +218,12 @@ def test_every_route_of_gradio_is_listed_or_shut(gradio: fastapi.FastAPI, strang
 
 
 def test_a_route_that_a_later_gradio_adds_is_shut() -> None:
-    app = mount(fastapi.FastAPI(), "http://127.0.0.1:1", BodyParser, LIMITS)
+    app = fastapi.FastAPI()
+    page = mount(app, "http://127.0.0.1:1", BodyParser, LIMITS)
     for path in ("/gradio_api/brand_new", "/brand_new"):
-        gradio_of(app).get(path)(lambda: "open")
+        gradio_of(page).get(path)(lambda: "open")
     with fastapi.testclient.TestClient(app) as client:
-        assert client.get("/").status_code == 200
+        until_there(client)
         for path in ("/gradio_api/brand_new", "/brand_new"):
             assert client.get(path).status_code == 404
 

@@ -104,8 +104,8 @@ def test_a_key_that_nobody_holds_any_more_is_shut_out(site: Site, monkeypatch: p
     key = forgetful.new_tenant().headers["authorization"].removeprefix("Bearer ")
     browser = forgetful.client(None)  # without the start-up of the app, whose end would close the site's engine
     assert ok(browser.post("/page/session", json={"key": key}))["who"]
-    assert browser.get("/gradio_api/app_id").status_code == 200
+    problem(browser.get("/gradio_api/file=x"), 404, "no_upload")  # past the guard
     with site.services.sessions.begin() as session:
         session.execute(delete(Tenant).where(Tenant.key_sha256 == hashed(key)))
-    problem(browser.get("/gradio_api/app_id"), 401, "unauthorized")
+    problem(browser.get("/gradio_api/file=x"), 401, "unauthorized")
     problem(browser.get("/page/session"), 401, "unauthorized")

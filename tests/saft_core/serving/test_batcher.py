@@ -148,3 +148,49 @@ def test_the_idle_work_is_done_before_the_end_even_if_more_was_announced() -> No
         assert first.future.result(30) == 0
         batcher.close(30)
         assert idle.acquire(blocking=False)
+
+
+def test_idle_work_goes_on_without_work_and_stands_back_for_it() -> None:
+    run, left = Runner(), threading.Semaphore(0)
+    run.gate.set()
+    done: list[str] = []
+
+    def idle() -> bool:
+        done.append("idle")
+        left.acquire(timeout=30)
+        return len(done) < 4
+
+    def answer(batch: list[Work[int, int]]) -> list[int]:
+        done.append("answer")
+        return run(batch)
+
+    batcher = MicroBatcher(answer, BatchLimits(), on_idle=idle)
+    batcher.rest()
+    while not done:
+        time.sleep(0.001)
+    item = batcher.submit(work(1))
+    assert not item.future.done()
+    assert 0 < batcher.busy_seconds < 30
+    left.release(3)
+    assert item.future.result(30) == 2
+    while len(done) < 4:
+        time.sleep(0.001)
+    batcher.close(30)
+    assert done == ["idle", "answer", "idle", "idle"]
+
+
+def test_closing_does_not_wait_for_all_idle_work() -> None:
+    done = threading.Semaphore(0)
+
+    def idle() -> bool:
+        done.release()
+        return True
+
+    batcher = MicroBatcher(Runner(), BatchLimits(), on_idle=idle)
+    batcher.rest()
+    assert done.acquire(timeout=30)
+    batcher.close(30)
+    while done.acquire(blocking=False):
+        pass
+    batcher.rest()  # of no effect any more
+    assert not done.acquire(timeout=0.05)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -240,6 +241,23 @@ def test_an_adapter_that_does_not_come_is_waited_for_until_the_deadline(tiny_vit
     assert engine.embed_texts("0", ["a cat"]).shape == (1, 16)
 
 
+def test_an_engine_takes_no_more_threads_than_its_process_has_cpus(
+    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may have two CPUs of a machine of many."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    threads: list[int] = []
+    handle = tiny_vit.model.visual.conv1.register_forward_hook(  # type: ignore[union-attr]
+        lambda *_: threads.append(torch.get_num_threads())
+    )
+    engine = Engine(tiny_vit, lambda _: random_delta(tiny_vit, 0), EngineLimits())
+    engine.embed_images(None, pictures(1))
+    handle.remove()
+    engine.close(30)
+    assert threads == [1]
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["with prompts in memory", "with nothing in memory"])
 def test_a_closed_engine_is_unavailable(tiny_vit: Base, known: bool) -> None:
     engine = engine_for(tiny_vit)
@@ -286,4 +304,40 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
     assert mixes
     assert failures
     assert at_rest(engine).sha256() == before
+    engine.close(30)
+
+
+def test_costs_are_measured_between_requests_and_answers_stay_the_same(tiny_base: Base) -> None:
+    engine, images, before = engine_for(tiny_base), pictures(2), tiny_base.flat.sha256()
+    engine.warm_up()
+    assumed = dict(engine.forward.costs)
+    assert engine.forward.rows_by_route.total() == 0
+    alone = {adapter: engine.embed_images(adapter, images) for adapter in (None, "0", "1")}
+    done, answers = engine.calibrate(), 0
+    while not done.done() or not answers:
+        for adapter, wanted in alone.items():
+            assert engine.embed_images(adapter, images).tobytes() == wanted.tobytes()
+            answers += 1
+    done.result(60)
+    for kind in KINDS:
+        assert engine.forward.costs[kind] != assumed[kind]
+        assert all(seconds > 0 for _, seconds in engine.forward.costs[kind].forward)
+    assert engine.forward.rows_by_route.total() == len(images) * (len(alone) + answers)
+    assert at_rest(engine).sha256() == before
+    engine.close(30)
+
+
+def test_costs_that_cannot_be_measured_stay_as_assumed(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> float:
+        raise RuntimeError("out of memory")
+
+    engine = engine_for(tiny_base)
+    assumed = dict(engine.forward.costs)
+    monkeypatch.setattr(engine.forward, "_timed", fail)
+    engine.calibrate().result(60)
+    assert engine.forward.costs == assumed
+    assert "out of memory" in caplog.text
+    assert engine.embed_texts(None, ["a cat"]).shape[0] == 1
     engine.close(30)
