@@ -40,8 +40,10 @@ def available_cpus(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Pa
 def limit_threads() -> None:
     """Have the numeric libraries that are imported later start no more threads than there are CPUs to use.
 
-    What the environment says already stays.
+    And have those that wait sleep: libgomp's would spin, at the cost of what else runs on the same cores, a training
+    beside the API among it. What the environment says already stays.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(available_cpus()))
 

@@ -62,6 +62,11 @@ class Pieces(NamedTuple):
     offset: int
 
     @property
+    def entries_per_row(self) -> float:
+        """The mean over the batch."""
+        return float((self.bounds[self.end] - self.bounds[self.first]).mean())
+
+    @property
     def arguments(self) -> tuple[Any, ...]:
         """As the loops take them: addresses, the positions' dtype, strengths; bounds, first and end; and the offset."""
         return *self.sources.arguments, self.bounds, self.first, self.end, self.offset

@@ -108,7 +108,12 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a convolution of this form")
         stride, padding, dilation = (_pair(call[name]) for name in ("stride", "padding", "dilation"))
         of_weight, of_bias = self._watch.own(weight, 4), self._watch.own(bias, 1)
-        y = F.conv2d(x, weight, bias, stride, padding, dilation, call["groups"])
+        if of_weight is not None and products.is_dense(of_weight, weight):
+            form = {"stride": stride, "padding": padding, "dilation": dilation}
+            y = products.own_convolutions(x, weight, bias, of_weight, **form, groups=call["groups"])
+            of_weight = None
+        else:
+            y = F.conv2d(x, weight, bias, stride, padding, dilation, call["groups"])
         out, x, last = _dense(y, x)
         if of_weight is not None:
             products.add_convolution(

@@ -19,6 +19,12 @@ from saft_core.serving.kernels import Pieces
 from saft_core.serving.plan import Differences, Entries
 
 
+DENSE_SHARE = 0.02
+"""A product entry by entry takes some fifty times as long for each as a dense one does."""
+MANY_ENTRIES = 32
+"""Of a row's 1 x 1 kernel, from which on it pays to go place by place, four at a time, instead of entry by entry."""
+
+
 def dense(own: Differences, batch: int, size: int) -> Tensor:
     """The differences of a small parameter as float32 (batch, size)."""
     if isinstance(own, Pieces):
@@ -151,6 +157,21 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
     return product.view(batch, out_width, -1)
 
 
+def is_dense(own: Differences, weight: Tensor) -> bool:
+    """Whether so many entries of a weight differ that each row's own weight, written out, costs less."""
+    return isinstance(own, Pieces) and own.entries_per_row > DENSE_SHARE * weight.numel()
+
+
+def own_convolutions(
+    x: Tensor, weight: Tensor, bias: Tensor | None, own: Differences, *,
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], groups: int,
+) -> Tensor:  # fmt: skip
+    """`F.conv2d` of each row of `x` (B, in, H, W) with its own weight, written out: for those that `is_dense`."""
+    weights = weight + dense(own, len(x), weight.numel()).view(-1, *weight.shape)
+    rows = zip(x.split(1), weights, strict=True)
+    return torch.cat([F.conv2d(row, of_row, bias, stride, padding, dilation, groups) for row, of_row in rows])
+
+
 def add_convolution(
     y: Tensor, x: Tensor, kernel: torch.Size, own: Differences, *,
     stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int] = (1, 1), last: bool = False,
@@ -161,7 +182,8 @@ def add_convolution(
     (out, in / groups, kh, kw).
     """
     pointwise = kernel[1:] == (x.shape[1], 1, 1) and stride == (1, 1) and padding == (0, 0)
-    if isinstance(own, Pieces):
+    few = isinstance(own, Pieces) and own.entries_per_row < MANY_ENTRIES
+    if isinstance(own, Pieces) and (few or not (pointwise and last)):
         kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation, last=last)
     elif pointwise and last:  # a linear layer to each place
         add_linear(*(values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x)), own)
