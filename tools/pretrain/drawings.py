@@ -28,10 +28,10 @@ FROZEN_STAGES = 6
 class DrawingConfig:
     """How the last stage learns drawings.
 
-    kinds: how often a drawing goes by what kind of thing it is instead of by a name. keep, word_keep: how much it costs
-    to move the embeddings of photographs, and the places of words of each origin: those that photographs have placed
-    stay, while none ever said where "thumbs up" or "zodiac sign" lies. blend: how far the stage goes in the end from where
-    it was to where the drawings took it (Wortsman et al., WiSE-FT, arXiv 2109.01903).
+    kinds: how often a drawing goes by what kind of thing it is instead of by a name. keep, word_keep: what it costs to
+    move the embeddings of photographs, and the places of words of each origin: those that photographs have placed stay,
+    while none ever said where "thumbs up" or "zodiac sign" lies. blend: how far the stage goes in the end from where it
+    was to where the drawings took it (Wortsman et al., WiSE-FT, arXiv 2109.01903).
     """
 
     steps: int = 500
@@ -136,9 +136,8 @@ def learn_drawings(
         optimizer.step()
         kept.after(step)
         if step % 50 == 0 or step == config.steps - 1:
-            report(
-                f"step {step}: matching {matching:.3f}, photographs moved {moved:.3f}, words moved {words_moved.mean():.3f}"
-            )
+            shift = words_moved.mean()
+            report(f"step {step}: matching {matching:.3f}, moved: photographs {moved:.3f}, words {shift:.3f}")
     return _blend(head, new, config.blend), F.normalize(words.places.detach(), dim=1)
 
 
