@@ -51,8 +51,8 @@ def test_drawings_come_to_their_words_and_photographs_stay(trunk: nn.Module, spa
     phrases = Phrases(tuple("abcdefgh"), places, (EMOJI,) * 8)
     new, words = learn_drawings(head, drawings, photographs, phrases, config, tmp_path / "checkpoint", lambda _: None)
 
-    def near(of: Head, to: Tensor) -> Tensor:
-        return (of(drawings.maps.float()) * to).sum(1).mean()
+    def near(of: Head, to: Tensor) -> float:
+        return float((of(drawings.maps.float()) * to).sum(1).mean())
 
     with torch.inference_mode():
         assert near(new, words) > near(head, places) + 0.03
