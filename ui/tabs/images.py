@@ -24,7 +24,10 @@ One folder per class, named as the class, with the images in it. A handful of im
 my-images.zip
   cat/   one.jpg  two.jpg
   dog/   three.png
-```"""
+```
+
+The model that comes with SAFT knows photographs of everyday things: animals, food, plants, vehicles, tools, rooms, buildings. For people, text in
+pictures, medical or satellite pictures whoever runs this service should set a larger one (`SAFT_BASE`)."""
 
 CHOOSE_FOLDER = (
     '<button type="button" id="saft-choose-folder" class="saft-button">or choose a folder</button>'
