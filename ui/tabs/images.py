@@ -26,8 +26,9 @@ my-images.zip
   dog/   three.png
 ```
 
-The model that comes with SAFT knows photographs of everyday things: animals, food, plants, vehicles, tools, rooms, buildings. For people, text in
-pictures, medical or satellite pictures whoever runs this service should set a larger one (`SAFT_BASE`)."""
+The model that comes with SAFT knows photographs of everyday things: animals, food, plants, vehicles, tools, rooms,
+buildings. For people, text in pictures, medical or satellite pictures, whoever runs this service should set a larger
+one (`SAFT_BASE`)."""
 
 CHOOSE_FOLDER = (
     '<button type="button" id="saft-choose-folder" class="saft-button">or choose a folder</button>'
