@@ -50,7 +50,7 @@ class TuneTab:
         gr.Markdown("### New fine-tune")
         self.dataset = gr.Dropdown([], label="Dataset", elem_id="saft-tune-dataset")
         self.test = gr.Dropdown([(HELD_OUT, "")], value="", label="Measure on", elem_id="saft-tune-test")
-        self.name = gr.Textbox(value="", label="Name of the adapter", placeholder="my pets", elem_id="saft-adapter-name")
+        self.name = gr.Textbox(value="", label="Name of the adapter", placeholder="pets", elem_id="saft-adapter-name")
         with gr.Accordion("Advanced settings", open=False, elem_id="saft-advanced"):
             gr.Markdown("An empty field means the default of the base model, which is a good choice.")
             self.epochs = gr.Textbox(value="", label="Epochs", placeholder=DEFAULT, elem_id="saft-epochs")
