@@ -77,7 +77,7 @@ class Build:
         head = Head(self._trunk, self._space.projection, _mean_feature(self._trunk, self._space, photographs))
         say(f"drawings: {len(drawings.names)} views, {len(photographs)} views of photographs beside them")
         config, checkpoint = DrawingConfig(seed=self._seed), self._work / "drawings.checkpoint"
-        return learn_drawings(head, drawings, photographs, phrases, config, checkpoint, say)
+        return learn_drawings(head, drawings, photographs, phrases.places, config, checkpoint, say)
 
     def text_tower(self, phrases: Phrases) -> CLIP:
         """An open_clip model whose text tower puts the phrases where they lie."""

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tools.pretrain.phrases import Phrases
 from tools.pretrain.stages import Checkpoint
 
 FROZEN_STAGES = 6
@@ -28,13 +27,12 @@ FROZEN_STAGES = 6
 class DrawingConfig:
     """How the last stage learns drawings.
 
-    kinds: how often a drawing goes by what kind of thing it is instead of by a name. keep, word_keep: what it costs to
-    move the embeddings of photographs, and the places of words of each origin: those that photographs have placed stay,
-    while none ever said where "thumbs up" or "zodiac sign" lies. blend: how far the stage goes in the end from where it
-    was to where the drawings took it (Wortsman et al., WiSE-FT, arXiv 2109.01903).
+    kinds: how often a drawing goes by what kind of thing it is instead of by a name. keep, word_keep: how much it costs
+    to move the embeddings of photographs and the places of words. blend: how far the stage goes in the end from where
+    it was to where the drawings took it (Wortsman et al., WiSE-FT, arXiv 2109.01903).
     """
 
-    steps: int = 500
+    steps: int = 700
     batch_size: int = 256
     photographs: int = 96
     learning_rate: float = 1e-3
@@ -42,8 +40,8 @@ class DrawingConfig:
     word_rate: float = 2e-3
     scale: float = 20.0
     kinds: float = 0.45
-    keep: float = 10.0
-    word_keep: tuple[float, ...] = (24.0, 24.0, 24.0, 6.0, 6.0)
+    keep: float = 6.0
+    word_keep: float = 8.0
     blend: float = 0.7
     seed: int = 0
 
@@ -100,13 +98,12 @@ def learn_drawings(
     head: Head,
     drawings: Drawings,
     photographs: Tensor,
-    phrases: Phrases,
+    places: Tensor,
     config: DrawingConfig,
     checkpoint: Path,
     report: Callable[[str], None],
 ) -> tuple[Head, Tensor]:
     """The trained head, and the places of the phrases, float32 (phrases, width), where drawings have moved them."""
-    places, word_keep = phrases.places, torch.tensor(config.word_keep)[list(phrases.origin)]
     new, words = deepcopy(head), _Words(places)
     optimizer = torch.optim.Adam(
         [
@@ -123,26 +120,27 @@ def learn_drawings(
             group["lr"] = group["base"] * cosine_schedule(step, config.steps, 20)
         rng = np.random.default_rng((config.seed, step))  # so that a resumed run draws what the first would have drawn
         rows = rng.choice(len(drawings.names), config.batch_size, replace=False).tolist()
-        said = [_phrase(drawings, row, config.kinds, rng) for row in rows]
+        phrases = [_phrase(drawings, row, config.kinds, rng) for row in rows]
         seen = rng.choice(len(photographs), min(config.photographs, len(photographs)), replace=False)
         embeddings = new(torch.cat([drawings.maps[rows], photographs[seen]]).float())
-        text = F.normalize(words.places[said], dim=1)
-        matching = _contrast(config.scale * embeddings[: len(rows)] @ text.T, _also_true(drawings, rows, said))
+        text = F.normalize(words.places[phrases], dim=1)
+        matching = _contrast(config.scale * embeddings[: len(rows)] @ text.T, _also_true(drawings, rows, phrases))
         moved = (1 - (embeddings[len(rows) :] * before[seen]).sum(1)).mean()
-        words_moved = 1 - (text * places[said]).sum(1)
-        loss = matching + config.keep * moved + (word_keep[said] * words_moved).mean()
+        words_moved = (1 - (text * places[phrases]).sum(1)).mean()
+        loss = matching + config.keep * moved + config.word_keep * words_moved
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         kept.after(step)
         if step % 50 == 0 or step == config.steps - 1:
-            shift = words_moved.mean()
-            report(f"step {step}: matching {matching:.3f}, moved: photographs {moved:.3f}, words {shift:.3f}")
+            report(
+                f"step {step}: matching {matching:.3f}, photographs moved {moved:.3f}, words moved {words_moved:.3f}"
+            )
     return _blend(head, new, config.blend), F.normalize(words.places.detach(), dim=1)
 
 
 def _blend(old: Head, new: Head, share: float) -> Head:
-    """A head whose parameters lie so far on the way from the old ones to the new ones; float buffers are equal."""
+    """A head whose parameters lie so far on the way from the old ones to the new ones."""
     blended = deepcopy(new)
     for parameter, before in zip(blended.parameters(), old.parameters(), strict=True):
         parameter.data.lerp_(before.detach(), 1 - share)

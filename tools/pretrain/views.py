@@ -23,8 +23,8 @@ def drawing_view(rgba: npt.NDArray[np.uint8], monochrome: bool, rng: Rng) -> Ima
 
 
 def photograph_view(photograph: Image.Image, rng: Rng) -> Image.Image:
-    """A random crop of at least a tenth of the picture, mirrored at times."""
-    share, ratio = rng.uniform(0.1, 1.0), np.exp(rng.uniform(-0.29, 0.29))
+    """A random crop of at least a quarter of the picture, mirrored at times."""
+    share, ratio = rng.uniform(0.25, 1.0), np.exp(rng.uniform(-0.29, 0.29))
     width = min(photograph.width, round((photograph.width * photograph.height * share * ratio) ** 0.5))
     height = min(photograph.height, round((photograph.width * photograph.height * share / ratio) ** 0.5))
     left, top = _below(photograph.width - width + 1, rng), _below(photograph.height - height + 1, rng)

@@ -16,7 +16,6 @@ from saft_core.clip.loading import load_base
 from tools.pretrain.drawings import DrawingConfig, Drawings, Head, frozen_maps, learn_drawings
 from tools.pretrain.export import export, put_together
 from tools.pretrain.model import WIDTH, build_model
-from tools.pretrain.phrases import EMOJI, Phrases
 from tools.pretrain.trunk import NAME, Space, space_of
 
 
@@ -48,8 +47,7 @@ def test_drawings_come_to_their_words_and_photographs_stay(trunk: nn.Module, spa
     photographs = _maps(6)
     places = F.normalize(torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(0)), dim=1)
     config = DrawingConfig(steps=25, batch_size=8, blend=1.0)
-    phrases = Phrases(tuple("abcdefgh"), places, (EMOJI,) * 8)
-    new, words = learn_drawings(head, drawings, photographs, phrases, config, tmp_path / "checkpoint", lambda _: None)
+    new, words = learn_drawings(head, drawings, photographs, places, config, tmp_path / "checkpoint", lambda _: None)
 
     def near(of: Head, to: Tensor) -> float:
         return float((of(drawings.maps.float()) * to).sum(1).mean())
