@@ -165,8 +165,7 @@ def test_without_places_for_prepared_pictures_it_is_busy_at_once(site: Site, cli
 
 
 def test_uploads_take_turns_too_and_leave_nothing_behind_when_there_is_no_room(site: Site, tmp_path: Any) -> None:
-    settings = site.services.settings.model_copy(update={"request_deadline_seconds": 0.05})
-    object.__setattr__(site.services, "settings", settings)
+    site = site.with_settings(request_deadline_seconds=0.05)
     client = site.new_tenant()
     collection, _ = new_collection(client, {})
     reader = site.services.pictures

@@ -20,7 +20,8 @@ from saft.child import running
 from saft_core.errors import Unavailable
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from saft import embedded\n"
+    "import signal, sys, time; from pathlib import Path; from saft import embedded\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a run in the background has ignored
     "with embedded.servers(Path(sys.argv[1]), (None, None)) as urls:\n"
     "    print(urls.database_url, flush=True); time.sleep(600)"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +79,7 @@ def write_openai_archive(path: Path, model: CLIP, *, with_numbers: bool = True) 
     for name, number in numbers.items() if with_numbers else ():
         model.register_buffer(name, torch.tensor(number))
     calls = {"encode_image": (torch.rand(1, 3, 32, 32),), "encode_text": (torch.zeros(1, context, dtype=torch.long),)}
-    torch.jit.trace_module(model, calls, check_trace=False).half().save(path)
+    with warnings.catch_warnings():  # of a format on its way out: what was published in it is there to stay
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        torch.jit.trace_module(model, calls, check_trace=False).half().save(path)

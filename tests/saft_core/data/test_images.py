@@ -28,6 +28,9 @@ FORMATS = {
     "TIFF": "image/tiff",
 }
 
+pillow_may_warn = pytest.mark.filterwarnings("ignore:Truncated File Read")
+"""Of a TIFF that is cut short, before the error."""
+
 
 def gradient(size: tuple[int, int] = (24, 16)) -> Image.Image:
     """Every pixel differs from its neighbours, so that a file has something to lose."""
@@ -352,6 +355,7 @@ def test_an_image_without_pixels_is_damaged() -> None:
     assert code_of(patched(encoded(picture(), "BMP"), 18, "<I", 0)) == "damaged_image"
 
 
+@pillow_may_warn
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_truncated_file_is_an_error_wherever_it_is_cut(form: str) -> None:
     data = encoded(gradient(), form)
@@ -452,6 +456,7 @@ SMALL = replace(LIMITS, max_image_pixels=1_000_000)
 
 
 @settings(max_examples=600, deadline=None)
+@pillow_may_warn
 @given(
     st.sampled_from(BASES),
     st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6),
