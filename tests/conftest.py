@@ -1,5 +1,9 @@
 """Fixtures shared by all tests, one module a kind."""
 
+from __future__ import annotations
+
+import pytest
+
 pytest_plugins = [
     "tests.fixtures.models",
     "tests.fixtures.database",
@@ -10,3 +14,13 @@ pytest_plugins = [
     "tests.fixtures.in_process",
     "tests.fixtures.outage",
 ]
+STARTED_ONCE = ("service", "hardy_service", "own_database")
+"""Fixtures that take long to start: of the processes that run the tests, one runs all that use them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares such a fixture; everything else is done by whichever process is free."""
+    for item in items:
+        for name in STARTED_ONCE:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))

@@ -15,12 +15,14 @@ HF = Path(sys.prefix) / "hf"
 """Where `make test` installs what the extra saft[hf] adds."""
 
 
-def test_what_is_marked_hf_passes_with_the_extra_installed() -> None:
+def test_what_is_marked_hf_passes_with_the_extra_installed(tmp_path: Path) -> None:
     assert HF.is_dir(), f"{HF} is not there: `make test` installs it"
     packages = sysconfig.get_path("purelib", vars={"base": str(HF)})
     found = os.pathsep.join(filter(None, (packages, os.environ.get("PYTHONPATH"))))
+    # A folder of its own: where pytest makes one, it shuts the folders of all runs to other users, as PostgreSQL's.
+    options = ["-m", "hf", "-n", "0", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "inner")]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "hf", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", *options],
         env=os.environ | {"PYTHONPATH": found},
         cwd=Path(__file__).parents[1],
         capture_output=True,

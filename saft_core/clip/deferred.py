@@ -51,13 +51,13 @@ class _Compiler(_Later):
     ) -> Any:
         """The decorator that torch's own functions have: the compiler is to leave the function alone."""
         if wrapping:
-            return torch._disable_dynamo(function, recursive)  # type: ignore[call-overload]
+            return torch._disable_dynamo(function, recursive)  # type: ignore[attr-defined]
         _withdraw()  # by that very decorator, in a call of the function
         return importlib.import_module(COMPILER).disable(function, recursive, wrapping=wrapping, **more)
 
 
 class _Helpers(_Later):
-    __path__: tuple[str, ...] = ()  # `from ... import` looks for it first
+    __path__: list[str] = []  # noqa: RUF012 (as a module has it; `from ... import` looks for it first)
 
     @staticmethod
     def is_compile_supported(device_type: str) -> Any:

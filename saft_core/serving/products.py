@@ -18,7 +18,6 @@ from saft_core.serving import kernels
 from saft_core.serving.kernels import Pieces
 from saft_core.serving.plan import Differences, Entries
 
-
 DENSE_SHARE = 0.02
 """A product entry by entry takes some fifty times as long for each as a dense one does."""
 MANY_ENTRIES = 32

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from api.multipart import BodyParser
-from tests.fixtures.page import key_of, until_there
+from tests.fixtures.page import until_there
 from tests.fixtures.rest import Answer, Site, ok, problem
 from ui.app import mount
 from ui.client import ApiClient
@@ -111,7 +111,8 @@ def test_an_end_does_not_wait_for_a_page_that_is_loading(slow: Slow) -> None:
 def test_the_guard_stands_before_a_page_that_is_not_there_yet(site: Site) -> None:
     fresh = Site(replace(site.services, metrics=type(site.services.metrics)()))
     mount(fresh.app, "http://site", BodyParser, LIMITS, transport=httpx.ASGITransport(fresh.app))
-    browser, key = fresh.client(None), key_of(fresh.new_tenant())  # no start of the app, so no page
+    browser = fresh.client(None)  # no start of the app, so no page
+    key = fresh.new_tenant().headers["authorization"].removeprefix("Bearer ")
     event = {"fn_index": 0, "session_hash": "a", "data": []}
     problem(browser.post("/gradio_api/queue/join", json=event), 401, "no_key")
     problem(browser.get("/gradio_api/app_id"), 401, "no_key")

@@ -7,17 +7,25 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from tests.fixtures import samples
+from tests.fixtures.server import Server
 from tests.fixtures.service import Service
+from ui.loading import Built
+from ui.loading import Page as Loading
 
 SCREENSHOTS = os.environ.get("SAFT_SCREENSHOTS")
 CLASSES = samples.ALL_CLASSES if SCREENSHOTS else samples.CLASSES
@@ -117,6 +125,26 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     yield Visit(context.new_page(), service)
     context.close()
+
+
+def test_a_page_that_is_not_loaded_yet_comes_by_itself(browser: Browser) -> None:
+    gate = threading.Event()
+
+    def build() -> Built:
+        assert gate.wait(ANSWER_MS / 1000)
+        return Built(HTMLResponse("<h1>Here it is</h1>"), frozenset(), nullcontext)
+
+    page, app = Loading(build), Starlette()
+    page.live_in(app)
+    app.router.routes.append(Route("/", page))
+    with Server(app) as server:
+        context = browser.new_context()
+        tab = context.new_page()
+        tab.goto(server.url)
+        expect(tab.get_by_role("status")).to_contain_text("starting")
+        gate.set()
+        expect(tab.get_by_role("heading")).to_have_text("Here it is")
+        context.close()
 
 
 def test_from_a_key_to_running_code(visit: Visit, tmp_path: Path) -> None:

@@ -109,20 +109,13 @@ def test_a_tag_is_run_and_fed_as_it_wants(tmp_path: Path, monkeypatch: pytest.Mo
     assert "interpolation bilinear, resize_mode squash" in described
 
 
-def test_a_start_says_what_runs(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_start_says_what_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_folder(tmp_path / "folder", config(), SIGLIP)
     with caplog.at_level(logging.INFO, "saft_core.clip"):
-        base = load_base("")
+        base = load_base(folder)
     (told,) = caplog.messages
-    for words in (
-        base.name,
-        base.fingerprint[:12],
-        "GELU",
-        "on cpu",
-        "size [64, 64]",
-        "mean [0.48",
-        "bicubic",
-        "shortest",
-    ):
+    size, mean = "size [32, 32]", "mean [0.5, 0.5, 0.5]"
+    for words in ("folder", base.fingerprint[:12], "GELU", "on cpu", size, mean, "bilinear", "squash"):
         assert words in told
 
 
