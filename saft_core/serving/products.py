@@ -181,11 +181,11 @@ def add_convolution(
     (out, in / groups, kh, kw).
     """
     pointwise = kernel[1:] == (x.shape[1], 1, 1) and stride == (1, 1) and padding == (0, 0)
-    few = isinstance(own, Pieces) and own.entries_per_row < MANY_ENTRIES
-    if isinstance(own, Pieces) and (few or not (pointwise and last)):
+    if pointwise and last and not (isinstance(own, Pieces) and own.entries_per_row < MANY_ENTRIES):
+        places, seen = (values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x))
+        add_linear(places, seen, own)  # a linear layer to each place
+    elif isinstance(own, Pieces):
         kernels.add_convolution(y, x, kernel, own, stride=stride, padding=padding, dilation=dilation, last=last)
-    elif pointwise and last:  # a linear layer to each place
-        add_linear(*(values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x)), own)
     elif pointwise:
         y += block_product(own, x.flatten(2), y.shape[1]).view(y.shape)
     else:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from fastapi.testclient import TestClient
@@ -41,7 +42,7 @@ def later(seconds: float = 60.0) -> float:
 def photo(width: int = 1200, height: int = 900) -> bytes:
     """A JPEG with coarse and fine structure, as photographs have it."""
     generator = np.random.default_rng(0)
-    values = np.full((1, 1, 3), 128, np.float32)
+    values: npt.NDArray[Any] = np.full((1, 1, 3), 128, np.float32)
     for side in (4, 16, 64, 256):
         values = resized(values, side, side) + 60 / side**0.3 * generator.normal(size=(side, side, 3))
     file = io.BytesIO()
@@ -49,10 +50,11 @@ def photo(width: int = 1200, height: int = 900) -> bytes:
     return file.getvalue()
 
 
-def resized(values: np.ndarray, width: int, height: int) -> np.ndarray:
+def resized(values: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any]:
     """(height, width, 3) of (rows, columns, 3)."""
     channels = (Image.fromarray(values[..., number].astype(np.float32)) for number in range(3))
-    return np.stack([channel.resize((width, height), Image.Resampling.BICUBIC) for channel in channels], axis=-1)
+    scaled = (channel.resize((width, height), Image.Resampling.BICUBIC) for channel in channels)
+    return np.stack([np.asarray(channel) for channel in scaled], axis=-1)
 
 
 def whole(reader: PictureReader) -> bool:

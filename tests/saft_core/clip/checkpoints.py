@@ -81,5 +81,5 @@ def write_openai_archive(path: Path, model: CLIP, *, with_numbers: bool = True) 
     calls = {"encode_image": (torch.rand(1, 3, 32, 32),), "encode_text": (torch.zeros(1, context, dtype=torch.long),)}
     with warnings.catch_warnings():  # of a format on its way out: what was published in it is there to stay
         warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
         torch.jit.trace_module(model, calls, check_trace=False).half().save(path)
