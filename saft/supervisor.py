@@ -87,9 +87,10 @@ class Supervisor:
     async def _watch(self, kept: Sequence[asyncio.Task[None]], until: Callable[[], bool]) -> None:
         while not until() and not self._stopping.is_set():
             await asyncio.sleep(LOOK_INTERVAL_SECONDS)
-            for task in kept:
-                if task.done():
-                    task.result()  # a keeper only ends by an error
+            # A keeper only ends by an error. Each is asked for its own: asyncio prints those that nobody asked for.
+            for failure in [task.exception() for task in kept if task.done()]:
+                if failure is not None:
+                    raise failure
 
 
 class _Keeper:
