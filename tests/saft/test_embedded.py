@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +62,14 @@ def test_one_serve_a_folder(tmp_path: Path) -> None:
         pass
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder whose path is short: a socket's may have 107 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL runs as somebody else
+        yield Path(folder)
+
+
 def test_given_servers_are_used_and_noted_while_they_run(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="saft serve"):
         embedded.noted(tmp_path)
@@ -79,10 +88,11 @@ def test_the_note_of_a_killed_service_is_replaced_whole(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "servers.json").read_text())["redis_url"] == "redis://broker"
 
 
-def test_a_killed_owner_takes_its_servers_along_and_the_next_one_finds_the_data(tmp_path: Path) -> None:
-    data, temporary = tmp_path / "my, data", tmp_path / "temporary"  # a name that no URL and no socket takes as it is
+def test_a_killed_owner_takes_its_servers_along_and_the_next_one_finds_the_data(
+    tmp_path: Path, temporary: Path
+) -> None:
+    data = tmp_path / "my, data"  # a name that no URL and no socket takes as it is
     data.mkdir()
-    temporary.mkdir()
     with hold(data, TMPDIR=str(temporary)) as owner:
         assert owner.stdout is not None
         url = owner.stdout.readline()
