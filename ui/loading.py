@@ -117,8 +117,9 @@ def _in_thread(work: Callable[[], Result]) -> asyncio.Future[Result]:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
+        except BaseException as error:  # an exit is the page's end alone, and no future takes a StopIteration
+            ordinary = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            future.set_exception(error if ordinary else RuntimeError(repr(error)))
 
     threading.Thread(target=run, name="saft-page", daemon=True).start()
     return asyncio.wrap_future(future)

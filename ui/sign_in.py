@@ -112,6 +112,11 @@ async def _given(request: Request) -> dict[str, Any]:
 
 
 def _text(given: dict[str, Any], name: str) -> str:
-    """A text of the request, without spaces around it; empty where it is none."""
+    """A text of the request, without spaces around it; empty where it is none. Raises ApiError for half a character."""
     value = given.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ApiError("invalid_request", f"{name}: a character of it is not whole.", 422) from error
+    return text

@@ -81,9 +81,17 @@ def refuse_other_sites(request: Request) -> None:
     if site is not None:
         foreign = site not in ("same-origin", "none")
     else:
-        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+        foreign = origin is not None and _host_of(origin) != request.headers.get("host")
     if foreign:
         raise ApiError("cross_site", "Another site sent this. Use the page itself.", 403)
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port; None of what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def remember(response: Response, request: Request, key: str, *, long: bool) -> None:

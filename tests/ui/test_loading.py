@@ -87,10 +87,11 @@ def test_all_else_answers_while_the_page_is_loaded_and_then_it_is_there(slow: Sl
     assert not slow.runs
 
 
+@pytest.mark.parametrize("error", [ImportError("no gradio"), StopIteration("no gradio"), SystemExit("no gradio")])
 def test_a_page_that_cannot_be_loaded_says_so_and_all_else_goes_on(
-    slow: Slow, caplog: pytest.LogCaptureFixture
+    error: BaseException, slow: Slow, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slow.error = ImportError("no gradio")
+    slow.error = error
     slow.gate.set()
     with TestClient(app_with(slow)) as client:
         assert slow.then.wait(60)

@@ -90,6 +90,16 @@ def test_what_is_no_key_signs_nobody_in(stranger: Visitor, body: bytes, status: 
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("body", [b'{"admin_key": "\\ud800", "name": "x"}', b'{"admin_key": "x", "name": "\\ud800"}'])
+def test_half_a_character_is_refused(stranger: Visitor, body: bytes) -> None:
+    problem(stranger.http.post("/page/tenants", content=body), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "http://[::1"])
+def test_an_origin_that_is_no_address_is_another_site(stranger: Visitor, origin: str) -> None:
+    problem(stranger.http.get("/page/session", headers={"origin": origin}), 403, "cross_site")
+
+
 def test_a_wrong_key_leaves_who_was_signed_in(visitor: Visitor) -> None:
     problem(visitor.http.post("/page/session", json={"key": "saft_wrong"}), 401, "unauthorized")
     visitor.join(visitor.function("refresh"), [None]).raise_for_status()
