@@ -32,7 +32,7 @@ class Slow:
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.then = threading.Event()
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.runs = False
 
     def build(self) -> Built:
