@@ -1,7 +1,8 @@
 """bench=batch: one batch of 32 images by each way of serving several adapters.
 
 base     the base's forward, no adapter
-mixed    one forward in which each row has its own adapter
+mixed    one forward in which each row has its own adapter, on random places
+selected the same, all on the places that a training selects
 swap     one forward for each adapter, written into the base and taken out again
 peft     peft's LoRA of rank 2 on queries and values, `adapter_names` mixed in one forward
 merged   a model of its own for each adapter
@@ -24,13 +25,12 @@ from torch.nn import functional as F
 from benchmarks.measure import Row, machine, side_by_side
 from benchmarks.methods import lora_config, unpack_attention
 from benchmarks.models import BATCH_SIZE, RandomImages, make_base
-from benchmarks.serving.deltas import random_rows
+from benchmarks.serving.deltas import random_rows, selected_rows
 from saft_core.clip.backbone import Base
 from saft_core.process import keep_memory
 from saft_core.serving import plan
 from saft_core.serving.forward import IMAGE, Forward, Part
 
-MODES = ("mixed", "swap", "peft", "merged")
 MERGED_COPIES = 4
 TURN_SECONDS = 0.5
 Work = Callable[[], Any]
@@ -89,9 +89,12 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row]) -> dict[str, 
     size = _bytes(base.model)
     one = tenants[0].resident.nbytes if tenants[0].resident else 0
 
-    def mixed(adapters: int) -> Work:
-        parts = _parts(pixels, tenants[:adapters], 1)
-        return lambda: torch.cat(list(forward._pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
+    def mixed(tenants: Sequence[plan.Row]) -> Callable[[int], Work]:
+        def make(adapters: int) -> Work:
+            parts = _parts(pixels, tenants[:adapters], 1)
+            return lambda: torch.cat(list(forward._pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
+
+        return make
 
     def swap(adapters: int) -> Work:
         parts = _parts(pixels, tenants[:adapters], BATCH_SIZE // adapters)
@@ -104,7 +107,8 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row]) -> dict[str, 
         return work
 
     ways: dict[str, Way] = {
-        "mixed": (mixed, lambda adapters: size + adapters * one),
+        "mixed": (mixed(tenants), lambda adapters: size + adapters * one),
+        "selected": (mixed(selected_rows(base, len(tenants))), lambda adapters: size + adapters * one),
         "swap": (swap, lambda adapters: size + adapters * one),
         "merged": (_merged(base, pixels), lambda adapters: adapters * size),
     }

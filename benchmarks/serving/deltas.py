@@ -1,23 +1,38 @@
-"""Adapters to serve: random ones of the paper's density.
+"""Adapters to serve, of the paper's density: on random places, and on those that a training selects.
 
-Their entries are drawn evenly from all parameters, which is the hardest case for the mixed route: every layer has some,
-and they share no rows or columns. What a training selects is denser in some layers and absent from others.
+Random places lie in every layer, as many in each as it is large: hardest for a transformer. What a training selects is
+absent from some layers and dense in others. In a convolutional tower these are the first ones too, where an entry meets
+thousands of places of a picture: hardest there.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import torch
+
+from benchmarks.methods import config
 from benchmarks.models import TEMPLATE, labels
 from saft_core.clip.backbone import Base
+from saft_core.clip.flat import IndexArray
+from saft_core.data.limits import DataLimits
+from saft_core.data.loaders import PixelLoader
+from saft_core.data.samples import Sample
 from saft_core.delta.codec import encode
 from saft_core.delta.header import DeltaHeader
 from saft_core.delta.sparse import SparseDelta
 from saft_core.serving.plan import Row
 from saft_core.serving.resident import Resident, make_resident
+from saft_core.settings import Limits
+from saft_core.tuning.progress import WorkMeter
+from saft_core.tuning.selection import select_for
 
 DENSITY = 0.001
 CLASSES = 10
+SAMPLES = Path(__file__).parents[2] / "samples/photos/train"
+SAMPLES_OF_A_CLASS = 3
 SIZE = 1e-4
 """Of one difference; AdamW at the paper's rate moves an entry so far in twenty steps."""
 
@@ -38,6 +53,28 @@ def random_resident(base: Base, seed: int) -> Resident:
 def random_rows(base: Base, count: int) -> list[Row]:
     """So many different adapters at full strength."""
     return [Row(random_resident(base, seed)) for seed in range(count)]
+
+
+def selected_rows(base: Base, count: int) -> list[Row]:
+    """So many different adapters, all on the places that the paper's selection takes for the sample photographs."""
+    indices = _selected(base)
+    generator = np.random.default_rng(0)
+    deltas = [SparseDelta(indices, generator.normal(0, SIZE, len(indices)).astype(np.float32)) for _ in range(count)]
+    return [Row(make_resident(delta, base.flat)) for delta in deltas]
+
+
+def _selected(base: Base) -> IndexArray:
+    folders = sorted(SAMPLES.iterdir())
+    samples = [
+        Sample(target, file.name, file.read_bytes)
+        for target, folder in enumerate(folders)
+        for file in sorted(folder.iterdir())[:SAMPLES_OF_A_CLASS]
+    ]
+    loader = PixelLoader(samples, base.pixels, DataLimits.from_attributes(Limits()), side=base.image_side)
+    settings = replace(config(), density=DENSITY, template=TEMPLATE)
+    meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
+    with torch.inference_mode(False):
+        return select_for(base, loader, tuple(folder.name for folder in folders), settings, meter)
 
 
 def container(base: Base, seed: int) -> bytes:

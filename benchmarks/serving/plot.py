@@ -12,6 +12,7 @@ PLOT = Path(__file__).parents[2] / "docs" / "serving.svg"
 MODES = {
     "base": ("base alone", "0.5", "--"),
     "mixed": ("mixed batch (ours)", "tab:blue", "o-"),
+    "selected": ("the same, on selected places", "tab:cyan", "o--"),
     "swap": ("grouped swap", "tab:orange", "s-"),
     "peft": ("peft LoRA r=2, q v", "tab:green", "^-"),
     "merged": ("a model per tenant", "tab:red", "d-"),

@@ -1,4 +1,4 @@
-"""The compiled loop of convolutions, as those in loops.py.
+"""The compiled loops of convolutions, as those in loops.py.
 
 numba keeps what it compiled until this file changes: touch it when a loop changes that it calls.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from saft_core.serving.loops import STRENGTHS, Integers, compiled, floats, own, split
+from saft_core.serving.loops import STRENGTHS, Floats, Integers, compiled, floats, own, split
 
 SHORT_PLANE = 512
 """Places that are taken at once by an entry of a 1 x 1 kernel: more would not stay in the near caches."""
@@ -92,6 +92,37 @@ def add_convolution_last(
                     for j in range(spans[span, 4], spans[span, 5]):
                         place = np.uint64(line + j * out_width)
                         target[place] += value * source[np.uint64(source_line + j * stride[1] * in_width)]
+
+
+@compiled(parallel=True)
+def depthwise(y: Floats, x: Floats, weights: Floats, geometry: tuple[tuple[int, int], ...]) -> None:
+    """`y`, `x`: (rows, height, width, channels); `weights`: (rows, kh, kw, channels). All of `y` is written."""
+    rows, height, width, channels = y.shape
+    (down, right), padding, dilation = geometry
+    for line in numba.prange(rows * height):
+        row, i = line // height, line % height
+        of_place = np.empty(channels, np.float32)
+        for j in range(width):
+            for channel in range(channels):
+                of_place[channel] = 0
+            for k in range(weights.shape[1]):
+                source_line = i * down + k * dilation[0] - padding[0]
+                if source_line < 0 or source_line >= x.shape[1]:
+                    continue
+                for tap in range(weights.shape[2]):
+                    place = j * right + tap * dilation[1] - padding[1]
+                    if place < 0 or place >= x.shape[2]:
+                        continue
+                    seen, weight = x[row, source_line, place], weights[row, k, tap]
+                    for channel in range(channels):
+                        of_place[channel] += weight[channel] * seen[channel]
+            for channel in range(channels):
+                y[row, i, j, channel] = of_place[channel]
+
+
+def reach(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """How many places a convolution has along a dimension of so many."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
 @compiled()

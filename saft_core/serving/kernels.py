@@ -52,7 +52,7 @@ class Pieces(NamedTuple):
     """The differing entries of one parameter, where they lie: nothing is copied together before it is used.
 
     Those of row b are entries `bounds[first, b]` to `bounds[end, b]` of its adapter; bounds: int64 (slots + 1, B). The
-    parameter begins at `offset` of the base's flat buffer.
+    parameter begins at `offset` of the base's flat buffer. Per row there are `mean` entries.
     """
 
     sources: Sources
@@ -60,11 +60,7 @@ class Pieces(NamedTuple):
     first: int
     end: int
     offset: int
-
-    @property
-    def entries_per_row(self) -> float:
-        """The mean over the batch."""
-        return float((self.bounds[self.end] - self.bounds[self.first]).mean())
+    mean: float
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -77,6 +73,13 @@ def dense(pieces: Pieces, batch: int, size: int) -> Tensor:
     differences = torch.zeros(batch, size)
     loops.write_dense(differences.numpy(), pieces.arguments)
     return differences
+
+
+def own_transposed(weight: Tensor, pieces: Pieces, batch: int) -> Tensor:
+    """Each row's own weight, transposed: (batch, in, out) of float32 (out, in)."""
+    weights = weight.t().contiguous().expand(batch, -1, -1).contiguous()
+    loops.add_transposed(weights.numpy(), pieces.arguments)
+    return weights
 
 
 def add_vector(y: Tensor, pieces: Pieces, *, last: bool = False) -> None:
@@ -101,19 +104,6 @@ def add_layer_norm(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, weight: Pi
     loops.add_layer_norm(*addresses, tokens, width, weight.arguments, bias.arguments)
 
 
-def add_batch_norm(
-    y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float, weight: Pieces, bias: Pieces, *, last: bool
-) -> None:
-    """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add.
-
-    All contiguous float32: y, x (B, channels, ...), or `last` (B, ..., channels); mean, variance (channels,). `plus` is
-    added to the variance.
-    """
-    channels, addresses = mean.shape[0], (y.data_ptr(), x.data_ptr(), mean.data_ptr(), variance.data_ptr())
-    length = y.numel() // (y.shape[0] * channels)
-    loops.add_batch_norm(*addresses, plus, channels, length, last, weight.arguments, bias.arguments)
-
-
 def add_linear(y: Tensor, x: Tensor, pieces: Pieces, *, transposed: bool = False) -> None:
     """Add `x @ (difference of the row).T` to `y` (B, T, out), for `x` (B, T, in); both contiguous float32.
 
@@ -135,6 +125,36 @@ def add_convolution(
     layout = sizes, groups, tuple(kernel), (stride, padding, dilation)
     loop = convolution_loops.add_convolution_last if last else convolution_loops.add_convolution
     loop(len(y), y.data_ptr(), x.data_ptr(), *layout, pieces.arguments)
+
+
+def scale_and_shift(
+    batch: int, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: float,
+    of_weight: Pieces, of_bias: Pieces,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """A batch norm outside of training as each row's factors and summands, float32 (batch, channels) both."""
+    both = torch.empty(2, batch, len(mean))
+    mean, variance, weight, bias = (values.contiguous() for values in (mean, variance, weight, bias))
+    of_base = mean.data_ptr(), variance.data_ptr(), weight.data_ptr(), bias.data_ptr()
+    loops.scale_and_shift(both.data_ptr(), *of_base, len(mean), eps, of_weight.arguments, of_bias.arguments)
+    return both[0], both[1]
+
+
+def own_depthwise(
+    x: Tensor, weight: Tensor, pieces: Pieces, *,
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int],
+) -> Tensor:  # fmt: skip
+    """A convolution of each channel by itself, of each row of `x` (B, channels, H, W) with its own weight.
+
+    Both float32 with the channels last in memory. weight: the base's, (channels, 1, kh, kw).
+    """
+    kernel = weight.shape[2:]
+    weights = own_transposed(weight.flatten(1), pieces, len(x)).unflatten(1, kernel)
+    geometry = stride, padding, dilation
+    size = [convolution_loops.reach(x.shape[2 + d], kernel[d], *(each[d] for each in geometry)) for d in (0, 1)]
+    y = torch.empty(len(x), x.shape[1], *size, memory_format=torch.channels_last)
+    in_memory, seen = (values.permute(0, 2, 3, 1).numpy() for values in (y, x))
+    convolution_loops.depthwise(in_memory, seen, weights.numpy(), geometry)
+    return y
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, pieces: Pieces) -> None:

@@ -106,6 +106,16 @@ def write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
             differences[row, positions[entry]] = values[entry]
 
 
+@compiled(parallel=True)
+def add_transposed(weights: Floats, pieces: tuple[Any, ...]) -> None:
+    """Add each row's entries of a weight of lines (out, in) to `weights` (B, in, out)."""
+    for row in numba.prange(len(weights)):
+        positions, values = own(pieces, row)
+        lines, columns = split(positions, weights.shape[1])
+        for entry in range(len(values)):
+            weights[row, columns[entry], lines[entry]] += values[entry]
+
+
 @compiled()
 def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any, ...]) -> None:
     """`length` is how many numbers a channel has; channels come `last`, or before those."""
@@ -157,32 +167,35 @@ def add_layer_norm(
 
 
 @compiled()
-def add_batch_norm(
-    y: int, x: int, mean: int, variance: int, plus: float,
-    channels: int, length: int, last: bool, weight: tuple[Any, ...], bias: tuple[Any, ...],
+def scale_and_shift(
+    both: int, mean: int, variance: int, weight: int, bias: int, channels: int, eps: float,
+    of_weight: tuple[Any, ...], of_bias: tuple[Any, ...],
 ) -> None:  # fmt: skip
-    """`y` and `x` are (rows, channels, length), or (rows, length, channels) if `last`; the others (channels,)."""
-    like, size = weight[STRENGTHS], channels * length
+    """`both` is (2, rows, channels) and is written; the others are (channels,)."""
+    like = of_weight[STRENGTHS]
+    rows = len(like)
+    scales, shifts = (
+        floats(both, rows * channels, like),
+        floats(both + rows * channels * like.itemsize, rows * channels, like),
+    )
     means, variances = floats(mean, channels, like), floats(variance, channels, like)
-    for row in range(len(like)):
-        positions, values = own(weight, row)
-        at = row * size * like.itemsize
-        target, source = floats(y + at, size, like), floats(x + at, size, like)
+    weights, biases = floats(weight, channels, like), floats(bias, channels, like)
+    base_scale, base_shift = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    for channel in range(channels):
+        base_scale[channel] = weights[channel] / np.sqrt(variances[channel] + eps)
+        base_shift[channel] = biases[channel] - means[channel] * base_scale[channel]
+    for row in range(rows):
+        scale, shift = scales[row * channels : (row + 1) * channels], shifts[row * channels : (row + 1) * channels]
+        for channel in range(channels):
+            scale[channel], shift[channel] = base_scale[channel], base_shift[channel]
+        positions, values = own(of_weight, row)
         for entry in range(len(positions)):
-            values[entry] /= np.sqrt(variances[positions[entry]] + plus)
-        if last:  # place by place, so that its channels are in the nearest cache
-            for n in range(length if len(positions) else 0):
-                for entry in range(len(positions)):
-                    channel = positions[entry]
-                    place = np.uint64(n * channels) + channel
-                    target[place] += values[entry] * (source[place] - means[channel])
-        else:
-            for entry in range(len(positions)):
-                first = positions[entry] * np.uint64(length)
-                for n in range(length):
-                    place = first + np.uint64(n)
-                    target[place] += values[entry] * (source[place] - means[positions[entry]])
-    add_vector(y, channels, length, last, bias)
+            channel = positions[entry]
+            scale[channel] += values[entry] / np.sqrt(variances[channel] + eps)
+            shift[channel] = biases[channel] - means[channel] * scale[channel]
+        positions, values = own(of_bias, row)
+        for entry in range(len(positions)):
+            shift[positions[entry]] += values[entry]
 
 
 @compiled()

@@ -108,7 +108,7 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a convolution of this form")
         stride, padding, dilation = (_pair(call[name]) for name in ("stride", "padding", "dilation"))
         of_weight, of_bias = self._watch.own(weight, 4), self._watch.own(bias, 1)
-        if of_weight is not None and products.is_dense(of_weight, weight):
+        if of_weight is not None and products.is_dense(of_weight, weight.shape, x.shape[2] * x.shape[3]):
             form = {"stride": stride, "padding": padding, "dilation": dilation}
             y = products.own_convolutions(x, weight, bias, of_weight, **form, groups=call["groups"])
             of_weight = None
@@ -138,12 +138,9 @@ class MixedForward(TorchFunctionMode):
         """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias."""
         x = self._activations(x)
         of_weight, of_bias = self._watch.own(weight, 1), self._watch.own(bias, 1)
-        y = F.batch_norm(x, mean, variance, weight, bias, eps=eps)
-        out, x, last = _dense(y, x)
-        if of_weight is not None or of_bias is not None:
-            lie = _in_memory(out, last), _in_memory(x, last)
-            products.add_batch_norm(*lie, mean, variance, eps, of_weight, of_bias, last=last)
-        return _in_order_of(y, out)
+        if of_weight is None and of_bias is None:
+            return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
+        return products.own_batch_norm(x, mean, variance, weight, bias, eps, of_weight, of_bias)
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
         """`F.multi_head_attention_forward` to one sequence a row; its activations are (tokens, batch, width)."""

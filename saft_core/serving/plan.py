@@ -76,7 +76,9 @@ class Plan:
         nothing = np.zeros(len(flat.slots) + 1, np.int64)
         bounds = [nothing if row.resident is None else row.resident.bounds for row in rows]
         self._bounds = np.ascontiguousarray(np.stack(bounds, axis=1))  # (slots + 1, rows)
-        self.touched: list[bool] = (self._bounds[1:] != self._bounds[:-1]).any(axis=1).tolist()
+        lengths = np.diff(self._bounds, axis=0)
+        self.touched: list[bool] = (lengths != 0).any(axis=1).tolist()
+        self._means: list[float] = lengths.mean(axis=1).tolist()
         self._gathers = flat.buffer.device.type != "cpu" if gather is None else gather
 
     def differences(self, slot: int, part: tuple[int, int] | None = None) -> Differences:
@@ -94,9 +96,9 @@ class Plan:
             entries = Entries(*(tensor[own] for tensor in self._gathered))
             return entries if part is None else entries.part(whole.size, *part)
         if part is None:
-            return Pieces(self._sources, self._bounds, slot, slot + 1, whole.offset)
+            return Pieces(self._sources, self._bounds, slot, slot + 1, whole.offset, self._means[slot])
         begin, size = whole.offset + part[0], part[1]
-        return Pieces(self._sources, self._bounds_of(begin, size), 0, 1, begin)
+        return _pieces(self._sources, self._bounds_of(begin, size), begin)
 
     def written(self, differences: Tensor) -> Differences:
         """Differences that are written out for each row, (rows, entries), as those of a parameter of their own."""
@@ -107,7 +109,7 @@ class Plan:
         rows, columns = differences.nonzero(as_tuple=True)
         ends = np.cumsum([0, *torch.bincount(rows, minlength=batch).tolist()])
         sources = Sources([(columns.int(), differences[rows, columns], 1.0)] * batch)
-        return Pieces(sources, np.stack([ends[:-1], ends[1:]]), 0, 1, 0)
+        return _pieces(sources, np.stack([ends[:-1], ends[1:]]), 0)
 
     def _bounds_of(self, begin: int, size: int) -> npt.NDArray[np.int64]:
         """int64 (2, rows): which entries of each row lie in so many of the base's, from `begin` on."""
@@ -160,3 +162,8 @@ class Plan:
             strengths = torch.tensor([row.strength for row in self._rows], dtype=values.dtype, device=device)
             values = values.mul_(strengths.index_select(0, pieces[1]))
         return positions, values, pieces[1]
+
+
+def _pieces(sources: Sources, bounds: npt.NDArray[np.int64], offset: int) -> Pieces:
+    """The entries of one parameter from `bounds[0]` to `bounds[1]`."""
+    return Pieces(sources, bounds, 0, 1, offset, float((bounds[1] - bounds[0]).mean()))

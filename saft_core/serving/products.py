@@ -8,7 +8,7 @@ activations is one `embedding_bag`: a sum of weighted rows, one tuned kernel.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,8 @@ from saft_core.serving.plan import Differences, Entries
 
 DENSE_SHARE = 0.02
 """A product entry by entry takes some fifty times as long for each as a dense one does."""
+WRITTEN_OUT = 3
+"""A 1 x 1 kernel written out costs for each of its weights what an entry costs at a third of a place."""
 MANY_ENTRIES = 32
 """Of a row's 1 x 1 kernel, from which on it pays to go place by place, four at a time, instead of entry by entry."""
 
@@ -76,23 +78,24 @@ def add_layer_norm(
         add_vector(y, bias, last=True)
 
 
-def add_batch_norm(
-    y: Tensor, x: Tensor, mean: Tensor, variance: Tensor, plus: float,
-    weight: Differences | None, bias: Differences | None, *, last: bool = False,
-) -> None:  # fmt: skip
-    """Add to `y`, a batch norm of `x`, what the differences of its weight and of its bias add. One may be None.
+def own_batch_norm(
+    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float,
+    of_weight: Differences | None, of_bias: Differences | None,
+) -> Tensor:  # fmt: skip
+    """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias.
 
-    All contiguous: y, x (B, channels, ...), or `last` (B, ..., channels); mean, variance (channels,). `plus` is added
-    to the variance.
+    One scale and one shift for each row and channel: as many operations as without any difference.
     """
-    if isinstance(weight or bias, Pieces):
-        kernels.add_batch_norm(y, x, mean, variance, plus, *_pieces(weight, bias), last=last)
-        return
-    if weight is not None:
-        means, scales = (t.view(1, -1, 1) for t in (mean, (variance + plus).rsqrt()))
-        _add_scaled(_planes(y, last=last), _planes(x, last=last), means, scales, cast("Entries", weight))
-    if bias is not None:
-        add_vector(y, bias, last=last)
+    weight = torch.ones_like(variance) if weight is None else weight
+    bias = torch.zeros_like(variance) if bias is None else bias
+    if isinstance(of_weight or of_bias, Pieces):
+        scale, shift = kernels.scale_and_shift(len(x), mean, variance, weight, bias, eps, *_pieces(of_weight, of_bias))
+    else:
+        size, deviation = (len(x), x.shape[1]), (variance + eps).sqrt()
+        scale = (weight if of_weight is None else weight + dense(of_weight, *size)) / deviation
+        shift = (bias if of_bias is None else bias + dense(of_bias, *size)) - mean * scale
+    broadcast = (-1, x.shape[1], *[1] * (x.dim() - 2))
+    return torch.addcmul(shift.view(broadcast), x, scale.view(broadcast))
 
 
 def _pieces(weight: Differences | None, bias: Differences | None) -> tuple[Pieces, Pieces]:
@@ -156,19 +159,44 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
     return product.view(batch, out_width, -1)
 
 
-def is_dense(own: Differences, weight: Tensor) -> bool:
-    """Whether so many entries of a weight differ that each row's own weight, written out, costs less."""
-    return isinstance(own, Pieces) and own.entries_per_row > DENSE_SHARE * weight.numel()
+def is_dense(own: Differences, kernel: torch.Size, places: int) -> TypeGuard[Pieces]:
+    """Whether so many entries of a convolution's weight differ that each row's own weight, written out, costs less.
+
+    `kernel` is the shape of the weight; a row's result has so many `places`.
+    """
+    if not isinstance(own, Pieces):
+        return False
+    if kernel[2:] == (1, 1):
+        return own.mean * places * WRITTEN_OUT > kernel.numel()
+    return own.mean > DENSE_SHARE * kernel.numel()
 
 
 def own_convolutions(
-    x: Tensor, weight: Tensor, bias: Tensor | None, own: Differences, *,
+    x: Tensor, weight: Tensor, bias: Tensor | None, own: Pieces, *,
     stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], groups: int,
 ) -> Tensor:  # fmt: skip
     """`F.conv2d` of each row of `x` (B, in, H, W) with its own weight, written out: for those that `is_dense`."""
-    weights = weight + dense(own, len(x), weight.numel()).view(-1, *weight.shape)
-    rows = zip(x.split(1), weights, strict=True)
-    return torch.cat([F.conv2d(row, of_row, bias, stride, padding, dilation, groups) for row, of_row in rows])
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    form = {"stride": stride, "padding": padding, "dilation": dilation}
+    if _is_pointwise(weight.shape, x.shape[1], stride, padding):
+        weights = kernels.own_transposed(weight.flatten(1), own, len(x))
+        if last:
+            y = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), weights).transpose(1, 2)
+        else:
+            y = torch.bmm(weights.transpose(1, 2), x.flatten(2))
+        y = y.unflatten(2, x.shape[2:])
+    elif last and groups == len(weight) == x.shape[1]:
+        y = kernels.own_depthwise(x, weight, own, **form)
+    else:
+        weights = weight + dense(own, len(x), weight.numel()).view(-1, *weight.shape)
+        rows = zip(x.split(1), weights, strict=True)
+        y = torch.cat([F.conv2d(row, of_row, None, **form, groups=groups) for row, of_row in rows])
+    return y if bias is None else y.add_(bias[:, None, None])
+
+
+def _is_pointwise(kernel: torch.Size, inputs: int, stride: tuple[int, int], padding: tuple[int, int]) -> bool:
+    """Whether a convolution is a linear layer to each place."""
+    return kernel[1:] == (inputs, 1, 1) and stride == (1, 1) and padding == (0, 0)
 
 
 def add_convolution(
@@ -180,8 +208,8 @@ def add_convolution(
     Both contiguous, or in memory (B, H, W, channels) if `last`. `kernel` is the shape of the weight,
     (out, in / groups, kh, kw).
     """
-    pointwise = kernel[1:] == (x.shape[1], 1, 1) and stride == (1, 1) and padding == (0, 0)
-    if pointwise and last and not (isinstance(own, Pieces) and own.entries_per_row < MANY_ENTRIES):
+    pointwise = _is_pointwise(kernel, x.shape[1], stride, padding)
+    if pointwise and last and not (isinstance(own, Pieces) and own.mean < MANY_ENTRIES):
         places, seen = (values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x))
         add_linear(places, seen, own)  # a linear layer to each place
     elif isinstance(own, Pieces):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,6 +50,39 @@ def test_convolution_of_groups_and_with_gaps(
         form = {"stride": stride, "padding": (1, 2), "dilation": dilation}
         products.add_convolution(y, x, weights.shape[1:], own, **form, last=last)
         assert_close(y, torch.cat(rows) + 1)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation", "groups"),
+    [
+        ((6, 8, 1, 1), (0, 0), (1, 1), 1),
+        ((6, 8, 1, 1), (0, 1), (1, 1), 1),
+        ((8, 4, 1, 1), (0, 0), (1, 1), 2),
+        ((8, 1, 3, 3), (1, 1), (1, 1), 8),
+        ((8, 1, 2, 3), (0, 2), (2, 1), 8),
+        ((16, 1, 3, 3), (1, 1), (1, 1), 8),
+        ((6, 8, 3, 3), (1, 0), (1, 2), 1),
+    ],
+)
+def test_weights_that_are_written_out(
+    kernel: tuple[int, ...],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    stride: tuple[int, int],
+    with_bias: bool,
+    last: bool,
+) -> None:
+    own, weights = random_pieces(kernel, COUNTS)
+    weight, bias = torch.randn(kernel), torch.randn(kernel[0]) if with_bias else None
+    x = _ordered(torch.randn(3, 8, 8, 9), last)
+    form: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    rows = [F.conv2d(x[n : n + 1], weight + weights[n], bias, **form) for n in range(len(x))]
+    y = products.own_convolutions(x, weight, bias, own, **form)
+    assert_close(y, torch.cat(rows), atol=1e-5, rtol=1e-5)
 
 
 def _ordered(values: Tensor, last: bool) -> Tensor:
@@ -143,12 +178,17 @@ def test_batch_norm(make: Make, which: str, plane: tuple[int, ...]) -> None:
         return F.batch_norm(x, mean, variance, weight, bias, eps=1e-3)
 
     wanted = [normed(x[row : row + 1], weight + weights[row], bias + biases[row]) for row in range(3)]
-    y = normed(x, weight, bias)
-    y_last, x_last = (values.movedim(1, -1).clone(memory_format=torch.contiguous_format) for values in (y, x))
-    products.add_batch_norm(y, x, mean, variance, 1e-3, *own)
-    assert_close(y, torch.cat(wanted))
-    products.add_batch_norm(y_last, x_last, mean, variance, 1e-3, *own, last=True)
-    assert_close(y_last, torch.cat(wanted).movedim(1, -1))
+    for memory in (x, x.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)):
+        y = products.own_batch_norm(memory, mean, variance, weight, bias, 1e-3, *own)
+        assert_close(y, torch.cat(wanted))
+        assert y.stride() == memory.stride()
+
+
+def test_batch_norm_without_parameters_of_its_own() -> None:
+    own, weights = random_pieces((40,), COUNTS)
+    x, mean, variance = torch.randn(3, 40, 2, 3), torch.randn(40), torch.rand(40) + 0.1
+    wanted = [F.batch_norm(x[row : row + 1], mean, variance, 1 + weights[row]) for row in range(3)]
+    assert_close(products.own_batch_norm(x, mean, variance, None, None, 1e-5, own, None), torch.cat(wanted))
 
 
 @either
