@@ -1,9 +1,10 @@
 # One image for all parts: `saft api` by default, `saft worker` for the workers.
 FROM python:3.11-slim
 
-# jemalloc: large short-lived tensors cost up to a quarter of the time in glibc's allocator.
+# jemalloc: large short-lived tensors cost up to a quarter of the time in glibc's allocator. libgomp: numba's loops run in
+# torch's threads where they find one.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libjemalloc2 \
+    && apt-get install -y --no-install-recommends libgomp1 libjemalloc2 \
     && ln -s "$(find /usr/lib -name libjemalloc.so.2)" /usr/local/lib/libjemalloc.so.2 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home saft \
