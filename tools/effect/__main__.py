@@ -67,11 +67,11 @@ class Study:
         self._journal, self._epochs = journal, epochs
         self._model = [base.fingerprint[:12], base.defaults.template, epochs, pictures.name]
 
-    def choose(self, method: Method) -> float:
-        """The learning rate with the best accuracy on the validation shots, over all styles that can be trained on."""
+    def choose(self, method: Method, styles: Sequence[str]) -> float:
+        """The learning rate with the best accuracy on the validation shots, over these styles."""
         means = []
         for rate in method.learning_rates:
-            runs = [self._validate(method, style, rate) for style in self._pictures.trainable()]
+            runs = [self._validate(method, style, rate) for style in styles]
             means.append(float(np.mean([value for run in runs for value in run["held shots"]])))
         return method.learning_rates[int(np.argmax(means))]
 
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--base", default="", help="as SAFT_BASE")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--styles", nargs="*", help="train on these only")
+    parser.add_argument("--styles", nargs="*", help="train on these only, and choose by them")
     parser.add_argument("--methods", nargs="*", help="only these")
     options = parser.parse_args()
     samples = Pictures.of_samples(SAMPLES)
@@ -152,9 +152,10 @@ def main() -> None:
     base = load_base(options.base)
     study = Study(base, pictures, new, Journal(options.cache / "effect.jsonl"), options.epochs)
     methods = [method for method in METHODS if not options.methods or method.name in options.methods]
-    rates = {method.name: study.choose(method) for method in methods}
+    styles = options.styles or pictures.trainable()
+    rates = {method.name: study.choose(method, styles) for method in methods}
     print(f"{SHOTS} shots a class, {options.epochs} epochs, {options.seeds} seeds")
-    for style in options.styles or pictures.trainable():
+    for style in styles:
         print(f"\n{_tables(study, style, methods, rates, options.seeds)}", flush=True)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_tensor
 
 from tools.pretrain.corpus import captions, chances, is_monochrome, load_training
-from tools.pretrain.drawings import DrawingConfig, Drawings, Head, frozen_maps, learn_drawings
+from tools.pretrain.drawings import DrawingConfig, Drawings, Head, Photographs, frozen_maps, learn_drawings
 from tools.pretrain.evaluate import DEFAULT_FOLDER, DEFAULT_PICTURES, evaluate
 from tools.pretrain.export import export, put_together
 from tools.pretrain.meanings import Meanings, known_synsets
@@ -30,7 +31,7 @@ from tools.pretrain.stages import kept
 from tools.pretrain.teacher import Teacher
 from tools.pretrain.text_tower import TextConfig, start, teach
 from tools.pretrain.trunk import MEAN, STD, Space, load_trunk, space_of
-from tools.pretrain.views import drawing_view, photograph_view
+from tools.pretrain.views import drawing_view, photograph_view, styled
 from tools.pretrain.wordnet import WordNet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -72,12 +73,12 @@ class Build:
 
     def head(self, phrases: Phrases) -> tuple[Head, Tensor]:
         """The last stage after the drawings, and the places to which they have moved the phrases."""
-        photographs = kept(self._work / "photographs.pt", self._photograph_maps)
+        photographs = self._photographs()
         drawings = self._drawings(phrases)
-        head = Head(self._trunk, self._space.projection, _mean_feature(self._trunk, self._space, photographs))
-        say(f"drawings: {len(drawings.names)} views, {len(photographs)} views of photographs beside them")
+        head = Head(self._trunk, self._space.projection, _mean_feature(self._trunk, self._space, photographs.maps))
+        say(f"drawings: {len(drawings.names)} views, {len(photographs.maps)} views of photographs beside them")
         config, checkpoint = DrawingConfig(seed=self._seed), self._work / "drawings.checkpoint"
-        return learn_drawings(head, drawings, photographs, phrases.places, config, checkpoint, say)
+        return learn_drawings(head, drawings, photographs, phrases, config, checkpoint, say)
 
     def text_tower(self, phrases: Phrases) -> CLIP:
         """An open_clip model whose text tower puts the phrases where they lie."""
@@ -88,12 +89,19 @@ class Build:
         teach(model, words, phrases, TextConfig(seed=self._seed), self._work / "text.checkpoint", say)
         return model
 
-    def _photograph_maps(self) -> Tensor:
+    def _photographs(self) -> Photographs:
+        return Photographs(*kept(self._work / "photographs.pt", self._photograph_maps))
+
+    def _photograph_maps(self) -> list[Tensor]:
         say("views of photographs")
         rng = np.random.default_rng(self._seed)
         photographs = load_photographs(self._packages.photographs, SAMPLES_TABLE)
         views = [photograph_view(each.image, rng) for each in photographs for _ in range(VIEWS_OF_A_PHOTOGRAPH)]
-        return frozen_maps(self._trunk, lambda rows: _pixels([views[row] for row in rows]), len(views))
+        drawn = [styled(view, rng) for view in views]
+        return [self._maps(pictures) for pictures in (views, drawn)]
+
+    def _maps(self, pictures: Sequence[Image.Image]) -> Tensor:
+        return frozen_maps(self._trunk, lambda rows: _pixels([pictures[row] for row in rows]), len(pictures))
 
     def _drawings(self, phrases: Phrases) -> Drawings:
         """Views of icons that something is known of."""

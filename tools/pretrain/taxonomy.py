@@ -2,6 +2,8 @@
 
 A subgroup is a good but not a perfect category ("transport-ground" holds bus stops, "clothing" holds gems), so some
 labels are moved to a category of their own here. The first word of a category is its name; the rest are synonyms.
+A word that would be true of many categories at once ("symbol" of buttons, arrows and letters) is said of those alone
+that have no better one: else it would draw away what has.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "cat face": ("cat face", "cat", "animal face", "animal"),
     "monkey face": ("monkey face", "monkey", "animal face", "animal"),
     "creature": ("fantasy creature", "monster", "character"),
-    "heart": ("heart", "love symbol", "symbol"),
-    "comic symbol": ("comic symbol", "emotion symbol", "symbol"),
+    "heart": ("heart", "love symbol"),
+    "comic symbol": ("comic symbol", "emotion symbol"),
     "hand gesture": ("hand gesture", "hand", "gesture", "body part"),
     "body part": ("body part", "part of the body", "organ"),
     "person": ("person", "human", "people"),
@@ -50,10 +52,10 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "clock": ("clock", "timepiece", "time of day"),
     "heavenly body": ("heavenly body", "moon or star", "object in the sky", "sky"),
     "weather": ("weather", "weather symbol", "kind of weather", "sky"),
-    "festivity": ("festivity", "party decoration", "celebration", "object"),
+    "festivity": ("festivity", "party", "party decoration", "celebration", "object"),
     "award": ("award", "medal", "prize", "object"),
-    "sport": ("sport", "sports equipment", "ball game or sport", "object"),
-    "game": ("game", "toy", "toy or game", "object"),
+    "sport": ("sport", "sports equipment", "ball game or sport", "leisure", "object"),
+    "game": ("game", "toy", "toy or game", "leisure", "object"),
     "art": ("art supply", "craft", "handicraft", "object"),
     "clothing": ("clothing", "garment", "something to wear", "piece of clothing"),
     "footwear": ("footwear", "shoe", "something to wear", "piece of clothing", "clothing"),
@@ -76,13 +78,13 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "science": ("scientific instrument", "laboratory equipment", "science", "object"),
     "medicine": ("medical item", "medicine", "health care", "object"),
     "household item": ("household item", "furniture", "thing for the home", "object"),
-    "sign": ("sign", "warning sign", "symbol"),
-    "arrow": ("arrow", "direction sign", "symbol"),
+    "sign": ("sign", "warning sign", "notice"),
+    "arrow": ("arrow", "direction sign"),
     "religion": ("religious symbol", "religion", "symbol"),
     "zodiac": ("zodiac sign", "star sign", "symbol"),
-    "button": ("button", "media control", "symbol"),
-    "mathematics": ("mathematical symbol", "punctuation mark", "symbol"),
-    "lettering": ("letter or number", "written characters", "text", "symbol"),
+    "button": ("button", "media control", "push button"),
+    "mathematics": ("mathematical symbol", "punctuation mark"),
+    "lettering": ("letter or number", "written characters", "text"),
     "shape": ("geometric shape", "coloured shape", "shape", "symbol"),
     "other symbol": ("symbol", "sign"),
     "flag": ("flag", "banner", "national flag"),

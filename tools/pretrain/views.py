@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 SIZE = 160
 Rng = np.random.Generator
@@ -23,14 +23,38 @@ def drawing_view(rgba: npt.NDArray[np.uint8], monochrome: bool, rng: Rng) -> Ima
 
 
 def photograph_view(photograph: Image.Image, rng: Rng) -> Image.Image:
-    """A random crop of at least a quarter of the picture, mirrored at times."""
-    share, ratio = rng.uniform(0.25, 1.0), np.exp(rng.uniform(-0.29, 0.29))
+    """A random crop of at least a tenth of the picture, mirrored at times."""
+    share, ratio = rng.uniform(0.1, 1.0), np.exp(rng.uniform(-0.29, 0.29))
     width = min(photograph.width, round((photograph.width * photograph.height * share * ratio) ** 0.5))
     height = min(photograph.height, round((photograph.width * photograph.height * share / ratio) ** 0.5))
     left, top = _below(photograph.width - width + 1, rng), _below(photograph.height - height + 1, rng)
     box = (left, top, left + width, top + height)
     view = photograph.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box)
     return ImageOps.mirror(view) if rng.random() < 0.5 else view
+
+
+def styled(view: Image.Image, rng: Rng) -> Image.Image:
+    """What a photograph shows, as if painted, drawn in pencil or in outline, or printed in few colours."""
+    kind = rng.random()
+    if kind < 0.4:
+        painted = view.filter(ImageFilter.ModeFilter(int(rng.choice([5, 7, 9]))))
+        return ImageEnhance.Color(painted).enhance(rng.uniform(0.4, 2.0))
+    if kind < 0.6:
+        return _pencil(view, rng)
+    if kind < 0.75:
+        return _outline(view.convert("RGBA"), rng)
+    hue, saturation, value = ImageOps.posterize(view, int(rng.integers(2, 5))).convert("HSV").split()
+    by = int(rng.integers(256))
+    turned = hue.point(lambda angle: (angle + by) % 256)
+    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+
+
+def _pencil(view: Image.Image, rng: Rng) -> Image.Image:
+    """Grey divided by its blurred self: dark strokes where it is darker than what is around."""
+    grey = ImageOps.grayscale(view)
+    around = grey.filter(ImageFilter.GaussianBlur(rng.uniform(2, 6)))
+    strokes = np.asarray(grey, np.float32) / np.maximum(np.asarray(around, np.float32), 1)
+    return Image.fromarray((255 * np.clip(strokes, 0, 1) ** 2).astype(np.uint8)).convert("RGB")
 
 
 def _below(end: int, rng: Rng) -> int:

@@ -52,6 +52,21 @@ def test_convolution_of_groups_and_with_gaps(
         assert_close(y, torch.cat(rows) + 1)
 
 
+def test_a_kernel_is_written_out_where_its_entries_meet_many_places() -> None:
+    few, _ = random_pieces((64, 32, 1, 1), [2, 2])
+    assert not products.is_dense(few, torch.Size((64, 32, 1, 1)), 25)
+    assert products.is_dense(few, torch.Size((64, 32, 1, 1)), 400)
+    depthwise, _ = random_pieces((64, 1, 3, 3), [9, 9])
+    assert not products.is_dense(depthwise, torch.Size((64, 1, 3, 3)), 6400)
+    many, _ = random_pieces((64, 1, 3, 3), [90, 90])
+    assert products.is_dense(many, torch.Size((64, 1, 3, 3)), 25)
+
+
+def test_a_gpu_never_writes_kernels_out() -> None:
+    entries, _ = random_entries((4, 4, 1, 1), [16])
+    assert not products.is_dense(entries, torch.Size((4, 4, 1, 1)), 400)
+
+
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1)])

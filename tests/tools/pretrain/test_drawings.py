@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from saft_core.clip.loading import load_base
-from tools.pretrain.drawings import DrawingConfig, Drawings, Head, frozen_maps, learn_drawings
+from tools.pretrain.drawings import DrawingConfig, Drawings, Head, Photographs, frozen_maps, learn_drawings
 from tools.pretrain.export import export, put_together
 from tools.pretrain.model import WIDTH, build_model
+from tools.pretrain.phrases import EMOJI, Phrases
 from tools.pretrain.trunk import NAME, Space, space_of
 
 
@@ -44,17 +45,18 @@ def test_classes_lie_where_the_classifier_puts_them(trunk: nn.Module, space: Spa
 def test_drawings_come_to_their_words_and_photographs_stay(trunk: nn.Module, space: Space, tmp_path: Path) -> None:
     head = Head(trunk, space.projection, torch.zeros(len(space.projection)))
     drawings = Drawings(_maps(8), names=[[row] for row in range(8)], kinds=[[]] * 8)
-    photographs = _maps(6)
+    photographs = Photographs(_maps(6), _maps(6) / 2)
     places = F.normalize(torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(0)), dim=1)
+    phrases = Phrases(tuple("abcdefgh"), places, (EMOJI,) * 8)
     config = DrawingConfig(steps=25, batch_size=8, blend=1.0)
-    new, words = learn_drawings(head, drawings, photographs, places, config, tmp_path / "checkpoint", lambda _: None)
+    new, words = learn_drawings(head, drawings, photographs, phrases, config, tmp_path / "checkpoint", lambda _: None)
 
     def near(of: Head, to: Tensor) -> float:
         return float((of(drawings.maps.float()) * to).sum(1).mean())
 
     with torch.inference_mode():
         assert near(new, words) > near(head, places) + 0.03
-        assert (new(photographs.float()) * head(photographs.float())).sum(1).min() > 0.8
+        assert (new(photographs.maps.float()) * head(photographs.maps.float())).sum(1).min() > 0.8
     assert_close(words.norm(dim=1), torch.ones(8))
     assert all(torch.equal(a, b) for a, b in zip(new.buffers(), head.buffers(), strict=True))  # batch norm's statistics
 
