@@ -42,11 +42,15 @@ class MixedForward(TorchFunctionMode):
         self._batch = plan.batch
         self._watch = Watch(flat, plan, constants)
         self.watches = self._watch.holds
+        self._unseen: Tensor | None = None
+        """What the last convolution gave, until a function takes it: if that is a batch norm, it may write over it."""
 
     def __torch_function__(
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self._unseen is not None and function is not F.batch_norm and function not in METADATA:
+            self._see([*args, *kwargs.values()])
         if not (any_tensor(args, self.watches) or (kwargs and any_tensor(kwargs.values(), self.watches))):
             return function(*args, **kwargs)
         if function in METADATA:
@@ -56,7 +60,13 @@ class MixedForward(TorchFunctionMode):
         except Unsupported as error:
             raise Unsupported(f"{name_of(function)}: {error}") from None
 
+    def _see(self, values: Sequence[Any]) -> None:
+        if any_tensor(values, lambda tensor: tensor is self._unseen):
+            self._unseen = None
+
     def _answered(self, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if self._watch.is_written_over([*args, *kwargs.values()]):
+            raise Unsupported("what a batch norm was made of is used again")
         try:
             handler: Handler = HANDLERS.get(function, _unknown)
             return handler(self, function, args, kwargs)
@@ -121,7 +131,8 @@ class MixedForward(TorchFunctionMode):
             )
         if of_bias is not None:
             products.add_vector(_in_memory(out, last), of_bias, last=last)
-        return _in_order_of(y, out)
+        self._unseen = _in_order_of(y, out)
+        return self._unseen
 
     def layer_norm(self, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         """`F.layer_norm` over the last dimension of `x` (B, ..., width), each row with its own weight and bias."""
@@ -136,11 +147,13 @@ class MixedForward(TorchFunctionMode):
         self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> Tensor:
         """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias."""
-        x = self._activations(x)
+        x, unseen, self._unseen = self._activations(x), self._unseen, None
         of_weight, of_bias = self._watch.own(weight, 1), self._watch.own(bias, 1)
         if of_weight is None and of_bias is None:
             return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
-        return products.own_batch_norm(x, mean, variance, weight, bias, eps, of_weight, of_bias)
+        over = x if x is unseen else None
+        y = products.own_batch_norm(x, mean, variance, weight, bias, eps, of_weight, of_bias, out=over)
+        return y if over is None else self._watch.written_over(over)
 
     def attention(self, call: Mapping[str, Any]) -> tuple[Tensor, None]:
         """`F.multi_head_attention_forward` to one sequence a row; its activations are (tokens, batch, width)."""

@@ -80,11 +80,11 @@ def add_layer_norm(
 
 def own_batch_norm(
     x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float,
-    of_weight: Differences | None, of_bias: Differences | None,
+    of_weight: Differences | None, of_bias: Differences | None, *, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias.
 
-    One scale and one shift for each row and channel: as many operations as without any difference.
+    One scale and one shift for each row and channel: as many operations as without any difference. `out` may be `x`.
     """
     weight = torch.ones_like(variance) if weight is None else weight
     bias = torch.zeros_like(variance) if bias is None else bias
@@ -95,7 +95,7 @@ def own_batch_norm(
         scale = (weight if of_weight is None else weight + dense(of_weight, *size)) / deviation
         shift = (bias if of_bias is None else bias + dense(of_bias, *size)) - mean * scale
     broadcast = (-1, x.shape[1], *[1] * (x.dim() - 2))
-    return torch.addcmul(shift.view(broadcast), x, scale.view(broadcast))
+    return torch.addcmul(shift.view(broadcast), x, scale.view(broadcast), out=out)
 
 
 def _pieces(weight: Differences | None, bias: Differences | None) -> tuple[Pieces, Pieces]:

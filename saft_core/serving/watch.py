@@ -79,14 +79,28 @@ class Watch:
         self._end = self._begin + flat.buffer.nbytes
         self._offsets = [slot.offset for slot in flat.slots]
         self._made: dict[int, Made] = {}
+        self._written_over: dict[int, Tensor] = {}
 
     def holds(self, tensor: Tensor) -> bool:
-        """Whether this is a parameter, a view of one, or made of parameters alone. Quick: asked of all tensors."""
+        """Whether this is a parameter, a view of one, or made of parameters alone; or what was written over since.
+
+        Quick: asked of all tensors.
+        """
         return (
             id(tensor) in self._number_of
             or self._begin <= tensor.data_ptr() < self._end
+            or id(tensor) in self._written_over
             or (bool(self._made) and id(tensor) in self._made)
         )
+
+    def written_over(self, activations: Tensor) -> Tensor:
+        """What is in the memory of these activations now; they themselves must not be used again."""
+        self._written_over[id(activations)] = activations  # held, so that its id stays its own
+        return activations.detach()
+
+    def is_written_over(self, values: Sequence[Any]) -> bool:
+        """Whether any of these is no longer what the model takes it for."""
+        return any_tensor(values, lambda tensor: id(tensor) in self._written_over)
 
     def touches(self, tensor: Tensor) -> bool:
         """Whether some row has values of its own there."""

@@ -135,6 +135,27 @@ def multihead(m: Some, x: Tensor, mask: Tensor) -> Tensor:
 
 UPPER = torch.ones(TOKENS, TOKENS, dtype=torch.bool).triu(1)
 
+
+def normed(m: Some, x: Tensor) -> Tensor:
+    return F.batch_norm(x, m.mean, m.variance, m.vector, m.other)
+
+
+def convolved(m: Some, x: Tensor) -> Tensor:
+    return F.conv2d(images(x), m.kernel[..., None], m.vector)
+
+
+def norm_of_what_was_used_before(m: Some, x: Tensor) -> Tensor:
+    y = convolved(m, x)
+    view = y.flatten(2)
+    result: Tensor = normed(m, y) + view.unflatten(2, y.shape[2:])
+    return result
+
+
+def norm_of_what_is_used_after(m: Some, x: Tensor) -> Tensor:
+    y = convolved(m, x)
+    return normed(m, y) + y.exp()
+
+
 EXACT: dict[str, Use] = {
     "F.linear": lambda m, x: F.linear(x, m.square, m.vector),
     "F.linear, by keywords": lambda m, x: F.linear(bias=m.vector, weight=m.square, input=x),
@@ -162,6 +183,9 @@ EXACT: dict[str, Use] = {
     "convolution, channels last": lambda m, x: F.conv2d(
         images(x).contiguous(memory_format=torch.channels_last), m.kernel[..., None], m.vector
     ),
+    "batch norm of a convolution": lambda m, x: normed(m, convolved(m, x)),
+    "batch norm of a convolution, twice": lambda m, x: normed(m, normed(m, convolved(m, x))),
+    "batch norm of a convolution that was used before": norm_of_what_was_used_before,
     "*": lambda m, x: x * m.vector,
     "* from the left": lambda m, x: m.vector * x,
     "torch.mul": lambda m, x: torch.mul(x, m.vector),
@@ -221,6 +245,7 @@ REFUSED: dict[str, Use] = {
     "attention with a mask of bools": lambda m, x: multihead(m, x, UPPER),
     "a batch that is second, for a layer": lambda m, x: F.linear(x.transpose(0, 1), m.square).transpose(0, 1),
     "a convolution that pads by itself": lambda m, x: F.conv2d(images(x), m.kernel[..., None], padding="same"),
+    "a convolution that is used again after its batch norm": norm_of_what_is_used_after,
     "batch norm by the batch": lambda m, x: F.batch_norm(images(x), None, None, m.vector, m.other, True),
 }
 
