@@ -24,6 +24,7 @@ from saft_core.tuning.layers import (
     DenseAndGather,
     SparseBias,
     SparseConvolution,
+    SparseDepthwise,
     SparseEmbedding,
     SparseLinear,
 )
@@ -139,13 +140,17 @@ def _convolution(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, An
         return NotImplemented
     x, weight, bias, stride, padding, dilation, groups = args
     selected = mode.of(weight)
-    if selected is None or mode.of(x) or groups != 1 or isinstance(padding, str) or x.dim() != 4:
+    if selected is None or mode.of(x) or isinstance(padding, str) or x.dim() != 4:
         return NotImplemented
-    x = _cast(x)
-    y = _patches(mode, x, weight) if _is_patchwise(x, weight, stride, padding, dilation) else None
-    if y is None:
-        geometry = (stride, padding, dilation)
-        y = SparseConvolution.apply(x, weight, selected.leaf, selected.channels, geometry)
+    geometry = [_pair(each) for each in (stride, padding, dilation)]
+    if groups == 1 and _is_patchwise(x, weight, *geometry):
+        y = _patches(mode, _cast(x), weight)
+    elif groups == 1:
+        y = SparseConvolution.apply(_cast(x), weight, selected.leaf, selected.channels, geometry)
+    elif groups == len(weight) == x.shape[1] and selected.channels.are_few:
+        y = SparseDepthwise.apply(_cast(x), weight, selected.leaf, selected.channels, geometry)
+    else:
+        return NotImplemented
     if bias is None:
         return y
     on_bias = mode.of(bias)
@@ -156,7 +161,7 @@ def _is_patchwise(x: Tensor, weight: Tensor, stride: Any, padding: Any, dilation
     """Whether the windows tile the picture, so that the convolution is one matrix product."""
     window = tuple(weight.shape[2:])
     tiles = all(size % length == 0 for size, length in zip(x.shape[2:], window, strict=True))
-    return tiles and _pair(stride) == window and _pair(padding) == (0, 0) and _pair(dilation) == (1, 1)
+    return tiles and (stride, padding, dilation) == (window, (0, 0), (1, 1))
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -7,6 +7,7 @@ selected entries of a parameter: the leaf's values are in the parameter already,
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from saft_core.tuning.routes import Entries, MatrixEntries, Route, cheapest
 
 DOT_BYTES_PER_CHUNK = 64 << 20
 """Memory for the gathered operands of dot products where no fused kernel exists."""
+
+FEW_CHANNELS = 4
+"""So many times fewer of a depthwise kernel's channels pay for being picked out."""
 
 MULTIPLIED_NUMBERS_PER_CHUNK = 1 << 18
 """Numbers picked out of each operand at once: so many stay in a core's cache."""
@@ -123,10 +127,60 @@ class SparseConvolution(Function):
         return dx, None, dw.reshape(-1).index_select(0, channels.positions).to(ctx.dtype), None, None
 
 
+class SparseDepthwise(Function):
+    """A convolution of each channel by itself: the weight gradient of the touched channels only."""
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: Any, x: Tensor, weight: Tensor, leaf: Tensor, channels: Channels, geometry: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        ctx.channels, ctx.geometry, ctx.dtype = channels, geometry, leaf.dtype
+        ctx.size, ctx.memory_format = x.shape, memory_format_of(x)
+        ctx.save_for_backward(_picked(x, channels.outputs), weight)
+        stride, padding, dilation = geometry
+        return torch.conv2d(x, weight.to(x.dtype), None, stride, padding, dilation, len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
+        kept, weight = ctx.saved_tensors
+        outputs = ctx.channels.outputs
+        dx = None
+        if ctx.needs_input_grad[0]:  # of the input only its form is asked for
+            form = torch.empty(ctx.size, dtype=kept.dtype, device=kept.device, memory_format=ctx.memory_format)
+            dx = _convolution_backward(gradient, form, weight.to(kept.dtype), ctx.geometry, (True, False, False))[0]
+        part = _picked(gradient, outputs)
+        some = weight.index_select(0, outputs).to(kept.dtype)
+        dw = _convolution_backward(part, kept, some, ctx.geometry, (False, True, False))[1]
+        return dx, None, dw.reshape(-1).index_select(0, ctx.channels.positions).to(ctx.dtype), None, None
+
+
+def _picked(x: Tensor, channels: Tensor) -> Tensor:
+    """These channels of `x` (N, channels, height, width) as they lie. Where channels come last, torch would copy all first."""
+    if memory_format_of(x) is torch.contiguous_format:
+        return x.index_select(1, channels)
+    return x.permute(0, 2, 3, 1).index_select(3, channels).permute(0, 3, 1, 2)
+
+
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Channels last where a picture's channels lie so."""
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, geometry: Sequence[tuple[int, int]], wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients that are wanted of a depthwise convolution's input, weight and bias. torch.nn.grad has no channels
+    last."""
+    backward = torch.ops.aten.convolution_backward
+    return backward(gradient, x, weight, None, *geometry, False, (0, 0), len(weight), wanted)  # type: ignore[no-any-return]
+
+
 class Channels:
     """The channels of a convolution's weight (out, in, kh, kw) that its entries touch.
 
     outputs, inputs: int64, ascending. positions: int64 (k,), each entry within the weight of these channels alone.
+    are_few: whether a depthwise convolution picks them out.
     """
 
     def __init__(self, entries: Entries) -> None:
@@ -136,6 +190,7 @@ class Channels:
         self.outputs, at_output = output.unique(return_inverse=True)
         self.inputs, at_input = (entries.positions // window % in_channels).unique(return_inverse=True)
         self.all_outputs, self.all_inputs = len(self.outputs) == out_channels, len(self.inputs) == in_channels
+        self.are_few = len(self.outputs) * FEW_CHANNELS <= out_channels
         self.positions = (at_output * len(self.inputs) + at_input) * window + entries.positions % window
 
 

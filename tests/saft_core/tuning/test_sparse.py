@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saft_core.clip.flat import FlatParameters, IndexArray
+from saft_core.tuning.layers import SparseDepthwise
 from saft_core.tuning.scores import summed_gradient
 from saft_core.tuning.selection import select
 from saft_core.tuning.sparse import SparseParameters
@@ -75,6 +77,22 @@ def test_every_kind_of_layer_gets_its_gradient(module: nn.Module, density: float
     flat = FlatParameters(module.double())
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     check(flat, lambda: module(x).sin().sum(), some_of_each(flat, density))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "form", [{"padding": 1}, {"stride": 2}, {"stride": (1, 2), "padding": (0, 2), "dilation": (2, 1), "bias": False}]
+)
+def test_few_channels_of_a_depthwise_convolution(form: dict[str, Any], memory_format: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(4, 16, 1, bias=False), nn.Conv2d(16, 16, 3, groups=16, **form))
+    flat = FlatParameters(module.double())
+    kernel = flat.slots[1]
+    indices = kernel.offset + np.array([0, 4, 5, 9 * 9 + 8, 15 * 9])
+    x = torch.randn(3, 4, 9, 8, dtype=torch.float64).contiguous(memory_format=memory_format)
+    with mock.patch.object(SparseDepthwise, "apply", wraps=SparseDepthwise.apply) as taken:
+        check(flat, lambda: module(x).sin().sum(), np.concatenate([[3, 30], indices]))
+    assert taken.called
 
 
 class Used(nn.Module):
