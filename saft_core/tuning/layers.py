@@ -155,7 +155,10 @@ class SparseDepthwise(Function):
 
 
 def _picked(x: Tensor, channels: Tensor) -> Tensor:
-    """These channels of `x` (N, channels, height, width) as they lie. Where channels come last, torch would copy all first."""
+    """These channels of `x` (N, channels, height, width) as they lie.
+
+    Where channels come last, torch's own would copy all of them first.
+    """
     if memory_format_of(x) is torch.contiguous_format:
         return x.index_select(1, channels)
     return x.permute(0, 2, 3, 1).index_select(3, channels).permute(0, 3, 1, 2)
