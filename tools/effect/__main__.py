@@ -113,7 +113,7 @@ class Study:
             batch_size=defaults.batch_size,
             weight_decay=defaults.weight_decay,
             template=defaults.template,
-            encoders="both",
+            encoders=defaults.encoders,
             seed=seed,
         )
 

@@ -1,7 +1,8 @@
 """The ways of adapting that are compared. Each leaves the base as it found it.
 
 All but the linear probe minimise the same loss over the same number of batches: cross-entropy over the class prompts,
-both encoders, AdamW with the base's weight decay and a cosine schedule.
+AdamW with the base's weight decay and a cosine schedule. SAFT selects where the base's defaults say, the others train
+both encoders.
 """
 
 from __future__ import annotations

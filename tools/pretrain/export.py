@@ -26,7 +26,7 @@ BASE: dict[str, Any] = {
         "batch_size": 32,
         "template": "a photo of a {}.",
         "weight_decay": 0.1,
-        "encoders": "both",
+        "encoders": "text",
     },
 }
 """The name and the fine-tuning defaults of this base; the model card says how they were chosen."""
