@@ -36,16 +36,21 @@ TURN_SECONDS = 0.5
 Work = Callable[[], Any]
 
 
-@torch.inference_mode()
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, adapters (a list) and repeats."""
     keep_memory()  # as the API does
     base = make_base(task["model"], task["device"])
+    selected = selected_rows(base, max(task["adapters"]))
+    return _rows(task, base, selected)
+
+
+@torch.inference_mode()
+def _rows(task: Row, base: Base, selected: Sequence[plan.Row]) -> list[Row]:
     pixels = RandomImages(base, BATCH_SIZE, 1).batch(range(BATCH_SIZE))[0]
     tenants = random_rows(base, max(task["adapters"]))
     works: dict[tuple[str, int], Work] = {("base", 0): lambda: base.encode_pixels(pixels)}
     notes: dict[tuple[str, int], Row] = {("base", 0): {"memory_bytes": _bytes(base.model)}}
-    ways = _ways(base, pixels, tenants)
+    ways = _ways(base, pixels, tenants, selected)
     for adapters in task["adapters"]:
         for mode, (way, memory) in ways.items():
             works[mode, adapters] = way(adapters)
@@ -83,7 +88,7 @@ def with_ratios(made: Sequence[Row]) -> list[Row]:
 Way = tuple[Callable[[int], Work], Callable[[int], int]]
 
 
-def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row]) -> dict[str, Way]:
+def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Sequence[plan.Row]) -> dict[str, Way]:
     """By mode: from a number of adapters to the work, and to the bytes that the models take."""
     forward = Forward(base)
     size = _bytes(base.model)
@@ -108,7 +113,7 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row]) -> dict[str, 
 
     ways: dict[str, Way] = {
         "mixed": (mixed(tenants), lambda adapters: size + adapters * one),
-        "selected": (mixed(selected_rows(base, len(tenants))), lambda adapters: size + adapters * one),
+        "selected": (mixed(selected), lambda adapters: size + adapters * one),
         "swap": (swap, lambda adapters: size + adapters * one),
         "merged": (_merged(base, pixels), lambda adapters: adapters * size),
     }

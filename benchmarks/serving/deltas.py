@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.methods import config
 from benchmarks.models import TEMPLATE, labels
@@ -73,8 +72,7 @@ def _selected(base: Base) -> IndexArray:
     loader = PixelLoader(samples, base.pixels, DataLimits.from_attributes(Limits()), side=base.image_side)
     settings = replace(config(), density=DENSITY, template=TEMPLATE)
     meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
-    with torch.inference_mode(False):
-        return select_for(base, loader, tuple(folder.name for folder in folders), settings, meter)
+    return select_for(base, loader, tuple(folder.name for folder in folders), settings, meter)
 
 
 def container(base: Base, seed: int) -> bytes:
