@@ -160,7 +160,7 @@ def test_events_follow_a_job_to_its_end(service: Service) -> None:
 
 def test_a_running_job_is_cancelled(service: Service) -> None:
     client = service.new_tenant()
-    job = start_job(client, "stopped", epochs=1000)
+    job = start_job(client, "stopped", epochs=1000, encoders="both")
     with client.stream("GET", f"/jobs/{job['id']}/events") as stream:
         for line in stream.iter_lines():
             if '"training"' in line:
