@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.clip.loading import load_base
 from saft_core.clip.zero_shot import class_weights
-from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.config import Encoders, TrainingConfig
 from tools.effect.methods import METHODS, Method, Score, Scores, loader_of
 from tools.effect.report import differences, table
 from tools.effect.tasks import SHOTS, Labelled, Pictures, halves
@@ -113,7 +113,7 @@ class Study:
             batch_size=defaults.batch_size,
             weight_decay=defaults.weight_decay,
             template=defaults.template,
-            encoders=defaults.encoders,
+            encoders=cast("Encoders", defaults.encoders),
             seed=seed,
         )
 
