@@ -24,7 +24,6 @@ from saft_core.tuning.layers import (
     DenseAndGather,
     SparseBias,
     SparseConvolution,
-    SparseDepthwise,
     SparseEmbedding,
     SparseLinear,
 )
@@ -145,10 +144,8 @@ def _convolution(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, An
     geometry = [_pair(each) for each in (stride, padding, dilation)]
     if groups == 1 and _is_patchwise(x, weight, *geometry):
         y = _patches(mode, _cast(x), weight)
-    elif groups == 1:
-        y = SparseConvolution.apply(_cast(x), weight, selected.leaf, selected.channels, geometry)
-    elif groups == len(weight) == x.shape[1] and selected.channels.are_few:
-        y = SparseDepthwise.apply(_cast(x), weight, selected.leaf, selected.channels, geometry)
+    elif groups == 1 or (groups == len(weight) == x.shape[1] and selected.channels.are_few):
+        y = SparseConvolution.apply(_cast(x), weight, selected.leaf, selected.channels, geometry, groups)
     else:
         return NotImplemented
     if bias is None:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from saft_core.tuning.routes import Entries, MatrixEntries, Route, cheapest
 
@@ -102,56 +101,40 @@ class SparseEmbedding(Function):
 
 
 class SparseConvolution(Function):
-    """A two-dimensional convolution without groups: the weight gradient of the touched channels only."""
+    """A two-dimensional convolution in one group, or of each channel by itself: the weight gradient of the touched
+    channels only."""
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, x: Tensor, weight: Tensor, leaf: Tensor, channels: Channels, geometry: tuple[Any, ...]
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        leaf: Tensor,
+        channels: Channels,
+        geometry: Sequence[tuple[int, int]],
+        groups: int,
     ) -> Tensor:
-        ctx.channels, ctx.geometry, ctx.dtype = channels, geometry, leaf.dtype
-        ctx.size = x.shape
-        ctx.save_for_backward(x if channels.all_inputs else x.index_select(1, channels.inputs), weight)
-        return torch.conv2d(x, weight.to(x.dtype), None, *geometry)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
-        kept, weight = ctx.saved_tensors
-        weight = weight.to(gradient.dtype)
-        dx = None
-        if ctx.needs_input_grad[0]:
-            dx = conv2d_input(ctx.size, weight, gradient, *ctx.geometry)
-        channels: Channels = ctx.channels
-        part = gradient if channels.all_outputs else gradient.index_select(1, channels.outputs)
-        shape = (len(channels.outputs), len(channels.inputs), *weight.shape[2:])
-        dw = conv2d_weight(kept, shape, part, *ctx.geometry)
-        return dx, None, dw.reshape(-1).index_select(0, channels.positions).to(ctx.dtype), None, None
-
-
-class SparseDepthwise(Function):
-    """A convolution of each channel by itself: the weight gradient of the touched channels only."""
-
-    @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any, x: Tensor, weight: Tensor, leaf: Tensor, channels: Channels, geometry: Sequence[tuple[int, int]]
-    ) -> Tensor:
-        ctx.channels, ctx.geometry, ctx.dtype = channels, geometry, leaf.dtype
-        ctx.size, ctx.memory_format = x.shape, memory_format_of(x)
-        ctx.save_for_backward(_picked(x, channels.outputs), weight)
+        ctx.channels, ctx.geometry, ctx.groups, ctx.dtype = channels, geometry, groups, leaf.dtype
+        ctx.size, ctx.memory_format = x.shape, _memory_format_of(x)
+        ctx.save_for_backward(_picked(x, channels.inputs if groups == 1 else channels.outputs), weight)
         stride, padding, dilation = geometry
-        return torch.conv2d(x, weight.to(x.dtype), None, stride, padding, dilation, len(weight))
+        return torch.conv2d(x, weight.to(x.dtype), None, stride, padding, dilation, groups)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Gradients:  # noqa: D102
         kept, weight = ctx.saved_tensors
-        outputs = ctx.channels.outputs
+        channels: Channels = ctx.channels
         dx = None
         if ctx.needs_input_grad[0]:  # of the input only its form is asked for
-            form = torch.empty(ctx.size, dtype=kept.dtype, device=kept.device, memory_format=ctx.memory_format)
-            dx = _convolution_backward(gradient, form, weight.to(kept.dtype), ctx.geometry, (True, False, False))[0]
-        part = _picked(gradient, outputs)
-        some = weight.index_select(0, outputs).to(kept.dtype)
-        dw = _convolution_backward(part, kept, some, ctx.geometry, (False, True, False))[1]
-        return dx, None, dw.reshape(-1).index_select(0, ctx.channels.positions).to(ctx.dtype), None, None
+            form = torch.empty(ctx.size, dtype=gradient.dtype, device=gradient.device, memory_format=ctx.memory_format)
+            dx = _convolution_backward(gradient, form, weight.to(gradient.dtype), ctx.geometry, ctx.groups, _OF_INPUT)[
+                0
+            ]
+        part = _picked(gradient, channels.outputs)
+        some = gradient.new_empty(len(channels.outputs), len(channels.inputs), *weight.shape[2:])
+        groups = 1 if ctx.groups == 1 else len(channels.outputs)
+        dw = _convolution_backward(part, kept, some, ctx.geometry, groups, _OF_WEIGHT)[1]
+        return dx, None, dw.reshape(-1).index_select(0, channels.positions).to(ctx.dtype), None, None, None
 
 
 def _picked(x: Tensor, channels: Tensor) -> Tensor:
@@ -159,24 +142,33 @@ def _picked(x: Tensor, channels: Tensor) -> Tensor:
 
     Where channels come last, torch's own would copy all of them first.
     """
-    if memory_format_of(x) is torch.contiguous_format:
+    if len(channels) == x.shape[1]:
+        return x
+    if _memory_format_of(x) is torch.contiguous_format:
         return x.index_select(1, channels)
     return x.permute(0, 2, 3, 1).index_select(3, channels).permute(0, 3, 1, 2)
 
 
-def memory_format_of(x: Tensor) -> torch.memory_format:
+def _memory_format_of(x: Tensor) -> torch.memory_format:
     """Channels last where a picture's channels lie so."""
     last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
 
 
+_OF_INPUT, _OF_WEIGHT = (True, False, False), (False, True, False)
+
+
 def _convolution_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, geometry: Sequence[tuple[int, int]], wanted: tuple[bool, bool, bool]
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    geometry: Sequence[tuple[int, int]],
+    groups: int,
+    wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients that are wanted of a depthwise convolution's input, weight and bias. torch.nn.grad has no channels
-    last."""
+    """The gradients that are wanted of a convolution's input, weight and bias. torch.nn.grad has no channels last."""
     backward = torch.ops.aten.convolution_backward
-    return backward(gradient, x, weight, None, *geometry, False, (0, 0), len(weight), wanted)  # type: ignore[no-any-return]
+    return backward(gradient, x, weight, None, *geometry, False, (0, 0), groups, wanted)  # type: ignore[no-any-return]
 
 
 class Channels:
@@ -192,7 +184,6 @@ class Channels:
         output = entries.positions // (in_channels * window)
         self.outputs, at_output = output.unique(return_inverse=True)
         self.inputs, at_input = (entries.positions // window % in_channels).unique(return_inverse=True)
-        self.all_outputs, self.all_inputs = len(self.outputs) == out_channels, len(self.inputs) == in_channels
         self.are_few = len(self.outputs) * FEW_CHANNELS <= out_channels
         self.positions = (at_output * len(self.inputs) + at_input) * window + entries.positions % window
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saft_core.clip.flat import FlatParameters, IndexArray
-from saft_core.tuning.layers import SparseDepthwise
+from saft_core.tuning.layers import SparseConvolution
 from saft_core.tuning.scores import summed_gradient
 from saft_core.tuning.selection import select
 from saft_core.tuning.sparse import SparseParameters
@@ -90,7 +90,7 @@ def test_few_channels_of_a_depthwise_convolution(form: dict[str, Any], memory_fo
     kernel = flat.slots[1]
     indices = kernel.offset + np.array([0, 4, 5, 9 * 9 + 8, 15 * 9])
     x = torch.randn(3, 4, 9, 8, dtype=torch.float64).contiguous(memory_format=memory_format)
-    with mock.patch.object(SparseDepthwise, "apply", wraps=SparseDepthwise.apply) as taken:
+    with mock.patch.object(SparseConvolution, "apply", wraps=SparseConvolution.apply) as taken:
         check(flat, lambda: module(x).sin().sum(), np.concatenate([[3, 30], indices]))
     assert taken.called
 
