@@ -118,7 +118,7 @@ class MixedForward(TorchFunctionMode):
             raise Unsupported("a convolution of this form")
         stride, padding, dilation = (_pair(call[name]) for name in ("stride", "padding", "dilation"))
         of_weight, of_bias = self._watch.own(weight, 4), self._watch.own(bias, 1)
-        if of_weight is not None and products.is_dense(of_weight, weight.shape, x.shape[2] * x.shape[3]):
+        if of_weight is not None and products.is_dense(of_weight, weight.shape, x.shape, stride, padding):
             form = {"stride": stride, "padding": padding, "dilation": dilation}
             y = products.own_convolutions(x, weight, bias, of_weight, **form, groups=call["groups"])
             of_weight = None

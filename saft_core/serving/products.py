@@ -159,15 +159,17 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
     return product.view(batch, out_width, -1)
 
 
-def is_dense(own: Differences, kernel: torch.Size, places: int) -> TypeGuard[Pieces]:
+def is_dense(
+    own: Differences, kernel: torch.Size, size: torch.Size, stride: tuple[int, int], padding: tuple[int, int]
+) -> TypeGuard[Pieces]:
     """Whether so many entries of a convolution's weight differ that each row's own weight, written out, costs less.
 
-    `kernel` is the shape of the weight; a row's result has so many `places`.
+    `kernel` is the shape of the weight, `size` that of the input (B, in, H, W).
     """
     if not isinstance(own, Pieces):
         return False
-    if kernel[2:] == (1, 1):
-        return own.mean * places * WRITTEN_OUT > kernel.numel()
+    if _is_pointwise(kernel, size[1], stride, padding):
+        return own.mean * size[2] * size[3] * WRITTEN_OUT > kernel.numel()
     return own.mean > DENSE_SHARE * kernel.numel()
 
 

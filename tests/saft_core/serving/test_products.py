@@ -52,19 +52,25 @@ def test_convolution_of_groups_and_with_gaps(
         assert_close(y, torch.cat(rows) + 1)
 
 
+def _is_dense(own: Differences, kernel: tuple[int, ...], side: int, stride: int = 1, padding: int = 0) -> bool:
+    size = torch.Size((2, 64 if kernel[1] == 1 else kernel[1], side, side))
+    return products.is_dense(own, torch.Size(kernel), size, (stride, stride), (padding, padding))
+
+
 def test_a_kernel_is_written_out_where_its_entries_meet_many_places() -> None:
     few, _ = random_pieces((64, 32, 1, 1), [2, 2])
-    assert not products.is_dense(few, torch.Size((64, 32, 1, 1)), 25)
-    assert products.is_dense(few, torch.Size((64, 32, 1, 1)), 400)
+    assert not _is_dense(few, (64, 32, 1, 1), 5)
+    assert _is_dense(few, (64, 32, 1, 1), 20)
+    assert not _is_dense(few, (64, 32, 1, 1), 20, stride=2)  # no one product for all rows
     depthwise, _ = random_pieces((64, 1, 3, 3), [9, 9])
-    assert not products.is_dense(depthwise, torch.Size((64, 1, 3, 3)), 6400)
+    assert not _is_dense(depthwise, (64, 1, 3, 3), 80, padding=1)
     many, _ = random_pieces((64, 1, 3, 3), [90, 90])
-    assert products.is_dense(many, torch.Size((64, 1, 3, 3)), 25)
+    assert _is_dense(many, (64, 1, 3, 3), 5, padding=1)
 
 
 def test_a_gpu_never_writes_kernels_out() -> None:
     entries, _ = random_entries((4, 4, 1, 1), [16])
-    assert not products.is_dense(entries, torch.Size((4, 4, 1, 1)), 400)
+    assert not _is_dense(entries, (4, 4, 1, 1), 20)
 
 
 @pytest.mark.parametrize("last", [False, True])
