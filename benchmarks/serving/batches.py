@@ -94,6 +94,9 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Seq
     size = _bytes(base.model)
     one = tenants[0].resident.nbytes if tenants[0].resident else 0
 
+    def shared(adapters: int) -> int:
+        return size + adapters * one
+
     def mixed(tenants: Sequence[plan.Row]) -> Callable[[int], Work]:
         def make(adapters: int) -> Work:
             parts = _parts(pixels, tenants[:adapters], 1)
@@ -112,9 +115,9 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Seq
         return work
 
     ways: dict[str, Way] = {
-        "mixed": (mixed(tenants), lambda adapters: size + adapters * one),
-        "selected": (mixed(selected), lambda adapters: size + adapters * one),
-        "swap": (swap, lambda adapters: size + adapters * one),
+        "mixed": (mixed(tenants), shared),
+        "selected": (mixed(selected), shared),
+        "swap": (swap, shared),
         "merged": (_merged(base, pixels), lambda adapters: adapters * size),
     }
     if isinstance(getattr(base.model.visual, "transformer", None), nn.Module):
