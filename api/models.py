@@ -17,6 +17,8 @@ class Model:
     adapter_id: str | None
     classes: tuple[str, ...]
     template: str
+    strength: float = 1.0
+    """Its own, for requests that name none."""
 
     @property
     def shown_as(self) -> str:
@@ -36,4 +38,4 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     with tenancy.reading() as scope:
         adapter = adapters.find(scope, name, report=False)
     check_base(adapter.base_fingerprint, adapter.base, services)
-    return Model(adapter.id, tuple(adapter.classes), adapter.template)
+    return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength)

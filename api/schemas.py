@@ -9,9 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
+Evaluate = Literal["refit", "holdout", "none"]
 Item = TypeVar("Item")
 STRENGTH: Any = Field(
-    1.0, ge=0, le=1, description="How much of the adapter: 0 is the base, 1 the adapter, between their interpolation."
+    None,
+    ge=0,
+    le=1,
+    description="How much of the adapter: 0 is the base, 1 all of it, between their interpolation. Left out: the"
+    " adapter's own, which was learned on images held out from its training.",
 )
 
 BASE64_IMAGES = (
@@ -99,6 +104,16 @@ class TrainingBody(Body):
         le=2**31 - 1,
         description="Stop early, by a fifth of the training images kept aside. Left out: train to the end.",
     )
+    weight_decay: float | None = Field(None, ge=0, le=1, description="AdamW's, on the entries that may change.")
+    shots: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Images of each class that are used, drawn by the seed. Left out: all."
+    )
+    evaluate: Evaluate | None = Field(
+        None,
+        description="A fifth of each class is held out to learn the strength on and, without a test dataset, to be"
+        " measured on; then a second training takes all images (`refit`, the default) or not (`holdout`). `none` holds"
+        " nothing out.",
+    )
 
 
 class AdapterBody(Body):  # noqa: D101
@@ -147,6 +162,7 @@ class AdapterView(View):  # noqa: D101
     density: float
     nnz: int
     delta_bytes: int
+    strength: float = Field(description="How much of the adapter answers where a request names no strength.")
     base: str
     base_fingerprint: str
     metrics: dict[str, Any]
@@ -160,7 +176,7 @@ class ClassifyBody(Body):  # noqa: D101
     labels: list[str] | None = None
     template: str | None = None
     top_k: int | None = Field(None, ge=1)
-    strength: float = STRENGTH
+    strength: float | None = STRENGTH
 
 
 class Prediction(BaseModel):  # noqa: D101
@@ -205,7 +221,7 @@ class RetrieveBody(Body):  # noqa: D101
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | None = None
     image: str | None = Field(None, description="An image file in base64, as in /classify.")
     top_k: int = Field(10, ge=1)
-    strength: float = STRENGTH
+    strength: float | None = STRENGTH
 
 
 class Match(BaseModel):  # noqa: D101

@@ -121,6 +121,7 @@ class Adapter(Record):
     density: float
     nnz: int
     delta_bytes: int
+    strength: float
     base: str
     metrics: dict[str, Any]
     blocks: tuple[BlockCount, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from ui.client import ApiError
 from ui.records import Job, Rejected
@@ -94,10 +95,28 @@ _PHASES = {
     "preparing": "Preparing the images",
     "selecting": "Choosing which parameters may change",
     "training": "Training",
+    "refitting": "Training again on all images",
     "evaluating": "Measuring on images it is not trained on",
 }
 
 _ENDS = {"succeeded": "Done", "failed": "Failed", "cancelled": "Cancelled"}
+
+
+def verdict(metrics: Mapping[str, Any]) -> str:
+    """Whether the adapter is better than the base model, with counts; nothing where nothing was measured."""
+    after, before, images = (metrics.get(name) for name in ("right", "zero_shot_right", "test_images"))
+    if not (isinstance(after, int) and isinstance(before, int) and isinstance(images, int)):
+        return ""
+    counts = f"{after:,} of {images:,} right, was {before:,}"
+    if metrics.get("verdict") == "better":
+        return f"Better: {counts}."
+    if metrics.get("verdict") == "worse":
+        return f"Worse: {counts}. The base model is the better choice; try a lower learning rate or more images."
+    if metrics.get("too_few_to_tell"):
+        return f"Too few to tell: {counts}. A larger test dataset would tell."
+    if after > before:
+        return f"Perhaps better: {counts}. So few images may do that by chance; a larger test dataset would tell."
+    return f"No better: {counts}. More or clearer training images may help."
 
 
 def phase(job: Job) -> str:

@@ -131,6 +131,7 @@ def _adapter(runtime: Runtime, name: str, adaptation: Adaptation) -> Adapter:
         density=header.density,
         nnz=len(adaptation.delta),
         delta_bytes=len(adaptation.container),
+        strength=adaptation.strength,
         base=header.base_name,
         base_fingerprint=header.base_fingerprint,
         metrics=adaptation.metrics,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from saft_core.data.samples import Sample
-from saft_core.data.splits import stratified_split
 from saft_core.errors import NotFound, TrainingFailed
 from saft_core.store import datasets
 from saft_core.store.blobs import BlobStore
@@ -20,11 +19,9 @@ from worker.persistence import persistently
 if TYPE_CHECKING:
     from worker.runtime import Runtime
 
-HELD_OUT_SHARE = 0.2
-
 
 def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = lambda: None) -> Task:
-    """The samples of the job's datasets. Without a test dataset a fifth of each class is held out from training.
+    """The samples of the job's datasets.
 
     Images of the test dataset whose bytes are in the training dataset too are left out: they would measure memory.
 
@@ -40,11 +37,8 @@ def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = la
     if job.test_dataset_id is not None:
         _, test = samples(job.test_dataset_id, labels)
         unseen = _unseen(train, test)
-        return Task(labels, train, unseen, "test dataset", shared_images=len(test) - len(unseen))
-    contents = [sample.content() for sample in train]
-    kept, held_out = stratified_split([sample.label for sample in train], contents, HELD_OUT_SHARE)
-    evaluated_on = "held-out split" if held_out else None
-    return Task(labels, [train[i] for i in kept], [train[i] for i in held_out], evaluated_on)
+        return Task(labels, train, unseen, shared_images=len(test) - len(unseen))
+    return Task(labels, train)
 
 
 def _unseen(train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:

@@ -160,6 +160,13 @@ def check_base(fingerprint_of_base: str, name: str, services: Services) -> None:
         )
 
 
+def _strength(stated: Any) -> float:
+    """The strength that a container states. Raises InvalidDelta if it is none."""
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 <= stated <= 1:
+        raise InvalidDelta("the delta's header: metrics.strength must be a number from 0 to 1")
+    return float(stated)
+
+
 def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int) -> Adapter:
     return Adapter(
         name=name,
@@ -168,6 +175,7 @@ def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHea
         density=header.density,
         nnz=len(delta),
         delta_bytes=container_bytes,
+        strength=_strength(header.metrics.get("strength", 1.0)),
         base=header.base_name,
         base_fingerprint=header.base_fingerprint,
         metrics=header.metrics,

@@ -39,7 +39,7 @@ DOCS = {
                         "labels": {"type": "array", "items": {"type": "string"}},
                         "template": {"type": "string"},
                         "top_k": {"type": "integer"},
-                        "strength": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
+                        "strength": {"type": "number", "minimum": 0, "maximum": 1},
                     },
                 }
             },
@@ -57,7 +57,7 @@ class Question:
     labels: list[str] | None
     template: str | None
     top_k: int | None
-    strength: float = 1.0
+    strength: float | None = None
 
 
 @router.post("/classify", response_model=ClassifyView, openapi_extra=DOCS)
@@ -123,10 +123,10 @@ def _form_top_k(upload: Form) -> int | None:
     return int(text)
 
 
-def _form_strength(upload: Form) -> float:
+def _form_strength(upload: Form) -> float | None:
     text = upload.text("strength")
     if text is None:
-        return 1.0
+        return None
     try:
         return checks.strength(float(text))
     except ValueError as error:
@@ -141,12 +141,13 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     template = checks.template(model.template if question.template is None else question.template)
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
     _check_count(question.files, services.limits)
+    strength = model.strength if question.strength is None else question.strength
     results: list[ImageResult] = []
     for batch in in_batches(question.files):
         with services.pictures.room(len(batch)):
             images = [services.pictures.prepare(source, deadline) for source in batch]
             probabilities = services.engine.class_probabilities(
-                model.adapter_id, images, labels, template, strength=question.strength, deadline=deadline
+                model.adapter_id, images, labels, template, strength=strength, deadline=deadline
             )
         results += [_result(row, labels, top_k) for row in probabilities]
     services.metrics.images.inc(len(results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 
@@ -30,6 +31,15 @@ def stratified_split(labels: Sequence[int], contents: Sequence[str], share: floa
         taken |= _draw(own, target, leave=1 if len(own) == len(copies) else 0)
     held_out = [index for index, content in enumerate(contents) if content in taken]
     return [index for index, content in enumerate(contents) if content not in taken], held_out
+
+
+def draw_shots(labels: Sequence[int], shots: int, seed: int) -> list[int]:
+    """Indices, ascending, of `shots` samples of each class, or all of a class that has no more; drawn by the seed."""
+    places: dict[int, list[int]] = {}
+    for index, label in enumerate(labels):
+        places.setdefault(label, []).append(index)
+    generator = random.Random(seed)  # noqa: S311 (a draw, not a secret)
+    return sorted(index for _, own in sorted(places.items()) for index in generator.sample(own, min(shots, len(own))))
 
 
 def _draw(sizes: dict[str, int], target: int, leave: int) -> set[str]:

@@ -159,6 +159,7 @@ class Adapter(Owned):
     density: Mapped[float]
     nnz: Mapped[int]
     delta_bytes: Mapped[int] = mapped_column(BigInteger)
+    strength: Mapped[float] = mapped_column(default=1.0, server_default="1")
     base: Mapped[str]
     base_fingerprint: Mapped[str]
     metrics: Mapped[dict[str, Any]]

@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
+from saft_core.clip.zero_shot import fill
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
-from saft_core.data.splits import stratified_split
+from saft_core.data.splits import draw_shots, stratified_split
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation, evaluate
+from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation, applied, evaluate
+from saft_core.tuning.figures import figures
 from saft_core.tuning.progress import Observer, WorkMeter
 from saft_core.tuning.selection import select_for
+from saft_core.tuning.strength import STRENGTHS, HeldOut
 from saft_core.tuning.training import Training, steps_per_epoch
 
+HELD_OUT_SHARE = 0.2
+"""Part of each class that is held out from training to learn the strength on, and to be measured on."""
 VALIDATION_SHARE = 0.2
 """Part of each class that early stopping watches instead of training on it."""
 
@@ -35,20 +38,22 @@ class Task:
 
     labels: tuple[str, ...]
     train: Sequence[Sample]
-    test: Sequence[Sample]
-    evaluated_on: str | None
-    """Where the test samples come from, in words for the reader of the metrics."""
+    test: Sequence[Sample] = ()
     shared_images: int = 0
     """How many test images were left out of `test` because they are trained on."""
 
 
 @dataclass(frozen=True, eq=False)
 class Adaptation:
-    """The result: the container to store, its delta as decoded from it, and the metrics of that decoded delta."""
+    """The result: the container to store, its delta as decoded from it, and the metrics.
+
+    strength: in (0, 1], how much of the delta to use where nobody says.
+    """
 
     container: bytes
     delta: SparseDelta
     header: DeltaHeader
+    strength: float
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,78 +67,185 @@ def adapt(
 ) -> Adaptation:
     """Select, train, encode, and measure what was encoded. The base is bit-identical afterwards, whatever happens.
 
+    The strength is learned on images held out, and with `config.evaluate` "refit" a second training then takes all
+    images. Without test images of its own the task is measured on the held-out ones, by the first training's delta.
+
     checkpoints: where an earlier run of the same task left its state, and this one leaves its own.
 
     Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py), InvalidConfig,
     InvalidImage, TrainingDiverged, and whatever `observe` raises.
     """
     check_labels(base, task.labels, config.template)
-    clock = _Clock()
-    kept, validation = _validation_split(task.train, config)
-    trained, watched, tested = (
-        PixelLoader(part, base.pixels, limits, side=base.image_side) for part in (kept, validation, task.test)
-    )
-    meter = _meter(len(kept), len(task.test), config, observe)
-    key = training_key(base, task.labels, kept, config)
-    state = _latest(checkpoints, key)
-    with clock.phase("evaluation"):
-        before = _measure(base, tested, task, config, meter)
-    with clock.phase("selection"):
-        indices = select_for(base, trained, task.labels, config, meter) if state is None else state.indices.numpy()
-    training = Training(base, trained, task.labels, indices, config, validation=watched)
-    if state is not None:
-        training.resume(state)
-        meter.advance("selecting", len(kept))
-        meter.advance("training", state.step * config.batch_size, step=state.step)
-    elif checkpoints is not None:
-        checkpoints.save(training.state().encode(key))
-    with clock.phase("training"):
-        delta = training.run(meter, checkpoints, key)
-    container = encode(delta, _header(base, task, config, {}))
-    stored, _ = decode(container, max_bytes=len(container))
-    with clock.phase("evaluation"), applied(base, stored):
-        after = _measure(base, tested, task, config, meter)
-    metrics = _metrics(task, before, after, clock.seconds) | _entries(base, config, stored)
-    header = _header(base, task, config, metrics)
-    return Adaptation(encode(stored, header), stored, header, metrics)
+    return _Adapting(base, task, config, limits, observe, checkpoints).run()
 
 
-def _latest(checkpoints: Checkpoints | None, key: str) -> TrainingState | None:
-    """What an earlier run left, if it can be used."""
-    container = checkpoints.load() if checkpoints is not None else None
-    return TrainingState.decode(container, key) if container is not None else None
+class _Adapting:
+    """One adaptation under way."""
+
+    def __init__(
+        self,
+        base: Base,
+        task: Task,
+        config: TrainingConfig,
+        limits: DataLimits,
+        observe: Observer,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self._base, self._task, self._config, self._limits = base, task, config, limits
+        self._checkpoints = checkpoints
+        self._all = _shots(task.train, config)
+        self._kept, self._held = _hold_out(self._all, config)
+        self._refits = config.evaluate == "refit" and bool(self._held)
+        self._meter = WorkMeter(
+            self._passes(), self._steps(self._kept) + self._refits * self._steps(self._all), observe
+        )
+        self._clock = _Clock()
+
+    def run(self) -> Adaptation:
+        """All of it."""
+        test = self._loader(self._task.test)
+        before = self._measure(test)
+        state = self._saved(self._key(self._all)) if self._refits else None
+        if state is None:
+            stored, held_out = self._first()
+        else:
+            held_out = HeldOut.of_tensor(state.carried)
+            self._skip_first()
+        if self._refits:
+            self._meter.refit()
+            stored = self._tuned(self._all, state, held_out)
+        strength = held_out.strength if held_out else 1.0
+        measured = self._figures(before, self._measure(test, stored, strength), held_out)
+        metrics = self._facts(strength) | measured | _entries(self._base, self._config, stored)
+        header = _header(self._base, self._task, self._config, metrics)
+        return Adaptation(encode(stored, header), stored, header, strength, metrics)
+
+    def _first(self) -> tuple[SparseDelta, HeldOut | None]:
+        """The training that leaves the held-out images aside, and the answers on these before and after."""
+        held = self._loader(self._held)
+        before = self._measure(held)
+        stored = self._tuned(self._kept, self._saved(self._key(self._kept)))
+        if before is None:
+            return stored, None
+        tries = [self._measure(held, stored, strength) for strength in STRENGTHS]
+        return stored, HeldOut(before, tuple(one for one in tries if one is not None))
+
+    def _tuned(
+        self, samples: Sequence[Sample], state: TrainingState | None, held_out: HeldOut | None = None
+    ) -> SparseDelta:
+        """The delta of a training on `samples`, decoded from its container; from `state` on if there is one."""
+        kept, watched = _validation_split(samples, self._config)
+        loader, labels, config = self._loader(kept), self._task.labels, self._config
+        with self._clock.phase("selection"):
+            indices = (
+                select_for(self._base, loader, labels, config, self._meter) if state is None else state.indices.numpy()
+            )
+        carried = held_out.as_tensor() if held_out else None
+        training = Training(
+            self._base, loader, labels, indices, config, validation=self._loader(watched), carried=carried
+        )
+        key = self._key(samples)
+        if state is not None:
+            training.resume(state)
+            self._skip(len(kept), state.step)
+        elif self._checkpoints is not None:
+            self._checkpoints.save(training.state().encode(key))
+        with self._clock.phase("training"):
+            delta = training.run(self._meter, self._checkpoints, key)
+        container = encode(delta, _header(self._base, self._task, config, {}))
+        return decode(container, max_bytes=len(container))[0]
+
+    def _figures(self, before: Evaluation | None, after: Evaluation | None, held_out: HeldOut | None) -> dict[str, Any]:
+        """Of the answers on the test images, or else of those on the images held out from the first training."""
+        if held_out and before is None:
+            before, after = held_out.before, held_out.answers
+        if before is None or after is None:
+            return {"accuracy": None, "zero_shot_accuracy": None, "verdict": None, "test_images": 0}
+        return figures(self._task.labels, before, after) | {"test_images": len(after)}
+
+    def _facts(self, strength: float) -> dict[str, Any]:
+        held = "held-out split" if self._held else None
+        return {
+            "strength": strength,
+            "train_images": len(self._all if self._refits else self._kept),
+            "held_out_images": len(self._held),
+            "shared_images": self._task.shared_images,
+            "evaluated_on": "test dataset" if self._task.test else held,
+            "evaluate": self._config.evaluate,
+            "prompts": fill(self._config.template, self._task.labels),
+            "seconds": {phase: round(spent, 3) for phase, spent in self._clock.seconds.items()},
+        }
+
+    def _measure(
+        self, loader: PixelLoader, delta: SparseDelta | None = None, strength: float = 1.0
+    ) -> Evaluation | None:
+        """Answers of the base, or of the base with a delta; None where there is no image."""
+        if not len(loader):
+            return None
+        with self._clock.phase("evaluation"), _model(self._base, delta, strength):
+            config = self._config
+            return evaluate(self._base, loader, self._task.labels, config.template, config.batch_size, self._meter)
+
+    def _loader(self, samples: Sequence[Sample]) -> PixelLoader:
+        return PixelLoader(samples, self._base.pixels, self._limits, side=self._base.image_side)
+
+    def _key(self, samples: Sequence[Sample]) -> str:
+        return training_key(self._base, self._task.labels, samples, self._config)
+
+    def _saved(self, key: str) -> TrainingState | None:
+        """What an earlier run left, if it is of the training with this key."""
+        container = self._checkpoints.load() if self._checkpoints is not None else None
+        return TrainingState.decode(container, key) if container is not None else None
+
+    def _skip(self, images: int, steps: int) -> None:
+        """Count a selection on `images` and `steps` of a training as done."""
+        self._meter.advance("selecting", images)
+        self._meter.advance("training", steps * self._config.batch_size, step=steps)
+
+    def _skip_first(self) -> None:
+        """Count the first training, and what is measured on the held-out images, as done."""
+        self._meter.advance("evaluating", self._held_out_passes())
+        self._skip(len(self._trained(self._kept)), self._steps(self._kept))
+
+    def _trained(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        return _validation_split(samples, self._config)[0]
+
+    def _steps(self, samples: Sequence[Sample]) -> int:
+        return self._config.epochs * steps_per_epoch(len(self._trained(samples)), self._config.batch_size)
+
+    def _held_out_passes(self) -> float:
+        return (1 + len(STRENGTHS)) * FORWARD_SHARE * len(self._held)
+
+    def _passes(self) -> float:
+        trained = len(self._trained(self._kept)) + self._refits * len(self._trained(self._all))
+        tested = 2 * FORWARD_SHARE * len(self._task.test) + self._held_out_passes()
+        return (1 + self._config.epochs) * trained + tested
+
+
+def _model(base: Base, delta: SparseDelta | None, strength: float) -> AbstractContextManager[None]:
+    return nullcontext() if delta is None else applied(base, delta, strength)
+
+
+def _shots(samples: Sequence[Sample], config: TrainingConfig) -> list[Sample]:
+    if not config.shots:
+        return list(samples)
+    return [samples[place] for place in draw_shots([one.label for one in samples], config.shots, config.seed)]
+
+
+def _hold_out(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
+    """What to train on, and what is held out to be measured on: a draw that the same images always repeat."""
+    return (list(samples), []) if config.evaluate == "none" else _split(samples, HELD_OUT_SHARE)
 
 
 def _validation_split(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
     """What to train on, and what early stopping watches. Both are training images: no test image decides anything."""
-    if config.patience_epochs <= 0:
-        return list(samples), []
+    return _split(samples, VALIDATION_SHARE) if config.patience_epochs > 0 else (list(samples), [])
+
+
+def _split(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
     contents = [sample.content() for sample in samples]
-    kept, watched = stratified_split([sample.label for sample in samples], contents, VALIDATION_SHARE)
-    return [samples[position] for position in kept], [samples[position] for position in watched]
-
-
-@contextmanager
-def applied(base: Base, delta: SparseDelta) -> Iterator[None]:
-    """The adapted model within the context, the base again after it."""
-    device = base.device
-    indices, values = torch.from_numpy(delta.indices).to(device), torch.from_numpy(delta.values).to(device)
-    with base.flat.added(indices, values):
-        yield
-
-
-def _meter(images: int, test_images: int, config: TrainingConfig, observe: Observer) -> WorkMeter:
-    steps = steps_per_epoch(images, config.batch_size)
-    total = images + config.epochs * images + 2 * FORWARD_SHARE * test_images
-    return WorkMeter(total=total, steps=config.epochs * steps, observe=observe)
-
-
-def _measure(
-    base: Base, loader: PixelLoader, task: Task, config: TrainingConfig, meter: WorkMeter
-) -> Evaluation | None:
-    if not len(loader):
-        return None
-    return evaluate(base, loader, task.labels, config.template, config.batch_size, meter)
+    kept, aside = stratified_split([sample.label for sample in samples], contents, share)
+    return [samples[place] for place in kept], [samples[place] for place in aside]
 
 
 def _header(base: Base, task: Task, config: TrainingConfig, metrics: dict[str, Any]) -> DeltaHeader:
@@ -146,27 +258,6 @@ def _header(base: Base, task: Task, config: TrainingConfig, metrics: dict[str, A
         classes=task.labels,
         metrics=metrics,
     )
-
-
-def _metrics(
-    task: Task, before: Evaluation | None, after: Evaluation | None, seconds: dict[str, float]
-) -> dict[str, Any]:
-    metrics: dict[str, Any] = {
-        "zero_shot_accuracy": before.accuracy if before else None,
-        "accuracy": after.accuracy if after else None,
-        "train_images": len(task.train),
-        "test_images": len(task.test),
-        "shared_images": task.shared_images,
-        "evaluated_on": task.evaluated_on,
-        "seconds": {phase: round(spent, 3) for phase, spent in seconds.items()},
-    }
-    if before and after:
-        metrics["confusion"] = {
-            "labels": list(task.labels),
-            "zero_shot": before.confusion.tolist(),
-            "adapted": after.confusion.tolist(),
-        }
-    return metrics
 
 
 def _entries(base: Base, config: TrainingConfig, delta: SparseDelta) -> dict[str, int]:

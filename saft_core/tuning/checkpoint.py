@@ -21,7 +21,7 @@ from saft_core.clip.backbone import Base
 from saft_core.data.samples import Sample
 from saft_core.tuning.config import TrainingConfig
 
-FORMAT = "saft-training-1"
+FORMAT = "saft-training-2"
 
 
 class Checkpoints(Protocol):
@@ -43,6 +43,7 @@ class TrainingState:
 
     best: the values of lowest validation loss, as of now; (d,), or empty without early stopping.
     validation: float64 (2,), that loss and the epochs since.
+    carried: int64 (K, N), what was found out before this training and is needed after it; empty if nothing.
     """
 
     step: int
@@ -52,6 +53,7 @@ class TrainingState:
     second_moment: Tensor
     best: Tensor
     validation: Tensor
+    carried: Tensor
 
     def encode(self, key: str) -> bytes:
         """The container; `key` says which training it belongs to."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
+Evaluate = Literal["refit", "holdout", "none"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class TrainingConfig:
     selection:        what entries are ranked by: SAFT's mean gradient, or one of the paper's ablations.
     patience_epochs:  end after so many epochs without a lower loss on a validation part of the training images, and
                       keep the best values; 0 trains on all images to the end.
+    evaluate:         hold a fifth of each class out and learn the strength on it, then train again on all images
+                      ("refit") or leave it at that ("holdout"); or hold nothing out ("none").
+    shots:            images of each class that are used at most, drawn by the seed; 0 uses all.
     """
 
     density: float
@@ -30,3 +34,5 @@ class TrainingConfig:
     seed: int
     selection: Selection = "mean_gradient"
     patience_epochs: int = 0
+    evaluate: Evaluate = "refit"
+    shots: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Phase = Literal["selecting", "training", "evaluating"]
+Phase = Literal["selecting", "training", "evaluating", "refitting"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class WorkMeter:
     """Counts work in image passes (a forward and backward is one) and tells the observer.
 
     total: all the passes that the whole fine-tune will make.
+    steps: all its optimizer steps.
     """
 
     total: float
@@ -39,14 +40,22 @@ class WorkMeter:
     _done: float = 0.0
     _step: int = 0
     _loss: float | None = None
+    _earlier_steps: int = 0
+    _refitting: bool = False
     _started: float = field(default_factory=time.monotonic)
 
     def advance(self, phase: Phase, passes: float, *, step: int | None = None, loss: float | None = None) -> None:
         """Add `passes` of work done in `phase`."""
         self._done += passes
-        self._step = self._step if step is None else step
+        self._step = self._step if step is None else self._earlier_steps + step
         self._loss = self._loss if loss is None else loss
         share = min(1.0, self._done / self.total) if self.total else 1.0
         elapsed = time.monotonic() - self._started
         eta = elapsed * (1 - share) / share if share else None
+        if self._refitting and phase in ("selecting", "training"):
+            phase = "refitting"
         self.observe(Progress(phase, share, self._step, self.steps, self._loss, eta))
+
+    def refit(self) -> None:
+        """From here on it is the second training: its steps go on from those of the first."""
+        self._refitting, self._earlier_steps = True, self._step

@@ -40,6 +40,7 @@ class Training:
 
     Weight decay acts on the selected entries only. The same seed gives the same delta on the same machine.
     validation: images for early stopping, which `config.patience_epochs` turns on.
+    carried: kept in every checkpoint for whoever goes on from it; int64 (K, N).
     """
 
     def __init__(
@@ -51,9 +52,11 @@ class Training:
         config: TrainingConfig,
         *,
         validation: PixelLoader | None = None,
+        carried: Tensor | None = None,
     ) -> None:
         self._base, self._loader, self._labels, self._indices, self._config = base, loader, labels, indices, config
         self._validation = validation
+        self._carried = torch.empty(0, 0, dtype=torch.int64) if carried is None else carried
         self._stopping = EarlyStopping(config.patience_epochs) if validation is not None and len(validation) else None
         self._per_epoch = steps_per_epoch(len(loader), config.batch_size)
         self._steps = config.epochs * self._per_epoch
@@ -95,6 +98,7 @@ class Training:
             second_moment=moments.get("exp_avg_sq", torch.zeros_like(values)),
             best=best,
             validation=validation,
+            carried=self._carried,
         )
 
     def resume(self, state: TrainingState) -> None:

@@ -212,6 +212,12 @@ def test_a_container_comes_in_at_another_tenants(site: Site, client: TestClient)
     assert ok(send(other, data, "x.saft", name=" Named "), 201)["name"] == "Named"
 
 
+def test_a_container_brings_its_strength(site: Site, client: TestClient) -> None:
+    base = site.services.engine.base
+    assert ok(send(client, container(base, metrics={"strength": 0.5}), "half.saft"), 201)["strength"] == 0.5
+    assert ok(send(client, container(base, metrics={}), "before.saft"), 201)["strength"] == 1
+
+
 def flipped(data: bytes, position: int) -> bytes:
     return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
 
@@ -245,6 +251,7 @@ def test_a_container_whose_classes_cannot_be_told_apart_is_refused(site: Site, c
         {"classes": ("cat", "cat")},
         {"classes": ("x" * 101,)},
         {"parameter_count": 10**9},
+        *({"metrics": {"strength": strength}} for strength in (-0.1, 1.1, "1", None, True)),
     ],
 )
 def test_a_container_that_our_own_workers_would_not_write_is_refused(

@@ -71,7 +71,9 @@ def test_an_unknown_field_is_named(client: TestClient) -> None:
             ['""', '"photo"', '"{} and {}"', '"{0}"', "1", "[]", json.dumps("{}" + "x" * 300), r'"\u0000 {}"'],
         ),
         ("encoders", ['"none"', '""', "1", '["image"]']),
-        ("weight_decay", ["0.1"]),
+        ("weight_decay", ["-0.1", "1.1", "NaN", '"x"', "[0.1]"]),
+        ("shots", ["0", "-1", "1.5", '"x"', "1e300", "2147483648"]),
+        ("evaluate", ['"all"', '""', "1", '["none"]']),
         ("unknown", ["1"]),
     ],
 )

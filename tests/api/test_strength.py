@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from api.admission import Admission
 from api.metrics import Metrics
@@ -14,6 +16,7 @@ from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.store.adapters import load_container
+from saft_core.store.models import Adapter
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, new_collection, ok, png, problem
 
@@ -46,6 +49,24 @@ def test_strength_0_is_the_base_1_the_adapter_and_between_is_neither(site: Site,
     assert probabilities(classify(client, "icons", strength="1")) == probabilities(adapter)
     between = probabilities(classify(client, "icons", strength="0.5"))
     assert between not in (probabilities(base), probabilities(adapter))
+
+
+def test_left_out_it_is_the_adapters_own(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client, values=0.02)
+    collection, _ = new_collection(client)
+    with site.services.sessions.begin() as session:
+        session.execute(update(Adapter).where(Adapter.id == adapter["id"]).values(strength=0.5))
+    assert ok(client.get("/adapters/icons"))["strength"] == 0.5
+    half = probabilities(classify(client, "icons", strength="0.5"))
+    assert probabilities(classify(client, "icons")) == half != probabilities(classify(client, "icons", strength="1"))
+    json = {"adapter": "icons", "labels": ["cat", "dog"], "images": [base64.b64encode(png(1)).decode()]}
+    assert probabilities(ok(client.post("/classify", json=json))) == half
+
+    def scores(**body: float) -> list[float]:
+        asked = {"collection_id": collection, "text": "a cat", "adapter": "icons"} | body
+        return [match["score"] for match in ok(client.post("/retrieve", json=asked))["results"]]
+
+    assert scores() == scores(strength=0.5) != scores(strength=1)
 
 
 @pytest.mark.parametrize("value", ["-0.1", "1.5", "nan", "much"])

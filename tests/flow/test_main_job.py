@@ -85,8 +85,9 @@ def test_the_loss_curve_and_the_end_of_a_job(tenants: list[tuple[httpx.Client, d
     client, adapter = tenants[0]
     job = client.get(f"/jobs/{adapter['job_id']}").json()
     assert (job["status"], job["progress"], job["attempt"]) == ("succeeded", 1.0, 1)
-    batches = math.ceil(len(labelled_files("train")) / job["config"]["batch_size"])
-    assert job["step"] == job["steps"] == EPOCHS * batches
+    every, held_out = len(labelled_files("train")), job["metrics"]["held_out_images"]
+    batches = [math.ceil(images / job["config"]["batch_size"]) for images in (every - held_out, every)]
+    assert job["step"] == job["steps"] == EPOCHS * sum(batches)
     assert len(job["losses"]) >= 1
     assert job["metrics"] == adapter["metrics"]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ui import wording
@@ -26,6 +28,24 @@ def test_time_left_is_said_as_people_say_it(seconds: float, said: str) -> None:
 )
 def test_sizes(number: int, said: str) -> None:
     assert wording.size(number) == said
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"verdict": "better"}, "Better: 29 of 32 right, was 25."),
+        ({"verdict": "worse"}, "Worse: 29 of 32 right, was 25. The base model"),
+        ({"verdict": "no_better"}, "Perhaps better: 29 of 32 right, was 25."),
+        ({"verdict": "no_better", "right": 25}, "No better: 25 of 32 right, was 25."),
+        ({"verdict": "no_better", "too_few_to_tell": True}, "Too few to tell: 29 of 32 right, was 25."),
+        ({"right": None}, ""),
+        ({"right": "<b>"}, ""),
+    ],
+)
+def test_a_verdict_is_a_sentence_with_its_counts(metrics: dict[str, Any], said: str) -> None:
+    found = wording.verdict({"right": 29, "zero_shot_right": 25, "test_images": 32} | metrics)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
 
 
 def test_counts() -> None:

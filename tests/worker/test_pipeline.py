@@ -74,16 +74,22 @@ def test_the_adapter_says_what_is_in_its_container(local_worker: LocalWorker) ->
 
 def test_the_last_progress_is_not_lost_however_short_the_training(local_worker: LocalWorker) -> None:
     job = local_worker.run(local_worker.queue(local_worker.dataset(5), epochs=3, batch_size=4))
-    assert (job.step, job.steps) == (9, 9)  # 4 of 5 a class are trained on
-    assert [step for step, _ in job.losses] == list(range(1, 10))
+    assert (job.step, job.steps) == (21, 21)  # three times the 4 of 5 a class, then three times all
+    assert [step for step, _ in job.losses] == list(range(1, 22))
     assert job.loss == job.losses[-1][1]
 
 
-def test_without_a_test_dataset_a_fifth_of_each_class_is_held_out(local_worker: LocalWorker) -> None:
-    job = local_worker.run(local_worker.queue(local_worker.dataset(10)))
+@pytest.mark.parametrize(("evaluate", "trained", "tested"), [("refit", 30, 6), ("holdout", 24, 6), ("none", 30, 0)])
+def test_without_a_test_dataset_a_fifth_of_each_class_is_held_out(
+    local_worker: LocalWorker, evaluate: str, trained: int, tested: int
+) -> None:
+    job = local_worker.run(local_worker.queue(local_worker.dataset(10), evaluate=evaluate))
     assert job.metrics is not None
-    assert (job.metrics["train_images"], job.metrics["test_images"]) == (24, 6)
-    assert job.metrics["evaluated_on"] == "held-out split"
+    assert (job.metrics["train_images"], job.metrics["test_images"]) == (trained, tested)
+    assert job.metrics["evaluated_on"] == ("held-out split" if tested else None)
+    (adapter,) = local_worker.adapters()
+    assert adapter.strength == job.metrics["strength"]
+    assert (adapter.strength == 1) or tested
 
 
 def test_a_test_dataset_is_tested_on_and_never_trained_on(local_worker: LocalWorker) -> None:
@@ -119,24 +125,6 @@ def test_a_test_dataset_that_is_the_training_dataset_is_refused(local_worker: Lo
     assert job.error is not None
     assert (job.error["code"], job.error["shared_images"]) == ("invalid_dataset", 12)
     assert "12 of its 12 images are in the training dataset too" in job.error["detail"]
-
-
-def test_the_held_out_images_follow_from_the_dataset_and_not_from_the_seed(local_worker: LocalWorker) -> None:
-    dataset = local_worker.dataset(10)
-    tasks = [
-        load_task(local_worker.runtime, local_worker.job(local_worker.queue(dataset, name, seed=seed)))
-        for name, seed in (("a", 1), ("b", 2))
-    ]
-    assert [sample.path for sample in tasks[0].test] == [sample.path for sample in tasks[1].test]
-
-
-def test_copies_within_a_dataset_are_on_one_side(local_worker: LocalWorker) -> None:
-    first = local_worker.dataset(5)
-    doubled = local_worker.merged(first, first)
-    task = load_task(local_worker.runtime, local_worker.job(local_worker.queue(doubled)))
-    assert len(task.train) + len(task.test) == 30
-    assert task.test
-    assert not {sample.content() for sample in task.train} & {sample.content() for sample in task.test}
 
 
 def test_a_job_for_another_base_is_left_to_its_workers(local_worker: LocalWorker) -> None:
@@ -189,7 +177,7 @@ def test_progress_only_ever_grows(local_worker: LocalWorker, monkeypatch: pytest
     shares = [progress["progress"] for progress in seen]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
-    assert {progress["phase"] for progress in seen} == {"preparing", "evaluating", "selecting", "training"}
+    assert {progress["phase"] for progress in seen} == {"preparing", "evaluating", "selecting", "training", "refitting"}
 
 
 def test_a_dataset_of_before_with_classes_that_are_read_alike_is_not_trained_on(local_worker: LocalWorker) -> None:
@@ -267,7 +255,7 @@ def test_a_job_that_lost_its_worker_is_done_again_from_the_start(local_worker: L
         jobs.report(session, job_id, "dead", -1, step=5, losses=[[5, 9.0]])  # and its lease has run out
     job = local_worker.run(job_id)
     assert (job.status, job.attempt) == ("succeeded", 2)
-    assert [step for step, _ in job.losses] == list(range(1, 10))
+    assert [step for step, _ in job.losses] == list(range(1, 22))
     assert len(local_worker.adapters()) == 1
 
 
@@ -296,7 +284,7 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_the_same_delta(
     run_job(heir, job_id)
     job = local_worker.job(job_id)
     assert (job.status, job.attempt) == ("succeeded", 2)
-    assert [step for step, _ in job.losses if step > 5] == list(range(6, 10))
+    assert [step for step, _ in job.losses if step > 5] == list(range(6, 22))
     assert 1 not in [step for step, _ in job.losses]
     whole, resumed = (
         decode(adapters.load_container(local_worker.sessions, adapter.id), max_bytes=1 << 20)[0]

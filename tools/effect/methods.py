@@ -24,8 +24,8 @@ from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
 from saft_core.settings import Limits
-from saft_core.tuning.adapt import applied
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.evaluation import applied
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.training import batches, steps_per_epoch, train

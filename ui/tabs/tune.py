@@ -239,11 +239,18 @@ def accuracy(metrics: dict[str, Any], adapter: Adapter | None) -> str:
     else:
         images = wording.count(metrics.get("test_images", 0), "image")
         bars = (
-            f"<h3>Accuracy on {images} it was not trained on</h3>{charts.accuracy_bars(before, after)}"
-            f'<p class="saft-hint">Measured on the {escape(str(metrics.get("evaluated_on", "test images")))}, '
-            "with the adapter as it is stored.</p>"
+            f"<h3>Accuracy on {images} it was not trained on</h3>"
+            f'<p id="saft-verdict"><strong>{escape(wording.verdict(metrics))}</strong></p>'
+            f'{charts.accuracy_bars(before, after)}<p class="saft-hint">{escape(_how_measured(metrics))}</p>'
         )
     return bars + (_cost(metrics, adapter) if adapter else "")
+
+
+def _how_measured(metrics: dict[str, Any]) -> str:
+    where = f"Measured on the {metrics.get('evaluated_on', 'test images')}"
+    if metrics.get("evaluate") == "refit" and metrics.get("evaluated_on") == "held-out split":
+        return f"{where}, which took no part in training. A second training then took all images."
+    return f"{where}, with the adapter as it is stored."
 
 
 def _cost(metrics: dict[str, Any], adapter: Adapter) -> str:
@@ -253,6 +260,8 @@ def _cost(metrics: dict[str, Any], adapter: Adapter) -> str:
         (wording.size(adapter.delta_bytes), "size of the adapter"),
         (f"{adapter.nnz:,}", f"numbers changed, {wording.percent(adapter.density, 2)} of the model"),
     ]
+    if adapter.strength != 1:
+        facts.append((wording.percent(adapter.strength), "strength it answers with"))
     if spent:
         facts.append((f"{spent:.0f} s" if spent < 100 else f"{spent / 60:.1f} min", "time it took"))
     tiles = "".join(f"<li><strong>{escape(value)}</strong><span>{escape(what)}</span></li>" for value, what in facts)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saft_core.data.splits import stratified_split
+from saft_core.data.splits import draw_shots, stratified_split
 
 shares = st.floats(0, 1, exclude_min=True, exclude_max=True)
 
@@ -76,3 +76,11 @@ def test_the_numbers_are_plain_integers() -> None:
 def test_a_share_outside_of_0_and_1_is_an_error(share: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         stratified_split([0, 0], contents([0, 1]), share)
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 6), st.integers(0, 3))
+def test_shots_are_so_many_of_each_class_or_all_it_has(labels: list[int], shots: int, seed: int) -> None:
+    drawn = draw_shots(labels, shots, seed)
+    assert drawn == sorted(set(drawn)) == draw_shots(labels, shots, seed)
+    there = Counter(labels)
+    assert Counter(labels[i] for i in drawn) == {label: min(count, shots) for label, count in there.items()}

@@ -1,22 +1,31 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 import torch
 from PIL import Image
 
+from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.images import decode_image
+from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.errors import InvalidInput
-from saft_core.tuning.adapt import Task, adapt, applied
+from saft_core.tuning.adapt import Task, adapt
+from saft_core.tuning.config import Evaluate
+from saft_core.tuning.evaluation import applied
 from saft_core.tuning.progress import Progress
+from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader
 
-TASK = Task(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1), "test dataset")
+TASK = Task(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1))
+EVALUATE: tuple[Evaluate, ...] = get_args(Evaluate)
 SETTINGS = config(density=0.01, epochs=15, batch_size=12, learning_rate=3e-3)
 
 
@@ -54,7 +63,7 @@ def test_labels_that_cannot_be_told_apart_are_refused_before_anything_is_read() 
     samples = [Sample(label, f"{label}.png", never) for label in range(3)]
     for labels, code in ((("Red", "red", "blue"), "labels_alike"), (("red", "green", "blue " * 20), "text_too_long")):
         with pytest.raises(InvalidInput) as caught:
-            adapt(make_base("vit"), Task(labels, samples, [], None), config(), LIMITS, lambda _: None)
+            adapt(make_base("vit"), Task(labels, samples), config(), LIMITS, lambda _: None)
         assert caught.value.error_code == code
 
 
@@ -69,8 +78,22 @@ def test_progress_rises_to_one_through_all_phases() -> None:
     assert seen[-1].eta_seconds == pytest.approx(0.0, abs=1e-6)
 
 
+def test_progress_goes_on_through_the_second_training() -> None:
+    seen: list[Progress] = []
+    adapt(make_base("vit"), Task(LABELS, colour_samples(5)), replace(SETTINGS, evaluate="refit"), LIMITS, seen.append)
+    shares, steps = [progress.progress for progress in seen], [progress.step for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+    assert max(share for share in shares if share < 1) < 0.999
+    assert steps == sorted(steps)
+    assert seen[-1].steps == seen[-1].step == 45
+    assert list(dict.fromkeys(progress.phase for progress in seen)) == [
+        "evaluating", "selecting", "training", "refitting",
+    ]  # fmt: skip
+
+
 def test_without_test_images_the_accuracy_is_unknown() -> None:
-    task = Task(LABELS, TASK.train, [], None)
+    task = Task(LABELS, TASK.train)
     metrics = adapt(make_base("vit"), task, config(), LIMITS, lambda _: None).metrics
     assert metrics["accuracy"] is None
     assert metrics["zero_shot_accuracy"] is None
@@ -91,7 +114,92 @@ def test_large_pictures_are_decoded_as_in_serving() -> None:
         return preprocess(image)
 
     base.preprocess = noting
-    adapt(base, Task(LABELS, samples, samples, "test dataset"), config(patience_epochs=1), LIMITS, lambda _: None)
+    adapt(base, Task(LABELS, samples, samples), config(patience_epochs=1), LIMITS, lambda _: None)
     served = decode_image(samples[0].read(), LIMITS, base.image_side).size
     assert served == (300, 200)
     assert seen == {served, (64, 64)}  # the second is how a base finds its own size
+
+
+class Trainings:
+    """Every training that is run, as the contents it trains on and the settings."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.contents: list[list[str]] = []
+        made = Training.__init__
+
+        def noting(training: Training, base: Base, loader: PixelLoader, *arguments: Any, **named: Any) -> None:
+            self.contents.append(sorted(sample.content() for sample in loader._samples))
+            made(training, base, loader, *arguments, **named)
+
+        monkeypatch.setattr(Training, "__init__", noting)
+
+
+def test_refit_measures_on_a_fifth_and_then_trains_on_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings, base = Trainings(monkeypatch), make_base("vit")
+    samples = colour_samples(5)
+    refit, holdout, none = (
+        adapt(base, Task(LABELS, samples), replace(SETTINGS, evaluate=evaluate), LIMITS, lambda _: None)
+        for evaluate in EVALUATE
+    )
+    first, second, alone, everything = trainings.contents
+    assert first == alone
+    assert second == everything == sorted(sample.content() for sample in samples)
+    assert set(first) < set(second)
+    assert (len(first), len(second)) == (12, 15)
+    assert refit.delta.values.tobytes() == none.delta.values.tobytes() != holdout.delta.values.tobytes()
+    assert (refit.strength, none.strength) == (holdout.strength, 1.0)
+    told = ("accuracy", "confusion", "verdict", "interval", "test_images", "strength")
+    assert [refit.metrics[name] for name in told] == [holdout.metrics[name] for name in told]
+    assert [one.metrics["train_images"] for one in (refit, holdout, none)] == [15, 12, 15]
+
+
+def test_what_is_held_out_follows_from_the_images_and_not_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings = Trainings(monkeypatch)
+    for seed in (0, 1):
+        task = Task(LABELS, colour_samples(5))
+        adapt(make_base("vit"), task, config(evaluate="holdout", seed=seed), LIMITS, lambda _: None)
+    assert trainings.contents[0] == trainings.contents[1]
+
+
+def test_copies_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings, samples = Trainings(monkeypatch), colour_samples(5)
+    result = adapt(
+        make_base("vit"), Task(LABELS, samples + samples), config(evaluate="holdout"), LIMITS, lambda _: None
+    )
+    (kept,) = trainings.contents
+    assert {kept.count(content) for content in kept} == {2}
+    assert result.metrics["test_images"] == 30 - len(kept) > 0
+
+
+def test_shots_are_so_many_of_each_class_and_follow_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings, samples = Trainings(monkeypatch), colour_samples(6)
+    for seed in (0, 0, 1):
+        adapt(make_base("vit"), Task(LABELS, samples), config(shots=2, seed=seed), LIMITS, lambda _: None)
+    label_of = {sample.content(): sample.label for sample in samples}
+    assert Counter(label_of[content] for content in trainings.contents[0]) == {0: 2, 1: 2, 2: 2}
+    assert trainings.contents[0] == trainings.contents[1] != trainings.contents[2]
+
+
+def test_with_a_test_dataset_the_strength_is_learned_on_images_held_out_of_training_alone() -> None:
+    base = make_base("vit")
+    task = Task(LABELS, colour_samples(5), colour_samples(3, seed=1))
+    result = adapt(base, task, replace(SETTINGS, evaluate="refit"), LIMITS, lambda _: None)
+    alone = adapt(base, Task(LABELS, task.train), replace(SETTINGS, evaluate="refit"), LIMITS, lambda _: None)
+    assert result.strength == alone.strength
+    assert (result.metrics["test_images"], result.metrics["held_out_images"]) == (9, 3)
+    pixels, targets = loader(base, list(task.test)).batch(range(9))
+    with torch.inference_mode(), applied(base, result.delta, result.strength):
+        predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
+    assert result.metrics["accuracy"] == (predicted == targets).double().mean().item()
+
+
+@pytest.mark.parametrize("evaluate", EVALUATE)
+def test_classes_of_one_or_two_pictures_train(evaluate: Evaluate) -> None:
+    samples = [*colour_samples(2)[:4], colour_samples(1, seed=3)[2]]  # two red, two green, one blue
+    metrics = adapt(make_base("vit"), Task(LABELS, samples), config(evaluate=evaluate), LIMITS, lambda _: None).metrics
+    assert metrics["test_images"] == (0 if evaluate == "none" else 2)
+
+
+def test_the_prompts_are_told() -> None:
+    metrics = adapt(make_base("vit"), Task(LABELS, TASK.train), config(), LIMITS, lambda _: None).metrics
+    assert metrics["prompts"] == ["a photo of a red.", "a photo of a green.", "a photo of a blue."]

@@ -73,7 +73,7 @@ def test_going_on_gives_the_numbers_of_an_uninterrupted_training(tower: str, pat
 
 
 def test_a_fine_tune_that_died_goes_on_without_selecting_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task(LABELS, SAMPLES, colour_samples(2, seed=1), "test dataset")
+    task = Task(LABELS, SAMPLES, colour_samples(2, seed=1))
     whole = adapt(make_base("vit"), task, SETTINGS, LIMITS, lambda _: None)
     memory = Memory()
     with pytest.raises(Cancelled):
@@ -90,6 +90,25 @@ def test_a_fine_tune_that_died_goes_on_without_selecting_again(monkeypatch: pyte
     assert resumed.delta.indices.tobytes() == whole.delta.indices.tobytes()
     assert [progress.progress for progress in seen] == sorted(progress.progress for progress in seen)
     assert seen[-1].progress == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("step", [3, 8, 9, 14])
+def test_a_fine_tune_that_died_in_either_training_ends_in_the_numbers_of_one_that_did_not(step: int) -> None:
+    task, settings = Task(LABELS, SAMPLES), replace(SETTINGS, evaluate="refit")
+    whole = adapt(make_base("vit"), task, settings, LIMITS, lambda _: None)
+    memory = Memory()
+    with pytest.raises(Cancelled):
+        adapt(make_base("vit"), task, settings, LIMITS, dying_at(step).observe, memory)
+    seen: list[Progress] = []
+    resumed = adapt(make_base("vit"), task, settings, LIMITS, seen.append, memory)
+    assert resumed.delta.values.tobytes() == whole.delta.values.tobytes()
+    assert resumed.delta.indices.tobytes() == whole.delta.indices.tobytes()
+    assert resumed.strength == whole.strength
+    assert resumed.metrics | {"seconds": 0} == whole.metrics | {"seconds": 0}
+    assert seen[-1].step == 20
+    assert seen[-1].progress == pytest.approx(1.0)
+    assert min(progress.step for progress in seen if progress.loss is not None) == step
+    assert [progress.progress for progress in seen] == sorted(progress.progress for progress in seen)
 
 
 @pytest.mark.parametrize(

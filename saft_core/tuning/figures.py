@@ -1,0 +1,89 @@
+"""What answers say in numbers a person can trust: intervals, figures of each class, and a paired test's verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from saft_core.tuning.evaluation import Evaluation
+
+Verdict = Literal["better", "no_better", "worse"]
+
+SIGNIFICANCE = 0.05
+_NORMAL_95 = 1.959964
+
+
+def interval(right: int, images: int) -> tuple[float, float]:
+    """Wilson's score interval of a share at 95% (Wilson 1927): `right` of `images`, one or more."""
+    share, z2 = right / images, _NORMAL_95**2
+    middle = (share + z2 / (2 * images)) / (1 + z2 / images)
+    half = _NORMAL_95 * math.sqrt(share * (1 - share) / images + z2 / (4 * images**2)) / (1 + z2 / images)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def verdict(before: Evaluation, after: Evaluation) -> Verdict:
+    """Whether the adapter is better than the base on the same images, by McNemar's exact test, one-sided at 5%.
+
+    Only images that one of them got right and the other wrong count: were both equally good, each of these would be a
+    toss of a coin.
+    """
+    won = int((after.right & ~before.right).sum())
+    lost = int((before.right & ~after.right).sum())
+    if _at_least(max(won, lost), won + lost) > SIGNIFICANCE:
+        return "no_better"
+    return "better" if won > lost else "worse"
+
+
+def _at_least(heads: int, tosses: int) -> float:
+    """Probability of so many heads or more in tosses of a fair coin."""
+    return float(sum(math.comb(tosses, count) for count in range(heads, tosses + 1)) / 2**tosses)
+
+
+def can_tell(before: Evaluation) -> bool:
+    """Whether there are images enough for any adapter to be found better than this base."""
+    wrong = int((~before.right).sum())
+    return _at_least(wrong, wrong) <= SIGNIFICANCE
+
+
+def figures(labels: Sequence[str], before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    """All that is told of a base and an adapter on the same images, as JSON values; `zero_shot_` is the base's."""
+    return {
+        **{f"zero_shot_{name}": value for name, value in _of_one(labels, before).items()},
+        **_of_one(labels, after),
+        "right": int(after.right.sum()),
+        "zero_shot_right": int(before.right.sum()),
+        "verdict": verdict(before, after),
+        "too_few_to_tell": not can_tell(before),
+        "confusion": {
+            "labels": list(labels),
+            "zero_shot": before.confusion(len(labels)).tolist(),
+            "adapted": after.confusion(len(labels)).tolist(),
+        },
+    }
+
+
+def _of_one(labels: Sequence[str], answers: Evaluation) -> dict[str, Any]:
+    counts = answers.confusion(len(labels))
+    per_class = [_of_class(label, counts, place) for place, label in enumerate(labels)]
+    recalls = [entry["recall"] for entry in per_class if entry["recall"] is not None]
+    return {
+        "accuracy": answers.accuracy,
+        "interval": list(interval(int(answers.right.sum()), len(answers))),
+        "balanced_accuracy": float(np.mean(recalls)),
+        "per_class": per_class,
+    }
+
+
+def _of_class(label: str, counts: npt.NDArray[np.int64], place: int) -> dict[str, Any]:
+    """Precision is null for a class that was never answered, recall for one that no image has."""
+    right, answered, there = int(counts[place, place]), int(counts[:, place].sum()), int(counts[place].sum())
+    return {
+        "label": label,
+        "precision": right / answered if answered else None,
+        "recall": right / there if there else None,
+        "count": there,
+    }

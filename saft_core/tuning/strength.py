@@ -1,0 +1,70 @@
+"""How much of a delta to use, learned on held-out images: between the base and the adapter lies often what keeps more.
+
+The interpolation of the weights is WiSE-FT's (arXiv 2109.01903), choosing it on a part held out of the few shots that
+of HOSO (arXiv 2603.04341).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from saft_core.tuning.evaluation import Evaluation
+
+STRENGTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+"""Those that are tried. The base itself is none of them: an adapter that is no better says so in its verdict."""
+
+
+def best(counts: npt.NDArray[np.int64]) -> int:
+    """The place in STRENGTHS with the most right answers; of several the middle one, the upper of two.
+
+    counts: right answers at each of STRENGTHS.
+
+    A few pictures seldom tell neighbours apart. The lowest of the best would give away what training gained, the
+    highest what the base knew; the middle is the farthest from where accuracy falls.
+    """
+    places = np.flatnonzero(counts == counts.max())
+    return int(places[len(places) // 2])
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Answers on the same held-out images: the base's, and the adapter's at each of STRENGTHS."""
+
+    before: Evaluation
+    tries: tuple[Evaluation, ...]
+
+    @property
+    def strength(self) -> float:
+        """The one to store."""
+        return STRENGTHS[best(self._right().sum(axis=1))]
+
+    @property
+    def answers(self) -> Evaluation:
+        """The adapter's, each image at the strength that all the others choose.
+
+        Accuracy at the strength that did best on the very same images would flatter it.
+        """
+        right = self._right()
+        counts = right.sum(axis=1)
+        chosen = [best(counts - own) for own in right.T]
+        predicted = [self.tries[place].predicted[image] for image, place in enumerate(chosen)]
+        return Evaluation(self.before.targets, np.array(predicted, dtype=np.int64))
+
+    def as_tensor(self) -> Tensor:
+        """For a checkpoint to carry: int64 (2 + len(STRENGTHS), N)."""
+        rows = [self.before.targets, self.before.predicted, *(one.predicted for one in self.tries)]
+        return torch.stack([torch.from_numpy(row) for row in rows])
+
+    @classmethod
+    def of_tensor(cls, carried: Tensor) -> HeldOut:
+        """What `as_tensor` gave."""
+        targets, before, *tries = (row.numpy() for row in carried)
+        return cls(Evaluation(targets, before), tuple(Evaluation(targets, row) for row in tries))
+
+    def _right(self) -> npt.NDArray[np.bool_]:
+        return np.stack([one.right for one in self.tries])

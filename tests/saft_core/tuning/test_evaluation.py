@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from saft_core.delta import SparseDelta
+from saft_core.tuning.evaluation import Evaluation, applied, evaluate
+from tests.fixtures.models import make_base
+from tests.fixtures.tasks import LABELS, colour_samples, loader, silent_meter
+
+
+def test_answers_do_not_depend_on_the_batch_and_keep_the_order() -> None:
+    base = make_base("vit")
+    samples = loader(base, colour_samples(3))
+    one, all_at_once = (evaluate(base, samples, LABELS, "{}", size, silent_meter()) for size in (1, 9))
+    assert one.predicted.tolist() == all_at_once.predicted.tolist()
+    assert one.targets.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_accuracy_and_confusion_count_the_answers() -> None:
+    answers = Evaluation(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]))
+    assert answers.accuracy == 0.5
+    assert answers.confusion(3).tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("strength", [0.25, 1.0])
+def test_a_delta_is_applied_at_its_strength_and_leaves_no_trace(strength: float) -> None:
+    base = make_base("vit")
+    before, bits = base.flat.buffer.clone(), base.flat.sha256()
+    delta = SparseDelta(np.array([3, 70]), np.array([0.5, -1.0], dtype=np.float32))
+    with applied(base, delta, strength):
+        changed = base.flat.buffer - before
+        assert torch.nonzero(changed).flatten().tolist() == [3, 70]
+        assert changed[[3, 70]].tolist() == pytest.approx([0.5 * strength, -strength], rel=1e-5)
+    assert base.flat.sha256() == bits

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from saft_core.tuning.evaluation import Evaluation
+from saft_core.tuning.figures import Verdict, can_tell, figures, interval, verdict
+
+
+def answers(right: list[int]) -> Evaluation:
+    """Of images of class 1, right where told."""
+    return Evaluation(np.ones(len(right), dtype=np.int64), np.array(right))
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "low", "high"),
+    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (15, 148, 0.0624, 0.1605)],
+)
+def test_intervals_are_those_of_published_tables(right: int, images: int, low: float, high: float) -> None:
+    """The last is the example of Newcombe (1998), table I, method 3."""
+    assert interval(right, images) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "expected"),
+    [
+        (0, 0, "no_better"),
+        (4, 0, "no_better"),
+        (5, 0, "better"),
+        (0, 5, "worse"),
+        (7, 1, "better"),
+        (6, 1, "no_better"),
+        (1, 7, "worse"),
+        (40, 39, "no_better"),
+    ],
+)
+def test_the_verdict_is_that_of_the_exact_paired_test(won: int, lost: int, expected: Verdict) -> None:
+    before = answers([0] * won + [1] * lost + [1, 0, 1])
+    after = answers([1] * won + [0] * lost + [1, 0, 1])
+    assert verdict(before, after) == expected
+
+
+def test_equal_models_are_seldom_told_apart() -> None:
+    """Of all ways that six images can fall, at most a twentieth makes a verdict of better, and as many of worse."""
+    falls = list(itertools.product([0, 1], repeat=6))
+    verdicts = [verdict(answers([1 - fall for fall in toss]), answers(list(toss))) for toss in falls]
+    assert 0 < verdicts.count("better") <= len(falls) / 20
+    assert verdicts.count("better") == verdicts.count("worse")
+
+
+def test_a_base_that_is_hardly_wrong_leaves_too_little_to_tell() -> None:
+    assert not can_tell(answers([1] * 20 + [0] * 4))
+    assert can_tell(answers([1] * 20 + [0] * 5))
+
+
+def test_each_class_has_its_figures_and_what_is_not_defined_is_null() -> None:
+    before = Evaluation(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]))
+    after = Evaluation(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
+    found = figures(["cat", "dog", "owl"], before, after)
+    assert found["per_class"] == [
+        {"label": "cat", "precision": 0.75, "recall": 1.0, "count": 3},
+        {"label": "dog", "precision": None, "recall": 0.0, "count": 1},
+        {"label": "owl", "precision": None, "recall": None, "count": 0},
+    ]
+    assert found["zero_shot_per_class"][0] == {"label": "cat", "precision": 1.0, "recall": 1 / 3, "count": 3}
+    assert (found["accuracy"], found["balanced_accuracy"]) == (0.75, 0.5)
+    assert (found["right"], found["zero_shot_right"], found["too_few_to_tell"]) == (3, 2, True)
+    assert found["zero_shot_balanced_accuracy"] == pytest.approx(2 / 3)
+    assert json.loads(json.dumps(found)) == found
