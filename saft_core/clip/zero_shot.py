@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
+from saft_core.clip.class_names import class_name
 
 PLACEHOLDER = "{}"
 TEXTS_PER_PASS = 256
 
 
 def fill(template: str, labels: Sequence[str]) -> list[str]:
-    """One prompt a label. An underscore in a label, common in folder names, reads as a space."""
-    return [template.replace(PLACEHOLDER, label.replace("_", " ")) for label in labels]
+    """One prompt a label, with the words that stand for it."""
+    return [template.replace(PLACEHOLDER, class_name(label)) for label in labels]
 
 
 def class_weights(base: Base, labels: Sequence[str], template: str) -> Tensor:

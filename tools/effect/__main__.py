@@ -99,7 +99,7 @@ class Study:
         score = self._score({name: self._test(found) for name, found in tests.items()}, train.labels)
         if method is None:
             return score(None)
-        return method.run(self._base, loader_of(self._base, train), train.labels, self._config(seed, rate), score)
+        return method.run(self._base, train, self._config(seed, rate), score)
 
     def _test(self, found: Labelled) -> Test:
         return Test(*loader_of(self._base, found).batch(range(len(found))), found.labels)

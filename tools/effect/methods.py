@@ -22,24 +22,27 @@ from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
-from saft_core.delta import SparseDelta
 from saft_core.settings import Limits
+from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import applied
-from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import batches, steps_per_epoch, train
+from saft_core.tuning.training import batches, steps_per_epoch
 from tools.effect.tasks import Labelled
 
 LORA_RANK = 2
 
 
+LIMITS = DataLimits.from_attributes(Limits())
+
+
+def samples_of(found: Labelled) -> list[Sample]:
+    """Files with their targets, read when asked for."""
+    return [Sample(target, file.name, file.read_bytes) for file, target in zip(found.files, found.targets, strict=True)]
+
+
 def loader_of(base: Base, found: Labelled) -> PixelLoader:
     """Pictures as the product's training takes them: files that are decoded and preprocessed."""
-    samples = [
-        Sample(target, file.name, file.read_bytes) for file, target in zip(found.files, found.targets, strict=True)
-    ]
-    return PixelLoader(samples, base.pixels, DataLimits.from_attributes(Limits()), side=base.image_side)
+    return PixelLoader(samples_of(found), base.pixels, LIMITS, side=base.image_side)
 
 
 Scores = dict[str, list[int]]
@@ -55,42 +58,37 @@ class Method:
 
     name: str
     learning_rates: tuple[float, ...]
-    run: Callable[[Base, PixelLoader, tuple[str, ...], TrainingConfig, Score], Scores]
+    run: Callable[[Base, Labelled, TrainingConfig, Score], Scores]
 
 
-def run_saft(
-    base: Base, found: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, score: Score, *, density: float
-) -> Scores:
-    """The product's own selection and training, at a density."""
-    config = replace(config, density=density)
-    meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
-    indices = select_for(base, found, labels, config, meter)
-    delta: SparseDelta = train(base, found, labels, indices, config, meter)
-    with applied(base, delta):
+def run_saft(base: Base, found: Labelled, config: TrainingConfig, score: Score, *, density: float) -> Scores:
+    """The product's own adaptation at a density, with the delta and the strength that it stores."""
+    task, config = Task(found.labels, samples_of(found)), replace(config, density=density)
+    result = adapt(base, task, config, LIMITS, observe=lambda _: None)
+    with applied(base, result.delta, result.strength):
         return score(None)
 
 
-def run_full(base: Base, found: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, score: Score) -> Scores:
+def run_full(base: Base, found: Labelled, config: TrainingConfig, score: Score) -> Scores:
     """Every parameter of both encoders."""
     originals = base.flat.buffer.clone()
     try:
-        _descend(base, found, labels, config, list(base.model.parameters()))
+        _descend(base, found, config, list(base.model.parameters()))
         return score(None)
     finally:
         base.flat.buffer.copy_(originals)
 
 
-def run_lora(base: Base, found: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, score: Score) -> Scores:
+def run_lora(base: Base, found: Labelled, config: TrainingConfig, score: Score) -> Scores:
     """Low-rank updates of every query and value projection of both encoders."""
     base.model.requires_grad_(False)
     with _low_rank(base.model, config.seed) as factors:
-        _descend(base, found, labels, config, factors)
+        _descend(base, found, config, factors)
         return score(None)
 
 
-def _descend(
-    base: Base, found: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, parameters: Sequence[nn.Parameter]
-) -> None:
+def _descend(base: Base, found: Labelled, config: TrainingConfig, parameters: Sequence[nn.Parameter]) -> None:
+    loader = loader_of(base, found)
     for parameter in parameters:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -98,8 +96,8 @@ def _descend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     try:
         for positions in batches(len(found), config):
-            pixels, targets = found.batch(positions)
-            scores = logits(base, pixels, class_weights(base, labels, config.template))
+            pixels, targets = loader.batch(positions)
+            scores = logits(base, pixels, class_weights(base, found.labels, config.template))
             nn.functional.cross_entropy(scores, targets).backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -152,12 +150,12 @@ def _query_and_value(model: nn.Module) -> list[tuple[nn.Module, str, list[slice]
     return found
 
 
-def run_probe(base: Base, found: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, score: Score) -> Scores:
+def run_probe(base: Base, found: Labelled, config: TrainingConfig, score: Score) -> Scores:
     """Multinomial regression on the frozen image embeddings; it has no word for a new class."""
-    pixels, targets = found.batch(range(len(found)))
+    pixels, targets = loader_of(base, found).batch(range(len(found)))
     with torch.no_grad():
         features = base.encode_pixels(pixels)
-    weights = nn.Parameter(torch.zeros(len(labels), base.embed_dim))
+    weights = nn.Parameter(torch.zeros(len(found.labels), base.embed_dim))
     optimizer = torch.optim.AdamW([weights], lr=config.learning_rate, weight_decay=config.weight_decay)
     for _ in range(config.epochs * steps_per_epoch(len(found), config.batch_size)):
         nn.functional.cross_entropy(features @ weights.T, targets).backward()

@@ -22,7 +22,7 @@ BASE: dict[str, Any] = {
     "defaults": {
         "density": 0.001,
         "learning_rate": 1e-3,
-        "epochs": 10,
+        "epochs": 20,
         "batch_size": 32,
         "template": "a photo of a {}.",
         "weight_decay": 0.1,
