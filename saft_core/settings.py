@@ -34,7 +34,9 @@ class Limits(BaseSettings):
     max_classify_labels: int = Field(1_000, gt=0, description="Labels in one classify request.")
     max_collection_images: int = Field(10_000, gt=0, description="Images in one collection.")
     max_strengths: int = Field(
-        4, gt=0, description="Strengths between 0 and 1 with stored embeddings, per collection and adapter."
+        4,
+        gt=0,
+        description="Strengths with stored embeddings, per collection and adapter, beside 1 and the adapter's own.",
     )
     max_top_k: int = Field(1_000, gt=0, description="Results of one classify or retrieve request.")
     max_page_items: int = Field(100, gt=0, description="Items on one page of a list.")

@@ -34,7 +34,7 @@ async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
     """Search a collection by `text` (used as it stands, without a template) or by `image`; best match first.
 
     The first search under an adapter and a strength embeds the collection's images with it; later ones find them in the
-    database. Of the strengths between 0 and 1, the last few are kept, `max_strengths` of them.
+    database. Of strengths that are neither 1 nor the adapter's own the last few are kept, `max_strengths` of them.
     """
     return await tenancy.services.admission.run(lambda: _answer(tenancy, body))
 
@@ -47,7 +47,7 @@ def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     with tenancy.begin() as scope:
         scope.get(Collection, body.collection_id)
     query = _query_vector(tenancy, space, body)
-    _embed_missing(tenancy, body.collection_id, space)
+    _embed_missing(tenancy, body.collection_id, space, kept=(1.0, model.strength))
     with tenancy.begin() as scope:
         found = collections.nearest(scope, body.collection_id, space, query, limit)
     matches = [Match(image_id=image.id, filename=image.filename, score=score) for image, score in found]
@@ -70,13 +70,16 @@ def _query_vector(tenancy: Tenancy, space: Space, body: RetrieveBody) -> npt.NDA
     return np.asarray(engine.embed_texts(space.adapter_id, [text], strength=space.strength)[0])
 
 
-def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space) -> None:
-    """Embed the images that have no vector in this space, batch by batch: what is done stays done."""
+def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space, kept: Sequence[float]) -> None:
+    """Embed the images that have no vector in this space, batch by batch: what is done stays done.
+
+    kept: strengths whose vectors stay however many others are asked for.
+    """
     engine = tenancy.services.engine
     with tenancy.begin() as scope:
         missing = collections.without_embedding(scope, collection_id, space)
-        if missing and space.between:
-            collections.keep_strengths(scope, collection_id, space, tenancy.services.limits.max_strengths)
+        if missing and space.strength not in kept:
+            collections.drop_oldest(scope, collection_id, space, tenancy.services.limits.max_strengths, kept)
     for batch in in_batches(missing):
         with tenancy.services.pictures.room(len(batch)):
             images = dict(_pictures(tenancy, batch))

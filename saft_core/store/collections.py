@@ -28,11 +28,6 @@ class Space:
             return cls(base_fingerprint, None)
         return cls(base_fingerprint, adapter_id, strength)
 
-    @property
-    def between(self) -> bool:
-        """Whether it lies between the base and the adapter."""
-        return self.strength != 1
-
     def holds(self) -> ColumnElement[bool]:
         """The condition that an embedding lies in this space."""
         adapter_id = ImageEmbedding.adapter_id  # IS NOT DISTINCT FROM would be shorter, but no index serves it
@@ -109,10 +104,11 @@ def add_embeddings(scope: Scope, space: Space, embeddings: Iterable[tuple[str, A
         scope.session.execute(insert(ImageEmbedding).values(rows).on_conflict_do_nothing())
 
 
-def keep_strengths(scope: Scope, collection_id: str, space: Space, limit: int) -> None:
-    """Make room for the embeddings of `space`: drop those of the oldest other strengths between 0 and 1.
+def drop_oldest(scope: Scope, collection_id: str, space: Space, limit: int, kept: Sequence[float]) -> None:
+    """Make room for the embeddings of `space`: drop those of the oldest other strengths.
 
-    With those of `space`, at most `limit` strengths of one adapter remain for the collection.
+    With those of `space`, at most `limit` strengths of one adapter remain for the collection; those in `kept` neither
+    count nor go.
     """
     images = select(CollectionImage.id).where(
         scope.owns(CollectionImage), CollectionImage.collection_id == collection_id
@@ -120,7 +116,7 @@ def keep_strengths(scope: Scope, collection_id: str, space: Space, limit: int) -
     others = (
         scope.owns(ImageEmbedding),
         ImageEmbedding.adapter_id == space.adapter_id,
-        ImageEmbedding.strength.not_in([1.0, space.strength]),
+        ImageEmbedding.strength.not_in([*kept, space.strength]),
         ImageEmbedding.image_id.in_(images),
     )
     newest_first = (

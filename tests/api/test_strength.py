@@ -96,6 +96,24 @@ def test_retrieval_at_a_strength_has_its_own_bounded_embeddings(site: Site, clie
     assert scores("icons", 0.1) == pytest.approx(seen[0.1], abs=1e-5)  # dropped in the meantime, and made again
 
 
+def test_the_adapters_own_strength_keeps_its_embeddings_whatever_others_are_asked_for(
+    site: Site, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = site.new_adapter(client, values=0.02)
+    collection, _ = new_collection(client)
+    with site.services.sessions.begin() as session:
+        session.execute(update(Adapter).where(Adapter.id == adapter["id"]).values(strength=0.75))
+    asked: dict[str, Any] = {"collection_id": collection, "text": "a cat", "adapter": "icons"}
+    for strength in (None, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+        ok(client.post("/retrieve", json=asked | ({} if strength is None else {"strength": strength})))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("embedded again")
+
+    monkeypatch.setattr(site.services.engine, "embed_images", refuse)
+    ok(client.post("/retrieve", json=asked))
+
+
 def test_a_deletion_and_a_new_version_show_on_every_replica_at_once(site: Site, client: TestClient) -> None:
     other = replica(site)
     site.new_adapter(client, values=0.02)

@@ -213,7 +213,7 @@ def test_making_room_is_linear_in_the_images(session: Session) -> None:
         space = Space("fingerprint", adapter.id, 0.7)
 
         def make_room(scope: Scope = scope, collection: str = collection, space: Space = space) -> None:
-            collections.keep_strengths(scope, collection, space, 4)
+            collections.drop_oldest(scope, collection, space, 4, kept=[1.0])
 
         visited[count] = rows_visited(session, make_room)
     assert visited[4_000] < 8 * visited[1_000]
