@@ -20,7 +20,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.data.loaders import PixelLoader
 from saft_core.tuning.memory import images_per_pass
-from saft_core.tuning.precision import autocast
+from saft_core.tuning.precision import autocast, logits
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.texts import ClassPrompts
 
@@ -77,7 +77,7 @@ def _gradient(flat: FlatParameters, slots: SlotMask) -> Iterator[Tensor]:
 
 def _backward(base: Base, loader: PixelLoader, positions: list[int], texts: Tensor, weight: float) -> None:
     pixels, targets = loader.batch(positions)
-    scores = base.logit_scale * base.encode_pixels(pixels) @ texts.T
+    scores = logits(base.logit_scale, base.encode_pixels(pixels), texts)
     loss = F.cross_entropy(scores, targets, reduction="sum") * weight
     if loss.requires_grad:
         loss.backward()

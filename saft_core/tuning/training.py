@@ -21,7 +21,7 @@ from saft_core.tuning.checkpoint import Checkpoints, TrainingState
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.early_stopping import EarlyStopping
 from saft_core.tuning.memory import images_per_pass
-from saft_core.tuning.precision import autocast
+from saft_core.tuning.precision import autocast, logits
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.sparse import SparseParameters
 from saft_core.tuning.texts import ClassPrompts
@@ -148,7 +148,7 @@ class Training:
     def _backward_part(self, positions: list[int], of: int, texts: Tensor) -> float:
         """What the images at `positions` add to the mean over a batch of `of`, and to its gradient."""
         images, targets = self._encode(positions)
-        scores = self._base.logit_scale * images @ texts.T
+        scores = logits(self._base.logit_scale, images, texts)
         loss = F.cross_entropy(scores, targets, reduction="sum") / of
         if loss.requires_grad:
             loss.backward()
@@ -184,7 +184,7 @@ class Training:
             texts = prompts.encode()
             for start in range(0, count, size):
                 pixels, targets = self._validation.batch(range(start, min(start + size, count)))
-                scores = self._base.logit_scale * self._base.encode_pixels(pixels) @ texts.T
+                scores = logits(self._base.logit_scale, self._base.encode_pixels(pixels), texts)
                 total += float(F.cross_entropy(scores, targets, reduction="sum"))
         return total / count
 
