@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
+Augment = Literal["none", "crop", "crop_flip"]
 Item = TypeVar("Item")
 STRENGTH: Any = Field(
     None,
@@ -105,6 +106,11 @@ class TrainingBody(Body):
         description="Stop early, by a fifth of the training images kept aside. Left out: train to the end.",
     )
     weight_decay: float | None = Field(None, ge=0, le=1, description="AdamW's, on the entries that may change.")
+    augment: Augment | None = Field(
+        None,
+        description="What a step sees of each image: all of it (`none`, the default), a random crop, or that mirrored"
+        " at times. Do not mirror what is not the same mirrored: arrows, letters, left and right.",
+    )
     shots: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Images of each class that are used, drawn by the seed. Left out: all."
     )

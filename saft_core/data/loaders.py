@@ -36,6 +36,7 @@ class PixelLoader:
         self._limits = limits
         self._side = side
         self._cache: dict[int, Tensor] = {}
+        self._decoded: dict[int, Image.Image] = {}
         self._free_bytes = cache_bytes
 
     def __len__(self) -> int:
@@ -49,6 +50,14 @@ class PixelLoader:
         pixels = torch.stack([self._one(position) for position in positions])
         return pixels, self.targets(positions).to(pixels.device)
 
+    def views(self, positions: Sequence[int], view: Callable[[Image.Image, int], Image.Image]) -> tuple[Tensor, Tensor]:
+        """As `batch`, of what `view(image, position)` makes of each decoded image, RGB.
+
+        Decoded images stay in memory as pixels do, so that each is decoded once where memory allows.
+        """
+        pixels = self._pixels([view(self._image(position), position) for position in positions])
+        return pixels, self.targets(positions).to(pixels.device)
+
     def targets(self, positions: Sequence[int]) -> Tensor:
         """The labels alone, int64 (len(positions),), on the CPU."""
         return torch.tensor([self._samples[position].label for position in positions])
@@ -57,9 +66,21 @@ class PixelLoader:
         cached = self._cache.get(position)
         if cached is not None:
             return cached
-        image = decode_image(self._samples[position].read(), self._limits, self._side)
-        pixels = self._pixels([image])[0]
+        pixels = self._pixels([self._decode(position)])[0]
         if pixels.nbytes <= self._free_bytes:
             self._free_bytes -= pixels.nbytes
             self._cache[position] = pixels
         return pixels
+
+    def _image(self, position: int) -> Image.Image:
+        image = self._decoded.get(position)
+        if image is None:
+            image = self._decode(position)
+            size = image.width * image.height * len(image.getbands())
+            if size <= self._free_bytes:
+                self._free_bytes -= size
+                self._decoded[position] = image
+        return image
+
+    def _decode(self, position: int) -> Image.Image:
+        return decode_image(self._samples[position].read(), self._limits, self._side)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from saft_core.data.augment import Augment
+
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
@@ -21,6 +23,7 @@ class TrainingConfig:
                       keep the best values; 0 trains on all images to the end.
     evaluate:         hold a fifth of each class out and learn the strength on it, then train again on all images
                       ("refit") or leave it at that ("holdout"); or hold nothing out ("none").
+    augment:          what a training step sees of each image: all of it, a random crop, or that mirrored at times.
     shots:            images of each class that are used at most, drawn by the seed; 0 uses all.
     """
 
@@ -35,4 +38,5 @@ class TrainingConfig:
     selection: Selection = "mean_gradient"
     patience_epochs: int = 0
     evaluate: Evaluate = "refit"
+    augment: Augment = "none"
     shots: int = 0

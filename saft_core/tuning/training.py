@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
+from saft_core.data.augment import random_view
 from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
@@ -159,11 +160,18 @@ class Training:
         if all(position in self._images for position in positions):
             known = torch.stack([self._images[position] for position in positions])
             return known, self._loader.targets(positions).to(known.device)
-        pixels, targets = self._loader.batch(positions)
+        pixels, targets = self._pixels(positions)
         features = self._base.encode_pixels(pixels)
-        if not features.requires_grad:
+        if not features.requires_grad and self._config.augment == "none":
             self._images.update(zip(positions, features, strict=True))
         return features, targets
+
+    def _pixels(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+        """What this step sees of the images at `positions`, whichever process takes the step."""
+        augment, seed, step, side = self._config.augment, self._config.seed, self._step, self._base.image_side
+        if augment == "none":
+            return self._loader.batch(positions)
+        return self._loader.views(positions, lambda image, at: random_view(image, side, augment, (seed, step, at)))
 
     def _check(self, loss: float) -> None:
         if self._ceiling == math.inf and math.isfinite(loss):

@@ -73,6 +73,7 @@ def test_an_unknown_field_is_named(client: TestClient) -> None:
         ("encoders", ['"none"', '""', "1", '["image"]']),
         ("weight_decay", ["-0.1", "1.1", "NaN", '"x"', "[0.1]"]),
         ("shots", ["0", "-1", "1.5", '"x"', "1e300", "2147483648"]),
+        ("augment", ['"flip"', '""', "1", '["crop"]']),
         ("evaluate", ['"all"', '""', "1", '["none"]']),
         ("unknown", ["1"]),
     ],

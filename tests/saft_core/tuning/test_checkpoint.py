@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from saft_core.data.augment import Augment
 from saft_core.errors import Cancelled
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.checkpoint import TrainingState, training_key
@@ -92,9 +93,11 @@ def test_a_fine_tune_that_died_goes_on_without_selecting_again(monkeypatch: pyte
     assert seen[-1].progress == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("step", [3, 8, 9, 14])
-def test_a_fine_tune_that_died_in_either_training_ends_in_the_numbers_of_one_that_did_not(step: int) -> None:
-    task, settings = Task(LABELS, SAMPLES), replace(SETTINGS, evaluate="refit")
+@pytest.mark.parametrize(("step", "augment"), [(3, "none"), (8, "none"), (9, "none"), (14, "none"), (14, "crop_flip")])
+def test_a_fine_tune_that_died_in_either_training_ends_in_the_numbers_of_one_that_did_not(
+    step: int, augment: Augment
+) -> None:
+    task, settings = Task(LABELS, SAMPLES), replace(SETTINGS, evaluate="refit", augment=augment)
     whole = adapt(make_base("vit"), task, settings, LIMITS, lambda _: None)
     memory = Memory()
     with pytest.raises(Cancelled):

@@ -202,3 +202,23 @@ def test_early_stopping_keeps_the_best_values_and_ends() -> None:
     kept = torch.from_numpy(delta.values) + before
     best = [torch.allclose(values, kept, atol=1e-6) for values in seen]
     assert best.index(True) == len(seen) - 1 - settings.patience_epochs
+
+
+@pytest.mark.parametrize("encoders", ["both", "text"])
+def test_augmented_steps_see_other_pictures_each_time(encoders: Encoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make_base("vit")
+    seen: list[bytes] = []
+    encode = base.encode_pixels
+
+    def noting(pixels: Tensor) -> Tensor:
+        seen.append(pixels.contiguous().numpy().tobytes())
+        return encode(pixels)
+
+    chosen = select_for(base, loader(base, SAMPLES), LABELS, config(encoders=encoders), silent_meter())
+    monkeypatch.setattr(base, "encode_pixels", noting)
+    settings = config(encoders=encoders, epochs=3, batch_size=len(SAMPLES), augment="crop")
+    deltas = [train(base, loader(base, SAMPLES), LABELS, chosen, settings, silent_meter()) for _ in range(2)]
+    assert len(seen) == 6
+    assert seen[:3] == seen[3:]
+    assert len(set(seen)) == 3
+    assert deltas[0].values.tobytes() == deltas[1].values.tobytes()
