@@ -23,35 +23,41 @@ test: lint $(VENV)/hf/installed
 
 # Ten minutes of schemathesis on a service of its own; ARGS are options of `schemathesis run`, as in
 # ARGS='--max-time 3600 --include-path /classify'.
-fuzz: $(VENV)/installed
+fuzz: $(VENV)/dev
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-lint: $(VENV)/installed
+lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/installed
+format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-screenshots: $(VENV)/installed
+screenshots: $(VENV)/dev
 	SAFT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/ui/test_page.py
 
-# Installed anew whenever pyproject.toml changes.
+# Installed anew whenever pyproject.toml changes. Compiling every module of every package took longer than the demo runs;
+# Python compiles those that are used.
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
-$(VENV)/bench: $(VENV)/installed
+# What checks and tests need beside it.
+$(VENV)/dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	touch $@
+
+$(VENV)/bench: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
 # What the extra saft[hf] adds, beside the environment: within it, every import of open_clip would load transformers, and
 # nothing would be tried as it runs without.
-$(VENV)/hf/installed: $(VENV)/installed
+$(VENV)/hf/installed: $(VENV)/dev
 	rm -rf $(@D)
 	mkdir $(@D)
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["hf"], sep="\n")' > $(@D)/requirements.txt
