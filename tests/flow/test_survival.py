@@ -54,7 +54,7 @@ def until_training(client: httpx.Client, jobs: list[dict[str, Any]], after: int 
             if state["phase"] == "training" and state["step"] > 0 and state["attempt"] > after:
                 return int(state["attempt"])
             if state["status"] == "succeeded":
-                jobs.append(start_job(client, f"survivor {len(jobs)}", epochs=EPOCHS, encoders="both"))
+                jobs.append(start_job(client, f"survivor {len(jobs)}", epochs=EPOCHS, encoders="both", evaluate="none"))
                 after = 0
             else:
                 assert state["status"] in ("queued", "running"), state
@@ -90,7 +90,7 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
     paths = of_class("test", CLASSES[0])[:3]
     files = [("files", (path.name, path.read_bytes())) for path in paths]
     assert client.post(f"/collections/{collection}/images", files=files).status_code == 201
-    jobs = [start_job(client, "survivor", epochs=EPOCHS, encoders="both")]
+    jobs = [start_job(client, "survivor", epochs=EPOCHS, encoders="both", evaluate="none")]
     acknowledged = ("/datasets", f"/collections/{collection}/images")
     held = {path: client.get(path).json()["items"] for path in acknowledged}
 
@@ -171,7 +171,7 @@ def _is_running(pid: int) -> bool:
 def test_a_service_that_is_stopped_or_killed_leaves_nothing_behind_and_loses_nothing(hardy_service: Service) -> None:
     client = hardy_service.new_tenant()
     done = finished(client, start_job(client, "before", epochs=1))
-    jobs = [done, start_job(client, "during", epochs=EPOCHS, encoders="both")]
+    jobs = [done, start_job(client, "during", epochs=EPOCHS, encoders="both", evaluate="none")]
     held = {path: client.get(path).json()["items"] for path in ("/datasets", "/adapters")}
     until_training(client, jobs)
 
