@@ -117,7 +117,7 @@ def further_than(step: int) -> Callable[[Job], bool]:
 
 
 def long_job(workers: Workers) -> str:
-    job_id = workers.local.queue(epochs=EPOCHS, batch_size=16, learning_rate=1e-4)
+    job_id = workers.local.queue(epochs=EPOCHS, batch_size=16, learning_rate=1e-4, evaluate="none")
     workers.local.change(job_id, base_fingerprint=workers.local.base.fingerprint)
     return job_id
 
