@@ -18,12 +18,16 @@ class Model:
     classes: tuple[str, ...]
     template: str
     strength: float = 1.0
-    """Its own, for requests that name none."""
+    """Its own."""
 
     @property
     def shown_as(self) -> str:
         """How an answer names it."""
         return self.adapter_id or BASE_NAME
+
+    def strength_for(self, asked: float | None) -> float:
+        """What a request is answered with: its own wish, or else the model's strength."""
+        return self.strength if asked is None else asked
 
 
 def find_model(tenancy: Tenancy, name: str) -> Model:

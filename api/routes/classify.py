@@ -141,7 +141,7 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     template = checks.template(model.template if question.template is None else question.template)
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
     _check_count(question.files, services.limits)
-    strength = model.strength if question.strength is None else question.strength
+    strength = model.strength_for(question.strength)
     results: list[ImageResult] = []
     for batch in in_batches(question.files):
         with services.pictures.room(len(batch)):

@@ -42,8 +42,8 @@ async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
 def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     limit = checks.top_k(body.top_k, tenancy.services.limits) or 0
     model = find_model(tenancy, body.adapter)
-    strength = model.strength if body.strength is None else body.strength
-    space = Space.at(tenancy.services.engine.base.fingerprint, model.adapter_id, strength)
+    fingerprint = tenancy.services.engine.base.fingerprint
+    space = Space.at(fingerprint, model.adapter_id, model.strength_for(body.strength))
     with tenancy.begin() as scope:
         scope.get(Collection, body.collection_id)
     query = _query_vector(tenancy, space, body)

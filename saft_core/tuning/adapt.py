@@ -93,6 +93,7 @@ class _Adapting:
     ) -> None:
         self._base, self._task, self._config, self._limits = base, task, config, limits
         self._checkpoints = checkpoints
+        self._container = checkpoints.load() if checkpoints is not None else None
         self._all = _shots(task.train, config)
         self._kept, self._held = _hold_out(self._all, config)
         self._refits = config.evaluate == "refit" and bool(self._held)
@@ -194,8 +195,7 @@ class _Adapting:
 
     def _saved(self, key: str) -> TrainingState | None:
         """What an earlier run left, if it is of the training with this key."""
-        container = self._checkpoints.load() if self._checkpoints is not None else None
-        return TrainingState.decode(container, key) if container is not None else None
+        return TrainingState.decode(self._container, key) if self._container is not None else None
 
     def _skip(self, images: int, steps: int) -> None:
         """Count a selection on `images` and `steps` of a training as done."""
