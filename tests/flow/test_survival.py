@@ -20,7 +20,7 @@ from tests.flow.test_main_job import classify, start_job
 BACK_SECONDS = 30
 """What the product promises for a part that was killed, on two cores of which a training has both."""
 START_CPU_SECONDS = 20
-"""The most that the API may compute until it answers: two thirds of one core for `BACK_SECONDS`, the rest is a training's.
+"""The most that the API may compute until it answers: two thirds of one core for `BACK_SECONDS`.
 
 How long it takes on the clock depends on what else the machine runs: 11 s, and 38 s beside another test process.
 """
