@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from api.checks import BASE_NAME
 from api.deps import Tenancy
 from api.routes.adapters import check_base
+from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.store import adapters
 
 
@@ -19,6 +21,8 @@ class Model:
     template: str
     strength: float = 1.0
     """Its own."""
+    calibration: Calibration = UNCALIBRATED
+    """Of its own classes, template and strength."""
 
     @property
     def shown_as(self) -> str:
@@ -28,6 +32,11 @@ class Model:
     def strength_for(self, asked: float | None) -> float:
         """What a request is answered with: its own wish, or else the model's strength."""
         return self.strength if asked is None else asked
+
+    def calibration_for(self, labels: tuple[str, ...], template: str, strength: float) -> Calibration:
+        """The model's, where it is asked as it was measured."""
+        own = (labels, template, strength) == (self.classes, self.template, self.strength)
+        return self.calibration if own else UNCALIBRATED
 
 
 def find_model(tenancy: Tenancy, name: str) -> Model:
@@ -42,4 +51,13 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     with tenancy.reading() as scope:
         adapter = adapters.find(scope, name, report=False)
     check_base(adapter.base_fingerprint, adapter.base, services)
-    return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength)
+    calibration = _calibration(adapter.metrics)
+    return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength, calibration)
+
+
+def _calibration(metrics: dict[str, Any]) -> Calibration:
+    """Of a stored adapter; those that were imported before it was checked may state anything."""
+    try:
+        return Calibration.of_metrics(metrics)
+    except ValueError:
+        return UNCALIBRATED

@@ -192,6 +192,11 @@ class Prediction(BaseModel):  # noqa: D101
 
 class ImageResult(BaseModel):  # noqa: D101
     predictions: list[Prediction]
+    score: float = Field(description="Cosine of the image and the first prediction's label, whatever the others are.")
+    unknown: float | None = Field(
+        description="Probability that the image shows none of the labels. Null unless an adapter is asked about its own"
+        " classes at its own strength, and was measured on images held out."
+    )
 
 
 class ClassifyView(BaseModel):  # noqa: D101

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         "",
         description="Empty: the embedded CLIP; or 'name/tag', 'name//file', 'hf-hub:org/name', a folder.",
     )
+    probe: Path | None = Field(
+        None,
+        description="Folder with a folder of pictures a concept, to see what is forgotten; the shipped one if unset.",
+    )
     device: str = Field("auto", description="'cpu', 'cuda', or 'auto': cuda where there is one.")
     database_url: str | None = Field(
         None, validation_alias="DATABASE_URL", description="PostgreSQL; embedded if unset."

@@ -19,6 +19,7 @@ import httpx
 from ui.records import (
     Adapter,
     AddedImages,
+    Answer,
     Collection,
     Dataset,
     DatasetImage,
@@ -200,15 +201,15 @@ class ApiClient:
 
     async def classify(
         self, adapter: str, image: bytes, labels: Sequence[str] | None = None, template: str | None = None
-    ) -> dict[str, float]:
-        """Probability of each label for one image file, best first. No labels: the adapter's own classes."""
+    ) -> Answer:
+        """What a model says of one image file. No labels: the adapter's own classes."""
         body: dict[str, Any] = {"adapter": adapter, "images": [base64.b64encode(image).decode()]}
         if labels is not None:
             body["labels"] = list(labels)
         if template is not None:
             body["template"] = template
         answer = await self._json("POST", "/classify", json=body)
-        return {entry["label"]: entry["probability"] for entry in answer["results"][0]["predictions"]}
+        return Answer.read(answer["results"][0])
 
     async def collections(self) -> list[Collection]:
         """The tenant's collections, newest first."""

@@ -151,6 +151,27 @@ class AddedImages:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a model says of one image: each label's probability, best first, and that it is none of them.
+
+    unknown: None where the service cannot tell.
+    """
+
+    probabilities: dict[str, float]
+    unknown: float | None
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """From one of the results of `/classify`."""
+        return cls({entry["label"]: entry["probability"] for entry in data["predictions"]}, data["unknown"])
+
+    @property
+    def best(self) -> str:
+        """The most probable label."""
+        return next(iter(self.probabilities))
+
+
+@dataclass(frozen=True)
 class Match(Record):
     """One picture that a search found."""
 

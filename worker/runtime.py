@@ -21,6 +21,7 @@ from worker.persistence import persistently
 
 if TYPE_CHECKING:
     from saft_core.clip.backbone import Base
+    from saft_core.tuning.probe import Probe
 
 
 class Runtime:
@@ -54,6 +55,14 @@ class Runtime:
             from saft_core.clip.loading import load_base  # noqa: PLC0415
 
             return load_base(self.settings.base, self.settings.device)
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What forgetting is measured on. Imported here for the same reason."""
+        with uncollected():
+            from saft_core.tuning.probe import PICTURES, load_probe  # noqa: PLC0415
+
+            return load_probe(self.settings.probe or PICTURES)
 
     @cached_property
     def _run_job(self) -> Callable[[Runtime, str], None]:

@@ -17,6 +17,7 @@ from api.keyed import TenantRoute
 from api.schemas import AdapterBody, AdapterView, JobView, Page, TrainingBody
 from api.services import Services
 from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
+from saft_core.calibration import Calibration
 from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
@@ -139,6 +140,7 @@ def _check_header(header: DeltaHeader, services: Services) -> None:
     if header.parameter_count != services.engine.base.parameter_count:
         raise InvalidDelta("the delta's parameter count is not that of the base")
     _check_classes(header, services.limits)
+    _check_calibration(header)
     check_labels(services.engine.base, header.classes, header.template, "the delta's classes")
 
 
@@ -148,6 +150,13 @@ def _check_classes(header: DeltaHeader, limits: Limits) -> None:
         checks.labels(header.classes, limits)
     except InvalidInput as error:
         raise InvalidDelta(f"the delta's header: {error.message}") from error
+
+
+def _check_calibration(header: DeltaHeader) -> None:
+    try:
+        Calibration.of_metrics(header.metrics)
+    except ValueError as error:
+        raise InvalidDelta(f"the delta's header: metrics.{error}") from error
 
 
 def check_base(fingerprint_of_base: str, name: str, services: Services) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -20,7 +19,9 @@ from api.models import Model, find_model
 from api.pictures import Source, in_batches, sent_as_file, sent_as_text
 from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
 from api.uploads import MULTIPART_SCHEMA, Form, form
+from saft_core.calibration import Unknown
 from saft_core.errors import InvalidInput
+from saft_core.serving.engine import Answers
 from saft_core.settings import Limits
 
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
@@ -64,7 +65,8 @@ class Question:
 async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
     """Classify images: `labels` left out are the adapter's own classes, `labels` given make it open-vocabulary.
 
-    Answers in the order of the images, each with predictions from most to least probable. An image that cannot be read
+    Answers in the order of the images, each with predictions from most to least probable. `score` does not depend on
+    the other labels, `unknown` says how likely the image shows none of them. An image that cannot be read
     fails the request with an error that names it. In a form, repeat `labels` for each label, or give one JSON list.
     """
     if is_multipart(request.headers.get("content-type", "")):
@@ -142,14 +144,21 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
     _check_count(question.files, services.limits)
     strength = model.strength_for(question.strength)
+    calibration = model.calibration_for(labels, template, strength)
     results: list[ImageResult] = []
     for batch in in_batches(question.files):
         with services.pictures.room(len(batch)):
             images = [services.pictures.prepare(source, deadline) for source in batch]
-            probabilities = services.engine.class_probabilities(
-                model.adapter_id, images, labels, template, strength=strength, deadline=deadline
+            answers = services.engine.classify(
+                model.adapter_id,
+                images,
+                labels,
+                template,
+                strength=strength,
+                temperature=calibration.temperature,
+                deadline=deadline,
             )
-        results += [_result(row, labels, top_k) for row in probabilities]
+        results += _results(answers, labels, top_k, calibration.unknown)
     services.metrics.images.inc(len(results))
     return ClassifyView(adapter=model.shown_as, results=results)
 
@@ -169,6 +178,10 @@ def _check_count(files: Sequence[Source], limits: Limits) -> None:
         raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
 
 
-def _result(row: npt.NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> ImageResult:
-    best = np.argsort(-row, kind="stable")[:top_k]
-    return ImageResult(predictions=[Prediction(label=labels[i], probability=float(row[i])) for i in best])
+def _results(answers: Answers, labels: tuple[str, ...], top_k: int, unknown: Unknown | None) -> Iterator[ImageResult]:
+    highest = answers.cosines.max(axis=1)
+    strange = [None] * len(highest) if unknown is None else unknown.probability(highest).tolist()
+    for row, score, stranger in zip(answers.probabilities, highest, strange, strict=True):
+        best = np.argsort(-row, kind="stable")[:top_k]
+        predictions = [Prediction(label=labels[i], probability=float(row[i])) for i in best]
+        yield ImageResult(predictions=predictions, score=float(score), unknown=stranger)

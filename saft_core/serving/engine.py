@@ -47,6 +47,14 @@ STUCK_SECONDS = 300.0
 """A batch that runs for so long is taken for one that will never end."""
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Of N pictures and L labels, float32 (N, L) both: a softmax over the labels, and cosines, each by itself."""
+
+    probabilities: FloatArray
+    cosines: FloatArray
+
+
 @dataclass(frozen=True)
 class EngineLimits:
     """cache_bytes holds decoded adapters; deadline_seconds is how long one call may take if it does not say.
@@ -109,7 +117,21 @@ class Engine:
         strength: float = 1.0,
         deadline: float | None = None,
     ) -> FloatArray:
-        """Softmax over `labels` for each picture, float32 (images, labels).
+        """Softmax over `labels` for each picture, float32 (images, labels). Raises as `classify` does."""
+        return self.classify(adapter_id, images, labels, template, strength=strength, deadline=deadline).probabilities
+
+    def classify(
+        self,
+        adapter_id: AdapterId,
+        images: Sequence[Picture],
+        labels: tuple[str, ...],
+        template: str,
+        *,
+        strength: float = 1.0,
+        temperature: float = 1.0,
+        deadline: float | None = None,
+    ) -> Answers:
+        """How each of `labels` fits each picture; `temperature` divides the logits.
 
         Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
         """
@@ -120,7 +142,10 @@ class Engine:
             )
             features = self._embed_images(key, row, images, deadline)
         with torch.inference_mode():
-            return _to_numpy((features @ weights.T).softmax(dim=1))
+            logits = features @ weights.T
+            cosines = logits / weights.norm(dim=1)
+            tempered = logits if temperature == 1 else logits / temperature
+            return Answers(_to_numpy(tempered.softmax(dim=1)), _to_numpy(cosines))
 
     def embed_images(
         self,

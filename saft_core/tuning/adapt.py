@@ -6,12 +6,17 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from saft_core.calibration import UNCALIBRATED, Calibration, fit_temperature, fit_unknown
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
-from saft_core.clip.zero_shot import fill
+from saft_core.clip.zero_shot import class_weights, fill
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
@@ -21,6 +26,7 @@ from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation, applied, evaluate
 from saft_core.tuning.figures import figures
+from saft_core.tuning.probe import Probe, Recognition, embeddings, recognise, retention, strangers
 from saft_core.tuning.progress import Observer, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.strength import STRENGTHS, HeldOut
@@ -64,6 +70,7 @@ def adapt(
     limits: DataLimits,
     observe: Observer,
     checkpoints: Checkpoints | None = None,
+    probe: Probe | None = None,
 ) -> Adaptation:
     """Select, train, encode, and measure what was encoded. The base is bit-identical afterwards, whatever happens.
 
@@ -71,12 +78,13 @@ def adapt(
     images. Without test images of its own the task is measured on the held-out ones, by the first training's delta.
 
     checkpoints: where an earlier run of the same task left its state, and this one leaves its own.
+    probe: what to measure forgetting on, and what strangers look like; without it neither is told.
 
     Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py), InvalidConfig,
     InvalidImage, TrainingDiverged, and whatever `observe` raises.
     """
     check_labels(base, task.labels, config.template)
-    return _Adapting(base, task, config, limits, observe, checkpoints).run()
+    return _Adapting(base, task, config, limits, observe, checkpoints, probe).run()
 
 
 class _Adapting:
@@ -90,9 +98,11 @@ class _Adapting:
         limits: DataLimits,
         observe: Observer,
         checkpoints: Checkpoints | None,
+        probe: Probe | None,
     ) -> None:
         self._base, self._task, self._config, self._limits = base, task, config, limits
-        self._checkpoints = checkpoints
+        self._checkpoints, self._probe = checkpoints, probe
+        self._probe_loader = self._loader(probe.samples if probe else ())
         self._container = checkpoints.load() if checkpoints is not None else None
         self._all = _shots(task.train, config)
         self._kept, self._held = _hold_out(self._all, config)
@@ -105,18 +115,20 @@ class _Adapting:
     def run(self) -> Adaptation:
         """All of it."""
         test = self._loader(self._task.test)
-        before = self._measure(test)
+        before, known = self._measure(test), self._recognised()
         state = self._saved(self._key(self._all)) if self._refits else None
         if state is None:
             stored, held_out = self._first()
         else:
-            held_out = HeldOut.of_tensor(state.carried)
+            held_out = HeldOut.of_tensors(state.carried)
             self._skip_first()
         if self._refits:
             self._meter.refit()
             stored = self._tuned(self._all, state, held_out)
         strength = held_out.strength if held_out else 1.0
         measured = self._figures(before, self._measure(test, stored, strength), held_out)
+        measured |= self._retention(known, stored, strength)
+        measured |= (held_out.calibration if held_out else UNCALIBRATED).as_metrics()
         metrics = self._facts(strength) | measured | _entries(self._base, self._config, stored)
         header = _header(self._base, self._task, self._config, metrics)
         return Adaptation(encode(stored, header), stored, header, strength, metrics)
@@ -129,7 +141,39 @@ class _Adapting:
         if before is None:
             return stored, None
         tries = [self._measure(held, stored, strength) for strength in STRENGTHS]
-        return stored, HeldOut(before, tuple(one for one in tries if one is not None))
+        held_out = HeldOut(before, tuple(one for one in tries if one is not None))
+        return stored, replace(held_out, calibration=self._calibration(held, stored, held_out.strength))
+
+    def _calibration(self, held: PixelLoader, delta: SparseDelta, strength: float) -> Calibration:
+        """Of a delta that was trained without the held-out images."""
+        targets = held.targets(range(len(held))).numpy()
+        far = strangers(self._base, self._probe, self._task.labels, self._config.template) if self._probe else None
+        with self._clock.phase("evaluation"), applied(self._base, delta, strength):
+            known = self._cosines(held)
+            temperature = fit_temperature(float(self._base.logit_scale) * known, targets)
+            if far is None:
+                return Calibration(temperature)
+            others = self._cosines(self._probe_loader)[far.cpu().numpy()]
+        return Calibration(temperature, fit_unknown(known.max(axis=1), others.max(axis=1)))
+
+    def _cosines(self, loader: PixelLoader) -> npt.NDArray[np.float32]:
+        """Of the images of a loader and the labels, (N, classes), for the model as it stands now."""
+        with torch.inference_mode():
+            weights = class_weights(self._base, self._task.labels, self._config.template) / self._base.logit_scale
+            return (embeddings(self._base, loader, self._meter) @ weights.T).cpu().numpy()
+
+    def _recognised(self, delta: SparseDelta | None = None, strength: float = 1.0) -> Recognition | None:
+        """How the base, or the base with a delta, sees the probe set, if there is one."""
+        if self._probe is None:
+            return None
+        with self._clock.phase("evaluation"), _model(self._base, delta, strength):
+            return recognise(self._base, self._probe, self._probe_loader, self._config.template, self._meter)
+
+    def _retention(self, before: Recognition | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
+        after = self._recognised(delta, strength)
+        if self._probe is None or before is None or after is None:
+            return {"kept": None, "probe": None}
+        return retention(self._probe.targets, before, after)
 
     def _tuned(
         self, samples: Sequence[Sample], state: TrainingState | None, held_out: HeldOut | None = None
@@ -141,7 +185,7 @@ class _Adapting:
             indices = (
                 select_for(self._base, loader, labels, config, self._meter) if state is None else state.indices.numpy()
             )
-        carried = held_out.as_tensor() if held_out else None
+        carried = held_out.as_tensors() if held_out else None
         training = Training(
             self._base, loader, labels, indices, config, validation=self._loader(watched), carried=carried
         )
@@ -214,11 +258,12 @@ class _Adapting:
         return self._config.epochs * steps_per_epoch(len(self._trained(samples)), self._config.batch_size)
 
     def _held_out_passes(self) -> float:
-        return (1 + len(STRENGTHS)) * FORWARD_SHARE * len(self._held)
+        """What the first training's delta is measured with: its answers, the calibration's, those on the probe set."""
+        return FORWARD_SHARE * ((2 + len(STRENGTHS)) * len(self._held) + bool(self._held) * len(self._probe_loader))
 
     def _passes(self) -> float:
         trained = len(self._trained(self._kept)) + self._refits * len(self._trained(self._all))
-        tested = 2 * FORWARD_SHARE * len(self._task.test) + self._held_out_passes()
+        tested = 2 * FORWARD_SHARE * (len(self._task.test) + len(self._probe_loader)) + self._held_out_passes()
         return (1 + self._config.epochs) * trained + tested
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -21,7 +21,8 @@ from saft_core.clip.backbone import Base
 from saft_core.data.samples import Sample
 from saft_core.tuning.config import TrainingConfig
 
-FORMAT = "saft-training-2"
+FORMAT = "saft-training-3"
+_CARRIED = "carried."
 
 
 class Checkpoints(Protocol):
@@ -43,7 +44,7 @@ class TrainingState:
 
     best: the values of lowest validation loss, as of now; (d,), or empty without early stopping.
     validation: float64 (2,), that loss and the epochs since.
-    carried: int64 (K, N), what was found out before this training and is needed after it; empty if nothing.
+    carried: what was found out before this training and is needed after it, by name.
     """
 
     step: int
@@ -53,11 +54,12 @@ class TrainingState:
     second_moment: Tensor
     best: Tensor
     validation: Tensor
-    carried: Tensor
+    carried: Mapping[str, Tensor]
 
     def encode(self, key: str) -> bytes:
         """The container; `key` says which training it belongs to."""
         vectors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        vectors |= {_CARRIED + name: value for name, value in self.carried.items()}
         tensors = {name: value.detach().cpu().contiguous() for name, value in vectors.items()}
         tensors["step"] = torch.tensor(self.step)
         return safetensors.torch.save(tensors, {"format": FORMAT, "key": key})
@@ -69,7 +71,9 @@ class TrainingState:
             tensors = safetensors.torch.load(container)
             if _metadata(container) != {"format": FORMAT, "key": key}:
                 return None
-            return cls(step=int(tensors.pop("step")), **tensors)
+            carried = {name: tensors.pop(name) for name in list(tensors) if name.startswith(_CARRIED)}
+            named = {name.removeprefix(_CARRIED): value for name, value in carried.items()}
+            return cls(step=int(tensors.pop("step")), carried=named, **tensors)
         except (SafetensorError, ValueError, KeyError, TypeError):
             return None
 

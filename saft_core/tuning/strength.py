@@ -6,6 +6,8 @@ of HOSO (arXiv 2603.04341).
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.tuning.evaluation import Evaluation
 
 STRENGTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
@@ -33,10 +36,14 @@ def best(counts: npt.NDArray[np.int64]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Answers on the same held-out images: the base's, and the adapter's at each of STRENGTHS."""
+    """Answers on the same held-out images: the base's, and the adapter's at each of STRENGTHS.
+
+    calibration: of the adapter at the strength to store.
+    """
 
     before: Evaluation
     tries: tuple[Evaluation, ...]
+    calibration: Calibration = UNCALIBRATED
 
     @property
     def strength(self) -> float:
@@ -55,16 +62,21 @@ class HeldOut:
         predicted = [self.tries[place].predicted[image] for image, place in enumerate(chosen)]
         return Evaluation(self.before.targets, np.array(predicted, dtype=np.int64))
 
-    def as_tensor(self) -> Tensor:
-        """For a checkpoint to carry: int64 (2 + len(STRENGTHS), N)."""
+    def as_tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint to carry: int64 (2 + len(STRENGTHS), N), and the calibration as JSON in bytes."""
         rows = [self.before.targets, self.before.predicted, *(one.predicted for one in self.tries)]
-        return torch.stack([torch.from_numpy(row) for row in rows])
+        calibration = json.dumps(self.calibration.as_metrics()).encode()
+        return {
+            "answers": torch.stack([torch.from_numpy(row) for row in rows]),
+            "calibration": torch.tensor(list(calibration), dtype=torch.uint8),
+        }
 
     @classmethod
-    def of_tensor(cls, carried: Tensor) -> HeldOut:
-        """What `as_tensor` gave."""
-        targets, before, *tries = (row.numpy() for row in carried)
-        return cls(Evaluation(targets, before), tuple(Evaluation(targets, row) for row in tries))
+    def of_tensors(cls, carried: Mapping[str, Tensor]) -> HeldOut:
+        """What `as_tensors` gave."""
+        targets, before, *tries = (row.numpy() for row in carried["answers"])
+        calibration = Calibration.of_metrics(json.loads(bytes(carried["calibration"].tolist())))
+        return cls(Evaluation(targets, before), tuple(Evaluation(targets, row) for row in tries), calibration)
 
     def _right(self) -> npt.NDArray[np.bool_]:
         return np.stack([one.right for one in self.tries])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import islice
 
@@ -41,7 +41,7 @@ class Training:
 
     Weight decay acts on the selected entries only. The same seed gives the same delta on the same machine.
     validation: images for early stopping, which `config.patience_epochs` turns on.
-    carried: kept in every checkpoint for whoever goes on from it; int64 (K, N).
+    carried: kept in every checkpoint for whoever goes on from it, tensors by name.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Training:
         config: TrainingConfig,
         *,
         validation: PixelLoader | None = None,
-        carried: Tensor | None = None,
+        carried: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._base, self._loader, self._labels, self._indices, self._config = base, loader, labels, indices, config
         self._validation = validation
-        self._carried = torch.empty(0, 0, dtype=torch.int64) if carried is None else carried
+        self._carried = carried or {}
         self._stopping = EarlyStopping(config.patience_epochs) if validation is not None and len(validation) else None
         self._per_epoch = steps_per_epoch(len(loader), config.batch_size)
         self._steps = config.epochs * self._per_epoch

@@ -21,21 +21,22 @@ def load_icons(icons: Path) -> dict[str, list[list[Original]]]:
     table = load_emoji(icons)
     found: dict[str, list[list[Original]]] = {name: [] for name in DRAWINGS}
     for set_name in SETS:
-        drawn = {icon.emoji.label: icon for icon in read_set(icons, set_name, table) if icon.emoji}
-        credit = _credit(icons / "@iconify-json" / set_name)
+        icon_of = {icon.emoji.label: icon for icon in read_set(icons, set_name, table) if icon.emoji}
+        source = credit(icons / "@iconify-json" / set_name)
         for name, labels in DRAWINGS.items():
-            found[name].append([_original(drawn[label], label, *credit) for label in labels if label in drawn])
+            found[name].append([drawn(icon_of[label], label, *source) for label in labels if label in icon_of])
     return found
 
 
-def _credit(folder: Path) -> tuple[str, str, str]:
+def credit(folder: Path) -> tuple[str, str, str]:
     """Package with its version, author and licence of an icon set."""
     info = json.loads((folder / "info.json").read_text())
     version = json.loads((folder / "package.json").read_text())["version"]
     return f"@iconify-json/{folder.name} {version}", info["author"]["name"], check_licence(folder.name, info)
 
 
-def _original(icon: Icon, label: str, package: str, author: str, licence: str) -> Original:
+def drawn(icon: Icon, label: str, package: str, author: str, licence: str) -> Original:
+    """An icon as a picture of its set; `label` says what it shows."""
     path = f"icons.json: {icon.name}"
     return Original(f"{icon.set_name}/{label}", package, path, author, licence, "", lambda: _png(icon))
 

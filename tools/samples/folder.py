@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tools.samples.choice import PARTS, Sample
+from tools.samples.originals import Original
 from tools.samples.packages import PACKAGES
 from tools.samples.pictures import drawing, photograph, save
 
@@ -31,7 +32,10 @@ def write(samples: Iterable[Sample], out: Path) -> None:
 
 
 def _row(sample: Sample) -> tuple[str, ...]:
-    original = sample.original
+    return (sample.part, sample.label, sample.file, *origin(sample.original))
+
+
+def origin(original: Original) -> tuple[str, ...]:
+    """Where a picture is from: the last five of `COLUMNS`."""
     package = f"{original.package} {PACKAGES[original.package]}" if original.package in PACKAGES else original.package
-    origin = (package, original.path, original.author, original.licence, original.source)
-    return (sample.part, sample.label, sample.file, *origin)
+    return (package, original.path, original.author, original.licence, original.source)

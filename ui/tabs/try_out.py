@@ -10,12 +10,14 @@ import gradio as gr
 
 from ui import wording
 from ui.inputs import by_name
-from ui.records import Adapter
+from ui.records import Adapter, Answer
 from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded
 from ui.visitors import Visitor
 
 SHOWN_LABELS = 5
 NO_ADAPTER = "There is no adapter yet. The Fine-tune tab makes one."
+STRANGE = 0.5
+"""Probability from which the page says that an image may show none of the labels."""
 
 
 def adapter_choices(adapters: Sequence[Adapter]) -> list[tuple[str, str]]:
@@ -98,12 +100,22 @@ class TryTab:
                 client.classify(BASE, content, labels, adapter.template),
                 client.classify(adapter.id, content, labels, adapter.template),
             )
-        return {self.notice: _verdict(base, adapted), self.base: base, self.adapted: adapted}
+        return {
+            self.notice: _verdict(base, adapted),
+            self.base: base.probabilities,
+            self.adapted: adapted.probabilities,
+        }
 
 
-def _verdict(base: dict[str, float], adapted: dict[str, float]) -> str:
-    before, after = max(base, key=lambda label: base[label]), max(adapted, key=lambda label: adapted[label])
-    sure = f"{wording.percent(base[before])} and {wording.percent(adapted[after])} sure"
+def _verdict(base: Answer, adapted: Answer) -> str:
+    before, after = base.best, adapted.best
+    sure = f"{wording.percent(base.probabilities[before])} and {wording.percent(adapted.probabilities[after])} sure"
+    said = f"The base model says “{before}”, the adapter “{after}”: {sure}."
     if before == after:
-        return wording.note(f"Both say “{after}”: {sure}.", "good")
-    return wording.note(f"The base model says “{before}”, the adapter “{after}”: {sure}.", "good")
+        said = f"Both say “{after}”: {sure}."
+    if adapted.unknown is not None and adapted.unknown > STRANGE:
+        return wording.note(
+            f"Perhaps none of these: with {wording.percent(adapted.unknown)} probability the adapter was taught nothing"
+            f" like it. {said}"
+        )
+    return wording.note(said, "good")

@@ -262,6 +262,9 @@ def _cost(metrics: dict[str, Any], adapter: Adapter) -> str:
     ]
     if adapter.strength != 1:
         facts.append((wording.percent(adapter.strength), "strength it answers with"))
+    kept = metrics.get("kept")
+    if kept is not None:
+        facts.append((wording.percent(kept), "of the everyday things that the base model knows, it still knows"))
     if spent:
         facts.append((f"{spent:.0f} s" if spent < 100 else f"{spent / 60:.1f} min", "time it took"))
     tiles = "".join(f"<li><strong>{escape(value)}</strong><span>{escape(what)}</span></li>" for value, what in facts)

@@ -46,7 +46,7 @@ def test_where_one_strength_is_best_for_all_it_judges_all() -> None:
 
 def test_a_checkpoint_carries_all_of_it() -> None:
     found = held_out([[place % 2, 1] for place in range(len(STRENGTHS))])
-    again = HeldOut.of_tensor(found.as_tensor())
+    again = HeldOut.of_tensors(found.as_tensors())
     assert again.strength == found.strength
     assert again.before.predicted.tolist() == found.before.predicted.tolist()
     assert again.answers.predicted.tolist() == found.answers.predicted.tolist()

@@ -1,0 +1,127 @@
+"""What an adapter's answers are worth: a temperature for its probabilities, and how likely an image is a stranger.
+
+Both are fitted on images held out from training, beside pictures of other things (the probe set), and stored with the
+adapter's metrics. They hold for the adapter's own labels at its own strength.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+TEMPERATURES = np.geomspace(0.1, 10, 81)
+RECALL = 0.95
+"""Share of the held-out images that are no strangers at the threshold."""
+LEAST_IMAGES = 8
+"""With fewer on either side nothing is fitted."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """How likely an image shows none of the labels, from the highest of its cosines to them.
+
+    slope, intercept: of the log-odds that it shows one of them. threshold: of the probability that it shows none; the
+    held-out images stay below it but for one in twenty. auroc: of held-out images against pictures of other things.
+    """
+
+    slope: float
+    intercept: float
+    threshold: float
+    auroc: float
+
+    def probability(self, cosines: FloatArray) -> FloatArray:
+        """That an image shows none of the labels, by its highest cosine; in (0, 1), of the shape of `cosines`."""
+        log_odds = np.clip(self.slope * cosines + self.intercept, -60, 60)
+        return np.asarray(1 / (1 + np.exp(log_odds)))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """temperature: what logits are divided by before the softmax. unknown: None where it could not be fitted."""
+
+    temperature: float = 1.0
+    unknown: Unknown | None = None
+
+    def as_metrics(self) -> dict[str, Any]:
+        """As the metrics of an adapter hold it."""
+        return {"temperature": self.temperature, "unknown": asdict(self.unknown) if self.unknown else None}
+
+    @classmethod
+    def of_metrics(cls, metrics: Mapping[str, Any]) -> Calibration:
+        """What `as_metrics` gave; nothing is changed for an adapter without it.
+
+        Raises ValueError, naming the value, if one is no number that it may be: a container may be a stranger's.
+        """
+        temperature = _number(metrics, "temperature", 1.0)
+        if not TEMPERATURES[0] <= temperature <= TEMPERATURES[-1]:
+            raise ValueError(f"temperature must be from {TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g}")
+        stated = metrics.get("unknown")
+        if stated is None:
+            return cls(temperature)
+        if not isinstance(stated, Mapping):
+            raise ValueError("unknown must be an object")
+        return cls(temperature, Unknown(*(_number(stated, name) for name in Unknown.__dataclass_fields__)))
+
+
+UNCALIBRATED = Calibration()
+"""Where nothing was held out: probabilities as they are, and no word on strangers."""
+
+
+def _number(values: Mapping[str, Any], name: str, default: float | None = None) -> float:
+    value = values.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a number")
+    return float(value)
+
+
+def fit_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float:
+    """The one of TEMPERATURES under which the true classes are most probable (Guo et al., arXiv 1706.04599).
+
+    logits: (N, classes). targets: class positions, (N,).
+
+    A few images that are all right would ask for the lowest. So the true class is worth (N + 1/2) / (N + 1), and the
+    rest goes to the others alike: Jeffreys' rule, as if half an image more had been right and half a one wrong.
+    """
+    images, classes = logits.shape
+    if classes < 2:
+        return 1.0
+    wanted = np.full((images, classes), 0.5 / (images + 1) / (classes - 1))
+    wanted[np.arange(images), targets] = (images + 0.5) / (images + 1)
+    losses = [-(wanted * _log_softmax(logits / temperature)).sum() for temperature in TEMPERATURES]
+    return float(TEMPERATURES[int(np.argmin(losses))])
+
+
+def _log_softmax(logits: FloatArray) -> FloatArray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def fit_unknown(known: FloatArray, strangers: FloatArray) -> Unknown | None:
+    """From the highest cosines of images that show one of the labels, (N,), and of others, (M,).
+
+    Both are taken as normal with one variance and as equally likely: the log-odds are then linear, and finite however
+    far apart they lie. None with fewer than LEAST_IMAGES of either, or if the strangers are not the lower ones.
+    """
+    if min(len(known), len(strangers)) < LEAST_IMAGES:
+        return None
+    high, low = float(known.mean()), float(strangers.mean())
+    variance = (float(known.var()) + float(strangers.var())) / 2
+    if not (high > low and variance > 0):
+        return None
+    slope = (high - low) / variance
+    fitted = Unknown(slope, -slope * (high + low) / 2, 0.0, auroc(known, strangers))
+    threshold = float(np.quantile(fitted.probability(known), RECALL))
+    return Unknown(fitted.slope, fitted.intercept, threshold, fitted.auroc)
+
+
+def auroc(known: FloatArray, strangers: FloatArray) -> float:
+    """How often one of `known` is higher than one of `strangers`, a tie for half (Mann and Whitney 1947)."""
+    higher = (known[:, None] > strangers[None, :]).mean()
+    return float(higher + (known[:, None] == strangers[None, :]).mean() / 2)
