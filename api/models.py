@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from api.checks import BASE_NAME
 from api.deps import Tenancy
@@ -51,13 +50,5 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     with tenancy.reading() as scope:
         adapter = adapters.find(scope, name, report=False)
     check_base(adapter.base_fingerprint, adapter.base, services)
-    calibration = _calibration(adapter.metrics)
+    calibration = Calibration.of_metrics(adapter.calibration)
     return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength, calibration)
-
-
-def _calibration(metrics: dict[str, Any]) -> Calibration:
-    """Of a stored adapter; those that were imported before it was checked may state anything."""
-    try:
-        return Calibration.of_metrics(metrics)
-    except ValueError:
-        return UNCALIBRATED

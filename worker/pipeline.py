@@ -132,6 +132,7 @@ def _adapter(runtime: Runtime, name: str, adaptation: Adaptation) -> Adapter:
         nnz=len(adaptation.delta),
         delta_bytes=len(adaptation.container),
         strength=adaptation.strength,
+        calibration=adaptation.calibration.as_metrics(),
         base=header.base_name,
         base_fingerprint=header.base_fingerprint,
         metrics=adaptation.metrics,

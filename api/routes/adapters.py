@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -140,7 +141,6 @@ def _check_header(header: DeltaHeader, services: Services) -> None:
     if header.parameter_count != services.engine.base.parameter_count:
         raise InvalidDelta("the delta's parameter count is not that of the base")
     _check_classes(header, services.limits)
-    _check_calibration(header)
     check_labels(services.engine.base, header.classes, header.template, "the delta's classes")
 
 
@@ -152,9 +152,10 @@ def _check_classes(header: DeltaHeader, limits: Limits) -> None:
         raise InvalidDelta(f"the delta's header: {error.message}") from error
 
 
-def _check_calibration(header: DeltaHeader) -> None:
+def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What a container states of its answers. Raises InvalidDelta if it is not what it may be."""
     try:
-        Calibration.of_metrics(header.metrics)
+        return Calibration.of_metrics(metrics).as_metrics()
     except ValueError as error:
         raise InvalidDelta(f"the delta's header: metrics.{error}") from error
 
@@ -185,6 +186,7 @@ def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHea
         nnz=len(delta),
         delta_bytes=container_bytes,
         strength=_strength(header.metrics.get("strength", 1.0)),
+        calibration=_calibration(header.metrics),
         base=header.base_name,
         base_fingerprint=header.base_fingerprint,
         metrics=header.metrics,

@@ -160,6 +160,7 @@ class Adapter(Owned):
     nnz: Mapped[int]
     delta_bytes: Mapped[int] = mapped_column(BigInteger)
     strength: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    calibration: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # saft_core/calibration.py
     base: Mapped[str]
     base_fingerprint: Mapped[str]
     metrics: Mapped[dict[str, Any]]

@@ -54,12 +54,14 @@ class Adaptation:
     """The result: the container to store, its delta as decoded from it, and the metrics.
 
     strength: in (0, 1], how much of the delta to use where nobody says.
+    calibration: of the answers at that strength.
     """
 
     container: bytes
     delta: SparseDelta
     header: DeltaHeader
     strength: float
+    calibration: Calibration
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -128,10 +130,11 @@ class _Adapting:
         strength = held_out.strength if held_out else 1.0
         measured = self._figures(before, self._measure(test, stored, strength), held_out)
         measured |= self._retention(known, stored, strength)
-        measured |= (held_out.calibration if held_out else UNCALIBRATED).as_metrics()
-        metrics = self._facts(strength) | measured | _entries(self._base, self._config, stored)
+        calibration = held_out.calibration if held_out else UNCALIBRATED
+        measured |= calibration.as_metrics() | _entries(self._base, self._config, stored)
+        metrics = self._facts(strength) | measured
         header = _header(self._base, self._task, self._config, metrics)
-        return Adaptation(encode(stored, header), stored, header, strength, metrics)
+        return Adaptation(encode(stored, header), stored, header, strength, calibration, metrics)
 
     def _first(self) -> tuple[SparseDelta, HeldOut | None]:
         """The training that leaves the held-out images aside, and the answers on these before and after."""
@@ -150,7 +153,7 @@ class _Adapting:
         far = strangers(self._base, self._probe, self._task.labels, self._config.template) if self._probe else None
         with self._clock.phase("evaluation"), applied(self._base, delta, strength):
             known = self._cosines(held)
-            temperature = fit_temperature(float(self._base.logit_scale) * known, targets)
+            temperature = fit_temperature(self._base.logit_scale.item() * known, targets)
             if far is None:
                 return Calibration(temperature)
             others = self._cosines(self._probe_loader)[far.cpu().numpy()]

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from kombu.exceptions import OperationalError
+from sqlalchemy import select
 
 from saft_core.delta import decode
-from saft_core.store.models import Dataset, Job
+from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.tuning.config import TrainingConfig
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, container, labelled, new_dataset, ok, png, problem
@@ -216,6 +217,21 @@ def test_a_container_brings_its_strength(site: Site, client: TestClient) -> None
     base = site.services.engine.base
     assert ok(send(client, container(base, metrics={"strength": 0.5}), "half.saft"), 201)["strength"] == 0.5
     assert ok(send(client, container(base, metrics={}), "before.saft"), 201)["strength"] == 1
+
+
+CALIBRATION = {"temperature": 0.5, "unknown": {"slope": 9.0, "intercept": -3.0, "threshold": 0.4, "auroc": 0.9}}
+
+
+def test_a_container_brings_its_calibration(site: Site, client: TestClient) -> None:
+    made = ok(send(client, container(site.services.engine.base, metrics=CALIBRATION), "mine.saft"), 201)
+    with site.services.sessions() as session:
+        assert session.scalars(select(Adapter.calibration).where(Adapter.id == made["id"])).one() == CALIBRATION
+
+
+@pytest.mark.parametrize("stated", [{"temperature": 0}, {"temperature": "1"}, {"unknown": {"slope": None}}])
+def test_a_calibration_that_is_none_is_refused(site: Site, client: TestClient, stated: dict[str, Any]) -> None:
+    answer = send(client, container(site.services.engine.base, metrics=stated), "mine.saft")
+    assert "metrics." in problem(answer, 422, "invalid_delta")["detail"]
 
 
 def flipped(data: bytes, position: int) -> bytes:

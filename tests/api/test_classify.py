@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import update
 
 from api import pictures
 from saft_core.data.images import decode_image
@@ -233,3 +234,59 @@ def test_a_transparent_and_a_turned_picture_are_taken(client: TestClient) -> Non
     file = io.BytesIO()
     Image.new("RGBA", (8, 8), (255, 0, 0, 10)).save(file, "PNG")
     ok(ask(client, [file.getvalue()], labels=LABELS))
+
+
+UNKNOWN = {"slope": 5.0, "intercept": -1.0, "threshold": 0.4, "auroc": 0.9}
+
+
+def calibrated(site: Site, client: TestClient, **calibration: Any) -> dict[str, Any]:
+    adapter = site.new_adapter(client, values=0.02)
+    with site.services.sessions.begin() as session:
+        session.execute(update(Adapter).where(Adapter.id == adapter["id"]).values(calibration=calibration))
+    return dict(adapter)
+
+
+def test_the_score_is_the_cosine_of_the_best_label_whatever_the_others_are(client: TestClient) -> None:
+    both = ok(ask(client, [png(1)], labels=["cat", "dog"]))["results"][0]
+    alone = ok(ask(client, [png(1)], labels=[both["predictions"][0]["label"]]))["results"][0]
+    assert alone["predictions"][0]["probability"] == 1
+    assert alone["score"] == pytest.approx(both["score"], abs=1e-6)
+    assert -1 <= both["score"] <= 1
+    assert both["unknown"] is None
+
+
+def test_an_adapter_that_is_calibrated_says_how_likely_it_is_none_of_its_classes(
+    site: Site, client: TestClient
+) -> None:
+    adapter = calibrated(site, client, temperature=1.0, unknown=UNKNOWN)
+    for result in ok(ask(client, [png(1), png(2)], adapter="icons"))["results"]:
+        assert result["unknown"] == pytest.approx(1 / (1 + np.exp(5 * result["score"] - 1)), abs=1e-6)
+    own = {"labels": adapter["classes"], "template": adapter["template"]}
+    assert ok(ask(client, [png(1)], adapter="icons", **own))["results"][0]["unknown"] is not None
+
+
+@pytest.mark.parametrize("other", [{"labels": ["a", "b"]}, {"template": "a drawing of a {}."}, {"strength": 0.5}])
+def test_asked_otherwise_than_it_was_measured_it_does_not_say(
+    site: Site, client: TestClient, other: dict[str, Any]
+) -> None:
+    adapter = calibrated(site, client, temperature=0.5, unknown=UNKNOWN)
+    result = ok(ask(client, [png(1)], adapter="icons", **other))["results"][0]
+    assert result["unknown"] is None
+    asked = {"labels": adapter["classes"], "template": adapter["template"], "strength": 1.0} | other
+    image = decode_image(png(1), site.services.data_limits)
+    row = site.services.engine.class_probabilities(
+        adapter["id"], [image], tuple(asked["labels"]), asked["template"], strength=asked["strength"]
+    )
+    assert sorted(p["probability"] for p in result["predictions"]) == pytest.approx(sorted(row[0].tolist()), abs=1e-6)
+
+
+def test_a_temperature_sharpens_and_keeps_the_order(site: Site, client: TestClient) -> None:
+    calibrated(site, client)
+    plainly = ok(ask(client, [png(1)], adapter="icons"))["results"][0]["predictions"]
+    with site.services.sessions.begin() as session:
+        session.execute(update(Adapter).values(calibration={"temperature": 0.25}))
+    sharper = ok(ask(client, [png(1)], adapter="icons"))["results"][0]["predictions"]
+    assert [one["label"] for one in sharper] == [one["label"] for one in plainly]
+    odds = np.log([one["probability"] for one in plainly])
+    wanted = np.exp(4 * odds) / np.exp(4 * odds).sum()
+    assert [one["probability"] for one in sharper] == pytest.approx(wanted.tolist(), abs=1e-5)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.images import decode_image
@@ -19,6 +20,7 @@ from saft_core.errors import InvalidInput
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import Evaluate
 from saft_core.tuning.evaluation import applied
+from saft_core.tuning.probe import Probe
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base
@@ -54,6 +56,34 @@ def test_adapting_helps_on_images_not_trained_on() -> None:
     metrics = adapt(base, TASK, SETTINGS, LIMITS, lambda _: None).metrics
     assert metrics["accuracy"] > metrics["zero_shot_accuracy"]
     assert (metrics["train_images"], metrics["test_images"]) == (12, 15)
+
+
+PROBE = Probe(("noise", "nothing"), tuple(replace(one, label=one.label % 2) for one in colour_samples(6, seed=9)))
+
+
+def test_with_a_probe_set_it_says_what_it_kept_and_what_a_stranger_is() -> None:
+    base, task = make_base("vit"), Task(LABELS, colour_samples(40))
+    before = base.flat.sha256()
+    seen: list[Progress] = []
+    settings = replace(SETTINGS, evaluate="refit")
+    result = adapt(base, task, settings, LIMITS, seen.append, probe=PROBE)
+    assert base.flat.sha256() == before
+    assert 0 <= result.metrics["kept"] <= 1
+    assert result.metrics["probe"]["images"] == 18
+    assert result.metrics["probe"]["image_cosine"] < 1
+    assert result.metrics["temperature"] == result.calibration.temperature
+    assert Calibration.of_metrics(result.metrics) == result.calibration
+    assert seen[-1].progress == pytest.approx(1.0)
+    assert [progress.progress for progress in seen] == sorted(progress.progress for progress in seen)
+    alone = adapt(base, task, settings, LIMITS, lambda _: None)
+    assert alone.delta.values.tobytes() == result.delta.values.tobytes()
+    assert (alone.metrics["kept"], alone.metrics["unknown"]) == (None, None)
+
+
+def test_where_nothing_is_held_out_nothing_is_calibrated() -> None:
+    result = adapt(make_base("vit"), TASK, SETTINGS, LIMITS, lambda _: None, probe=PROBE)
+    assert result.calibration == UNCALIBRATED
+    assert result.metrics["kept"] is not None
 
 
 def test_labels_that_cannot_be_told_apart_are_refused_before_anything_is_read() -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from saft_core.calibration import UNCALIBRATED
 from saft_core.data.augment import Augment
 from saft_core.errors import Cancelled
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.checkpoint import TrainingState, training_key
+from saft_core.tuning.probe import Probe
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.training import Training
@@ -16,6 +18,7 @@ from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader, silent_meter
 
 SAMPLES = colour_samples(per_class=4)
+PROBE = Probe(("noise", "nothing"), tuple(replace(one, label=one.label % 2) for one in colour_samples(6, seed=9)))
 SETTINGS = config(epochs=4, batch_size=5, density=0.005)
 
 
@@ -98,15 +101,16 @@ def test_a_fine_tune_that_died_in_either_training_ends_in_the_numbers_of_one_tha
     step: int, augment: Augment
 ) -> None:
     task, settings = Task(LABELS, SAMPLES), replace(SETTINGS, evaluate="refit", augment=augment)
-    whole = adapt(make_base("vit"), task, settings, LIMITS, lambda _: None)
+    whole = adapt(make_base("vit"), task, settings, LIMITS, lambda _: None, probe=PROBE)
     memory = Memory()
     with pytest.raises(Cancelled):
-        adapt(make_base("vit"), task, settings, LIMITS, dying_at(step).observe, memory)
+        adapt(make_base("vit"), task, settings, LIMITS, dying_at(step).observe, memory, PROBE)
     seen: list[Progress] = []
-    resumed = adapt(make_base("vit"), task, settings, LIMITS, seen.append, memory)
+    resumed = adapt(make_base("vit"), task, settings, LIMITS, seen.append, memory, PROBE)
     assert resumed.delta.values.tobytes() == whole.delta.values.tobytes()
     assert resumed.delta.indices.tobytes() == whole.delta.indices.tobytes()
     assert resumed.strength == whole.strength
+    assert resumed.calibration == whole.calibration != UNCALIBRATED
     assert resumed.metrics | {"seconds": 0} == whole.metrics | {"seconds": 0}
     assert seen[-1].step == 20
     assert seen[-1].progress == pytest.approx(1.0)
