@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import DirectoryPath, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         "",
         description="Empty: the embedded CLIP; or 'name/tag', 'name//file', 'hf-hub:org/name', a folder.",
     )
-    probe: Path | None = Field(
+    probe: DirectoryPath | None = Field(
         None,
         description="Folder with a folder of pictures a concept, to see what is forgotten; the shipped one if unset.",
     )

@@ -16,8 +16,6 @@ from ui.visitors import Visitor
 
 SHOWN_LABELS = 5
 NO_ADAPTER = "There is no adapter yet. The Fine-tune tab makes one."
-STRANGE = 0.5
-"""Probability from which the page says that an image may show none of the labels."""
 
 
 def adapter_choices(adapters: Sequence[Adapter]) -> list[tuple[str, str]]:
@@ -101,19 +99,24 @@ class TryTab:
                 client.classify(adapter.id, content, labels, adapter.template),
             )
         return {
-            self.notice: _verdict(base, adapted),
+            self.notice: _verdict(base, adapted, _limit(adapter)),
             self.base: base.probabilities,
             self.adapted: adapted.probabilities,
         }
 
 
-def _verdict(base: Answer, adapted: Answer) -> str:
+def _limit(adapter: Adapter) -> float:
+    """Probability of being none of the labels that few of the adapter's own images pass."""
+    return float((adapter.metrics.get("unknown") or {}).get("threshold", 1.0))
+
+
+def _verdict(base: Answer, adapted: Answer, limit: float) -> str:
     before, after = base.best, adapted.best
     sure = f"{wording.percent(base.probabilities[before])} and {wording.percent(adapted.probabilities[after])} sure"
     said = f"The base model says “{before}”, the adapter “{after}”: {sure}."
     if before == after:
         said = f"Both say “{after}”: {sure}."
-    if adapted.unknown is not None and adapted.unknown > STRANGE:
+    if adapted.unknown is not None and adapted.unknown > limit:
         return wording.note(
             f"Perhaps none of these: with {wording.percent(adapted.unknown)} probability the adapter was taught nothing"
             f" like it. {said}"
