@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
+from saft_core.data.twins import without_twins
 from saft_core.errors import NotFound, TrainingFailed
 from saft_core.store import datasets
 from saft_core.store.blobs import BlobStore
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = lambda: None) -> Task:
     """The samples of the job's datasets.
 
-    Images of the test dataset whose bytes are in the training dataset too are left out: they would measure memory.
+    Images of the test dataset that are in the training dataset too, saved anew or not, are left out: they would
+    measure memory.
 
     between_tries: called while the database is away; what it raises ends the loading.
 
@@ -36,15 +39,14 @@ def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = la
     labels, train = samples(job.dataset_id, None)
     if job.test_dataset_id is not None:
         _, test = samples(job.test_dataset_id, labels)
-        unseen = _unseen(train, test)
+        unseen = _unseen(runtime, train, test)
         return Task(labels, train, unseen, shared_images=len(test) - len(unseen))
     return Task(labels, train)
 
 
-def _unseen(train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
-    """The test samples whose bytes are not among the training samples'. Raises InvalidDataset."""
-    trained = {sample.content() for sample in train}
-    unseen = [sample for sample in test if sample.content() not in trained]
+def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
+    """The test samples that show no picture of the training samples. Raises InvalidDataset and InvalidImage."""
+    unseen = without_twins(test, train, DataLimits.from_attributes(runtime.settings.limits))
     datasets.check_unshared(len(test), len(unseen), len({sample.label for sample in test}))
     return unseen
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 def stratified_split(labels: Sequence[int], contents: Sequence[str], share: float) -> tuple[list[int], list[int]]:
     """Split sample indices class by class, by what the samples are and nothing else.
 
-    `labels[i]` is the class of sample i, `contents[i]` a hash of its bytes in hex, and `share` in (0, 1) the part to
+    `labels[i]` is the class of sample i, `contents[i]` a hash of its picture in hex, and `share` in (0, 1) the part to
     hold out: of each class those with the lowest hashes, which is a draw that the same samples always repeat. Copies
     stay together, and what has copies in several classes stays in training. Returns (train, held-out) indices, each
     ascending; together they are all of `range(len(labels))`. A class of two or more different samples of its own keeps

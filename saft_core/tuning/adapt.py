@@ -21,6 +21,7 @@ from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.data.splits import draw_shots, stratified_split
+from saft_core.data.twins import pictures
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
@@ -107,7 +108,8 @@ class _Adapting:
         self._probe_loader = self._loader(probe.samples if probe else ())
         self._container = checkpoints.load() if checkpoints is not None else None
         self._all = _shots(task.train, config)
-        self._kept, self._held = _hold_out(self._all, config)
+        self._picture_of = self._pictures()
+        self._kept, self._held = self._hold_out(self._all)
         self._refits = config.evaluate == "refit" and bool(self._held)
         self._meter = WorkMeter(
             self._passes(), self._steps(self._kept) + self._refits * self._steps(self._all), observe
@@ -182,7 +184,7 @@ class _Adapting:
         self, samples: Sequence[Sample], state: TrainingState | None, held_out: HeldOut | None = None
     ) -> SparseDelta:
         """The delta of a training on `samples`, decoded from its container; from `state` on if there is one."""
-        kept, watched = _validation_split(samples, self._config)
+        kept, watched = self._validation_split(samples)
         loader, labels, config = self._loader(kept), self._task.labels, self._config
         with self._clock.phase("selection"):
             indices = (
@@ -255,7 +257,27 @@ class _Adapting:
         self._skip(len(self._trained(self._kept)), self._steps(self._kept))
 
     def _trained(self, samples: Sequence[Sample]) -> Sequence[Sample]:
-        return _validation_split(samples, self._config)[0]
+        return self._validation_split(samples)[0]
+
+    def _pictures(self) -> dict[str, str]:
+        """Content hash to that which stands for the picture (data/twins.py), where anything is split at all."""
+        if self._config.evaluate == "none" and not self._config.patience_epochs:
+            return {}
+        contents = [sample.content() for sample in self._all]
+        return dict(zip(contents, pictures(self._all, self._limits), strict=True))
+
+    def _hold_out(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+        """What to train on, and what is held out to be measured on: a draw that the same images always repeat."""
+        return (list(samples), []) if self._config.evaluate == "none" else self._split(samples, HELD_OUT_SHARE)
+
+    def _validation_split(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+        """What to train on, and what early stopping watches. Both are training images: no test image decides."""
+        return self._split(samples, VALIDATION_SHARE) if self._config.patience_epochs > 0 else (list(samples), [])
+
+    def _split(self, samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
+        contents = [self._picture_of[sample.content()] for sample in samples]
+        kept, aside = stratified_split([sample.label for sample in samples], contents, share)
+        return [samples[place] for place in kept], [samples[place] for place in aside]
 
     def _steps(self, samples: Sequence[Sample]) -> int:
         return self._config.epochs * steps_per_epoch(len(self._trained(samples)), self._config.batch_size)
@@ -278,22 +300,6 @@ def _shots(samples: Sequence[Sample], config: TrainingConfig) -> list[Sample]:
     if not config.shots:
         return list(samples)
     return [samples[place] for place in draw_shots([one.label for one in samples], config.shots, config.seed)]
-
-
-def _hold_out(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
-    """What to train on, and what is held out to be measured on: a draw that the same images always repeat."""
-    return (list(samples), []) if config.evaluate == "none" else _split(samples, HELD_OUT_SHARE)
-
-
-def _validation_split(samples: Sequence[Sample], config: TrainingConfig) -> tuple[list[Sample], list[Sample]]:
-    """What to train on, and what early stopping watches. Both are training images: no test image decides anything."""
-    return _split(samples, VALIDATION_SHARE) if config.patience_epochs > 0 else (list(samples), [])
-
-
-def _split(samples: Sequence[Sample], share: float) -> tuple[list[Sample], list[Sample]]:
-    contents = [sample.content() for sample in samples]
-    kept, aside = stratified_split([sample.label for sample in samples], contents, share)
-    return [samples[place] for place in kept], [samples[place] for place in aside]
 
 
 def _header(base: Base, task: Task, config: TrainingConfig, metrics: dict[str, Any]) -> DeltaHeader:

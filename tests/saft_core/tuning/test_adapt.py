@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections import Counter
 from dataclasses import replace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -191,6 +193,18 @@ def test_what_is_held_out_follows_from_the_images_and_not_from_the_seed(monkeypa
     assert trainings.contents[0] == trainings.contents[1]
 
 
+def scenes(per_class: int) -> list[Sample]:
+    """Pictures with patches of colour, which saving anew leaves as they are."""
+    generator = np.random.default_rng(7)
+    samples = []
+    for label, number in itertools.product(range(len(LABELS)), range(per_class)):
+        patches = generator.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(np.kron(patches, np.ones((16, 16, 1), dtype=np.uint8))).save(file, "PNG")
+        samples.append(Sample(label, f"{LABELS[label]}/{number}.png", file.getvalue))
+    return samples
+
+
 def test_copies_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings, samples = Trainings(monkeypatch), colour_samples(5)
     result = adapt(
@@ -199,6 +213,41 @@ def test_copies_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     (kept,) = trainings.contents
     assert {kept.count(content) for content in kept} == {2}
     assert result.metrics["test_images"] == 30 - len(kept) > 0
+
+
+def as_jpeg(sample: Sample) -> Sample:
+    file = io.BytesIO()
+    decode_image(sample.read(), LIMITS).save(file, "JPEG", quality=90)
+    return replace(sample, read=file.getvalue)
+
+
+def test_a_copy_that_was_saved_anew_is_on_the_same_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainings, samples = Trainings(monkeypatch), scenes(5)
+    again = [as_jpeg(sample) for sample in samples]
+    adapt(make_base("vit"), Task(LABELS, samples + again), config(evaluate="holdout"), LIMITS, lambda _: None)
+    (kept,) = trainings.contents
+    pairs = [(one.content() in kept, other.content() in kept) for one, other in zip(samples, again, strict=True)]
+    assert {(True, True), (False, False)} == set(pairs)
+
+
+def test_many_of_one_class_and_few_of_another_are_both_learned() -> None:
+    few = colour_samples(8, seed=3)
+    samples = [*colour_samples(100)[:100], *(one for one in few if one.label == 1)]  # 100 red, 8 green
+    settings = replace(SETTINGS, evaluate="refit", epochs=5)
+    metrics = adapt(make_base("vit"), Task(LABELS[:2], samples), settings, LIMITS, lambda _: None).metrics
+    assert [entry["count"] for entry in metrics["per_class"]] == [20, 2]
+    assert all(entry["recall"] == 1 for entry in metrics["per_class"])
+    assert metrics["balanced_accuracy"] == 1
+
+
+def test_two_classes_of_two_pictures_say_that_they_are_too_few_to_tell() -> None:
+    samples = [one for one in colour_samples(2) if one.label < 2]
+    settings = replace(SETTINGS, evaluate="refit")
+    result = adapt(make_base("vit"), Task(LABELS[:2], samples), settings, LIMITS, lambda _: None, probe=PROBE)
+    assert (result.metrics["train_images"], result.metrics["test_images"]) == (4, 2)
+    assert result.metrics["too_few_to_tell"]
+    assert result.metrics["verdict"] == "no_better"
+    assert result.calibration.unknown is None
 
 
 def test_shots_are_so_many_of_each_class_and_follow_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
