@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 TEMPERATURES = np.geomspace(0.1, 10, 81)
 RECALL = 0.95
 """Share of the held-out images that are no strangers at the threshold."""
-LEAST_IMAGES = 8
+LEAST_IMAGES = 5
 """With fewer on either side nothing is fitted."""
 
 

@@ -19,6 +19,13 @@ _HYPHEN = re.compile(rf"(?<={_LETTER}{{2}})-(?={_LETTER}{{2}})")
 _LEAST_PART = 3
 """Letters of each part of `AnnualCrop`. With fewer it is a name: `McDonald`, `iPhone`, `LaTeX`."""
 
+_THE_REST = {"background", "none of the above", "none of these", "other", "others", "something else", "unknown"}
+
+
+def is_the_rest(name: str) -> bool:
+    """Whether a class name means all that is in no other class: nothing looks like "a none of these"."""
+    return name.casefold() in _THE_REST
+
 
 def class_name(label: str) -> str:
     """The words that stand for `label` in a prompt; empty if nothing of it is one.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,13 @@ class Slot:
         if numbered is not None:
             return ".".join(parts[: numbered + 1])
         return ".".join(parts[:-1]) or self.name
+
+
+def tower_of(parameter_name: str) -> Literal["image", "text", "neither"]:
+    """The image tower is what open_clip calls `visual`, the text tower all the rest but the logit scale and bias."""
+    if parameter_name.startswith("visual."):
+        return "image"
+    return "neither" if parameter_name.startswith("logit_") else "text"
 
 
 class FlatParameters:
@@ -121,6 +128,10 @@ class FlatParameters:
         """Position in `slots` for each flat index; both of shape (K,)."""
         offsets = np.array([slot.offset for slot in self.slots])
         return np.searchsorted(offsets, indices, side="right") - 1
+
+    def changes_images(self, indices: IndexArray) -> bool:
+        """Whether an entry of the image tower is among `indices` (K,): whether images get other embeddings."""
+        return any(tower_of(self.slots[slot].name) == "image" for slot in np.unique(self.slots_of(indices)))
 
     def count_by_block(self, indices: IndexArray) -> list[dict[str, Any]]:
         """How many entries each block has and how many of them are in `indices`, in model order."""

@@ -9,14 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-
 from saft_core.calibration import UNCALIBRATED, Calibration, fit_temperature, fit_unknown
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
-from saft_core.clip.zero_shot import class_weights, fill
+from saft_core.clip.zero_shot import fill
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
@@ -25,9 +21,16 @@ from saft_core.data.twins import pictures
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation, applied, evaluate
+from saft_core.tuning.evaluation import (
+    FORWARD_SHARE,
+    EncodedImages,
+    Evaluation,
+    applied,
+    evaluate,
+    text_embeddings,
+)
 from saft_core.tuning.figures import figures
-from saft_core.tuning.probe import Probe, Recognition, embeddings, recognise, retention, strangers
+from saft_core.tuning.probe import Probe, Recognition, recognise, retention, strangers
 from saft_core.tuning.progress import Observer, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.strength import STRENGTHS, HeldOut
@@ -105,7 +108,6 @@ class _Adapting:
     ) -> None:
         self._base, self._task, self._config, self._limits = base, task, config, limits
         self._checkpoints, self._probe = checkpoints, probe
-        self._probe_loader = self._loader(probe.samples if probe else ())
         self._container = checkpoints.load() if checkpoints is not None else None
         self._all = _shots(task.train, config)
         self._picture_of = self._pictures()
@@ -115,10 +117,11 @@ class _Adapting:
             self._passes(), self._steps(self._kept) + self._refits * self._steps(self._all), observe
         )
         self._clock = _Clock()
+        self._probe_images = self._images(probe.samples if probe else ())
 
     def run(self) -> Adaptation:
         """All of it."""
-        test = self._loader(self._task.test)
+        test = self._images(self._task.test)
         before, known = self._measure(test), self._recognised()
         state = self._saved(self._key(self._all)) if self._refits else None
         if state is None:
@@ -140,7 +143,7 @@ class _Adapting:
 
     def _first(self) -> tuple[SparseDelta, HeldOut | None]:
         """The training that leaves the held-out images aside, and the answers on these before and after."""
-        held = self._loader(self._held)
+        held = self._images(self._held)
         before = self._measure(held)
         stored = self._tuned(self._kept, self._saved(self._key(self._kept)))
         if before is None:
@@ -149,30 +152,25 @@ class _Adapting:
         held_out = HeldOut(before, tuple(one for one in tries if one is not None))
         return stored, replace(held_out, calibration=self._calibration(held, stored, held_out.strength))
 
-    def _calibration(self, held: PixelLoader, delta: SparseDelta, strength: float) -> Calibration:
+    def _calibration(self, held: EncodedImages, delta: SparseDelta, strength: float) -> Calibration:
         """Of a delta that was trained without the held-out images."""
-        targets = held.targets(range(len(held))).numpy()
-        far = strangers(self._base, self._probe, self._task.labels, self._config.template) if self._probe else None
+        labels, template = self._task.labels, self._config.template
+        far = strangers(self._base, self._probe, labels, template) if self._probe else None
         with self._clock.phase("evaluation"), applied(self._base, delta, strength):
-            known = self._cosines(held)
-            temperature = fit_temperature(self._base.logit_scale.item() * known, targets)
+            texts = text_embeddings(self._base, labels, template)
+            known = (held.embeddings(delta) @ texts.T).numpy()
+            temperature = fit_temperature(self._base.logit_scale.item() * known, held.targets.numpy())
             if far is None:
                 return Calibration(temperature)
-            others = self._cosines(self._probe_loader)[far.cpu().numpy()]
+            others = (self._probe_images.embeddings(delta)[far] @ texts.T).numpy()
         return Calibration(temperature, fit_unknown(known.max(axis=1), others.max(axis=1)))
-
-    def _cosines(self, loader: PixelLoader) -> npt.NDArray[np.float32]:
-        """Of the images of a loader and the labels, (N, classes), for the model as it stands now."""
-        with torch.inference_mode():
-            weights = class_weights(self._base, self._task.labels, self._config.template) / self._base.logit_scale
-            return (embeddings(self._base, loader, self._meter) @ weights.T).cpu().numpy()
 
     def _recognised(self, delta: SparseDelta | None = None, strength: float = 1.0) -> Recognition | None:
         """How the base, or the base with a delta, sees the probe set, if there is one."""
         if self._probe is None:
             return None
         with self._clock.phase("evaluation"), _model(self._base, delta, strength):
-            return recognise(self._base, self._probe, self._probe_loader, self._config.template, self._meter)
+            return recognise(self._base, self._probe, self._probe_images, self._config.template, delta)
 
     def _retention(self, before: Recognition | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
         after = self._recognised(delta, strength)
@@ -227,14 +225,16 @@ class _Adapting:
         }
 
     def _measure(
-        self, loader: PixelLoader, delta: SparseDelta | None = None, strength: float = 1.0
+        self, images: EncodedImages, delta: SparseDelta | None = None, strength: float = 1.0
     ) -> Evaluation | None:
         """Answers of the base, or of the base with a delta; None where there is no image."""
-        if not len(loader):
+        if not len(images):
             return None
         with self._clock.phase("evaluation"), _model(self._base, delta, strength):
-            config = self._config
-            return evaluate(self._base, loader, self._task.labels, config.template, config.batch_size, self._meter)
+            return evaluate(self._base, images, self._task.labels, self._config.template, delta)
+
+    def _images(self, samples: Sequence[Sample]) -> EncodedImages:
+        return EncodedImages(self._base, self._loader(samples), self._config.batch_size, self._meter)
 
     def _loader(self, samples: Sequence[Sample]) -> PixelLoader:
         return PixelLoader(samples, self._base.pixels, self._limits, side=self._base.image_side)
@@ -284,11 +284,15 @@ class _Adapting:
 
     def _held_out_passes(self) -> float:
         """What the first training's delta is measured with: its answers, the calibration's, those on the probe set."""
-        return FORWARD_SHARE * ((2 + len(STRENGTHS)) * len(self._held) + bool(self._held) * len(self._probe_loader))
+        return FORWARD_SHARE * ((2 + len(STRENGTHS)) * len(self._held) + bool(self._held) * self._probed)
+
+    @property
+    def _probed(self) -> int:
+        return len(self._probe.samples) if self._probe else 0
 
     def _passes(self) -> float:
         trained = len(self._trained(self._kept)) + self._refits * len(self._trained(self._all))
-        tested = 2 * FORWARD_SHARE * (len(self._task.test) + len(self._probe_loader)) + self._held_out_passes()
+        tested = 2 * FORWARD_SHARE * (len(self._task.test) + self._probed) + self._held_out_passes()
         return (1 + self._config.epochs) * trained + tested
 
 

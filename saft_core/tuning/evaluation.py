@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.clip.zero_shot import class_weights
 from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
 from saft_core.tuning.progress import WorkMeter
@@ -49,18 +49,56 @@ class Evaluation:
         return counts
 
 
+class EncodedImages:
+    """Images to measure on, encoded anew only where a delta changes how they are seen."""
+
+    def __init__(self, base: Base, loader: PixelLoader, batch_size: int, meter: WorkMeter) -> None:
+        self._base, self._loader, self._batch_size, self._meter = base, loader, batch_size, meter
+        self._by_base: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    @property
+    def targets(self) -> Tensor:
+        """Class positions, int64 (N,) on the CPU."""
+        return self._loader.targets(range(len(self)))
+
+    def embeddings(self, delta: SparseDelta | None = None) -> Tensor:
+        """Unit embeddings, float32 (N, embed_dim) on the CPU, by the model as it stands now: with `delta`, or the base.
+
+        Raises InvalidImage.
+        """
+        if delta is not None and self._base.flat.changes_images(delta.indices):
+            return self._encode()
+        if self._by_base is None:
+            self._by_base = self._encode()
+        else:
+            self._meter.advance("evaluating", len(self) * FORWARD_SHARE)
+        return self._by_base
+
+    @torch.inference_mode()
+    def _encode(self) -> Tensor:
+        parts = [torch.empty(0, self._base.embed_dim)]
+        for start in range(0, len(self), self._batch_size):
+            pixels, _ = self._loader.batch(range(start, min(start + self._batch_size, len(self))))
+            parts.append(self._base.encode_pixels(pixels).float().cpu())
+            self._meter.advance("evaluating", len(pixels) * FORWARD_SHARE)
+        return torch.cat(parts)
+
+
 @torch.inference_mode()
+def text_embeddings(base: Base, labels: Sequence[str], template: str) -> Tensor:
+    """Unit embeddings, float32 (labels, embed_dim) on the CPU, of the labels' prompts."""
+    return (class_weights(base, labels, template) / base.logit_scale).float().cpu()
+
+
 def evaluate(
-    base: Base, loader: PixelLoader, labels: tuple[str, ...], template: str, batch_size: int, meter: WorkMeter
+    base: Base, images: EncodedImages, labels: Sequence[str], template: str, delta: SparseDelta | None = None
 ) -> Evaluation:
-    """Classify every sample of `loader`, one or more, with the model as it stands now, against all `labels`."""
-    weights = class_weights(base, labels, template)
-    rows: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(loader), batch_size):
-        pixels, targets = loader.batch(range(start, min(start + batch_size, len(loader))))
-        rows.append((targets, logits(base, pixels, weights).argmax(dim=1)))
-        meter.advance("evaluating", len(targets) * FORWARD_SHARE)
-    return Evaluation(*(torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True)))
+    """Classify all images against all `labels` with the model as it stands now: with `delta`, or the base."""
+    cosines = images.embeddings(delta) @ text_embeddings(base, labels, template).T
+    return Evaluation(images.targets.numpy(), cosines.argmax(dim=1).numpy())
 
 
 @contextmanager

@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
+from saft_core.delta import SparseDelta
 from saft_core.errors import Unavailable
-from saft_core.tuning.evaluation import FORWARD_SHARE
-from saft_core.tuning.progress import WorkMeter
+from saft_core.tuning.evaluation import EncodedImages, text_embeddings
 
 PICTURES = Path(__file__).with_name("probe_pictures")
 """The probe set that is shipped; its SOURCES.md says what it holds and whose it is."""
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-PER_PASS = 32
 
 
 @dataclass(frozen=True)
@@ -63,22 +60,11 @@ class Recognition:
         return (self.images @ self.texts.T).argmax(dim=1) == targets
 
 
-@torch.inference_mode()
-def recognise(base: Base, probe: Probe, loader: PixelLoader, template: str, meter: WorkMeter) -> Recognition:
-    """The probe set as the model as it stands now sees it."""
-    images = embeddings(base, loader, meter)
-    return Recognition(images, class_weights(base, probe.concepts, template) / base.logit_scale)
-
-
-@torch.inference_mode()
-def embeddings(base: Base, loader: PixelLoader, meter: WorkMeter) -> Tensor:
-    """Unit embeddings, float32 (N, embed_dim), of the images of a loader, one or more."""
-    passes = []
-    for start in range(0, len(loader), PER_PASS):
-        pixels, _ = loader.batch(range(start, min(start + PER_PASS, len(loader))))
-        passes.append(base.encode_pixels(pixels).float())
-        meter.advance("evaluating", len(pixels) * FORWARD_SHARE)
-    return torch.cat(passes)
+def recognise(
+    base: Base, probe: Probe, images: EncodedImages, template: str, delta: SparseDelta | None = None
+) -> Recognition:
+    """The probe set, of which `images` are, as the model as it stands now sees it: with `delta`, or the base."""
+    return Recognition(images.embeddings(delta), text_embeddings(base, probe.concepts, template))
 
 
 def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[str, Any]:
@@ -107,9 +93,7 @@ def strangers(base: Base, probe: Probe, labels: Sequence[str], template: str) ->
     A concept that is closer to a label than nineteen in twenty concepts are to each other is left out: a violin may
     well be an instrument.
     """
-    with torch.inference_mode():
-        concepts = class_weights(base, probe.concepts, template) / base.logit_scale
-        named = class_weights(base, labels, template) / base.logit_scale
-        among = (concepts @ concepts.T)[~torch.eye(len(concepts), dtype=torch.bool)]
-        far = (concepts @ named.T).max(dim=1).values < among.quantile(0.95)
-        return far[probe.targets]
+    concepts, named = text_embeddings(base, probe.concepts, template), text_embeddings(base, labels, template)
+    among = (concepts @ concepts.T)[~torch.eye(len(concepts), dtype=torch.bool)]
+    far = (concepts @ named.T).max(dim=1).values < among.quantile(0.95)
+    return far[probe.targets]

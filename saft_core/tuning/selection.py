@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.flat import FlatParameters, IndexArray
+from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
 from saft_core.data.loaders import PixelLoader
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.tuning.config import Encoders, TrainingConfig
@@ -128,11 +128,8 @@ def random_entries(count: int, ranges: Sequence[Range], seed: int) -> IndexArray
 
 
 def eligible_ranges(flat: FlatParameters, encoders: Encoders) -> list[Range]:
-    """Where the entries of the chosen tower lie.
-
-    The image tower is what open_clip calls `visual`, the text tower all the rest but the logit scale and bias.
-    """
-    wanted = [slot for slot in flat.slots if encoders in ("both", _tower(slot.name))]
+    """Where the entries of the chosen tower lie."""
+    wanted = [slot for slot in flat.slots if encoders in ("both", tower_of(slot.name))]
     ranges: list[Range] = []
     for slot in wanted:
         if ranges and ranges[-1][1] == slot.offset:
@@ -144,12 +141,6 @@ def eligible_ranges(flat: FlatParameters, encoders: Encoders) -> list[Range]:
 
 def _slot_mask(flat: FlatParameters, ranges: Sequence[Range]) -> npt.NDArray[np.bool_]:
     return np.array([any(start <= slot.offset < end for start, end in ranges) for slot in flat.slots])
-
-
-def _tower(parameter_name: str) -> str:
-    if parameter_name.startswith("visual."):
-        return "image"
-    return "neither" if parameter_name.startswith("logit_") else "text"
 
 
 def _count(density: float, parameters: int, ranges: Sequence[Range]) -> int:

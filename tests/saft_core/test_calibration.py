@@ -58,7 +58,7 @@ def test_groups_that_do_not_meet_give_finite_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("known", "strangers"),
-    [(np.ones(7), np.zeros(40)), (np.ones(40), np.zeros(7)), (np.zeros(40), np.ones(40)), (np.ones(40), np.ones(40))],
+    [(np.ones(4), np.zeros(40)), (np.ones(40), np.zeros(4)), (np.zeros(40), np.ones(40)), (np.ones(40), np.ones(40))],
 )
 def test_too_few_or_none_the_wiser_is_no_calibration(known: Any, strangers: Any) -> None:
     assert fit_unknown(known, strangers) is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from saft_core.clip.backbone import Base
@@ -12,6 +13,18 @@ def test_prompts_hold_the_label_as_words() -> None:
         "a photo of a golden retriever.",
         "a photo of a 猫.",
     ]
+
+
+@pytest.mark.parametrize("label", ["none_of_these", "Other", "background", "01_unknown", "something else"])
+def test_a_class_of_the_rest_is_something_else(label: str) -> None:
+    assert fill("a photo of a {}.", [label, "cat"]) == ["a photo of something else.", "a photo of a cat."]
+    assert fill("The {}, drawn", [label]) == ["something else, drawn"]
+    assert fill("{}", [label]) == ["something else"]
+
+
+@pytest.mark.parametrize("label", ["another", "other animal", "unknown soldier", "a none"])
+def test_a_name_that_holds_such_a_word_is_a_name(label: str) -> None:
+    assert fill("a photo of a {}.", [label]) == [f"a photo of a {label}."]
 
 
 def test_braces_in_a_label_are_left_alone() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from saft_core.clip.loading import load_base
 from saft_core.errors import Unavailable
+from saft_core.tuning.evaluation import EncodedImages
 from saft_core.tuning.probe import PICTURES, Probe, Recognition, load_probe, recognise, retention, strangers
 from tests.fixtures.tasks import loader, silent_meter
 from tools.samples.alike import alike
@@ -54,7 +55,8 @@ def test_a_folder_of_ones_own_is_read(tmp_path: Path) -> None:
 
 def test_the_embedded_base_recognises_more_than_half_of_it() -> None:
     base, probe = load_base(""), load_probe()
-    seen = recognise(base, probe, loader(base, list(probe.samples)), base.defaults.template, silent_meter())
+    images = EncodedImages(base, loader(base, list(probe.samples)), 32, silent_meter())
+    seen = recognise(base, probe, images, base.defaults.template)
     assert seen.right(probe.targets).float().mean() > 0.5
     same = retention(probe.targets, seen, seen)
     assert same["kept"] == 1
