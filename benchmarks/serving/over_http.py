@@ -101,7 +101,7 @@ def _directly(engine: Engine, filled: Registry) -> Ask:
 
     def ask(number: int) -> object:
         adapter_id = filled.adapter_ids[number % TENANTS]
-        return engine.class_probabilities(adapter_id, [pictures[number % PICTURES]], classes, TEMPLATE)
+        return engine.classify(adapter_id, [pictures[number % PICTURES]], classes, TEMPLATE).probabilities
 
     return ask
 

@@ -77,7 +77,7 @@ def _registered(engine: Engine, filled: Registry, task: Row) -> list[Row]:
     pictures = [picture(seed) for seed in range(CALLERS)]
 
     def ask(number: int) -> None:
-        engine.class_probabilities(filled.adapter_ids[number], [pictures[number % len(pictures)]], classes, TEMPLATE)
+        engine.classify(filled.adapter_ids[number], [pictures[number % len(pictures)]], classes, TEMPLATE)
 
     held = min(max(task["registered"]), engine.limits.cache_bytes // resident_bytes)
     started = time.perf_counter()

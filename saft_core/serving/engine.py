@@ -107,19 +107,6 @@ class Engine:
         # One thread each: torch's own threads would multiply with these and take the cores from the forward.
         self._preparers = ThreadPoolExecutor(available_cpus(), "saft-prepare", lambda: torch.set_num_threads(1))
 
-    def class_probabilities(
-        self,
-        adapter_id: AdapterId,
-        images: Sequence[Picture],
-        labels: tuple[str, ...],
-        template: str,
-        *,
-        strength: float = 1.0,
-        deadline: float | None = None,
-    ) -> FloatArray:
-        """Softmax over `labels` for each picture, float32 (images, labels). Raises as `classify` does."""
-        return self.classify(adapter_id, images, labels, template, strength=strength, deadline=deadline).probabilities
-
     def classify(
         self,
         adapter_id: AdapterId,

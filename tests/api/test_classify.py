@@ -36,7 +36,7 @@ def send(client: TestClient, images: list[bytes], **form: Any) -> Any:
 def expected(site: Site, adapter_id: str | None, images: list[bytes], labels: list[str], template: str) -> list[Any]:
     """What the engine says, in the form of an answer."""
     decoded = [decode_image(image, site.services.data_limits) for image in images]
-    rows = site.services.engine.class_probabilities(adapter_id, decoded, tuple(labels), template)
+    rows = site.services.engine.classify(adapter_id, decoded, tuple(labels), template).probabilities
     return [
         {"predictions": [{"label": labels[i], "probability": float(row[i])} for i in np.argsort(-row)]} for row in rows
     ]
@@ -274,9 +274,9 @@ def test_asked_otherwise_than_it_was_measured_it_does_not_say(
     assert result["unknown"] is None
     asked = {"labels": adapter["classes"], "template": adapter["template"], "strength": 1.0} | other
     image = decode_image(png(1), site.services.data_limits)
-    row = site.services.engine.class_probabilities(
+    row = site.services.engine.classify(
         adapter["id"], [image], tuple(asked["labels"]), asked["template"], strength=asked["strength"]
-    )
+    ).probabilities
     assert sorted(p["probability"] for p in result["predictions"]) == pytest.approx(sorted(row[0].tolist()), abs=1e-6)
 
 

@@ -72,6 +72,6 @@ def test_every_answer_is_that_of_the_adapter_it_names(site: Site, client: TestCl
     engine = versions.alone()
     pictures = [decode_image(image, site.services.data_limits) for image in IMAGES]
     for image, answer in answered:
-        row = engine.class_probabilities(answer["adapter"], [pictures[image]], tuple(LABELS), TEMPLATE)[0]
+        row = engine.classify(answer["adapter"], [pictures[image]], tuple(LABELS), TEMPLATE).probabilities[0]
         given = {p["label"]: p["probability"] for p in answer["results"][0]["predictions"]}
         np.testing.assert_allclose([given[label] for label in LABELS], row, atol=1e-4)

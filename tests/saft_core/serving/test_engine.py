@@ -49,14 +49,14 @@ def test_an_adapter_answers_bit_equal_to_the_fine_tuned_model(tower: str) -> Non
             scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, TEMPLATE)).softmax(dim=1)
             features = tuned.encode_pixels(tuned.pixels(images))
         tuned.flat.buffer[delta.indices] = originals
-        answer = engine.class_probabilities(str(adapter), images, LABELS, TEMPLATE)
+        answer = engine.classify(str(adapter), images, LABELS, TEMPLATE).probabilities
         assert answer.tobytes() == scores.numpy().tobytes()
         assert engine.embed_images(str(adapter), images).tobytes() == features.numpy().tobytes()
 
 
 def test_adapters_differ_from_the_base_and_from_each_other(tiny_base: Base) -> None:
     engine, images = engine_for(tiny_base), pictures(2)
-    answers = {engine.class_probabilities(a, images, LABELS, TEMPLATE).tobytes() for a in (None, "0", "1", "2")}
+    answers = {engine.classify(a, images, LABELS, TEMPLATE).probabilities.tobytes() for a in (None, "0", "1", "2")}
     assert len(answers) == 4
 
 
@@ -77,14 +77,14 @@ def test_interleaved_requests_equal_the_same_requests_alone(tiny_base: Base) -> 
     requests = [(str(number % 5) if number % 6 else None, images[number % 6]) for number in range(60)]
     engine = engine_for(tiny_base)
     alone = {
-        key: engine.class_probabilities(key[0], [images[key[1]]], LABELS, TEMPLATE)
+        key: engine.classify(key[0], [images[key[1]]], LABELS, TEMPLATE).probabilities
         for key in {(adapter, images.index(image)) for adapter, image in requests}
     }
     start = threading.Barrier(8)
 
     def ask(chunk: list[tuple[str | None, Image.Image]]) -> list[FloatArray]:
         start.wait()
-        return [engine.class_probabilities(a, [i], LABELS, TEMPLATE) for a, i in chunk]
+        return [engine.classify(a, [i], LABELS, TEMPLATE).probabilities for a, i in chunk]
 
     with ThreadPoolExecutor(8) as pool:
         parts = [requests[offset::8] for offset in range(8)]
@@ -96,7 +96,7 @@ def test_interleaved_requests_equal_the_same_requests_alone(tiny_base: Base) -> 
 def test_an_unknown_adapter_is_an_error_never_the_base(tiny_vit: Base) -> None:
     engine = engine_for(tiny_vit)
     with pytest.raises(NotFound):
-        engine.class_probabilities("unknown", pictures(1), LABELS, TEMPLATE)
+        engine.classify("unknown", pictures(1), LABELS, TEMPLATE)
     with pytest.raises(NotFound):
         engine.embed_texts("unknown", ["a cat"])
 
@@ -136,7 +136,7 @@ def test_class_weights_are_cached_per_adapter_labels_and_template(tiny_vit: Base
         ("0", LABELS, TEMPLATE), ("0", LABELS, TEMPLATE), ("1", LABELS, TEMPLATE),
         ("0", LABELS[:2], TEMPLATE), ("0", LABELS, "{}"),
     ]:  # fmt: skip
-        engine.class_probabilities(adapter, images, labels, template)
+        engine.classify(adapter, images, labels, template)
     counters = engine.counters()
     assert (counters["class_weights_loads"], counters["class_weights_hits"]) == (4, 1)
     assert (counters["delta_loads"], counters["delta_hits"]) == (2, 3)
@@ -154,15 +154,15 @@ def test_labels_are_checked_when_their_weights_are_made_and_not_read_again_while
         return encode(text)
 
     monkeypatch.setattr(tiny_vit.tokenize, "encode", counted)
-    first = engine.class_probabilities("0", images, LABELS, TEMPLATE)
+    first = engine.classify("0", images, LABELS, TEMPLATE).probabilities
     assert read
     read.clear()
-    np.testing.assert_array_equal(engine.class_probabilities("0", images, LABELS, TEMPLATE), first)
+    np.testing.assert_array_equal(engine.classify("0", images, LABELS, TEMPLATE).probabilities, first)
     assert read == []
     for labels, code in ((("cat", "Cat"), "labels_alike"), (("word " * 20, "cat"), "text_too_long")):
         for adapter in (None, "0"):
             with pytest.raises(InvalidInput) as caught:
-                engine.class_probabilities(adapter, images, labels, TEMPLATE)
+                engine.classify(adapter, images, labels, TEMPLATE)
             assert caught.value.error_code == code
 
 
@@ -175,7 +175,7 @@ def test_a_text_that_the_base_would_read_in_part_is_refused(tiny_vit: Base) -> N
 
 
 def test_probabilities_sum_to_one(tiny_base: Base) -> None:
-    answer = engine_for(tiny_base).class_probabilities("0", pictures(4), LABELS, TEMPLATE)
+    answer = engine_for(tiny_base).classify("0", pictures(4), LABELS, TEMPLATE).probabilities
     assert answer.shape == (4, 3)
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
 
@@ -191,7 +191,7 @@ def test_strength_goes_from_the_base_to_the_adapter(tiny_base: Base) -> None:
 def test_a_strength_between_is_the_interpolation_of_the_weights(tiny_base: Base) -> None:
     delta, images = random_delta(tiny_base, 0), pictures(2)
     engine = engine_for(tiny_base)
-    answer = engine.class_probabilities("0", images, LABELS, TEMPLATE, strength=0.25)
+    answer = engine.classify("0", images, LABELS, TEMPLATE, strength=0.25).probabilities
     with (
         torch.inference_mode(),
         at_rest(engine).added(torch.from_numpy(delta.indices), torch.from_numpy(delta.values) * 0.25),
@@ -214,7 +214,7 @@ def test_one_callers_deadline_is_not_that_of_all_who_wait_for_the_same_prompts(
     monkeypatch.setattr(tiny_vit, "encode_texts", slow)
 
     def ask(seconds: float) -> FloatArray:
-        return engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE, deadline=time.monotonic() + seconds)
+        return engine.classify("0", pictures(1), LABELS, TEMPLATE, deadline=time.monotonic() + seconds).probabilities
 
     with ThreadPoolExecutor(2) as pool:
         hurried = pool.submit(ask, 0.5)
@@ -262,10 +262,10 @@ def test_an_engine_takes_no_more_threads_than_its_process_has_cpus(
 def test_a_closed_engine_is_unavailable(tiny_vit: Base, known: bool) -> None:
     engine = engine_for(tiny_vit)
     if known:
-        engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE)
+        engine.classify("0", pictures(1), LABELS, TEMPLATE)
     engine.close(30)
     calls: list[Callable[[], FloatArray]] = [
-        lambda: engine.class_probabilities("0", pictures(1), LABELS, TEMPLATE),
+        lambda: engine.classify("0", pictures(1), LABELS, TEMPLATE).probabilities,
         lambda: engine.embed_images("0", pictures(1)),
         lambda: engine.embed_texts(None, ["a cat"]),
     ]
