@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPBearer
 
 from api.services import Services
-from saft_core.errors import Unauthorized
+from saft_core.errors import InvalidCursor, Unauthorized
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 
@@ -100,6 +100,15 @@ class Paging:
 
     limit: int
     cursor: str | None
+
+    @property
+    def after(self) -> int:
+        """The cursor of a list that goes by numbers from 0 on: the last one seen. Raises InvalidCursor."""
+        if self.cursor is None:
+            return -1
+        if not (self.cursor.isascii() and self.cursor.isdigit() and len(self.cursor) < 10):
+            raise InvalidCursor
+        return int(self.cursor)
 
 
 async def _paging(

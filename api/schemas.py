@@ -176,6 +176,15 @@ class AdapterView(View):  # noqa: D101
     created_at: datetime
 
 
+class MistakeView(View):  # noqa: D101
+    dataset_id: str
+    position: int
+    path: str
+    label: str
+    prediction: str
+    split: Literal["test", "held-out", "training"]
+
+
 class ClassifyBody(Body):  # noqa: D101
     adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
     images: list[str] = Field(min_length=1, description=BASE64_IMAGES)

@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 from saft_core.data.limits import DataLimits
 from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
 from saft_core.store import jobs
-from saft_core.store.models import Adapter, Job
+from saft_core.store.models import Adapter, AdapterMistake, Job
 from saft_core.tuning.adapt import Adaptation, adapt
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.mistakes import Mistake
 from saft_core.tuning.progress import Progress
 from worker.checkpoints import JobCheckpoints
 from worker.lease import Lease, LeaseLost
@@ -116,7 +117,8 @@ def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation) -> N
 
     def finish(session: Session) -> bool:
         adapter = _adapter(runtime, job.name, adaptation)
-        return jobs.finish(session, job.id, owner, adapter, adaptation.container, adaptation.metrics)
+        mistakes = [_mistake(job, mistake) for mistake in adaptation.mistakes]
+        return jobs.finish(session, job.id, owner, adapter, adaptation.container, adaptation.metrics, mistakes)
 
     if persistently(runtime.sessions, finish):
         runtime.checkpoints.delete(job.id)
@@ -137,6 +139,15 @@ def _adapter(runtime: Runtime, name: str, adaptation: Adaptation) -> Adapter:
         base_fingerprint=header.base_fingerprint,
         metrics=adaptation.metrics,
         blocks=runtime.base.count_by_block(adaptation.delta.indices),
+    )
+
+
+def _mistake(job: Job, mistake: Mistake) -> AdapterMistake:
+    return AdapterMistake(
+        dataset_id=job.test_dataset_id if mistake.split == "test" else job.dataset_id,
+        position=mistake.sample.position,
+        split=mistake.split,
+        prediction=mistake.prediction,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from saft_core.clip.class_names import same_class
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
 from saft_core.data.twins import without_twins
@@ -26,22 +28,34 @@ def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = la
     """The samples of the job's datasets.
 
     Images of the test dataset that are in the training dataset too, saved anew or not, are left out: they would
-    measure memory.
+    measure memory. Classes of it that are not trained measure what becomes of the rest of the base.
 
     between_tries: called while the database is away; what it raises ends the loading.
 
     Raises NotFound, and InvalidDataset when too few test images are left.
     """
 
-    def samples(dataset_id: str | None, labels: tuple[str, ...] | None) -> tuple[tuple[str, ...], list[Sample]]:
-        return _samples(runtime, job, dataset_id, labels, between_tries)
+    def load(dataset_id: str | None) -> _Labelled:
+        return _labelled(runtime, job, dataset_id, between_tries)
 
-    labels, train = samples(job.dataset_id, None)
-    if job.test_dataset_id is not None:
-        _, test = samples(job.test_dataset_id, labels)
-        unseen = _unseen(runtime, train, test)
-        return Task(labels, train, unseen, shared_images=len(test) - len(unseen))
-    return Task(labels, train)
+    train = load(job.dataset_id)
+    samples = train.samples({label: place for place, label in enumerate(train.labels)})
+    if job.test_dataset_id is None:
+        return Task(train.labels, samples)
+    test = load(job.test_dataset_id)
+    means = same_class(test.labels, train.labels)
+    new_labels = tuple(label for label in test.labels if means[label] not in train.labels)
+    places = {label: place for place, label in enumerate((*train.labels, *new_labels))}
+    unseen = _unseen(runtime, samples, test.samples({label: places[means[label]] for label in test.labels}))
+    first_new = len(train.labels)
+    return Task(
+        train.labels,
+        samples,
+        [sample for sample in unseen if sample.label < first_new],
+        shared_images=len(test.images) - len(unseen),
+        new_labels=new_labels,
+        new_test=[replace(sample, label=sample.label - first_new) for sample in unseen if sample.label >= first_new],
+    )
 
 
 def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
@@ -51,14 +65,23 @@ def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -
     return unseen
 
 
-def _samples(
-    runtime: Runtime,
-    job: Job,
-    dataset_id: str | None,
-    labels: tuple[str, ...] | None,
-    between_tries: Callable[[], None],
-) -> tuple[tuple[str, ...], list[Sample]]:
-    """A dataset's labels (or the given ones, in their order) and its samples, with bytes read when asked for."""
+@dataclass(frozen=True)
+class _Labelled:
+    """The rows of a dataset, and how to read its files."""
+
+    labels: tuple[str, ...]
+    images: Sequence[DatasetImage]
+    blobs: BlobStore
+
+    def samples(self, places: Mapping[str, int]) -> list[Sample]:
+        """Its images, each labelled with the place of its class."""
+        return [
+            Sample(places[image.label], image.path, _reader(self.blobs, image), image.sha256, image.position)
+            for image in self.images
+        ]
+
+
+def _labelled(runtime: Runtime, job: Job, dataset_id: str | None, between_tries: Callable[[], None]) -> _Labelled:
     if dataset_id is None:
         raise NotFound("the dataset of this job was deleted")
 
@@ -66,11 +89,7 @@ def _samples(
         return datasets.load(Scope(session, job.tenant_id), dataset_id)
 
     dataset, images = persistently(runtime.sessions, load, between_tries)
-    labels = labels or tuple(entry["name"] for entry in dataset.classes)
-    index = {label: position for position, label in enumerate(labels)}
-    return labels, [
-        Sample(index[image.label], image.path, _reader(runtime.blobs, image), image.sha256) for image in images
-    ]
+    return _Labelled(tuple(entry["name"] for entry in dataset.classes), images, runtime.blobs)
 
 
 def _reader(blobs: BlobStore, image: DatasetImage) -> Callable[[], bytes]:

@@ -15,13 +15,14 @@ from api import checks
 from api.creation import created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
 from api.keyed import TenantRoute
-from api.schemas import AdapterBody, AdapterView, JobView, Page, TrainingBody
+from api.schemas import AdapterBody, AdapterView, JobView, MistakeView, Page, TrainingBody
 from api.services import Services
 from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
 from saft_core.calibration import Calibration
+from saft_core.clip.class_names import same_class
 from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
-from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDataset, InvalidDelta, InvalidInput
+from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDelta, InvalidInput
 from saft_core.settings import Limits
 from saft_core.store import adapters, datasets, jobs
 from saft_core.store.idempotency import StoredAnswer
@@ -43,8 +44,8 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: Idem
 
     def work(session: Session) -> StoredAnswer:
         scope = Scope(session, tenancy.tenant_id)
-        trained = _check_datasets(scope, body)
-        check_labels(services.engine.base, trained, config["template"], "classes")
+        labels = _check_datasets(scope, body)
+        check_labels(services.engine.base, labels, config["template"], "classes")
         job = jobs.create(
             scope,
             Job(
@@ -83,20 +84,19 @@ def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
 
 
 def _check_datasets(scope: Scope, body: AdapterBody) -> list[str]:
-    """The labels. Both datasets must be the tenant's, and the test set needs labels that are trained and own images."""
+    """The labels, those that are only tested behind those that are trained.
+
+    Both datasets must be the tenant's, and the test set needs images of its own.
+    """
     trained = [entry["name"] for entry in scope.get(Dataset, body.dataset_id, lock=True).classes]
     if body.test_dataset_id is None:
         return trained
     test = scope.get(Dataset, body.test_dataset_id, lock=True)
-    tested = {entry["name"] for entry in test.classes}
-    if unknown := sorted(tested.difference(trained)):
-        raise InvalidDataset(
-            f"test_dataset_id: its classes {', '.join(unknown)} are not in the training dataset; rename or remove them",
-            unknown_labels=unknown,
-        )
+    tested = [entry["name"] for entry in test.classes]
     unshared = datasets.count_unshared(scope, test.id, body.dataset_id)
     datasets.check_unshared(test.image_count, unshared, len(tested))
-    return trained
+    means = same_class(tested, trained)
+    return trained + [label for label in tested if means[label] not in trained]
 
 
 def _publish(services: Services, job_id: str) -> None:
@@ -206,6 +206,31 @@ def get_adapter(adapter_id: str, tenancy: TenancyDep) -> object:
     """One adapter, by id or name."""
     with tenancy.begin() as scope:
         return adapters.find(scope, adapter_id)
+
+
+@router.get("/{adapter_id}/mistakes", response_model=Page[MistakeView])
+def list_mistakes(adapter_id: str, tenancy: TenancyDep, paging: PagingDep) -> object:
+    """Images that the adapter gets wrong: of the test dataset, of those held out from training, and trained ones.
+
+    An image held out is answered by the training that did not see it. `GET /datasets/{dataset_id}/images/{position}` is
+    the image. The images of a dataset that was deleted are gone from the list; an imported adapter has none.
+    """
+    with tenancy.begin() as scope:
+        adapter = adapters.find(scope, adapter_id, report=False)
+        rows = adapters.mistakes(scope, adapter.id, paging.after, paging.limit + 1)
+    items = [
+        MistakeView(
+            dataset_id=image.dataset_id,
+            position=image.position,
+            path=image.path,
+            label=image.label,
+            prediction=mistake.prediction,
+            split=mistake.split,
+        )
+        for mistake, image in rows[: paging.limit]
+    ]
+    more = len(rows) > paging.limit
+    return {"items": items, "next_cursor": str(rows[paging.limit - 1][0].place) if more else None}
 
 
 @router.delete("/{adapter_id}", status_code=204)

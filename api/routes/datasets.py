@@ -22,7 +22,7 @@ from saft_core.clip.zero_shot import PLACEHOLDER
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import LabelledSet, collect
-from saft_core.errors import InvalidCursor, InvalidInput
+from saft_core.errors import InvalidInput
 from saft_core.store import datasets
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Dataset, DatasetImage, new_id
@@ -135,20 +135,11 @@ def delete_dataset(dataset_id: str, tenancy: TenancyDep) -> None:
 @router.get("/{dataset_id}/images", response_model=Page[DatasetImageView])
 def list_images(dataset_id: str, tenancy: TenancyDep, paging: PagingDep) -> object:
     """The images of a dataset, by position."""
-    after = _position(paging.cursor)
     with tenancy.begin() as scope:
         scope.get(Dataset, dataset_id)
-        rows = datasets.images(scope, dataset_id, after, paging.limit + 1)
+        rows = datasets.images(scope, dataset_id, paging.after, paging.limit + 1)
     more = len(rows) > paging.limit
     return {"items": rows[: paging.limit], "next_cursor": str(rows[paging.limit - 1].position) if more else None}
-
-
-def _position(cursor: str | None) -> int:
-    if cursor is None:
-        return -1
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-        raise InvalidCursor
-    return int(cursor)
 
 
 @router.get("/{dataset_id}/images/{position}", response_class=Response)

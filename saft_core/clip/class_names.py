@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from collections.abc import Iterable
 from itertools import pairwise
 
 _LETTER = r"[^\W\d_]"
@@ -37,6 +38,12 @@ def class_name(label: str) -> str:
     text = _of_usual_width(html.unescape(label)).strip()
     text = _HYPHEN.sub(" ", _NUMBERING.sub("", text, count=1) if _NUMBERING.match(text) else text)
     return " ".join(part for word in text.replace("_", " ").split() for part in _words(word))
+
+
+def same_class(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Each of `names` and the one of `known` that reads like it, whatever the capitals; itself if none does."""
+    read = {class_name(label).casefold(): label for label in known}
+    return {name: read.get(class_name(name).casefold(), name) for name in names}
 
 
 def _of_usual_width(text: str) -> str:

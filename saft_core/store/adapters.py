@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import String, bindparam, or_, select
+from collections.abc import Sequence
+
+from sqlalchemy import String, and_, bindparam, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
 from saft_core.store.database import constraint
-from saft_core.store.models import Adapter, AdapterDelta
+from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake, DatasetImage
 from saft_core.store.scope import Scope, owned
 
 UNIQUE_NAME = "uq_adapters_tenant_id_name"
@@ -16,9 +18,16 @@ _WANTED = bindparam("wanted", type_=String)
 _BY_ID_OR_NAME = select(Adapter).where(owned(Adapter), or_(Adapter.id == _WANTED, Adapter.name == _WANTED)).limit(2)
 _WITHOUT_REPORT = _BY_ID_OR_NAME.options(defer(Adapter.metrics, raiseload=True), defer(Adapter.blocks, raiseload=True))
 
+_IMAGE_OF_A_MISTAKE = and_(
+    DatasetImage.dataset_id == AdapterMistake.dataset_id, DatasetImage.position == AdapterMistake.position
+)
 
-def add(scope: Scope, adapter: Adapter, container: bytes) -> Adapter:
-    """Publish an adapter with its container. Raises NameTaken; the session must then be rolled back."""
+
+def add(scope: Scope, adapter: Adapter, container: bytes, mistakes: Sequence[AdapterMistake] = ()) -> Adapter:
+    """Publish an adapter with its container, and what it gets wrong, in this order.
+
+    Raises NameTaken; the session must then be rolled back.
+    """
     try:
         scope.add(adapter)
     except IntegrityError as error:
@@ -26,6 +35,9 @@ def add(scope: Scope, adapter: Adapter, container: bytes) -> Adapter:
             raise
         raise NameTaken(f"you have an adapter named {adapter.name!r}; choose another name") from error
     scope.add(AdapterDelta(adapter_id=adapter.id, container=container))
+    for place, mistake in enumerate(mistakes):
+        mistake.tenant_id, mistake.adapter_id, mistake.place = scope.tenant_id, adapter.id, place
+    scope.session.add_all(mistakes)
     return adapter
 
 
@@ -38,6 +50,18 @@ def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
     if not matches:
         raise NotFound(f"there is no adapter {id_or_name!r}; GET /adapters lists yours")
     return next((adapter for adapter in matches if adapter.id == id_or_name), matches[0])
+
+
+def mistakes(scope: Scope, adapter_id: str, after: int, limit: int) -> Sequence[tuple[AdapterMistake, DatasetImage]]:
+    """Up to `limit` of an adapter's mistakes with a place above `after`, each with the image."""
+    query = (
+        select(AdapterMistake, DatasetImage)
+        .join(DatasetImage, _IMAGE_OF_A_MISTAKE)
+        .where(scope.owns(AdapterMistake), AdapterMistake.adapter_id == adapter_id, AdapterMistake.place > after)
+        .order_by(AdapterMistake.place)
+        .limit(limit)
+    )
+    return [(mistake, image) for mistake, image in scope.session.execute(query)]
 
 
 def container(scope: Scope, adapter_id: str) -> bytes:

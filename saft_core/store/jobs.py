@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
 from saft_core.store import adapters
 from saft_core.store.database import among
-from saft_core.store.models import Adapter, Job, JobStatus
+from saft_core.store.models import Adapter, AdapterMistake, Job, JobStatus
 from saft_core.store.scope import Scope
 
 TRAIN_TASK = "saft.train"
@@ -145,9 +145,17 @@ def report(session: Session, job_id: str, owner: str, lease_seconds: float, **pr
 
 
 def finish(
-    session: Session, job_id: str, owner: str, adapter: Adapter, container: bytes, metrics: dict[str, Any]
+    session: Session,
+    job_id: str,
+    owner: str,
+    adapter: Adapter,
+    container: bytes,
+    metrics: dict[str, Any],
+    mistakes: Sequence[AdapterMistake] = (),
 ) -> bool:
-    """Publish the adapter and end the job, both or neither; False, and nothing written, when the lease was lost.
+    """Publish the adapter, with what it gets wrong, and end the job, both or neither.
+
+    False, and nothing written, when the lease was lost.
 
     Raises Cancelled when the tenant was promised a stop, and NameTaken; the session must then be rolled back.
     """
@@ -157,7 +165,7 @@ def finish(
     if job.cancel_requested:
         raise Cancelled
     adapter.job_id = job.id
-    adapters.add(Scope(session, job.tenant_id), adapter, container)
+    adapters.add(Scope(session, job.tenant_id), adapter, container, mistakes)
     job.adapter_id, job.metrics = adapter.id, metrics
     job.progress, job.eta_seconds = 1.0, 0.0
     _end(job, JobStatus.SUCCEEDED)

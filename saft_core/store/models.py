@@ -11,7 +11,17 @@ from enum import StrEnum
 from typing import Any
 
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -174,6 +184,25 @@ class AdapterDelta(Owned):
 
     adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
     container: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class AdapterMistake(Owned):
+    """An image of a dataset that an adapter gets wrong. It goes with either of them."""
+
+    __tablename__ = "adapter_mistakes"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["dataset_id", "position"], ["dataset_images.dataset_id", "dataset_images.position"], ondelete="CASCADE"
+        ),
+        Index("ix_adapter_mistakes_image", "dataset_id", "position"),
+    )
+
+    adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)  # in the list
+    dataset_id: Mapped[str]
+    position: Mapped[int]
+    split: Mapped[str]  # saft_core/tuning/mistakes.py
+    prediction: Mapped[str]
 
 
 class Collection(Owned):

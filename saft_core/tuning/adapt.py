@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saft_core.calibration import UNCALIBRATED, Calibration, fit_temperature, fit_unknown
+from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import fill
 from saft_core.data.limits import DataLimits
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.data.splits import draw_shots, stratified_split
 from saft_core.data.twins import pictures
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import (
-    FORWARD_SHARE,
-    EncodedImages,
-    Evaluation,
-    applied,
-    evaluate,
-    text_embeddings,
-)
-from saft_core.tuning.figures import figures
-from saft_core.tuning.probe import Probe, Recognition, recognise, retention, strangers
-from saft_core.tuning.progress import Observer, WorkMeter
+from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation
+from saft_core.tuning.figures import base_to_new, figures
+from saft_core.tuning.measuring import Measuring
+from saft_core.tuning.mistakes import Mistake, mistakes
+from saft_core.tuning.probe import Probe
+from saft_core.tuning.progress import Observer, PhaseClock, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.strength import STRENGTHS, HeldOut
 from saft_core.tuning.training import Training, steps_per_epoch
@@ -44,13 +36,19 @@ VALIDATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Task:
-    """What to adapt to. `labels` in label order; `test` holds samples that `train` does not, and may be empty."""
+    """What to adapt to. `labels` in label order; `test` holds samples that `train` does not, and may be empty.
+
+    new_labels, new_test: classes that are not trained, and samples of them, by which to measure what the adapter does
+    to the rest of the base.
+    shared_images: how many test images were left out because they are trained on.
+    """
 
     labels: tuple[str, ...]
     train: Sequence[Sample]
     test: Sequence[Sample] = ()
     shared_images: int = 0
-    """How many test images were left out of `test` because they are trained on."""
+    new_labels: tuple[str, ...] = ()
+    new_test: Sequence[Sample] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +57,7 @@ class Adaptation:
 
     strength: in (0, 1], how much of the delta to use where nobody says.
     calibration: of the answers at that strength.
+    mistakes: the test images, held-out images and training images that are answered wrongly, in this order.
     """
 
     container: bytes
@@ -67,6 +66,7 @@ class Adaptation:
     strength: float
     calibration: Calibration
     metrics: dict[str, Any] = field(default_factory=dict)
+    mistakes: Sequence[Mistake] = ()
 
 
 def adapt(
@@ -89,7 +89,7 @@ def adapt(
     Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py), InvalidConfig,
     InvalidImage, TrainingDiverged, and whatever `observe` raises.
     """
-    check_labels(base, task.labels, config.template)
+    check_labels(base, (*task.labels, *task.new_labels), config.template)
     return _Adapting(base, task, config, limits, observe, checkpoints, probe).run()
 
 
@@ -116,13 +116,31 @@ class _Adapting:
         self._meter = WorkMeter(
             self._passes(), self._steps(self._kept) + self._refits * self._steps(self._all), observe
         )
-        self._clock = _Clock()
-        self._probe_images = self._images(probe.samples if probe else ())
+        self._clock = PhaseClock()
+        self._measuring = Measuring(base, config, limits, self._meter, self._clock, probe)
 
     def run(self) -> Adaptation:
         """All of it."""
-        test = self._images(self._task.test)
-        before, known = self._measure(test), self._recognised()
+        labels, measuring = self._task.labels, self._measuring
+        test, new = measuring.images(self._task.test), measuring.images(self._task.new_test)
+        before, new_before = measuring.answers(test, labels), measuring.answers(new, self._task.new_labels)
+        known = measuring.recognised()
+        stored, held_out = self._trained_delta()
+        strength = held_out.strength if held_out else 1.0
+        after = measuring.answers(test, labels, stored, strength)
+        measured = self._figures(before, after, held_out)
+        new_after = measuring.answers(new, self._task.new_labels, stored, strength)
+        measured |= base_to_new(measured, self._task.new_labels, new_before, new_after)
+        measured |= measuring.retention(known, stored, strength)
+        wrong = self._mistakes(after, held_out, stored, strength)
+        calibration = held_out.calibration if held_out else UNCALIBRATED
+        measured |= calibration.as_metrics() | _entries(self._base, self._config, stored)
+        metrics = self._facts(strength) | measured
+        header = _header(self._base, self._task, self._config, metrics)
+        return Adaptation(encode(stored, header), stored, header, strength, calibration, metrics, wrong)
+
+    def _trained_delta(self) -> tuple[SparseDelta, HeldOut | None]:
+        """The delta to store, and what the images held out from the first training said."""
         state = self._saved(self._key(self._all)) if self._refits else None
         if state is None:
             stored, held_out = self._first()
@@ -132,65 +150,42 @@ class _Adapting:
         if self._refits:
             self._meter.refit()
             stored = self._tuned(self._all, state, held_out)
-        strength = held_out.strength if held_out else 1.0
-        measured = self._figures(before, self._measure(test, stored, strength), held_out)
-        measured |= self._retention(known, stored, strength)
-        calibration = held_out.calibration if held_out else UNCALIBRATED
-        measured |= calibration.as_metrics() | _entries(self._base, self._config, stored)
-        metrics = self._facts(strength) | measured
-        header = _header(self._base, self._task, self._config, metrics)
-        return Adaptation(encode(stored, header), stored, header, strength, calibration, metrics)
+        return stored, held_out
 
     def _first(self) -> tuple[SparseDelta, HeldOut | None]:
         """The training that leaves the held-out images aside, and the answers on these before and after."""
-        held = self._images(self._held)
-        before = self._measure(held)
+        labels, measuring = self._task.labels, self._measuring
+        held = measuring.images(self._held)
+        before = measuring.answers(held, labels)
         stored = self._tuned(self._kept, self._saved(self._key(self._kept)))
         if before is None:
             return stored, None
-        tries = [self._measure(held, stored, strength) for strength in STRENGTHS]
+        tries = [measuring.answers(held, labels, stored, strength) for strength in STRENGTHS]
         held_out = HeldOut(before, tuple(one for one in tries if one is not None))
-        return stored, replace(held_out, calibration=self._calibration(held, stored, held_out.strength))
+        return stored, replace(held_out, calibration=measuring.calibration(held, labels, stored, held_out.strength))
 
-    def _calibration(self, held: EncodedImages, delta: SparseDelta, strength: float) -> Calibration:
-        """Of a delta that was trained without the held-out images."""
-        labels, template = self._task.labels, self._config.template
-        far = strangers(self._base, self._probe, labels, template) if self._probe else None
-        with self._clock.phase("evaluation"), applied(self._base, delta, strength):
-            texts = text_embeddings(self._base, labels, template)
-            known = (held.embeddings(delta) @ texts.T).numpy()
-            temperature = fit_temperature(self._base.logit_scale.item() * known, held.targets.numpy())
-            if far is None:
-                return Calibration(temperature)
-            others = (self._probe_images.embeddings(delta)[far] @ texts.T).numpy()
-        return Calibration(temperature, fit_unknown(known.max(axis=1), others.max(axis=1)))
-
-    def _recognised(self, delta: SparseDelta | None = None, strength: float = 1.0) -> Recognition | None:
-        """How the base, or the base with a delta, sees the probe set, if there is one."""
-        if self._probe is None:
-            return None
-        with self._clock.phase("evaluation"), _model(self._base, delta, strength):
-            return recognise(self._base, self._probe, self._probe_images, self._config.template, delta)
-
-    def _retention(self, before: Recognition | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
-        after = self._recognised(delta, strength)
-        if self._probe is None or before is None or after is None:
-            return {"kept": None, "probe": None}
-        return retention(self._probe.targets, before, after)
+    def _mistakes(
+        self, tested: Evaluation | None, held_out: HeldOut | None, stored: SparseDelta, strength: float
+    ) -> list[Mistake]:
+        labels = self._task.labels
+        trained = self._measuring.answers(self._measuring.images(self._kept), labels, stored, strength)
+        found = mistakes("test", self._task.test, tested, labels) if tested else []
+        found += mistakes("held-out", self._held, held_out.answers, labels) if held_out else []
+        return found + (mistakes("training", self._kept, trained, labels) if trained else [])
 
     def _tuned(
         self, samples: Sequence[Sample], state: TrainingState | None, held_out: HeldOut | None = None
     ) -> SparseDelta:
         """The delta of a training on `samples`, decoded from its container; from `state` on if there is one."""
         kept, watched = self._validation_split(samples)
-        loader, labels, config = self._loader(kept), self._task.labels, self._config
+        loader, labels, config = self._measuring.loader(kept), self._task.labels, self._config
         with self._clock.phase("selection"):
             indices = (
                 select_for(self._base, loader, labels, config, self._meter) if state is None else state.indices.numpy()
             )
         carried = held_out.as_tensors() if held_out else None
         training = Training(
-            self._base, loader, labels, indices, config, validation=self._loader(watched), carried=carried
+            self._base, loader, labels, indices, config, validation=self._measuring.loader(watched), carried=carried
         )
         key = self._key(samples)
         if state is not None:
@@ -223,21 +218,6 @@ class _Adapting:
             "prompts": fill(self._config.template, self._task.labels),
             "seconds": {phase: round(spent, 3) for phase, spent in self._clock.seconds.items()},
         }
-
-    def _measure(
-        self, images: EncodedImages, delta: SparseDelta | None = None, strength: float = 1.0
-    ) -> Evaluation | None:
-        """Answers of the base, or of the base with a delta; None where there is no image."""
-        if not len(images):
-            return None
-        with self._clock.phase("evaluation"), _model(self._base, delta, strength):
-            return evaluate(self._base, images, self._task.labels, self._config.template, delta)
-
-    def _images(self, samples: Sequence[Sample]) -> EncodedImages:
-        return EncodedImages(self._base, self._loader(samples), self._config.batch_size, self._meter)
-
-    def _loader(self, samples: Sequence[Sample]) -> PixelLoader:
-        return PixelLoader(samples, self._base.pixels, self._limits, side=self._base.image_side)
 
     def _key(self, samples: Sequence[Sample]) -> str:
         return training_key(self._base, self._task.labels, samples, self._config)
@@ -292,12 +272,9 @@ class _Adapting:
 
     def _passes(self) -> float:
         trained = len(self._trained(self._kept)) + self._refits * len(self._trained(self._all))
-        tested = 2 * FORWARD_SHARE * (len(self._task.test) + self._probed) + self._held_out_passes()
-        return (1 + self._config.epochs) * trained + tested
-
-
-def _model(base: Base, delta: SparseDelta | None, strength: float) -> AbstractContextManager[None]:
-    return nullcontext() if delta is None else applied(base, delta, strength)
+        twice = len(self._task.test) + len(self._task.new_test) + self._probed
+        measured = FORWARD_SHARE * (2 * twice + len(self._kept)) + self._held_out_passes()
+        return (1 + self._config.epochs) * trained + measured
 
 
 def _shots(samples: Sequence[Sample], config: TrainingConfig) -> list[Sample]:
@@ -321,18 +298,3 @@ def _header(base: Base, task: Task, config: TrainingConfig, metrics: dict[str, A
 def _entries(base: Base, config: TrainingConfig, delta: SparseDelta) -> dict[str, int]:
     """How many entries the density stands for, and how many were selected: less where fewer have a gradient."""
     return {"requested_entries": math.floor(config.density * base.parameter_count), "selected_entries": len(delta)}
-
-
-class _Clock:
-    """Seconds spent in each phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started

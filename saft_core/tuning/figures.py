@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +64,30 @@ def figures(labels: Sequence[str], before: Evaluation, after: Evaluation) -> dic
             "adapted": after.confusion(len(labels)).tolist(),
         },
     }
+
+
+def base_to_new(
+    measured: Mapping[str, Any], new_labels: Sequence[str], before: Evaluation | None, after: Evaluation | None
+) -> dict[str, Any]:
+    """Accuracy on the classes that were trained, on new ones, and the harmonic mean of both (section 3.2 of the paper).
+
+    measured: the figures of the trained classes. before, after: answers, of the new labels alone, on images of these.
+
+    Each is told of the base (`zero_shot_`) and of the adapter; all is null where no new class was tested.
+    """
+    if before is None or after is None:
+        return {"base_to_new": None}
+    told: dict[str, Any] = {"new": figures(new_labels, before, after) | {"test_images": len(after)}}
+    for model in ("", "zero_shot_"):
+        trained, new = measured[f"{model}accuracy"], told["new"][f"{model}accuracy"]
+        told[f"{model}base_accuracy"], told[f"{model}new_accuracy"] = trained, new
+        told[f"{model}harmonic_mean"] = None if trained is None else harmonic_mean(trained, new)
+    return {"base_to_new": told}
+
+
+def harmonic_mean(one: float, other: float) -> float:
+    """Of two shares; 0 if one of them is."""
+    return 2 * one * other / (one + other) if one and other else 0.0
 
 
 def _of_one(labels: Sequence[str], answers: Evaluation) -> dict[str, Any]:

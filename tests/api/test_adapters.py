@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import select
 
 from saft_core.delta import decode
-from saft_core.store.models import Adapter, Dataset, Job
+from saft_core.store.models import Adapter, AdapterMistake, Dataset, Job
 from saft_core.tuning.config import TrainingConfig
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, container, labelled, new_dataset, ok, png, problem
@@ -94,14 +94,18 @@ def test_names_of_any_language_are_taken(site: Site, client: TestClient, name: s
     assert ok(order(client, name=name), 202)["name"] == name
 
 
-def test_test_labels_must_be_training_labels(client: TestClient) -> None:
+def test_classes_of_the_test_dataset_need_not_be_trained_but_must_read_unlike_those(
+    site: Site, client: TestClient
+) -> None:
     train = new_dataset(client, labelled({"cat": 2, "dog": 2}))["id"]
-    wide = new_dataset(client, labelled({"cat": 2, "owl": 2, "ant": 2}))["id"]
-    body = problem(order(client, dataset_id=train, test_dataset_id=wide), 422, "invalid_dataset")
-    assert body["unknown_labels"] == ["ant", "owl"]
-    assert "ant, owl" in body["detail"]
-    narrow = new_dataset(client, labelled({"cat": 2, "dog": 2}, seed=50))["id"]
-    assert ok(order(client, dataset_id=train, test_dataset_id=narrow), 202)["test_dataset_id"] == narrow
+    for seed, classes in enumerate(({"cat": 2, "dog": 2}, {"Cat": 2, "owl": 2, "ant": 2}, {"owl": 2, "ant": 2}), 50):
+        test = new_dataset(client, labelled(classes, seed=seed))["id"]
+        ordered = order(client, name=f"no. {seed}", dataset_id=train, test_dataset_id=test)
+        assert ok(ordered, 202)["test_dataset_id"] == test
+    ordered = len(site.published)
+    test = new_dataset(client, labelled({"one two three four five six seven": 2, "dog": 2}, seed=60))["id"]
+    problem(order(client, dataset_id=train, test_dataset_id=test), 422, "text_too_long")
+    assert len(site.published) == ordered
 
 
 def test_labels_are_checked_in_the_template_of_the_job(site: Site, client: TestClient) -> None:
@@ -313,3 +317,32 @@ def test_a_container_above_the_limit_is_refused(site: Site) -> None:
 
 def test_an_import_without_a_file(client: TestClient) -> None:
     problem(client.post("/adapters/import", data={"name": "x"}, files={"other": b""}), 422, "invalid_input")
+
+
+def test_mistakes_are_listed_with_where_the_image_is(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    dataset_id = ok(client.get(f"/jobs/{adapter['job_id']}"))["dataset_id"]
+    assert ok(client.get(f"/adapters/{adapter['id']}/mistakes")) == {"items": [], "next_cursor": None}
+    with site.services.sessions.begin() as session:
+        tenant_id = session.get_one(Adapter, adapter["id"]).tenant_id
+        session.add_all(
+            AdapterMistake(
+                tenant_id=tenant_id, adapter_id=adapter["id"], place=place, dataset_id=dataset_id, position=position,
+                split=split, prediction="dog",
+            )
+            for place, (position, split) in enumerate([(1, "held-out"), (0, "training")])
+        )  # fmt: skip
+    first = ok(client.get(f"/adapters/{adapter['name']}/mistakes?limit=1"))
+    assert first["items"] == [
+        {
+            "dataset_id": dataset_id, "position": 1, "path": "cat/1.png", "label": "cat", "prediction": "dog",
+            "split": "held-out",
+        }
+    ]  # fmt: skip
+    rest = ok(client.get(f"/adapters/{adapter['id']}/mistakes?cursor={first['next_cursor']}"))
+    assert ([item["split"] for item in rest["items"]], rest["next_cursor"]) == (["training"], None)
+    assert client.get(f"/datasets/{dataset_id}/images/1").status_code == 200
+    problem(client.get(f"/adapters/{adapter['id']}/mistakes?cursor=x"), 422, "invalid_cursor")
+    problem(site.new_tenant("other").get(f"/adapters/{adapter['id']}/mistakes"), 404, "not_found")
+    assert client.delete(f"/datasets/{dataset_id}").status_code == 204
+    assert ok(client.get(f"/adapters/{adapter['id']}/mistakes"))["items"] == []

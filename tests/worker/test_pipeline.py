@@ -151,6 +151,43 @@ def test_labels_of_a_test_dataset_are_those_of_training(local_worker: LocalWorke
         assert task.labels[sample.label] == sample.path.split("/")[0]
 
 
+def test_classes_of_a_test_dataset_that_are_not_trained_are_tested_by_themselves(local_worker: LocalWorker) -> None:
+    train, test = local_worker.dataset(4), local_worker.dataset(3, seed=1)
+    local_worker.rename(test, {"red": "RED", "blue": "violet"})
+    job_id = local_worker.queue(train, test_dataset_id=test)
+    task = load_task(local_worker.runtime, local_worker.job(job_id))
+    assert (task.labels, task.new_labels) == (("blue", "green", "red"), ("violet",))
+    assert sorted((task.labels[one.label], one.path.split("/")[0]) for one in task.test) == [
+        ("green", "green"), ("green", "green"), ("green", "green"), ("red", "red"), ("red", "red"), ("red", "red"),
+    ]  # fmt: skip
+    assert [(one.label, one.path.split("/")[0]) for one in task.new_test] == [(0, "blue")] * 3
+    job = local_worker.run(job_id)
+    assert job.metrics is not None
+    assert (job.metrics["test_images"], job.metrics["base_to_new"]["new"]["test_images"]) == (6, 3)
+
+
+def test_what_the_adapter_gets_wrong_is_listed_with_the_image(local_worker: LocalWorker) -> None:
+    train, test = local_worker.dataset(10), local_worker.dataset(6, seed=1)
+    job = local_worker.run(local_worker.queue(train, test_dataset_id=test, epochs=1))
+    (adapter,) = local_worker.adapters()
+    assert job.metrics is not None
+    rows = local_worker.tenant(lambda scope: adapters.mistakes(scope, adapter.id, -1, 100))
+    tested = [(mistake, image) for mistake, image in rows if mistake.split == "test"]
+    assert len(tested) == 18 - job.metrics["right"]
+    assert tested, "nothing to list"
+    assert {mistake.split for mistake, _ in rows} <= {"test", "held-out", "training"}
+    for mistake, image in rows:
+        assert (image.dataset_id, image.position) == (mistake.dataset_id, mistake.position)
+        assert image.dataset_id == (test if mistake.split == "test" else train)
+        assert image.label != mistake.prediction
+    counts = job.metrics["confusion"]["adapted"]
+    labels = job.metrics["confusion"]["labels"]
+    for row, label in enumerate(labels):
+        for column, said in enumerate(labels):
+            listed = [one for one, image in tested if (image.label, one.prediction) == (label, said)]
+            assert len(listed) == (counts[row][column] if row != column else 0)
+
+
 def test_the_same_seed_gives_the_same_delta(local_worker: LocalWorker) -> None:
     dataset = local_worker.dataset()
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):

@@ -243,7 +243,21 @@ def accuracy(metrics: dict[str, Any], adapter: Adapter | None) -> str:
             f'<p id="saft-verdict"><strong>{escape(wording.verdict(metrics))}</strong></p>'
             f'{charts.accuracy_bars(before, after)}<p class="saft-hint">{escape(_how_measured(metrics))}</p>'
         )
-    return bars + (_cost(metrics, adapter) if adapter else "")
+    return bars + _new_classes(metrics) + (_cost(metrics, adapter) if adapter else "")
+
+
+def _new_classes(metrics: dict[str, Any]) -> str:
+    """What became of classes that were tested and not trained, if there are any."""
+    told = metrics.get("base_to_new")
+    if not told:
+        return ""
+    named = ", ".join(told["new"]["confusion"]["labels"])
+    images = wording.count(told["new"]["test_images"], "image")
+    return (
+        f"<h3>Accuracy on classes it was not trained on</h3>"
+        f"{charts.accuracy_bars(told['zero_shot_new_accuracy'], told['new_accuracy'])}"
+        f'<p class="saft-hint">{images} of {escape(named)}, told from each other.</p>'
+    )
 
 
 def _how_measured(metrics: dict[str, Any]) -> str:

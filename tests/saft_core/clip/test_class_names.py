@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saft_core.clip.class_names import class_name
+from saft_core.clip.class_names import class_name, same_class
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,11 @@ def test_whatever_the_label_there_are_no_double_blanks_and_no_underscores(label:
     name = class_name(label)
     assert name == " ".join(name.split())
     assert "_" not in name
+
+
+def test_names_that_read_alike_are_one_class() -> None:
+    known = ["hot_dog", "Cat", "t-shirt"]
+    names = ["hot dog", "01_HotDog", "cat", "t shirt", "dog"]
+    assert same_class(names, known) == {
+        "hot dog": "hot_dog", "01_HotDog": "hot_dog", "cat": "Cat", "t shirt": "t shirt", "dog": "dog",
+    }  # fmt: skip

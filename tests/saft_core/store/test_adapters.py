@@ -6,10 +6,10 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import NameTaken, NotFound
-from saft_core.store import adapters
-from saft_core.store.models import Adapter, AdapterDelta
+from saft_core.store import adapters, datasets
+from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake
 from saft_core.store.scope import Scope
-from tests.fixtures.tenants import add_adapter, add_tenant
+from tests.fixtures.tenants import add_adapter, add_dataset, add_tenant
 
 
 def test_an_adapter_is_found_by_id_and_by_name(scope: Scope) -> None:
@@ -71,3 +71,38 @@ def test_a_deleted_adapter_takes_its_container_with_it(scope: Scope) -> None:
     scope.delete(deleted)
     assert scope.session.scalars(select(AdapterDelta.adapter_id)).all() == [kept.id]
     assert scope.session.scalar(select(func.count()).select_from(Adapter)) == 1
+
+
+def mistaken(scope: Scope, dataset_id: str, positions: list[int]) -> Adapter:
+    """An adapter that takes images of this dataset for owls."""
+    found = [
+        AdapterMistake(dataset_id=dataset_id, position=position, split="training", prediction="owl")
+        for position in positions
+    ]
+    return add_adapter(scope, "mistaken", mistakes=found)
+
+
+def test_mistakes_are_listed_in_their_order_and_by_page(scope: Scope) -> None:
+    dataset_id = add_dataset(scope, images=5).id
+    adapter = mistaken(scope, dataset_id, [3, 0, 4])
+    rows = adapters.mistakes(scope, adapter.id, -1, 2)
+    assert [(mistake.place, image.position, image.path) for mistake, image in rows] == [
+        (0, 3, "a/3.png"),
+        (1, 0, "a/0.png"),
+    ]
+    ((last, image),) = adapters.mistakes(scope, adapter.id, 1, 2)
+    assert (last.place, image.position, last.prediction) == (2, 4, "owl")
+
+
+def test_mistakes_are_one_tenants_and_go_with_the_dataset_or_the_adapter(session: Session) -> None:
+    mine, other = add_tenant(session, "mine"), add_tenant(session, "other")
+    dataset_id = add_dataset(mine, images=2).id
+    adapter = mistaken(mine, dataset_id, [0, 1])
+    assert adapters.mistakes(other, adapter.id, -1, 10) == []
+    datasets.delete(mine, dataset_id)
+    assert adapters.mistakes(mine, adapter.id, -1, 10) == []
+    again = add_dataset(mine, images=2).id
+    mine.delete(adapter)
+    replaced = mistaken(mine, again, [0, 1])
+    mine.delete(replaced)
+    assert session.scalar(select(func.count()).select_from(AdapterMistake)) == 0

@@ -10,16 +10,7 @@ from saft_core.errors import Conflict, NotFound
 from saft_core.store import datasets, jobs
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
-from tests.fixtures.tenants import add_tenant
-
-
-def add_dataset(scope: Scope, images: int = 3) -> Dataset:
-    rows = [
-        DatasetImage(position=n, label="a", path=f"a/{n}.png", sha256=f"{n:064x}", media_type="image/png")
-        for n in range(images)
-    ]
-    dataset = Dataset(name="set", classes=[{"name": "a", "count": images}], rejected=[], image_count=images)
-    return datasets.add(scope, dataset, rows)
+from tests.fixtures.tenants import add_dataset, add_tenant
 
 
 def test_a_dataset_comes_back_with_its_images_by_position(scope: Scope) -> None:

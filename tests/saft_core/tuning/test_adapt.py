@@ -82,6 +82,59 @@ def test_with_a_probe_set_it_says_what_it_kept_and_what_a_stranger_is() -> None:
     assert (alone.metrics["kept"], alone.metrics["unknown"]) == (None, None)
 
 
+@pytest.mark.parametrize("evaluate", EVALUATE)
+def test_each_image_that_is_answered_wrongly_is_told_once(evaluate: Evaluate) -> None:
+    base, task = make_base("vit"), Task(LABELS, colour_samples(10), colour_samples(6, seed=1))
+    result = adapt(base, task, replace(SETTINGS, epochs=1, evaluate=evaluate), LIMITS, lambda _: None)
+    with torch.inference_mode(), applied(base, result.delta, result.strength):
+        weights = class_weights(base, LABELS, SETTINGS.template)
+        right = {
+            split: logits(base, *loader(base, list(samples)).batch(range(len(samples)))[:1], weights).argmax(dim=1)
+            for split, samples in (("test", task.test), ("training", task.train))
+        }
+    told = {split: [one for one in result.mistakes if one.split == split] for split in ("test", "held-out", "training")}
+    assert [(one.sample.path, one.prediction) for one in told["test"]] == [
+        (sample.path, LABELS[said])
+        for sample, said in zip(task.test, right["test"].tolist(), strict=True)
+        if said != sample.label
+    ]
+    assert len(told["test"]) == 18 - result.metrics["right"]
+    assert told["test"], "nothing to tell of"
+    held_out = result.metrics["held_out_images"]
+    assert len(told["held-out"]) <= held_out
+    wrong = {
+        (sample.path, LABELS[said])
+        for sample, said in zip(task.train, right["training"].tolist(), strict=True)
+        if said != sample.label
+    }
+    assert {(one.sample.path, one.prediction) for one in told["training"]} <= wrong
+    assert len(wrong) - held_out <= len(told["training"]) <= 30 - held_out
+    paths = [one.sample.path for one in result.mistakes if one.split != "test"]
+    assert len(set(paths)) == len(paths)
+
+
+def test_classes_that_are_not_trained_are_measured_among_themselves() -> None:
+    base = make_base("vit")
+    old, new = ("red", "green"), ("blue", "yellow")
+    samples = colour_samples(6, seed=1)
+    of_new = [replace(one, label=one.label - 2) for one in samples if one.label == 2]
+    task = Task(old, [one for one in colour_samples(6) if one.label < 2], (), 0, new, of_new)
+    seen: list[Progress] = []
+    result = adapt(base, task, replace(SETTINGS, evaluate="refit"), LIMITS, seen.append)
+    told = result.metrics["base_to_new"]
+    assert told["base_accuracy"] == result.metrics["accuracy"]
+    assert result.metrics["evaluated_on"] == "held-out split"
+    pixels, targets = loader(base, of_new).batch(range(6))
+    with torch.inference_mode(), applied(base, result.delta, result.strength):
+        predicted = logits(base, pixels, class_weights(base, new, SETTINGS.template)).argmax(dim=1)
+    assert told["new_accuracy"] == (predicted == targets).double().mean().item()
+    assert told["new"]["confusion"]["labels"] == ["blue", "yellow"]
+    assert seen[-1].progress == pytest.approx(1.0)
+    with pytest.raises(InvalidInput) as caught:
+        adapt(base, replace(task, new_labels=("blue", "Red")), SETTINGS, LIMITS, lambda _: None)
+    assert caught.value.error_code == "labels_alike"
+
+
 def test_where_nothing_is_held_out_nothing_is_calibrated() -> None:
     result = adapt(make_base("vit"), TASK, SETTINGS, LIMITS, lambda _: None, probe=PROBE)
     assert result.calibration == UNCALIBRATED

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saft_core.tuning.evaluation import Evaluation
-from saft_core.tuning.figures import Verdict, can_tell, figures, interval, verdict
+from saft_core.tuning.figures import Verdict, base_to_new, can_tell, figures, harmonic_mean, interval, verdict
 
 
 def answers(right: list[int]) -> Evaluation:
@@ -70,3 +70,25 @@ def test_each_class_has_its_figures_and_what_is_not_defined_is_null() -> None:
     assert (found["right"], found["zero_shot_right"], found["too_few_to_tell"]) == (3, 2, True)
     assert found["zero_shot_balanced_accuracy"] == pytest.approx(2 / 3)
     assert json.loads(json.dumps(found)) == found
+
+
+def test_new_classes_are_told_beside_those_that_were_trained() -> None:
+    before = Evaluation(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))
+    after = Evaluation(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]))
+    found = base_to_new({"accuracy": 1.0, "zero_shot_accuracy": 0.5}, ["ant", "owl"], before, after)["base_to_new"]
+    assert (found["base_accuracy"], found["new_accuracy"]) == (1.0, 0.5)
+    assert (found["zero_shot_base_accuracy"], found["zero_shot_new_accuracy"]) == (0.5, 0.75)
+    assert found["harmonic_mean"] == pytest.approx(2 / 3)
+    assert found["zero_shot_harmonic_mean"] == pytest.approx(0.6)
+    assert (found["new"]["right"], found["new"]["zero_shot_right"], found["new"]["test_images"]) == (2, 3, 4)
+    assert base_to_new({"accuracy": 1.0}, [], None, None) == {"base_to_new": None}
+    unmeasured = base_to_new({"accuracy": None, "zero_shot_accuracy": None}, ["ant", "owl"], before, after)
+    assert unmeasured["base_to_new"]["harmonic_mean"] is None
+    assert unmeasured["base_to_new"]["new_accuracy"] == 0.5
+
+
+def test_the_harmonic_mean_is_that_of_published_tables() -> None:
+    """CoOp and CoCoOp over 11 datasets, table 1 of Zhou et al. (arXiv 2203.05557)."""
+    assert harmonic_mean(0.8269, 0.6322) == pytest.approx(0.7166, abs=1e-4)
+    assert harmonic_mean(0.8047, 0.7169) == pytest.approx(0.7583, abs=1e-4)
+    assert harmonic_mean(0.0, 0.9) == 0.0

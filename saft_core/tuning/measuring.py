@@ -1,0 +1,87 @@
+"""What one adaptation measures, before and after: answers, what the base knew, what a stranger looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from saft_core.calibration import Calibration, fit_temperature, fit_unknown
+from saft_core.clip.backbone import Base
+from saft_core.data.limits import DataLimits
+from saft_core.data.loaders import PixelLoader
+from saft_core.data.samples import Sample
+from saft_core.delta import SparseDelta
+from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, text_embeddings
+from saft_core.tuning.probe import Probe, Recognition, recognise, retention, strangers
+from saft_core.tuning.progress import PhaseClock, WorkMeter
+
+
+class Measuring:
+    """The base, or the base with a delta at some strength, on images and on the probe set, if there is one.
+
+    Whatever is measured counts in `meter` as work and in `clock` as evaluation. Raises InvalidImage.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        config: TrainingConfig,
+        limits: DataLimits,
+        meter: WorkMeter,
+        clock: PhaseClock,
+        probe: Probe | None,
+    ) -> None:
+        self._base, self._config, self._limits = base, config, limits
+        self._meter, self._clock, self._probe = meter, clock, probe
+        self._probe_images = self.images(probe.samples if probe else ())
+
+    def loader(self, samples: Sequence[Sample]) -> PixelLoader:
+        """The samples as the base's input."""
+        return PixelLoader(samples, self._base.pixels, self._limits, side=self._base.image_side)
+
+    def images(self, samples: Sequence[Sample]) -> EncodedImages:
+        """The samples, to be encoded when they are asked about."""
+        return EncodedImages(self._base, self.loader(samples), self._config.batch_size, self._meter)
+
+    def answers(
+        self, images: EncodedImages, labels: Sequence[str], delta: SparseDelta | None = None, strength: float = 1.0
+    ) -> Evaluation | None:
+        """What is answered of `labels`; None where there is no image."""
+        if not len(images):
+            return None
+        with self._clock.phase("evaluation"), self._model(delta, strength):
+            return evaluate(self._base, images, labels, self._config.template, delta)
+
+    def recognised(self, delta: SparseDelta | None = None, strength: float = 1.0) -> Recognition | None:
+        """How the probe set is seen; None without one."""
+        if self._probe is None:
+            return None
+        with self._clock.phase("evaluation"), self._model(delta, strength):
+            return recognise(self._base, self._probe, self._probe_images, self._config.template, delta)
+
+    def retention(self, before: Recognition | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
+        """What of the base, which saw the probe set as `before`, is left, as metrics; null without a probe set."""
+        after = self.recognised(delta, strength)
+        if self._probe is None or before is None or after is None:
+            return {"kept": None, "probe": None}
+        return retention(self._probe.targets, before, after)
+
+    def calibration(
+        self, held: EncodedImages, labels: Sequence[str], delta: SparseDelta, strength: float
+    ) -> Calibration:
+        """Of a delta that was trained without the held-out images."""
+        template = self._config.template
+        far = strangers(self._base, self._probe, labels, template) if self._probe else None
+        with self._clock.phase("evaluation"), self._model(delta, strength):
+            texts = text_embeddings(self._base, labels, template)
+            known = (held.embeddings(delta) @ texts.T).numpy()
+            temperature = fit_temperature(self._base.logit_scale.item() * known, held.targets.numpy())
+            if far is None:
+                return Calibration(temperature)
+            others = (self._probe_images.embeddings(delta)[far] @ texts.T).numpy()
+        return Calibration(temperature, fit_unknown(known.max(axis=1), others.max(axis=1)))
+
+    def _model(self, delta: SparseDelta | None, strength: float) -> AbstractContextManager[None]:
+        return nullcontext() if delta is None else applied(self._base, delta, strength)
