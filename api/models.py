@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.checks import BASE_NAME
 from api.deps import Tenancy
 from api.routes.adapters import check_base
+from api.strangers import Strangers
 from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.store import adapters
 
@@ -32,10 +33,16 @@ class Model:
         """What a request is answered with: its own wish, or else the model's strength."""
         return self.strength if asked is None else asked
 
-    def calibration_for(self, labels: tuple[str, ...], template: str, strength: float) -> Calibration:
-        """The model's, where it is asked as it was measured."""
-        own = (labels, template, strength) == (self.classes, self.template, self.strength)
-        return self.calibration if own else UNCALIBRATED
+    def calibration_for(
+        self, labels: tuple[str, ...], template: str, strength: float, strangers: Strangers | None
+    ) -> Calibration:
+        """The model's, where it is asked as it was measured; or else what `strangers` say of the labels.
+
+        Raises what the engine raises, such as InvalidInput for labels that the base cannot read.
+        """
+        if (labels, template, strength) == (self.classes, self.template, self.strength):
+            return self.calibration
+        return Calibration(unknown=strangers.unknown(labels, template)) if strangers else UNCALIBRATED
 
 
 def find_model(tenancy: Tenancy, name: str) -> Model:

@@ -203,8 +203,8 @@ class ImageResult(BaseModel):  # noqa: D101
     predictions: list[Prediction]
     score: float = Field(description="Cosine of the image and the first prediction's label, whatever the others are.")
     unknown: float | None = Field(
-        description="Probability that the image shows none of the labels. Null unless an adapter is asked about its own"
-        " classes at its own strength, and was measured on images held out."
+        description="Probability that the image shows none of the labels; null where it cannot be told. Of an adapter's"
+        " own classes at its own strength its held-out images tell it, of other labels a probe set and the base."
     )
 
 

@@ -13,8 +13,10 @@ from api.admission import Admission
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
+from api.strangers import Strangers
 from api.threads import Threads
 from saft_core.data.limits import DataLimits
+from saft_core.data.probe import Probe
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
 from saft_core.store.blobs import BlobStore
@@ -25,7 +27,10 @@ WATCH_THREADS = 4
 
 @dataclass(frozen=True)
 class Services:
-    """Handed to `create_app`; `publish` sends the message that a job waits, and `ping_broker` raises if it cannot."""
+    """Handed to `create_app`; `publish` sends the message that a job waits, and `ping_broker` raises if it cannot.
+
+    probe: by which to tell a stranger to labels that a request brings; without it nobody is told.
+    """
 
     settings: Settings
     sessions: sessionmaker[Session]
@@ -34,10 +39,11 @@ class Services:
     publish: Callable[[str], None]
     ping_broker: Callable[[], None]
     admin_key: str
+    probe: Probe | None = None
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
-        _ = self.pictures  # made now: two threads that ask at once would each have a budget of their own
+        _ = self.pictures, self.strangers  # made now: two threads that ask at once would each have one of their own
 
     @cached_property
     def admission(self) -> Admission:
@@ -73,6 +79,11 @@ class Services:
     def pictures(self) -> PictureReader:
         """How image files are read."""
         return PictureReader(self.engine, self.settings)
+
+    @cached_property
+    def strangers(self) -> Strangers | None:
+        """Who tells what shows none of the labels of a request."""
+        return Strangers(self.engine, self.probe, self.data_limits) if self.probe else None
 
     @cached_property
     def keys(self) -> Keys:

@@ -17,6 +17,7 @@ from api.services import Services
 from saft.addresses import bind, http_url, local_url
 from saft.admin_key import admin_key
 from saft_core.clip.loading import load_base
+from saft_core.data.probe import PICTURES, load_probe
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
 from saft_core.process import freeze_objects, keep_memory
@@ -53,6 +54,7 @@ def create_services(settings: Settings) -> Services:
         publish=publisher,
         ping_broker=publisher.ping,
         admin_key=key,
+        probe=load_probe(settings.probe or PICTURES),
     )
 
 
@@ -77,6 +79,8 @@ def create_site(settings: Settings) -> FastAPI:
     def complete() -> None:
         freeze_objects()
         services.engine.calibrate()
+        if services.strangers:
+            services.strangers.warm_up()
 
     app = create_app(services)
     mount(app, local_url(settings.host, settings.port), BodyParser, upload_limits(settings), then=complete)

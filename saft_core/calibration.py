@@ -1,7 +1,8 @@
-"""What an adapter's answers are worth: a temperature for its probabilities, and how likely an image is a stranger.
+"""What answers are worth: a temperature for probabilities, and how likely an image is a stranger.
 
-Both are fitted on images held out from training, beside pictures of other things (the probe set), and stored with the
-adapter's metrics. They hold for the adapter's own labels at its own strength.
+Of an adapter both are fitted on images held out from training, beside pictures of other things (the probe set), and
+stored with its metrics; they hold for its own labels at its own strength. For any other labels the probe set alone says
+what a stranger is: what its pictures have in common with the labels, and with their own names.
 """
 
 from __future__ import annotations
@@ -119,6 +120,33 @@ def fit_unknown(known: FloatArray, strangers: FloatArray) -> Unknown | None:
     fitted = Unknown(slope, -slope * (high + low) / 2, 0.0, auroc(known, strangers))
     threshold = float(np.quantile(fitted.probability(known), RECALL))
     return Unknown(fitted.slope, fitted.intercept, threshold, fitted.auroc)
+
+
+def fit_unknown_to_labels(
+    images: FloatArray, own: npt.NDArray[np.int64], concepts: FloatArray, labels: FloatArray
+) -> Unknown | None:
+    """For labels of which nobody has pictures, from pictures of other things.
+
+    images, concepts, labels: unit embeddings of N pictures, of what they show, and of the labels. own: the place of
+    each picture's concept, (N,).
+
+    As if each picture's own concept were one more label. Pictures of a label itself, as far as words tell, are left
+    out: they are neither.
+    """
+    strangers = far(concepts, labels)[own]
+    among_labels = (images @ labels.T).max(axis=1)
+    named = np.maximum((images * concepts[own]).sum(axis=1), among_labels)
+    return fit_unknown(named[strangers], among_labels[strangers])
+
+
+def far(concepts: FloatArray, labels: FloatArray) -> npt.NDArray[np.bool_]:
+    """Which concepts are none of the labels, (concepts,), from the unit embeddings of both.
+
+    A concept that is closer to a label than nineteen in twenty concepts are to each other is left out: a violin may
+    well be an instrument.
+    """
+    among = (concepts @ concepts.T)[~np.eye(len(concepts), dtype=np.bool_)]
+    return np.asarray((concepts @ labels.T).max(axis=1) < np.quantile(among, 0.95))
 
 
 def auroc(known: FloatArray, strangers: FloatArray) -> float:

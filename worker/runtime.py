@@ -21,7 +21,7 @@ from worker.persistence import persistently
 
 if TYPE_CHECKING:
     from saft_core.clip.backbone import Base
-    from saft_core.tuning.probe import Probe
+    from saft_core.data.probe import Probe
 
 
 class Runtime:
@@ -60,7 +60,7 @@ class Runtime:
     def probe(self) -> Probe:
         """What forgetting is measured on. Imported here for the same reason."""
         with uncollected():
-            from saft_core.tuning.probe import PICTURES, load_probe  # noqa: PLC0415
+            from saft_core.data.probe import PICTURES, load_probe  # noqa: PLC0415
 
             return load_probe(self.settings.probe or PICTURES)
 

@@ -144,7 +144,7 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
     _check_count(question.files, services.limits)
     strength = model.strength_for(question.strength)
-    calibration = model.calibration_for(labels, template, strength)
+    calibration = model.calibration_for(labels, template, strength, services.strangers)
     results: list[ImageResult] = []
     for batch in in_batches(question.files):
         with services.pictures.room(len(batch)):

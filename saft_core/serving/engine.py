@@ -124,9 +124,7 @@ class Engine:
         """
         deadline = self._deadline(deadline)
         with self._model(adapter_id, strength, deadline) as (key, row):
-            weights = self._classifiers.get(
-                (*key, labels, template), lambda: self._class_weights(key, row, labels, template), deadline
-            )
+            weights = self._classifier(key, row, labels, template, deadline)
             features = self._embed_images(key, row, images, deadline)
         with torch.inference_mode():
             logits = features @ weights.T
@@ -146,6 +144,24 @@ class Engine:
         deadline = self._deadline(deadline)
         with self._model(adapter_id, strength, deadline) as (key, row):
             return _to_numpy(self._embed_images(key, row, images, deadline))
+
+    def embed_labels(
+        self,
+        adapter_id: AdapterId,
+        labels: tuple[str, ...],
+        template: str,
+        *,
+        strength: float = 1.0,
+        deadline: float | None = None,
+    ) -> FloatArray:
+        """Unit embeddings of the labels' prompts, float32 (labels, embed_dim), as `classify` uses and keeps them.
+
+        Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
+        """
+        deadline = self._deadline(deadline)
+        with self._model(adapter_id, strength, deadline) as (key, row), torch.inference_mode():
+            weights = self._classifier(key, row, labels, template, deadline)
+            return _to_numpy(weights / weights.norm(dim=1, keepdim=True))
 
     def embed_texts(
         self, adapter_id: AdapterId, texts: Sequence[str], *, strength: float = 1.0, deadline: float | None = None
@@ -238,6 +254,13 @@ class Engine:
         size = self.limits.batch.max_rows
         parts = [Part(key, row, list(texts[start : start + size])) for start in range(0, len(texts), size)]
         return _collect([self._submit(TEXT, part, deadline) for part in parts])
+
+    def _classifier(
+        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str, deadline: float
+    ) -> Tensor:
+        return self._classifiers.get(
+            (*key, labels, template), lambda: self._class_weights(key, row, labels, template), deadline
+        )
 
     def _class_weights(self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str) -> Tensor:
         """The classifier: prompt embeddings times the model's logit scale, float32 (classes, embed_dim).

@@ -12,6 +12,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import fill
 from saft_core.data.limits import DataLimits
+from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.data.splits import draw_shots, stratified_split
 from saft_core.data.twins import pictures
@@ -22,7 +23,6 @@ from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation
 from saft_core.tuning.figures import base_to_new, figures
 from saft_core.tuning.measuring import Measuring
 from saft_core.tuning.mistakes import Mistake, mistakes
-from saft_core.tuning.probe import Probe
 from saft_core.tuning.progress import Observer, PhaseClock, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.strength import STRENGTHS, HeldOut

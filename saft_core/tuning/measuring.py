@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import torch
+
 from saft_core.calibration import Calibration, fit_temperature, fit_unknown
 from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
+from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, text_embeddings
-from saft_core.tuning.probe import Probe, Recognition, recognise, retention, strangers
+from saft_core.tuning.probe import Recognition, recognise, retention, strangers
 from saft_core.tuning.progress import PhaseClock, WorkMeter
 
 
@@ -66,7 +69,7 @@ class Measuring:
         after = self.recognised(delta, strength)
         if self._probe is None or before is None or after is None:
             return {"kept": None, "probe": None}
-        return retention(self._probe.targets, before, after)
+        return retention(torch.from_numpy(self._probe.targets), before, after)
 
     def calibration(
         self, held: EncodedImages, labels: Sequence[str], delta: SparseDelta, strength: float

@@ -1,51 +1,19 @@
-"""Pictures of everyday things that nobody adapts to: what an adapter forgets shows on them, and what a stranger is."""
+"""How a model sees the probe set (data/probe.py), and what an adapter forgot of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from saft_core.calibration import far
 from saft_core.clip.backbone import Base
-from saft_core.data.samples import Sample
+from saft_core.data.probe import Probe
 from saft_core.delta import SparseDelta
-from saft_core.errors import Unavailable
 from saft_core.tuning.evaluation import EncodedImages, text_embeddings
-
-PICTURES = Path(__file__).with_name("probe_pictures")
-"""The probe set that is shipped; its SOURCES.md says what it holds and whose it is."""
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Concepts, and samples whose label is the place of theirs."""
-
-    concepts: tuple[str, ...]
-    samples: tuple[Sample, ...]
-
-    @property
-    def targets(self) -> Tensor:
-        """Places of the samples' concepts, int64 (N,)."""
-        return torch.tensor([sample.label for sample in self.samples])
-
-
-def load_probe(folder: Path = PICTURES) -> Probe:
-    """The probe set in a folder that has one folder a concept. Raises Unavailable if there are fewer than two."""
-    files = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
-    concepts = tuple(sorted({path.parent.name for path in files}))
-    if len(concepts) < 2:
-        raise Unavailable(
-            f"the probe set {folder} must hold two folders of pictures or more, each named by what it shows"
-        )
-    samples = tuple(
-        Sample(concepts.index(path.parent.name), f"{path.parent.name}/{path.name}", path.read_bytes) for path in files
-    )
-    return Probe(concepts, samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +56,6 @@ def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[
 
 
 def strangers(base: Base, probe: Probe, labels: Sequence[str], template: str) -> Tensor:
-    """Which samples of the probe set show none of the labels, bool (N,), as far as words tell; for the base as it is.
-
-    A concept that is closer to a label than nineteen in twenty concepts are to each other is left out: a violin may
-    well be an instrument.
-    """
+    """Which samples of the probe set show none of the labels, bool (N,), as far as words tell the base as it is."""
     concepts, named = text_embeddings(base, probe.concepts, template), text_embeddings(base, labels, template)
-    among = (concepts @ concepts.T)[~torch.eye(len(concepts), dtype=torch.bool)]
-    far = (concepts @ named.T).max(dim=1).values < among.quantile(0.95)
-    return far[probe.targets]
+    return torch.from_numpy(far(concepts.numpy(), named.numpy()))[probe.targets]

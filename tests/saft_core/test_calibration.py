@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saft_core.calibration import TEMPERATURES, UNCALIBRATED, Calibration, Unknown, auroc, fit_temperature, fit_unknown
+from saft_core.calibration import (
+    TEMPERATURES,
+    UNCALIBRATED,
+    Calibration,
+    Unknown,
+    auroc,
+    far,
+    fit_temperature,
+    fit_unknown,
+    fit_unknown_to_labels,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -92,3 +102,38 @@ def test_an_adapter_without_one_is_left_as_it_is() -> None:
 def test_what_a_stranger_states_is_checked(metrics: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         Calibration.of_metrics(metrics)
+
+
+def unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def test_a_concept_close_to_a_label_is_not_far() -> None:
+    concepts = unit(np.random.default_rng(2).normal(size=(40, 16)))
+    labels = unit(np.stack([concepts[3] + 0.2 * concepts[7], -concepts[5]]))
+    found = far(concepts, labels)
+    assert not found[3]
+    assert found[5]
+    assert found.sum() >= 30
+
+
+def test_without_pictures_of_the_labels_others_say_what_a_stranger_is() -> None:
+    """Pictures lie near their own concept, and as far from all other words: what is near a label is no stranger."""
+    rng = np.random.default_rng(3)
+    concepts, labels = unit(rng.normal(size=(40, 64))), unit(rng.normal(size=(5, 64)))
+
+    def pictures_of(words: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return unit(words + 0.15 * rng.normal(size=words.shape))
+
+    own = np.repeat(np.arange(40), 2)
+    found = fit_unknown_to_labels(pictures_of(concepts[own]), own, concepts, labels)
+    assert found is not None
+    shown = (pictures_of(labels[np.arange(50) % 5]) @ labels.T).max(axis=1)
+    others = (pictures_of(unit(rng.normal(size=(50, 64)))) @ labels.T).max(axis=1)
+    assert found.probability(shown).mean() < 0.1
+    assert found.probability(others).mean() > 0.9
+
+
+def test_where_every_picture_may_show_a_label_there_are_no_strangers() -> None:
+    concepts = unit(np.random.default_rng(4).normal(size=(10, 16)))
+    assert fit_unknown_to_labels(concepts, np.arange(10), concepts, concepts) is None

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, required=True, help="folder of the .deb files")
     parser.add_argument("--icons", type=Path, default=Path("node_modules"), help="folder of the npm packages")
     parser.add_argument("--out", type=Path, default=Path("samples/photos"))
-    parser.add_argument("--probe", type=Path, default=Path("saft_core/tuning/probe_pictures"))
+    parser.add_argument("--probe", type=Path, default=Path("saft_core/data/probe_pictures"))
     arguments = parser.parse_args()
     make_samples(arguments.packages, arguments.icons, arguments.out, arguments.probe)
 

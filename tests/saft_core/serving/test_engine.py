@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.clip.zero_shot import class_weights, fill, logits
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
@@ -128,6 +128,19 @@ def test_many_images_run_in_passes_with_the_same_answers(tiny_vit: Base) -> None
     assert together.shape == (70, 16)
     np.testing.assert_allclose(together[69], engine.embed_images("1", images[69:])[0], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_labels_are_embedded_as_they_classify_and_once(tiny_vit: Base) -> None:
+    engine = engine_for(tiny_vit)
+    for adapter in (None, "0"):
+        before = engine.counters()["class_weights_loads"]
+        embeddings = engine.embed_labels(adapter, LABELS, TEMPLATE, strength=0.5)
+        expected = engine.embed_texts(adapter, fill(TEMPLATE, LABELS), strength=0.5)
+        np.testing.assert_allclose(embeddings, expected, atol=1e-6)
+        engine.classify(adapter, pictures(1), LABELS, TEMPLATE, strength=0.5)
+        assert engine.counters()["class_weights_loads"] == before + 1
+    with pytest.raises(InvalidInput):
+        engine.embed_labels(None, ("cat", "Cat"), TEMPLATE)
 
 
 def test_class_weights_are_cached_per_adapter_labels_and_template(tiny_vit: Base) -> None:

@@ -16,13 +16,13 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.images import decode_image
 from saft_core.data.loaders import PixelLoader
+from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.errors import InvalidInput
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import Evaluate
 from saft_core.tuning.evaluation import applied
-from saft_core.tuning.probe import Probe
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base

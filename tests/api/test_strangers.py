@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.strangers import Strangers
+from saft_core.calibration import fit_unknown_to_labels
+from saft_core.data.images import decode_image
+from saft_core.data.probe import Probe
+from saft_core.data.samples import Sample
+from tests.api.test_classify import ask
+from tests.fixtures.rest import TEMPLATE, Site, ok, png, problem
+
+CONCEPTS = ("anchor", "bell", "clock", "drum", "engine", "flag", "glove", "hammer", "island", "jug", "key", "lamp")
+PROBE = Probe(CONCEPTS, tuple(Sample(place, f"{place}.png", partial(png, place)) for place in range(12)))
+LABELS = ("cat", "dog")
+
+
+@pytest.fixture
+def strangers(site: Site) -> Strangers:
+    return Strangers(site.services.engine, PROBE, site.services.data_limits)
+
+
+@pytest.fixture
+def probed(site: Site) -> TestClient:
+    """Somebody who speaks for a tenant of a site with a probe set."""
+    made = Site(replace(site.services, probe=PROBE, metrics=type(site.services.metrics)()))
+    made.services.strangers.warm_up()  # type: ignore[union-attr]
+    return made.new_tenant()
+
+
+def test_what_a_stranger_is_comes_of_the_probe_set_as_the_base_sees_it(site: Site, strangers: Strangers) -> None:
+    engine = site.services.engine
+    images = engine.embed_images(None, [decode_image(png(seed), site.services.data_limits) for seed in range(12)])
+    named = engine.embed_texts(None, [TEMPLATE.replace("{}", label) for label in LABELS])
+    concepts = engine.embed_texts(None, [TEMPLATE.replace("{}", concept) for concept in CONCEPTS])
+    expected = fit_unknown_to_labels(images, PROBE.targets, concepts, named)
+    found = strangers.unknown(LABELS, TEMPLATE)
+    assert expected is not None
+    assert found is not None
+    assert (found.slope, found.threshold) == pytest.approx((expected.slope, expected.threshold), rel=1e-3)
+
+
+def test_it_is_found_once(site: Site, strangers: Strangers) -> None:
+    strangers.unknown(LABELS, TEMPLATE)
+    before = site.services.engine.counters()
+    strangers.unknown(LABELS, TEMPLATE)
+    assert site.services.engine.counters() == before
+
+
+def test_the_base_says_it_of_labels_that_are_given(probed: TestClient) -> None:
+    results = ok(ask(probed, [png(seed) for seed in range(3)], labels=list(LABELS)))["results"]
+    assert all(0 < result["unknown"] < 1 for result in results)
+    by_score = sorted(results, key=lambda result: float(result["score"]))
+    assert [result["unknown"] for result in by_score] == sorted((r["unknown"] for r in results), reverse=True)
+
+
+def test_where_a_name_of_the_probe_set_does_not_fit_nothing_is_told(site: Site) -> None:
+    long = replace(PROBE, concepts=("anchor " * 20, *CONCEPTS[1:]))
+    probed = Site(replace(site.services, probe=long, metrics=type(site.services.metrics)())).new_tenant()
+    (result,) = ok(ask(probed, [png()], labels=list(LABELS)))["results"]
+    assert result["unknown"] is None
+    assert len(result["predictions"]) == 2
+    problem(ask(probed, [png()], labels=["cat " * 20, "dog"]), 422, "text_too_long")
