@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.data.loaders import PixelLoader
+from saft_core.tuning.loss import cross_entropy, log_priors
 from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.precision import autocast, logits
 from saft_core.tuning.progress import WorkMeter
@@ -38,16 +38,17 @@ def summed_gradient(flat: FlatParameters, losses: Iterable[Callable[[], Tensor]]
 def mean_gradient(
     base: Base, loader: PixelLoader, prompts: ClassPrompts, batch_size: int, meter: WorkMeter, slots: SlotMask
 ) -> Tensor:
-    """Equation 2 in one pass: the gradient of the cross-entropy, averaged over all samples; (D,), on the base's device.
+    """Equation 2 in one pass: the gradient of the loss, averaged over all samples; (D,), on the base's device.
 
     The prompts are encoded once, and once is their gradient carried back: it adds up over the images before. Only the
     marked `slots` get one, the others stay zero.
     """
     with _gradient(base.flat, slots) as gradient, autocast(base.device):
         texts = prompts.encode()
+        priors = log_priors(loader.targets(range(len(loader))), len(texts))
         size = min(batch_size, images_per_pass(base, loader.batch([0])[0]))
         for positions in np.array_split(np.arange(len(loader)), math.ceil(len(loader) / size)):
-            _backward(base, loader, positions.tolist(), texts, 1 / len(loader))
+            _backward(base, loader, positions.tolist(), texts, priors, 1 / len(loader))
             meter.advance("selecting", len(positions))
         prompts.backward(texts)
         return gradient
@@ -59,10 +60,11 @@ def fisher(base: Base, loader: PixelLoader, prompts: ClassPrompts, meter: WorkMe
     Squares need each sample's own gradient, so this passes the samples and all prompts one at a time.
     """
     squares = torch.zeros_like(base.flat.buffer)
+    priors = log_priors(loader.targets(range(len(loader))), len(prompts))
     for position in range(len(loader)):
         with _gradient(base.flat, slots) as gradient, autocast(base.device):
             texts = prompts.encode()
-            _backward(base, loader, [position], texts, 1.0)
+            _backward(base, loader, [position], texts, priors, 1.0)
             prompts.backward(texts)
         squares.addcmul_(gradient, gradient, value=1 / len(loader))
         meter.advance("selecting", 1)
@@ -75,9 +77,11 @@ def _gradient(flat: FlatParameters, slots: SlotMask) -> Iterator[Tensor]:
         yield gradient
 
 
-def _backward(base: Base, loader: PixelLoader, positions: list[int], texts: Tensor, weight: float) -> None:
+def _backward(
+    base: Base, loader: PixelLoader, positions: list[int], texts: Tensor, priors: Tensor | None, weight: float
+) -> None:
     pixels, targets = loader.batch(positions)
     scores = logits(base.logit_scale, base.encode_pixels(pixels), texts)
-    loss = F.cross_entropy(scores, targets, reduction="sum") * weight
+    loss = cross_entropy(scores, targets, priors) * weight
     if loss.requires_grad:
         loss.backward()

@@ -31,6 +31,9 @@ class ClassPrompts:
         self._graph: Tensor | None = None
         self._constant: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self._tokens)
+
     def encode(self) -> Tensor:
         """Unit embeddings (classes, embed_dim) by the weights as they are, a leaf that collects its gradient.
 

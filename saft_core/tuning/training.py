@@ -10,7 +10,6 @@ from itertools import islice
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
@@ -21,6 +20,7 @@ from saft_core.errors import TrainingDiverged
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.early_stopping import EarlyStopping
+from saft_core.tuning.loss import cross_entropy, log_priors
 from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.precision import autocast, logits
 from saft_core.tuning.progress import WorkMeter
@@ -39,6 +39,7 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 class Training:
     """One fine-tune of the entries at `indices` (d,): AdamW with a cosine schedule on the cross-entropy.
 
+    Where classes have unlike numbers of images their logits are adjusted (loss.py), so that each counts the same.
     Weight decay acts on the selected entries only. The same seed gives the same delta on the same machine.
     validation: images for early stopping, which `config.patience_epochs` turns on.
     carried: kept in every checkpoint for whoever goes on from it, tensors by name.
@@ -65,6 +66,7 @@ class Training:
         self._optimizer = torch.optim.AdamW(
             [self._parameters.values], lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        self._priors = log_priors(loader.targets(range(len(loader))), len(labels))
         self._step = 0
         self._ceiling = math.inf
         self._images: dict[int, Tensor] = {}
@@ -133,7 +135,7 @@ class Training:
         return loss
 
     def _backward(self, prompts: ClassPrompts, positions: list[int]) -> float:
-        """Cross-entropy over the class prompts, mean over the batch; its gradient goes to the selected entries."""
+        """The loss over the class prompts, mean over the batch; its gradient goes to the selected entries."""
         with autocast(self._base.device):
             texts = prompts.encode()
             parts = np.array_split(np.array(positions), math.ceil(len(positions) / self._images_per_pass))
@@ -150,7 +152,7 @@ class Training:
         """What the images at `positions` add to the mean over a batch of `of`, and to its gradient."""
         images, targets = self._encode(positions)
         scores = logits(self._base.logit_scale, images, texts)
-        loss = F.cross_entropy(scores, targets, reduction="sum") / of
+        loss = cross_entropy(scores, targets, self._priors) / of
         if loss.requires_grad:
             loss.backward()
         return float(loss.detach())
@@ -193,7 +195,7 @@ class Training:
             for start in range(0, count, size):
                 pixels, targets = self._validation.batch(range(start, min(start + size, count)))
                 scores = logits(self._base.logit_scale, self._base.encode_pixels(pixels), texts)
-                total += float(F.cross_entropy(scores, targets, reduction="sum"))
+                total += float(cross_entropy(scores, targets, self._priors))
         return total / count
 
     def _delta(self) -> SparseDelta:

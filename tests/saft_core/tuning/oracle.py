@@ -16,20 +16,31 @@ from saft_core.clip.backbone import Base
 from saft_core.data.loaders import PixelLoader
 
 
-def loss_of(base: Base, loader: PixelLoader, positions: Sequence[int], prompts: Sequence[str]) -> Tensor:
-    """Cross-entropy of CLIP's own logits over the class prompts, mean over the samples."""
+def loss_of(
+    base: Base, loader: PixelLoader, positions: Sequence[int], prompts: Sequence[str], shares: Sequence[float]
+) -> Tensor:
+    """Cross-entropy of CLIP's own logits over the class prompts, mean over the samples.
+
+    shares: of each class among all samples (arXiv 2007.07314, equation 10). Of even classes, as the paper has them,
+    they add the same to all logits: nothing to their softmax.
+    """
     pixels, targets = loader.batch(positions)
     images = base.model.encode_image(pixels, normalize=True)  # type: ignore[operator]
     texts = base.model.encode_text(base.tokenize(list(prompts)), normalize=True)  # type: ignore[operator]
-    return nn.functional.cross_entropy(base.model.logit_scale.exp() * images @ texts.T, targets)  # type: ignore[operator]
+    scores = base.model.logit_scale.exp() * images @ texts.T  # type: ignore[operator]
+    return nn.functional.cross_entropy(scores + torch.tensor(shares).log(), targets)
 
 
-def paper_mean_gradient(base: Base, loader: PixelLoader, prompts: Sequence[str]) -> Tensor:
+def paper_mean_gradient(
+    base: Base, loader: PixelLoader, prompts: Sequence[str], shares: Sequence[float] | None = None
+) -> Tensor:
     """Equation 2, sample by sample: (D,)."""
+    shares = shares or [1.0] * len(prompts)
     parameters = list(base.model.parameters())
     total = [torch.zeros_like(parameter) for parameter in parameters]
     for position in range(len(loader)):
-        gradients = torch.autograd.grad(loss_of(base, loader, [position], prompts), parameters, allow_unused=True)
+        loss = loss_of(base, loader, [position], prompts, shares)
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         total = [t if g is None else t + g / len(loader) for t, g in zip(total, gradients, strict=True)]
     return torch.cat([part.reshape(-1) for part in total])
 
@@ -52,8 +63,10 @@ def paper_training(
     steps: int,
     learning_rate: float,
     weight_decay: float,
+    shares: Sequence[float] | None = None,
 ) -> Tensor:
     """Dense AdamW with a cosine schedule, unselected entries reset after each step; returns all parameters, (D,)."""
+    shares = shares or [1.0] * len(prompts)
     parameters = list(base.model.parameters())
     start = [parameter.detach().clone() for parameter in parameters]
     masks = [m.view_as(p) for m, p in zip(mask.split([p.numel() for p in parameters]), parameters, strict=True)]
@@ -61,7 +74,7 @@ def paper_training(
     for number, positions in enumerate(batches):
         optimizer.param_groups[0]["lr"] = 0.5 * learning_rate * (1 + math.cos(math.pi * number / steps))
         optimizer.zero_grad()
-        loss_of(base, loader, positions, prompts).backward()
+        loss_of(base, loader, positions, prompts, shares).backward()
         optimizer.step()
         with torch.no_grad():
             for parameter, initial, chosen in zip(parameters, start, masks, strict=True):

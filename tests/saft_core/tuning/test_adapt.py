@@ -285,10 +285,10 @@ def test_a_copy_that_was_saved_anew_is_on_the_same_side(monkeypatch: pytest.Monk
 
 def test_many_of_one_class_and_few_of_another_are_both_learned() -> None:
     few = colour_samples(8, seed=3)
-    samples = [*colour_samples(100)[:100], *(one for one in few if one.label == 1)]  # 100 red, 8 green
+    samples = [*colour_samples(200)[:200], *(one for one in few if one.label == 1)]  # 200 red, 8 green
     settings = replace(SETTINGS, evaluate="refit", epochs=5)
     metrics = adapt(make_base("vit"), Task(LABELS[:2], samples), settings, LIMITS, lambda _: None).metrics
-    assert [entry["count"] for entry in metrics["per_class"]] == [20, 2]
+    assert [entry["count"] for entry in metrics["per_class"]] == [40, 2]
     assert all(entry["recall"] == 1 for entry in metrics["per_class"])
     assert metrics["balanced_accuracy"] == 1
 

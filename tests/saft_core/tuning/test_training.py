@@ -47,6 +47,25 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float) -> Non
     assert bits(base.flat.buffer) == bits(before)
 
 
+def test_of_uneven_classes_each_counts_the_same() -> None:
+    base = make_base("vit", dtype=torch.float64)
+    uneven = [one for place, one in enumerate(SAMPLES) if place not in (5, 6, 7)]  # 4 red, 1 green, 4 blue
+    samples, settings = loader(base, uneven), config(epochs=4, batch_size=4, learning_rate=1e-3)
+    prompts, shares = fill(settings.template, LABELS), [4 / 9, 1 / 9, 4 / 9]
+    chosen = select_for(base, samples, LABELS, settings, silent_meter())
+    mask = paper_mask(paper_mean_gradient(base, samples, prompts, shares), settings.density)
+    assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())
+    assert not mask.equal(paper_mask(paper_mean_gradient(base, samples, prompts), settings.density))
+    before = base.flat.buffer.clone()
+    expected = paper_training(
+        base, samples, prompts, mask, batches(9, settings),
+        steps=12, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, shares=shares,
+    )  # fmt: skip
+    delta = train(base, samples, LABELS, chosen, settings, silent_meter())
+    moved = torch.from_numpy(delta.values).double()
+    torch.testing.assert_close(moved, (expected - before)[mask], rtol=1e-4, atol=1e-9)
+
+
 def test_only_selected_entries_move_and_the_base_comes_back() -> None:
     base = make_base("vit")
     samples = loader(base, SAMPLES)
