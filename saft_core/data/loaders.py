@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from PIL import Image
@@ -11,8 +12,10 @@ from torch import Tensor
 from saft_core.data.images import decode_image
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
+from saft_core.data.threads import in_threads
 
 DEFAULT_CACHE_BYTES = 1 << 30
+_Made = TypeVar("_Made")
 
 
 class PixelLoader:
@@ -47,7 +50,8 @@ class PixelLoader:
 
         Raises InvalidImage naming the file that cannot be read.
         """
-        pixels = torch.stack([self._one(position) for position in positions])
+        each = self._each(self._cache, positions, self._one, lambda pixels: pixels.nbytes)
+        pixels = torch.stack(each)
         return pixels, self.targets(positions).to(pixels.device)
 
     def views(self, positions: Sequence[int], view: Callable[[Image.Image, int], Image.Image]) -> tuple[Tensor, Tensor]:
@@ -55,32 +59,36 @@ class PixelLoader:
 
         Decoded images stay in memory as pixels do, so that each is decoded once where memory allows.
         """
-        pixels = self._pixels([view(self._image(position), position) for position in positions])
+        images = self._each(self._decoded, positions, self._decode, _image_bytes)
+        pixels = self._pixels([view(image, position) for image, position in zip(images, positions, strict=True)])
         return pixels, self.targets(positions).to(pixels.device)
 
     def targets(self, positions: Sequence[int]) -> Tensor:
         """The labels alone, int64 (len(positions),), on the CPU."""
         return torch.tensor([self._samples[position].label for position in positions])
 
-    def _one(self, position: int) -> Tensor:
-        cached = self._cache.get(position)
-        if cached is not None:
-            return cached
-        pixels = self._pixels([self._decode(position)])[0]
-        if pixels.nbytes <= self._free_bytes:
-            self._free_bytes -= pixels.nbytes
-            self._cache[position] = pixels
-        return pixels
+    def _each(
+        self,
+        kept: dict[int, _Made],
+        positions: Sequence[int],
+        make: Callable[[int], _Made],
+        size: Callable[[_Made], int],
+    ) -> list[_Made]:
+        """One for each position: kept, or made anew in several threads and kept while there is room."""
+        missing = [position for position in dict.fromkeys(positions) if position not in kept]
+        made = dict(zip(missing, in_threads(make, missing), strict=True))
+        for position, one in made.items():
+            if size(one) <= self._free_bytes:
+                self._free_bytes -= size(one)
+                kept[position] = one
+        return [made[position] if position in made else kept[position] for position in positions]
 
-    def _image(self, position: int) -> Image.Image:
-        image = self._decoded.get(position)
-        if image is None:
-            image = self._decode(position)
-            size = image.width * image.height * len(image.getbands())
-            if size <= self._free_bytes:
-                self._free_bytes -= size
-                self._decoded[position] = image
-        return image
+    def _one(self, position: int) -> Tensor:
+        return self._pixels([self._decode(position)])[0]
 
     def _decode(self, position: int) -> Image.Image:
         return decode_image(self._samples[position].read(), self._limits, self._side)
+
+
+def _image_bytes(image: Image.Image) -> int:
+    return image.width * image.height * len(image.getbands())

@@ -14,6 +14,7 @@ from PIL import Image
 from saft_core.data.images import decode_image
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
+from saft_core.data.threads import in_threads
 
 SIDE = 8
 """Cells of a thumbnail, across and down."""
@@ -33,7 +34,7 @@ Thumbnails = npt.NDArray[np.float32]
 
 def thumbnails(samples: Sequence[Sample], limits: DataLimits) -> Thumbnails:
     """Mean colours of the cells, 0 to 255, (N, SIDE * SIDE * 3). Raises InvalidImage naming the file."""
-    rows = [_thumbnail(decode_image(sample.read(), limits, side=4 * SIDE)) for sample in samples]
+    rows = in_threads(lambda sample: _thumbnail(decode_image(sample.read(), limits, side=4 * SIDE)), samples)
     return np.stack(rows) if rows else np.empty((0, SIDE * SIDE * 3), dtype=np.float32)
 
 
