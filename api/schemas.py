@@ -211,6 +211,9 @@ class ImageResult(BaseModel):  # noqa: D101
 class ClassifyView(BaseModel):  # noqa: D101
     adapter: str
     results: list[ImageResult]
+    unknown_threshold: float | None = Field(
+        description="Of images that show one of the labels about one in twenty has an `unknown` above it. Null with it."
+    )
 
 
 class CollectionBody(Body):  # noqa: D101

@@ -209,7 +209,7 @@ class ApiClient:
         if template is not None:
             body["template"] = template
         answer = await self._json("POST", "/classify", json=body)
-        return Answer.read(answer["results"][0])
+        return Answer.read(answer)
 
     async def collections(self) -> list[Collection]:
         """The tenant's collections, newest first."""

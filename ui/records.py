@@ -154,16 +154,20 @@ class AddedImages:
 class Answer:
     """What a model says of one image: each label's probability, best first, and that it is none of them.
 
-    unknown: None where the service cannot tell.
+    unknown: None where the service cannot tell. strange: whether it is higher than for nearly all images that show one.
     """
 
     probabilities: dict[str, float]
     unknown: float | None
+    strange: bool
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
-        """From one of the results of `/classify`."""
-        return cls({entry["label"]: entry["probability"] for entry in data["predictions"]}, data["unknown"])
+        """From the answer of `/classify` to one image."""
+        (result,), threshold = data["results"], data["unknown_threshold"]
+        unknown = result["unknown"]
+        strange = unknown is not None and threshold is not None and unknown > threshold
+        return cls({entry["label"]: entry["probability"] for entry in result["predictions"]}, unknown, strange)
 
     @property
     def best(self) -> str:

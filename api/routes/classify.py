@@ -160,7 +160,8 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
             )
         results += _results(answers, labels, top_k, calibration.unknown)
     services.metrics.images.inc(len(results))
-    return ClassifyView(adapter=model.shown_as, results=results)
+    threshold = calibration.unknown.threshold if calibration.unknown else None
+    return ClassifyView(adapter=model.shown_as, results=results, unknown_threshold=threshold)
 
 
 def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[str, ...]:

@@ -259,7 +259,9 @@ def test_an_adapter_that_is_calibrated_says_how_likely_it_is_none_of_its_classes
     site: Site, client: TestClient
 ) -> None:
     adapter = calibrated(site, client, temperature=1.0, unknown=UNKNOWN)
-    for result in ok(ask(client, [png(1), png(2)], adapter="icons"))["results"]:
+    answer = ok(ask(client, [png(1), png(2)], adapter="icons"))
+    assert answer["unknown_threshold"] == UNKNOWN["threshold"]
+    for result in answer["results"]:
         assert result["unknown"] == pytest.approx(1 / (1 + np.exp(5 * result["score"] - 1)), abs=1e-6)
     own = {"labels": adapter["classes"], "template": adapter["template"]}
     assert ok(ask(client, [png(1)], adapter="icons", **own))["results"][0]["unknown"] is not None

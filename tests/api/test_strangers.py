@@ -52,7 +52,9 @@ def test_it_is_found_once(site: Site, strangers: Strangers) -> None:
 
 
 def test_the_base_says_it_of_labels_that_are_given(probed: TestClient) -> None:
-    results = ok(ask(probed, [png(seed) for seed in range(3)], labels=list(LABELS)))["results"]
+    answer = ok(ask(probed, [png(seed) for seed in range(3)], labels=list(LABELS)))
+    results = answer["results"]
+    assert 0 < answer["unknown_threshold"] < 1
     assert all(0 < result["unknown"] < 1 for result in results)
     by_score = sorted(results, key=lambda result: float(result["score"]))
     assert [result["unknown"] for result in by_score] == sorted((r["unknown"] for r in results), reverse=True)
@@ -61,7 +63,8 @@ def test_the_base_says_it_of_labels_that_are_given(probed: TestClient) -> None:
 def test_where_a_name_of_the_probe_set_does_not_fit_nothing_is_told(site: Site) -> None:
     long = replace(PROBE, concepts=("anchor " * 20, *CONCEPTS[1:]))
     probed = Site(replace(site.services, probe=long, metrics=type(site.services.metrics)())).new_tenant()
-    (result,) = ok(ask(probed, [png()], labels=list(LABELS)))["results"]
-    assert result["unknown"] is None
+    answer = ok(ask(probed, [png()], labels=list(LABELS)))
+    (result,) = answer["results"]
+    assert (result["unknown"], answer["unknown_threshold"]) == (None, None)
     assert len(result["predictions"]) == 2
     problem(ask(probed, [png()], labels=["cat " * 20, "dog"]), 422, "text_too_long")

@@ -99,26 +99,18 @@ class TryTab:
                 client.classify(adapter.id, content, labels, adapter.template),
             )
         return {
-            self.notice: _verdict(base, adapted, _limit(adapter)),
+            self.notice: _verdict(base, adapted),
             self.base: base.probabilities,
             self.adapted: adapted.probabilities,
         }
 
 
-def _limit(adapter: Adapter) -> float:
-    """Probability of being none of the labels that few of the adapter's own images pass."""
-    return float((adapter.metrics.get("unknown") or {}).get("threshold", 1.0))
-
-
-def _verdict(base: Answer, adapted: Answer, limit: float) -> str:
+def _verdict(base: Answer, adapted: Answer) -> str:
     before, after = base.best, adapted.best
     sure = f"{wording.percent(base.probabilities[before])} and {wording.percent(adapted.probabilities[after])} sure"
     said = f"The base model says “{before}”, the adapter “{after}”: {sure}."
     if before == after:
         said = f"Both say “{after}”: {sure}."
-    if adapted.unknown is not None and adapted.unknown > limit:
-        return wording.note(
-            f"Perhaps none of these: with {wording.percent(adapted.unknown)} probability the adapter was taught nothing"
-            f" like it. {said}"
-        )
+    if adapted.unknown is not None and adapted.strange:
+        return wording.note(f"Perhaps none of these, with {wording.percent(adapted.unknown)} probability. {said}")
     return wording.note(said, "good")
