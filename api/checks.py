@@ -7,10 +7,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from saft_core.clip.zero_shot import PLACEHOLDER
 from saft_core.data.paths import is_control, visible
 from saft_core.errors import InvalidConfig, InvalidInput
 from saft_core.settings import Limits
+from saft_core.templates import PLACEHOLDER
 
 MAX_TEMPLATE_CHARACTERS = 300
 BASE_NAME = "base"
