@@ -7,10 +7,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from saft_core.clip.zero_shot import PLACEHOLDER
 from saft_core.data.paths import is_control, visible
 from saft_core.errors import InvalidConfig, InvalidInput
 from saft_core.settings import Limits
+from saft_core.templates import PLACEHOLDER, Template, as_template
 
 MAX_TEMPLATE_CHARACTERS = 300
 BASE_NAME = "base"
@@ -55,21 +55,37 @@ def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
     shown = [unicodedata.normalize("NFC", visible(label)) for label in cleaned]
     if not all(shown):
         raise InvalidInput("labels: one has nothing to see in it; name the class in words")
-    repeated = [label for label, count in Counter(shown).items() if count > 1]
-    if repeated:
+    if repeated := _repeated(shown):
         raise InvalidInput(f"labels: given twice: {', '.join(repeated)}")
     return cleaned
 
 
-def template(value: str) -> str:
-    """A prompt with the placeholder in it once. Raises InvalidConfig."""
+def _repeated(values: Sequence[str]) -> list[str]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def template(given: str | Sequence[str], limits: Limits) -> Template:
+    """One prompt or a list of different ones, each with the placeholder in it once. Raises InvalidConfig."""
+    template = as_template(given)
+    if isinstance(template, str):
+        _check_template(template, "template")
+        return template
+    if not 1 <= len(template) <= limits.max_templates:
+        raise InvalidConfig(f"template: give 1 to {limits.max_templates} (max_templates), got {len(template)}")
+    for number, one in enumerate(template):
+        _check_template(one, f"template[{number}]")
+    if repeated := _repeated(template):
+        raise InvalidConfig(f"template: given twice: {', '.join(repeated)}")
+    return template
+
+
+def _check_template(value: str, field: str) -> None:
     if value.count(PLACEHOLDER) != 1:
-        raise InvalidConfig(f"template: write {PLACEHOLDER} exactly once, where the class name belongs")
+        raise InvalidConfig(f"{field}: write {PLACEHOLDER} exactly once, where the class name belongs")
     if len(value) > MAX_TEMPLATE_CHARACTERS:
-        raise InvalidConfig(f"template: at most {MAX_TEMPLATE_CHARACTERS} characters")
+        raise InvalidConfig(f"{field}: at most {MAX_TEMPLATE_CHARACTERS} characters")
     if any(is_control(character) for character in value):
-        raise InvalidConfig("template: leave out control characters")
-    return value
+        raise InvalidConfig(f"{field}: leave out control characters")
 
 
 def strength(value: float) -> float:

@@ -10,6 +10,7 @@ from api.routes.adapters import check_base
 from api.strangers import Strangers
 from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.store import adapters
+from saft_core.templates import Template
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Model:
 
     adapter_id: str | None
     classes: tuple[str, ...]
-    template: str
+    template: Template
     strength: float = 1.0
     """Its own."""
     calibration: Calibration = UNCALIBRATED
@@ -34,7 +35,7 @@ class Model:
         return self.strength if asked is None else asked
 
     def calibration_for(
-        self, labels: tuple[str, ...], template: str, strength: float, strangers: Strangers | None
+        self, labels: tuple[str, ...], template: Template, strength: float, strangers: Strangers | None
     ) -> Calibration:
         """The model's, where it is asked as it was measured; or else what `strangers` say of the labels.
 

@@ -110,7 +110,8 @@ def _bounds(limits: Limits) -> dict[str, dict[str, Schema]]:
     name = _text(limits.max_name_characters)
     image = {"maxLength": _base64_characters(limits.max_image_bytes)}
     model = {"adapter": {"maxLength": limits.max_name_characters}, "top_k": {"maximum": limits.max_top_k}}
-    template = {"maxLength": MAX_TEMPLATE_CHARACTERS}
+    several = {"type": "array"} | _templates(limits)
+    template = {"anyOf": [several["items"], several, {"type": "null"}]}
     return {
         "TenantBody": {"name": name},
         "CollectionBody": {"name": name},
@@ -138,7 +139,7 @@ def _form_bounds(path: str, limits: Limits) -> dict[str, Schema]:
         "adapter": {"maxLength": limits.max_name_characters},
         "files": {"minItems": 1, "maxItems": most},
         "labels": _labels(limits),
-        "template": {"maxLength": MAX_TEMPLATE_CHARACTERS},
+        "template": _templates(limits),
         "top_k": {"minimum": 1, "maximum": limits.max_top_k},
     }
 
@@ -153,6 +154,11 @@ def _labels(limits: Limits) -> Schema:
     return {"minItems": 1, "maxItems": limits.max_classify_labels, "uniqueItems": True, "items": label}
 
 
+def _templates(limits: Limits) -> Schema:
+    template = {"type": "string", "maxLength": MAX_TEMPLATE_CHARACTERS}
+    return {"minItems": 1, "maxItems": limits.max_templates, "uniqueItems": True, "items": template}
+
+
 def _base64_characters(count: int) -> int:
     """Characters of so many bytes in base64."""
     return -(-count // 3) * 4
@@ -162,4 +168,5 @@ def _bind(schema: Schema, bounds: Mapping[str, Schema]) -> None:
     """Add bounds to the fields of an object; where a field may be null, to what it is otherwise."""
     for field, bound in bounds.items():
         if (found := schema["properties"].get(field)) is not None:
-            next((choice for choice in found.get("anyOf", ()) if choice.get("type") != "null"), found).update(bound)
+            choices = () if "anyOf" in bound else found.get("anyOf", ())
+            next((choice for choice in choices if choice.get("type") != "null"), found).update(bound)

@@ -12,6 +12,12 @@ Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
 Augment = Literal["none", "crop", "crop_flip"]
 Item = TypeVar("Item")
+Templates = str | list[str]
+TEMPLATE: Any = Field(
+    None,
+    description="The prompt; {} in it stands for the class name. Of a list, each class has the mean of its prompts'"
+    " embeddings.",
+)
 STRENGTH: Any = Field(
     None,
     ge=0,
@@ -94,7 +100,7 @@ class TrainingBody(Body):
     epochs: int | None = Field(None, ge=1)
     batch_size: int | None = Field(None, ge=1, le=1024)
     seed: int = Field(0, ge=0, le=2**32 - 1)
-    template: str | None = Field(None, description="Prompt; {} stands for the class name.")
+    template: Templates | None = TEMPLATE
     encoders: Encoders | None = None
     selection: Selection | None = Field(
         None, description="What entries are ranked by: SAFT's mean gradient (the default), or an ablation of the paper."
@@ -164,7 +170,7 @@ class AdapterView(View):  # noqa: D101
     name: str
     job_id: str | None
     classes: list[str]
-    template: str
+    template: Templates
     density: float
     nnz: int
     delta_bytes: int
@@ -189,7 +195,7 @@ class ClassifyBody(Body):  # noqa: D101
     adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
     images: list[str] = Field(min_length=1, description=BASE64_IMAGES)
     labels: list[str] | None = None
-    template: str | None = None
+    template: Templates | None = TEMPLATE
     top_k: int | None = Field(None, ge=1)
     strength: float | None = STRENGTH
 

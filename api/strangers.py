@@ -10,6 +10,7 @@ from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
 from saft_core.errors import InvalidInput
 from saft_core.serving.engine import Engine
+from saft_core.templates import Template
 
 KEPT = 1024
 """Sets of labels of which is remembered what a stranger to them is."""
@@ -26,7 +27,7 @@ class Strangers:
         """Encode the probe set, so that no request has to wait for it. Raises what the engine raises."""
         _ = self._images
 
-    def _unknown(self, labels: tuple[str, ...], template: str) -> Unknown | None:
+    def _unknown(self, labels: tuple[str, ...], template: Template) -> Unknown | None:
         """What tells a stranger to these labels; None where it cannot be told. Raises what the engine raises."""
         named = self._engine.embed_labels(None, labels, template)
         try:

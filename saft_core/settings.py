@@ -32,6 +32,7 @@ class Limits(BaseSettings):
     max_image_pixels: int = Field(50_000_000, gt=0, description="Width times height of one image.")
     max_classify_images: int = Field(256, gt=0, description="Images in one classify request.")
     max_classify_labels: int = Field(1_000, gt=0, description="Labels in one classify request.")
+    max_templates: int = Field(16, gt=0, description="Templates whose prompts are averaged.")
     max_collection_images: int = Field(10_000, gt=0, description="Images in one collection.")
     max_strengths: int = Field(
         4,

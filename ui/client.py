@@ -200,7 +200,11 @@ class ApiClient:
     # Use
 
     async def classify(
-        self, adapter: str, image: bytes, labels: Sequence[str] | None = None, template: str | None = None
+        self,
+        adapter: str,
+        image: bytes,
+        labels: Sequence[str] | None = None,
+        template: str | Sequence[str] | None = None,
     ) -> Answer:
         """What a model says of one image file. No labels: the adapter's own classes."""
         body: dict[str, Any] = {"adapter": adapter, "images": [base64.b64encode(image).decode()]}

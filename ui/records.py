@@ -117,7 +117,7 @@ class Adapter(Record):
     name: str
     job_id: str | None
     classes: tuple[str, ...]
-    template: str
+    template: str | list[str]
     density: float
     nnz: int
     delta_bytes: int

@@ -106,7 +106,7 @@ def _adapt(runtime: Runtime, job: Job, lease: Lease) -> Adaptation:
     limits = DataLimits.from_attributes(runtime.settings.limits)
     interval = runtime.settings.checkpoint_interval_seconds
     checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, lease.check)
-    return adapt(runtime.base, task, TrainingConfig(**job.config), limits, observe, checkpoints, runtime.probe)
+    return adapt(runtime.base, task, TrainingConfig.read(job.config), limits, observe, checkpoints, runtime.probe)
 
 
 def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation) -> None:

@@ -69,7 +69,7 @@ def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:
     """The complete configuration: what the caller says over what the base says. Raises InvalidConfig."""
     defaults = services.engine.base.defaults
     config: dict[str, Any] = vars(defaults) | body.model_dump(exclude_none=True)
-    checks.template(config["template"])
+    config["template"] = checks.template(config["template"], services.limits)
     _check_bound("density", config["density"], services.limits.max_density, "max_density")
     _check_bound("epochs", config["epochs"], services.limits.max_epochs, "max_epochs")
     if int(config["density"] * services.engine.base.parameter_count) < 1:
@@ -146,7 +146,7 @@ def _check_header(header: DeltaHeader, services: Services) -> None:
 
 def _check_classes(header: DeltaHeader, limits: Limits) -> None:
     try:
-        checks.template(header.template)
+        checks.template(header.template, limits)
         checks.labels(header.classes, limits)
     except InvalidInput as error:
         raise InvalidDelta(f"the delta's header: {error.message}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ from saft_core.errors import InvalidInput
 from saft_core.serving.engine import Answers
 from saft_core.settings import Limits
 
+_JSON_LIST = re.compile(r"\s*\[")
+_JSON_LIST_OF_TEXTS = re.compile(r'\s*\[\s*["\]]')
+"""Not "[{}]", which is a template."""
+
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
 DOCS = {
@@ -38,7 +43,7 @@ DOCS = {
                         "adapter": {"type": "string", "default": "base"},
                         "files": {"type": "array", "items": MULTIPART_SCHEMA},
                         "labels": {"type": "array", "items": {"type": "string"}},
-                        "template": {"type": "string"},
+                        "template": {"type": "array", "items": {"type": "string"}},
                         "top_k": {"type": "integer"},
                         "strength": {"type": "number", "minimum": 0, "maximum": 1},
                     },
@@ -56,7 +61,7 @@ class Question:
     adapter: str
     files: Sequence[Source]
     labels: list[str] | None
-    template: str | None
+    template: str | list[str] | None
     top_k: int | None
     strength: float | None = None
 
@@ -67,7 +72,8 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
 
     Answers in the order of the images, each with predictions from most to least probable. `score` does not depend on
     the other labels, `unknown` says how likely the image shows none of them. An image that cannot be read
-    fails the request with an error that names it. In a form, repeat `labels` for each label, or give one JSON list.
+    fails the request with an error that names it. In a form, repeat `labels` and `template` for each, or give one JSON
+    list.
     """
     if is_multipart(request.headers.get("content-type", "")):
         async with form(request, tenancy.services) as upload:
@@ -94,25 +100,25 @@ def _from_form(upload: Form, tenancy: Tenancy) -> Question:
     return Question(
         upload.text("adapter") or "base",
         files,
-        _form_labels(upload),
-        upload.text("template"),
+        _form_list(upload, "labels", _JSON_LIST),
+        _form_list(upload, "template", _JSON_LIST_OF_TEXTS),
         _form_top_k(upload),
         _form_strength(upload),
     )
 
 
-def _form_labels(upload: Form) -> list[str] | None:
-    """Repeated fields, or one field with a JSON list."""
-    values = upload.texts("labels")
+def _form_list(upload: Form, name: str, json_list: re.Pattern[str]) -> list[str] | None:
+    """Repeated fields, or one field with a JSON list, which is told by its start."""
+    values = upload.texts(name)
     if not values:
         return None
-    if len(values) == 1 and values[0].lstrip().startswith("["):
+    if len(values) == 1 and json_list.match(values[0]):
         try:
             values = json.loads(values[0])
         except (ValueError, RecursionError) as error:
-            raise InvalidInput("labels: not a JSON list") from error
+            raise InvalidInput(f"{name}: not a JSON list") from error
         if not all(isinstance(value, str) for value in values):
-            raise InvalidInput("labels: the JSON list must hold texts")
+            raise InvalidInput(f"{name}: the JSON list must hold texts")
     return values
 
 
@@ -140,7 +146,9 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     deadline = services.deadline()
     model = find_model(tenancy, question.adapter)
     labels = _labels(tenancy, model, question.labels)
-    template = checks.template(model.template if question.template is None else question.template)
+    template = model.template
+    if question.template is not None:
+        template = checks.template(question.template, services.limits)
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
     _check_count(question.files, services.limits)
     strength = model.strength_for(question.strength)

@@ -18,7 +18,6 @@ from api.pictures import picture, read_image
 from api.schemas import DatasetImageView, DatasetView, Page
 from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.clip.labels import check_labels
-from saft_core.clip.zero_shot import PLACEHOLDER
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import LabelledSet, collect
@@ -27,6 +26,7 @@ from saft_core.store import datasets
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Dataset, DatasetImage, new_id
 from saft_core.store.scope import Scope
+from saft_core.templates import PLACEHOLDER
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
 

@@ -18,6 +18,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidInput
+from saft_core.templates import Template, each
 
 Tokens = tuple[int, ...]
 
@@ -41,12 +42,19 @@ def check_texts(base: Base, texts: Sequence[str], field: str = "text") -> list[T
         return _rows_that_end(tokenize, texts, field)
 
 
-def check_labels(base: Base, labels: Sequence[str], template: str, field: str = "labels") -> None:
+def check_labels(base: Base, labels: Sequence[str], template: Template, field: str = "labels") -> None:
     """Raise InvalidInput unless the base reads the whole prompt of every label, and another one for each.
+
+    Of an ensemble that holds for every template.
 
     Codes: those of `check_texts`, `empty_label` where a label adds nothing to the template, and `labels_alike` (its
     details: labels, prompts) where two prompts have the same tokens: no training tells such classes apart.
     """
+    for one in each(template):
+        _check_prompts(base, labels, one, field)
+
+
+def _check_prompts(base: Base, labels: Sequence[str], template: str, field: str) -> None:
     prompts = fill(template, labels)
     *read, nothing = check_texts(base, [*prompts, *fill(template, [""])], field)
     first: dict[Tokens, int] = {}

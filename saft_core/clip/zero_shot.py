@@ -7,22 +7,41 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.class_names import class_name, is_the_rest
+from saft_core.templates import PLACEHOLDER, Template, each
 
-PLACEHOLDER = "{}"
 THE_REST = "something else"
 TEXTS_PER_PASS = 256
 _WITH_ARTICLE = re.compile(r"\b(?:an?|the)\s+\{\}", re.IGNORECASE)
 
 
-def fill(template: str, labels: Sequence[str]) -> list[str]:
-    """One prompt a label, with the words that stand for it.
+def fill(template: Template, labels: Sequence[str]) -> list[str]:
+    """One prompt a label, with the words that stand for it; of an ensemble, all of one template after the other's.
 
     A class of all that is in no other is "something else", without the template's article: no picture shows "an other".
     """
-    return [_prompt(template, class_name(label)) for label in labels]
+    names = [class_name(label) for label in labels]
+    return [_prompt(one, name) for one in each(template) for name in names]
+
+
+def prompts_by_label(template: Template, labels: Sequence[str]) -> list[str] | list[list[str]]:
+    """The prompt of each label; of an ensemble, its list of prompts."""
+    if isinstance(template, str):
+        return fill(template, labels)
+    return [fill(template, [label]) for label in labels]
+
+
+def ensemble(embeddings: Tensor, template: Template) -> Tensor:
+    """Unit embeddings (classes, embed_dim) of what `fill` gave, from those of its prompts (prompts, embed_dim).
+
+    The mean over the templates, normalised again, as CLIP's own evaluation has it; of one template, what was given.
+    """
+    if isinstance(template, str):
+        return embeddings
+    return F.normalize(embeddings.unflatten(0, (len(template), -1)).mean(dim=0), dim=-1)
 
 
 def _prompt(template: str, name: str) -> str:
@@ -31,13 +50,13 @@ def _prompt(template: str, name: str) -> str:
     return template.replace(PLACEHOLDER, name)
 
 
-def class_weights(base: Base, labels: Sequence[str], template: str) -> Tensor:
-    """The classifier: prompt embeddings times the logit scale, float32 (classes, embed_dim)."""
+def class_weights(base: Base, labels: Sequence[str], template: Template) -> Tensor:
+    """The classifier: class embeddings times the logit scale, float32 (classes, embed_dim)."""
     prompts = fill(template, labels)
     passes = [
         base.encode_texts(prompts[start : start + TEXTS_PER_PASS]) for start in range(0, len(prompts), TEXTS_PER_PASS)
     ]
-    return base.logit_scale * torch.cat(passes)
+    return base.logit_scale * ensemble(torch.cat(passes), template)
 
 
 def logits(base: Base, pixels: Tensor, weights: Tensor) -> Tensor:

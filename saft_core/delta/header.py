@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from saft_core.errors import InvalidDelta
+from saft_core.templates import PLACEHOLDER, Template, as_template, each
 
 MAX_HEADER_BYTES = 8 << 20
 MAX_HEADER_DEPTH = 16
 MAX_INTEGER = (1 << 63) - 1
-PLACEHOLDER = "{}"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class DeltaHeader:
     base_fingerprint: SHA-256 that names the base. base_name: the same for people.
     parameter_count:  D of the base, 1 to 2**63 - 1; every index is below it.
     density:          share of the parameters that was asked for, 0 < density <= 1.
-    template:         the prompt; '{}' in it stands for the class.
+    template:         the prompt, or several whose embeddings are averaged; '{}' in each stands for the class.
     classes:          at least one class name, in label order.
     metrics:          what was measured with this delta: JSON values.
 
@@ -36,19 +36,19 @@ class DeltaHeader:
     base_name: str
     parameter_count: int
     density: float
-    template: str
+    template: Template
     classes: tuple[str, ...]
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
-_TYPES: dict[str, type] = {
-    "base_fingerprint": str,
-    "base_name": str,
-    "parameter_count": int,
-    "density": float,
-    "template": str,
-    "classes": list,
-    "metrics": dict,
+_TYPES: dict[str, tuple[type, ...]] = {
+    "base_fingerprint": (str,),
+    "base_name": (str,),
+    "parameter_count": (int,),
+    "density": (float,),
+    "template": (str, list),
+    "classes": (list,),
+    "metrics": (dict,),
 }
 
 
@@ -67,15 +67,23 @@ def read_header(text: bytes | memoryview) -> DeltaHeader:
     fields = _load(bytes(text))
     if fields.keys() != _TYPES.keys():
         raise InvalidDelta(f"the header's fields must be {', '.join(sorted(_TYPES))}")
-    for name, kind in _TYPES.items():
-        if type(fields[name]) is not kind:
+    for name, kinds in _TYPES.items():
+        if type(fields[name]) not in kinds:
             raise InvalidDelta(f"header field '{name}' is of the wrong type")
     if not all(isinstance(label, str) for label in fields["classes"]):
         raise InvalidDelta("header field 'classes' must hold texts")
     _check_storable(fields)
-    header = DeltaHeader(**(fields | {"classes": tuple(fields["classes"])}))
+    fields |= {"classes": tuple(fields["classes"]), "template": _template(fields["template"])}
+    header = DeltaHeader(**fields)
     _check_ranges(header)
     return header
+
+
+def _template(value: str | list[Any]) -> Template:
+    """A list of one would be another spelling of a text."""
+    if isinstance(value, list) and (len(value) < 2 or not all(isinstance(one, str) for one in value)):
+        raise InvalidDelta("header field 'template' must be a text, or a list of two texts or more")
+    return as_template(value)
 
 
 def _dump(fields: dict[str, Any]) -> bytes:
@@ -102,7 +110,7 @@ def _check_ranges(header: DeltaHeader) -> None:
         raise InvalidDelta("header field 'parameter_count' must be at least 1")
     if not 0 < header.density <= 1:
         raise InvalidDelta("header field 'density' must lie between 0 and 1")
-    if PLACEHOLDER not in header.template:
+    if not all(PLACEHOLDER in one for one in each(header.template)):
         raise InvalidDelta(f"header field 'template' must have {PLACEHOLDER} where the class name belongs")
     if not header.classes:
         raise InvalidDelta("header field 'classes' must name at least one class")

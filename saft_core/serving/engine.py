@@ -23,7 +23,7 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base, Picture
 from saft_core.clip.labels import check_labels, check_texts
-from saft_core.clip.zero_shot import fill
+from saft_core.clip.zero_shot import ensemble, fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
 from saft_core.process import available_cpus
@@ -32,6 +32,7 @@ from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
 from saft_core.serving.plan import Row
 from saft_core.serving.resident import Resident, make_resident
+from saft_core.templates import Template
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +99,8 @@ class Engine:
         self._residents: ByteBoundedCache[str, Resident] = ByteBoundedCache(
             self.limits.cache_bytes, lambda resident: resident.nbytes
         )
-        self._classifiers: ByteBoundedCache[tuple[AdapterId, float, tuple[str, ...], str], Tensor] = ByteBoundedCache(
-            CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes
+        self._classifiers: ByteBoundedCache[tuple[AdapterId, float, tuple[str, ...], Template], Tensor] = (
+            ByteBoundedCache(CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes)
         )
         # Read while nobody writes: later the weights may at any moment be those of an adapter.
         _ = base.fingerprint
@@ -112,7 +113,7 @@ class Engine:
         adapter_id: AdapterId,
         images: Sequence[Picture],
         labels: tuple[str, ...],
-        template: str,
+        template: Template,
         *,
         strength: float = 1.0,
         temperature: float = 1.0,
@@ -149,12 +150,12 @@ class Engine:
         self,
         adapter_id: AdapterId,
         labels: tuple[str, ...],
-        template: str,
+        template: Template,
         *,
         strength: float = 1.0,
         deadline: float | None = None,
     ) -> FloatArray:
-        """Unit embeddings of the labels' prompts, float32 (labels, embed_dim), as `classify` uses and keeps them.
+        """Unit embeddings of the labels, float32 (labels, embed_dim), as `classify` uses and keeps them.
 
         Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
         """
@@ -256,21 +257,29 @@ class Engine:
         return _collect([self._submit(TEXT, part, deadline) for part in parts])
 
     def _classifier(
-        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str, deadline: float
+        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: Template, deadline: float
     ) -> Tensor:
         return self._classifiers.get(
             (*key, labels, template), lambda: self._class_weights(key, row, labels, template), deadline
         )
 
-    def _class_weights(self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: str) -> Tensor:
-        """The classifier: prompt embeddings times the model's logit scale, float32 (classes, embed_dim).
+    def _class_weights(
+        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: Template
+    ) -> Tensor:
+        """The classifier: class embeddings times the model's logit scale, float32 (classes, embed_dim).
 
-        It has the time of a call that names none: several may wait for it, each with a deadline of its own.
+        It has the time of a call that names none: several may wait for it, each with a deadline of its own. The prompts
+        of an ensemble wait for a batch in turns, so that it takes no more of the queue than one template does.
         """
         check_labels(self.base, labels, template)
-        embeddings = self._embed_texts(key, row, fill(template, labels), self._deadline(None))
+        prompts, deadline = fill(template, labels), self._deadline(None)
+        turn = max(len(labels), self.limits.batch.max_rows)
+        parts = [
+            self._embed_texts(key, row, prompts[start : start + turn], deadline)
+            for start in range(0, len(prompts), turn)
+        ]
         with torch.inference_mode():
-            return self._scale_of(row).exp() * embeddings
+            return self._scale_of(row).exp() * ensemble(torch.cat(parts), template)
 
     def _scale_of(self, row: Row) -> Tensor:
         """The model's own logit scale, before `exp`."""

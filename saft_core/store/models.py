@@ -25,6 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from saft_core.templates import Template, as_template, each
+
 
 def new_id(prefix: str) -> str:
     """A fresh id such as `job_3f9c...`: the prefix says what it names, the rest cannot be guessed."""
@@ -165,7 +167,8 @@ class Adapter(Owned):
     name: Mapped[str]
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     classes: Mapped[list[Any]]  # [name], in label order
-    template: Mapped[str]
+    _template: Mapped[str] = mapped_column("template")  # of several the first, as the version before shows it
+    _templates: Mapped[list[Any] | None] = mapped_column("templates", JSONB(none_as_null=True))  # null where it is one
     density: Mapped[float]
     nnz: Mapped[int]
     delta_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -175,6 +178,16 @@ class Adapter(Owned):
     base_fingerprint: Mapped[str]
     metrics: Mapped[dict[str, Any]]
     blocks: Mapped[list[Any]]  # [{"block", "parameters", "selected"}]
+
+    @property
+    def template(self) -> Template:
+        """The prompt, or the ensemble of prompts, that it was trained with."""
+        return as_template(self._templates or self._template)
+
+    @template.setter
+    def template(self, template: Template) -> None:
+        self._template = each(template)[0]
+        self._templates = None if isinstance(template, str) else list(template)
 
 
 class AdapterDelta(Owned):

@@ -10,7 +10,7 @@ from typing import Any
 from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
-from saft_core.clip.zero_shot import fill
+from saft_core.clip.zero_shot import prompts_by_label
 from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
@@ -215,7 +215,7 @@ class _Adapting:
             "shared_images": self._task.shared_images,
             "evaluated_on": "test dataset" if self._task.test else held,
             "evaluate": self._config.evaluate,
-            "prompts": fill(self._config.template, self._task.labels),
+            "prompts": prompts_by_label(self._config.template, self._task.labels),
             "seconds": {phase: round(spent, 3) for phase, spent in self._clock.seconds.items()},
         }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from saft_core.data.augment import Augment
+from saft_core.templates import Template, as_template
 
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
@@ -32,7 +33,7 @@ class TrainingConfig:
     epochs: int
     batch_size: int
     weight_decay: float
-    template: str
+    template: Template
     encoders: Encoders
     seed: int
     selection: Selection = "mean_gradient"
@@ -40,3 +41,8 @@ class TrainingConfig:
     evaluate: Evaluate = "refit"
     augment: Augment = "none"
     shots: int = 0
+
+    @classmethod
+    def read(cls, settings: dict[str, Any]) -> Self:
+        """From the JSON of a job. Raises TypeError for a setting that there is not, or that is missing."""
+        return cls(**settings | {"template": as_template(settings["template"])})

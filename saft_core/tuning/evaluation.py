@@ -15,6 +15,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
+from saft_core.templates import Template
 from saft_core.tuning.progress import WorkMeter
 
 FORWARD_SHARE = 1 / 3
@@ -88,13 +89,13 @@ class EncodedImages:
 
 
 @torch.inference_mode()
-def text_embeddings(base: Base, labels: Sequence[str], template: str) -> Tensor:
-    """Unit embeddings, float32 (labels, embed_dim) on the CPU, of the labels' prompts."""
+def text_embeddings(base: Base, labels: Sequence[str], template: Template) -> Tensor:
+    """Unit embeddings, float32 (labels, embed_dim) on the CPU, of the labels in their prompts."""
     return (class_weights(base, labels, template) / base.logit_scale).float().cpu()
 
 
 def evaluate(
-    base: Base, images: EncodedImages, labels: Sequence[str], template: str, delta: SparseDelta | None = None
+    base: Base, images: EncodedImages, labels: Sequence[str], template: Template, delta: SparseDelta | None = None
 ) -> Evaluation:
     """Classify all images against all `labels` with the model as it stands now: with `delta`, or the base."""
     cosines = images.embeddings(delta) @ text_embeddings(base, labels, template).T

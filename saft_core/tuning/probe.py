@@ -13,6 +13,7 @@ from saft_core.calibration import far
 from saft_core.clip.backbone import Base
 from saft_core.data.probe import Probe
 from saft_core.delta import SparseDelta
+from saft_core.templates import Template
 from saft_core.tuning.evaluation import EncodedImages, text_embeddings
 
 
@@ -29,7 +30,7 @@ class Recognition:
 
 
 def recognise(
-    base: Base, probe: Probe, images: EncodedImages, template: str, delta: SparseDelta | None = None
+    base: Base, probe: Probe, images: EncodedImages, template: Template, delta: SparseDelta | None = None
 ) -> Recognition:
     """The probe set, of which `images` are, as the model as it stands now sees it: with `delta`, or the base."""
     return Recognition(images.embeddings(delta), text_embeddings(base, probe.concepts, template))
@@ -55,7 +56,7 @@ def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[
     }
 
 
-def strangers(base: Base, probe: Probe, labels: Sequence[str], template: str) -> Tensor:
+def strangers(base: Base, probe: Probe, labels: Sequence[str], template: Template) -> Tensor:
     """Which samples of the probe set show none of the labels, bool (N,), as far as words tell the base as it is."""
     concepts, named = text_embeddings(base, probe.concepts, template), text_embeddings(base, labels, template)
     return torch.from_numpy(far(concepts.numpy(), named.numpy()))[probe.targets]

@@ -8,31 +8,33 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import fill
+from saft_core.clip.zero_shot import ensemble, fill
+from saft_core.templates import Template
 
 TOKENS_PER_CHUNK = 4096
 """Text tokens whose activations are held for backward at once: about 1.5 GB with ViT-B/32's text tower."""
 
 
 class ClassPrompts:
-    """The prompts of a task, and their embeddings as a leaf of the loss.
+    """The prompts of a task, and the embeddings of its classes as a leaf of the loss.
 
     One chunk is encoded with its graph, as usual. Of several, none keeps its graph: `backward` encodes one after
     another anew and lets each take its part of the gradient, so any number of classes needs the memory of one chunk.
     """
 
     def __init__(
-        self, base: Base, labels: Sequence[str], template: str, *, tokens_per_chunk: int = TOKENS_PER_CHUNK
+        self, base: Base, labels: Sequence[str], template: Template, *, tokens_per_chunk: int = TOKENS_PER_CHUNK
     ) -> None:
-        self._base = base
+        self._base, self._labels, self._template = base, labels, template
         self._tokens = base.tokens(fill(template, labels))
-        chunk = max(1, tokens_per_chunk // self._tokens.shape[1])
-        self._chunks = self._tokens.split(chunk)
+        self._chunk = max(1, tokens_per_chunk // self._tokens.shape[1])
+        self._chunks = self._tokens.split(self._chunk)
         self._graph: Tensor | None = None
+        self._embeddings = torch.empty(0)
         self._constant: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self._tokens)
+        return len(self._labels)
 
     def encode(self) -> Tensor:
         """Unit embeddings (classes, embed_dim) by the weights as they are, a leaf that collects its gradient.
@@ -42,15 +44,16 @@ class ClassPrompts:
         if self._constant is not None:
             return self._constant
         if not torch.is_grad_enabled():
-            return self._encode_all()
+            return self._classes(self._encode_all())
         if len(self._chunks) == 1:
-            encoded = self._base.encode_tokens(self._tokens)
+            encoded = self._classes(self._base.encode_tokens(self._tokens))
             self._graph = encoded if encoded.requires_grad else None
             varies = encoded.requires_grad
         else:
             varies = self._varies()
             with torch.no_grad():
-                encoded = self._encode_all()
+                self._embeddings = self._encode_all()
+                encoded = self._classes(self._embeddings)
         leaf = encoded.detach()
         if not varies:
             self._constant = leaf
@@ -65,10 +68,17 @@ class ClassPrompts:
             graph, self._graph = self._graph, None
             graph.backward(leaf.grad)
             return
-        start = 0
-        for tokens in self._chunks:
-            self._base.encode_tokens(tokens).backward(leaf.grad[start : start + len(tokens)])
-            start += len(tokens)
+        gradients = self._of_prompts(leaf.grad).split(self._chunk)
+        for tokens, gradient in zip(self._chunks, gradients, strict=True):
+            self._base.encode_tokens(tokens).backward(gradient)
+
+    def _classes(self, embeddings: Tensor) -> Tensor:
+        return ensemble(embeddings, self._template)
+
+    def _of_prompts(self, gradient: Tensor) -> Tensor:
+        """The gradient (prompts, embed_dim) that comes of that of the classes, (classes, embed_dim)."""
+        embeddings = self._embeddings.requires_grad_()
+        return torch.autograd.grad(self._classes(embeddings), embeddings, gradient)[0]
 
     def _encode_all(self) -> Tensor:
         return torch.cat([self._base.encode_tokens(tokens) for tokens in self._chunks])

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from saft_core.delta import decode
 from saft_core.store.models import Adapter, AdapterMistake, Dataset, Job
+from saft_core.templates import as_template
 from saft_core.tuning.config import TrainingConfig
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, container, labelled, new_dataset, ok, png, problem
@@ -42,6 +43,18 @@ def test_an_order_is_a_job_with_a_complete_config_that_a_worker_is_told_of(site:
         assert session.get_one(Job, job["id"]).published_at is not None
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("a {}", "a {}"), (["a {}"], "a {}"), (["a {}", "the {}"], ["a {}", "the {}"])]
+)
+def test_a_job_keeps_one_template_as_a_text_and_several_as_a_list(
+    client: TestClient, given: str | list[str], kept: str | list[str]
+) -> None:
+    job = ok(order(client, config={"template": given}), 202)
+    assert job["config"]["template"] == kept
+    assert ok(client.get(f"/jobs/{job['id']}"))["config"] == job["config"]
+    assert TrainingConfig.read(job["config"]).template == as_template(given)
+
+
 def test_a_broker_that_is_away_does_not_lose_the_job(site: Site) -> None:
     def refuse(_: str) -> None:
         raise OperationalError("connection refused")
@@ -71,6 +84,11 @@ def test_a_broker_that_is_away_does_not_lose_the_job(site: Site) -> None:
         ({"template": "a photo"}, "template"),
         ({"template": "{} and {}"}, "template"),
         ({"template": "{}" + "x" * 300}, "template"),
+        ({"template": []}, "max_templates"),
+        ({"template": [f"{n} {{}}" for n in range(17)]}, "max_templates"),
+        ({"template": ["{}", "a photo"]}, "template[1]"),
+        ({"template": ["{}", "{}"]}, "given twice"),
+        ({"template": ["{}", 5]}, "template"),
         ({"templat": "{}"}, "templat"),
     ],
 )
@@ -122,6 +140,8 @@ def test_labels_are_checked_in_the_template_of_the_job(site: Site, client: TestC
     with site.services.sessions.begin() as session:
         session.get_one(Dataset, dataset_id).classes = [{"name": name, "count": 2}, {"name": "dog", "count": 2}]
     ok(order(client, dataset_id=dataset_id, config={"template": "one {}"}), 202)
+    both = {"template": ["one {}", "a photo of a {}."]}
+    problem(order(client, dataset_id=dataset_id, config=both), 422, "text_too_long")
 
 
 def test_a_test_dataset_that_is_trained_on_is_refused_at_once(site: Site, client: TestClient) -> None:
@@ -217,6 +237,18 @@ def test_a_container_comes_in_at_another_tenants(site: Site, client: TestClient)
     assert ok(send(other, data, "x.saft", name=" Named "), 201)["name"] == "Named"
 
 
+def test_a_container_of_several_templates_goes_out_and_comes_in(site: Site, client: TestClient) -> None:
+    templates = ["an icon of {}", "the {}"]
+    adapter = site.new_adapter(client, template=templates)
+    data = client.get(f"/adapters/{adapter['id']}/delta").content
+    assert decode(data, max_bytes=1 << 20)[1].template == tuple(templates)
+    other = site.new_tenant("other")
+    made = ok(send(other, data), 201)
+    assert made["template"] == adapter["template"] == templates
+    assert ok(other.get("/adapters"))["items"] == [made]
+    assert other.get(f"/adapters/{made['id']}/delta").content == data
+
+
 def test_a_container_brings_its_strength(site: Site, client: TestClient) -> None:
     base = site.services.engine.base
     assert ok(send(client, container(base, metrics={"strength": 0.5}), "half.saft"), 201)["strength"] == 0.5
@@ -261,6 +293,7 @@ def test_a_container_whose_classes_cannot_be_told_apart_is_refused(site: Site, c
     body = problem(send(client, container(base, classes=("hot_dog", "hot dog"))), 422, "labels_alike")
     assert body["labels"] == ["hot_dog", "hot dog"]
     problem(send(client, container(base, classes=("cat", "word " * 15))), 422, "text_too_long")
+    problem(send(client, container(base, template=("{}", "{}" + " word" * 15))), 422, "text_too_long")
     assert ok(client.get("/adapters"))["items"] == []
 
 
@@ -268,6 +301,9 @@ def test_a_container_whose_classes_cannot_be_told_apart_is_refused(site: Site, c
     "changes",
     [
         {"template": "{} and {}"},
+        {"template": ("{}", "{} and {}")},
+        {"template": ("{}", "{}")},
+        {"template": tuple(f"{n} {{}}" for n in range(17))},
         {"classes": ("cat", "cat")},
         {"classes": ("x" * 101,)},
         {"parameter_count": 10**9},

@@ -3,7 +3,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from sqlalchemy import update
 from api import pictures
 from saft_core.data.images import decode_image
 from saft_core.store.models import Adapter
+from saft_core.templates import Template, as_template
 from tests.fixtures.rest import TEMPLATE, Site, container, ok, png, problem
 
 LABELS = ["cat", "dog", "owl"]
+ENSEMBLE = ["an icon of {}", "the {}", "{}!"]
 
 
 def b64(data: bytes) -> str:
@@ -33,7 +36,9 @@ def send(client: TestClient, images: list[bytes], **form: Any) -> Any:
     return client.post("/classify", files=files, data=form)
 
 
-def expected(site: Site, adapter_id: str | None, images: list[bytes], labels: list[str], template: str) -> list[Any]:
+def expected(
+    site: Site, adapter_id: str | None, images: list[bytes], labels: list[str], template: Template
+) -> list[Any]:
     """What the engine says, in the form of an answer."""
     decoded = [decode_image(image, site.services.data_limits) for image in images]
     rows = site.services.engine.classify(adapter_id, decoded, tuple(labels), template).probabilities
@@ -90,6 +95,35 @@ def test_a_form_gives_the_same_answer_as_json(site: Site, client: TestClient) ->
     assert listed == ok(ask(client, images, labels=LABELS))
     one = ok(send(client, images, labels="cat"))
     assert [p["label"] for p in one["results"][0]["predictions"]] == ["cat"]
+
+
+def test_a_list_of_templates_is_answered_with_the_mean_of_their_prompts(site: Site, client: TestClient) -> None:
+    images = [png(1), png(2)]
+    answer = ok(ask(client, images, labels=LABELS, template=ENSEMBLE))
+    assert plain(answer["results"]) == close(expected(site, None, images, LABELS, tuple(ENSEMBLE)))
+    for other in (ENSEMBLE[:2], ENSEMBLE[0]):
+        assert plain(ok(ask(client, images, labels=LABELS, template=other))["results"]) != close(answer["results"])
+    assert ok(send(client, images, labels=LABELS, template=ENSEMBLE)) == answer
+    assert ok(send(client, images, labels=LABELS, template=" " + json.dumps(ENSEMBLE, indent=1))) == answer
+
+
+@pytest.mark.parametrize("template", ["{}!", "[{}]", "[an icon of] {}", '"{}"'])
+def test_a_list_of_one_template_is_that_template(site: Site, client: TestClient, template: str) -> None:
+    one = ok(ask(client, [png()], labels=LABELS, template=template))
+    loads = site.services.engine.counters()["class_weights_loads"]
+    assert ok(ask(client, [png()], labels=LABELS, template=[template])) == one
+    assert ok(send(client, [png()], labels=LABELS, template=template)) == one
+    assert ok(send(client, [png()], labels=LABELS, template=json.dumps([template]))) == one
+    assert site.services.engine.counters()["class_weights_loads"] == loads
+
+
+def test_an_adapter_of_several_templates_answers_with_them(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client, template=ENSEMBLE, values=0.3)
+    assert adapter["template"] == ENSEMBLE
+    answer = ok(ask(client, [png(1)], adapter="icons"))
+    wanted = expected(site, adapter["id"], [png(1)], ["cat", "dog"], tuple(ENSEMBLE))
+    assert plain(answer["results"]) == close(wanted)
+    assert ok(ask(client, [png(1)], adapter="icons", template=ENSEMBLE)) == answer
 
 
 def test_the_best_k_are_the_first_k_of_all(client: TestClient) -> None:
@@ -150,6 +184,14 @@ def test_what_is_not_base64_is_named(client: TestClient) -> None:
         ({"labels": LABELS, "template": "a photo"}, "{}"),
         ({"labels": LABELS, "template": "{} {}"}, "{}"),
         ({"labels": LABELS, "template": "{}" * 1 + "x" * 300}, "300"),
+        ({"labels": LABELS, "template": []}, "max_templates"),
+        ({"labels": LABELS, "template": [f"{n} {{}}" for n in range(17)]}, "got 17"),
+        ({"labels": LABELS, "template": ["{}", "a photo"]}, "template[1]: write {} exactly once"),
+        ({"labels": LABELS, "template": ["{}", "a {}", "{}" + "x" * 300]}, "template[2]: at most 300"),
+        ({"labels": LABELS, "template": ["a\x07{}", "{}"]}, "template[0]: leave out"),
+        ({"labels": LABELS, "template": ["a {}", "{}", "a {}"]}, "given twice: a {}"),
+        ({"labels": LABELS, "template": ["{}", 1]}, "template"),
+        ({"labels": LABELS, "template": {"a": 1}}, "template"),
         ({"labels": LABELS, "top_k": 0}, "top_k"),
         ({"labels": LABELS, "top_k": 1001}, "max_top_k"),
         ({"labels": LABELS, "top_k": "many"}, "top_k"),
@@ -191,6 +233,44 @@ def test_labels_that_look_like_another_or_like_nothing(client: TestClient, label
 @pytest.mark.parametrize("form", [{"labels": '["cat", 1]'}, {"labels": '["cat"'}, {"labels": LABELS, "top_k": "x"}])
 def test_a_form_field_that_cannot_be_read(client: TestClient, form: dict[str, Any]) -> None:
     problem(send(client, [png()], **form), 422, "invalid_input")
+
+
+@pytest.mark.parametrize(
+    ("template", "code", "words"),
+    [
+        ('["{}", 1]', "invalid_input", "must hold texts"),
+        ('["{}"', "invalid_input", "not a JSON list"),
+        (" [ ] ", "invalid_config", "give 1 to 16 (max_templates), got 0"),
+        (["{}", "a photo"], "invalid_config", "template[1]"),
+        (["{}", "{}"], "invalid_config", "given twice"),
+        ([f"{n} {{}}" for n in range(17)], "invalid_config", "got 17"),
+    ],
+)
+def test_a_list_of_templates_that_cannot_be(
+    client: TestClient, template: str | list[str], code: str, words: str
+) -> None:
+    assert words in problem(send(client, [png()], labels=LABELS, template=template), 422, code)["detail"]
+
+
+def test_every_prompt_of_every_template_is_checked(client: TestClient) -> None:
+    labels, templates = ["cat", "one two three four five six"], ["{}", "a photo of a {}."]
+    body = problem(ask(client, [png()], labels=labels, template=templates), 422, "text_too_long")
+    assert (body["text"], body["tokens"], body["max_tokens"]) == (f"a photo of a {labels[1]}.", 13, 12)
+    body = problem(ask(client, [png()], labels=["#233; x", "eacute; x"], template=["{}", "&{}"]), 422, "labels_alike")
+    assert body["prompts"] == ["&#233; x", "&eacute; x"]
+
+
+def test_the_number_of_templates_is_a_setting_that_is_no_limit_to_adapters_there_are(
+    site: Site, client: TestClient
+) -> None:
+    site.new_adapter(client, template=ENSEMBLE)
+    narrow = site.with_limits(max_templates=2)
+    other = narrow.client(str(client.headers["authorization"]).removeprefix("Bearer "))
+    assert "give 1 to 2 (max_templates), got 3" in problem(
+        ask(other, [png()], labels=LABELS, template=ENSEMBLE), 422, "invalid_config"
+    )["detail"]  # fmt: skip
+    ok(ask(other, [png()], labels=LABELS, template=ENSEMBLE[:2]))
+    ok(ask(other, [png()], adapter="icons"))
 
 
 @pytest.mark.parametrize(
@@ -239,8 +319,10 @@ def test_a_transparent_and_a_turned_picture_are_taken(client: TestClient) -> Non
 UNKNOWN = {"slope": 5.0, "intercept": -1.0, "threshold": 0.4, "auroc": 0.9}
 
 
-def calibrated(site: Site, client: TestClient, **calibration: Any) -> dict[str, Any]:
-    adapter = site.new_adapter(client, values=0.02)
+def calibrated(
+    site: Site, client: TestClient, config: Mapping[str, Any] = MappingProxyType({}), **calibration: Any
+) -> dict[str, Any]:
+    adapter = site.new_adapter(client, values=0.02, **config)
     with site.services.sessions.begin() as session:
         session.execute(update(Adapter).where(Adapter.id == adapter["id"]).values(calibration=calibration))
     return dict(adapter)
@@ -267,7 +349,24 @@ def test_an_adapter_that_is_calibrated_says_how_likely_it_is_none_of_its_classes
     assert ok(ask(client, [png(1)], adapter="icons", **own))["results"][0]["unknown"] is not None
 
 
-@pytest.mark.parametrize("other", [{"labels": ["a", "b"]}, {"template": "a drawing of a {}."}, {"strength": 0.5}])
+def test_an_adapter_of_several_templates_is_calibrated_for_all_of_them(site: Site, client: TestClient) -> None:
+    adapter = calibrated(site, client, {"template": ENSEMBLE}, temperature=1.0, unknown=UNKNOWN)
+    own = {"adapter": "icons", "labels": adapter["classes"]}
+    for template, known in ((ENSEMBLE, True), (ENSEMBLE[:2], False), (ENSEMBLE[0], False)):
+        result = ok(ask(client, [png(1)], **own, template=template))["results"][0]
+        assert (result["unknown"] is not None) == known
+    assert ok(ask(client, [png(1)], adapter="icons"))["results"][0]["unknown"] is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"labels": ["a", "b"]},
+        {"template": "a drawing of a {}."},
+        {"template": [TEMPLATE, "a drawing of a {}."]},
+        {"strength": 0.5},
+    ],
+)
 def test_asked_otherwise_than_it_was_measured_it_does_not_say(
     site: Site, client: TestClient, other: dict[str, Any]
 ) -> None:
@@ -277,7 +376,7 @@ def test_asked_otherwise_than_it_was_measured_it_does_not_say(
     asked = {"labels": adapter["classes"], "template": adapter["template"], "strength": 1.0} | other
     image = decode_image(png(1), site.services.data_limits)
     row = site.services.engine.classify(
-        adapter["id"], [image], tuple(asked["labels"]), asked["template"], strength=asked["strength"]
+        adapter["id"], [image], tuple(asked["labels"]), as_template(asked["template"]), strength=asked["strength"]
     ).probabilities
     assert sorted(p["probability"] for p in result["predictions"]) == pytest.approx(sorted(row[0].tolist()), abs=1e-6)
 

@@ -171,7 +171,7 @@ JSON_BODIES = {
                   '{"name": "x", "dataset_id": "x", "config": {"encoders": "%s"}}',
                   '{"name": "x", "dataset_id": "x", "%s": 1}'],
     "/classify": ['{"adapter": "%s", "images": ["x"]}', '{"images": ["%s"]}', '{"images": ["x"], "labels": ["%s"]}',
-                  '{"images": ["x"], "template": "{}%s"}'],
+                  '{"images": ["x"], "template": "{}%s"}', '{"images": ["x"], "template": ["{}", "a {}%s"]}'],
     "/retrieve": ['{"adapter": "%s", "collection_id": "x", "text": "x"}', '{"collection_id": "%s", "text": "x"}',
                   '{"collection_id": "x", "text": "%s"}', '{"collection_id": "x", "image": "%s"}'],
     "/tenants": ['{"name": "x%s"}'],

@@ -128,7 +128,7 @@ def test_everything_that_is_sent_has_a_limit(site: Site) -> None:
 
 def test_the_limits_described_are_those_that_are_set(site: Site) -> None:
     limits = {"max_name_characters": 7, "max_classify_images": 3, "max_classify_labels": 4, "max_label_characters": 5}
-    limits |= {"max_top_k": 6, "max_epochs": 8, "max_image_bytes": 10, "max_dataset_images": 9}
+    limits |= {"max_templates": 2, "max_top_k": 6, "max_epochs": 8, "max_image_bytes": 10, "max_dataset_images": 9}
     description = ok(site.with_limits(**limits, max_density=0.5).client(None).get("/openapi.json"))
     schemas = {name: dict(fields(description, s)) for name, s in description["components"]["schemas"].items()}
     assert schemas["TenantBody"]["name"]["maxLength"] == schemas["CollectionBody"]["name"]["maxLength"] == 7
@@ -136,8 +136,15 @@ def test_the_limits_described_are_those_that_are_set(site: Site) -> None:
     assert schemas["ClassifyBody"]["images"]["items"]["maxLength"] == 16  # ten bytes in base64
     labels = schemas["ClassifyBody"]["labels"]["anyOf"][0]
     assert (labels["maxItems"], labels["items"]["maxLength"]) == (4, 5)
+    for body in ("ClassifyBody", "TrainingBody"):
+        one, several, nothing = schemas[body]["template"]["anyOf"]
+        assert (one["type"], one["maxLength"]) == ("string", 300)
+        assert (several["type"], several["maxItems"], several["items"]) == ("array", 2, one)
+        assert nothing == {"type": "null"}
     assert schemas["RetrieveBody"]["top_k"]["maximum"] == 6
     assert schemas["TrainingBody"]["epochs"]["anyOf"][0]["maximum"] == 8
     assert schemas["TrainingBody"]["density"]["anyOf"][0]["maximum"] == 0.5
     form = description["paths"]["/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["files"]["maxItems"] == 9
+    form = description["paths"]["/classify"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["template"]["maxItems"] == 2

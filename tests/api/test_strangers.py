@@ -51,6 +51,13 @@ def test_it_is_found_once(site: Site, strangers: Strangers) -> None:
     assert site.services.engine.counters() == before
 
 
+def test_it_is_told_by_all_templates_of_a_list(strangers: Strangers) -> None:
+    several = (TEMPLATE, "{}, drawn")
+    found = {strangers.unknown(LABELS, template) for template in (several, TEMPLATE, "{}, drawn")}
+    assert None not in found
+    assert len(found) == 3
+
+
 def test_the_base_says_it_of_labels_that_are_given(probed: TestClient) -> None:
     answer = ok(ask(probed, [png(seed) for seed in range(3)], labels=list(LABELS)))
     results = answer["results"]

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy.orm import Session
 
 from migrations.upgrade import config, upgrade
 from saft_core.store.database import with_driver
-from saft_core.store.models import Model
+from saft_core.store.models import Adapter, Model
 
 
 @pytest.fixture
@@ -131,3 +133,34 @@ def test_every_step_can_be_taken_back_and_again(empty_url: str, engine: Engine) 
     upgrade(empty_url)
     with engine.connect() as connection:
         assert differences(connection) == []
+
+
+TENANT = text("INSERT INTO tenants (id, name, key_sha256) VALUES ('ten_1', 'a', 'b')")
+ADAPTER = text(
+    "INSERT INTO adapters (id, tenant_id, name, classes, template, density, nnz, delta_bytes, base, base_fingerprint,"
+    " metrics, blocks) VALUES ('ad_1', 'ten_1', 'mine', '[]', 'an icon of {}', 0.1, 1, 1, 'b', 'f', '{}', '[]')"
+)
+"""As the version before writes it."""
+
+
+def step(engine: Engine, move: Callable[[Config, str], None], revision: str) -> None:
+    settings = config()
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        move(settings, revision)
+
+
+def test_an_adapter_keeps_its_template_and_of_several_the_first(empty_url: str, engine: Engine) -> None:
+    upgrade(empty_url)
+    step(engine, command.downgrade, "0007")
+    with engine.begin() as connection:
+        connection.execute(TENANT)
+        connection.execute(ADAPTER)
+    step(engine, command.upgrade, "head")
+    with Session(engine) as session, session.begin():
+        adapter = session.get_one(Adapter, "ad_1")
+        assert adapter.template == "an icon of {}"
+        adapter.template = ("a {}", "the {}")
+    step(engine, command.downgrade, "0007")
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT template FROM adapters")) == "a {}"

@@ -117,6 +117,19 @@ def test_a_list_stops_where_the_page_shows_no_more() -> None:
     assert len(ask(endless, lambda client: client.dataset_images("ds_1", 10))) == 10
 
 
+@pytest.mark.parametrize("template", [None, "an icon of {}", ["an icon of {}", "the {}"]])
+def test_a_question_has_the_templates_of_the_adapter(template: str | list[str] | None) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        result = {"predictions": [{"label": "cat", "probability": 1.0}], "unknown": None}
+        return httpx.Response(200, json={"adapter": "base", "results": [result]})
+
+    assert ask(answer, lambda client: client.classify("base", b"image", ["cat"], template)).best == "cat"
+    assert asked[0].get("template") == template
+
+
 class Zip:
     """A file to send on."""
 

@@ -72,6 +72,16 @@ def test_the_adapter_says_what_is_in_its_container(local_worker: LocalWorker) ->
     assert sum(block["selected"] for block in adapter.blocks) == adapter.nnz
 
 
+def test_a_job_of_several_templates_ends_in_an_adapter_of_them(local_worker: LocalWorker) -> None:
+    job = local_worker.run(local_worker.queue(template=["a picture of {}.", "the {}"]))
+    assert job.metrics is not None
+    assert job.metrics["prompts"][0] == ["a picture of blue.", "the blue"]
+    (adapter,) = local_worker.adapters()
+    container = adapters.load_container(local_worker.sessions, adapter.id)
+    header = decode(container, max_bytes=len(container))[1]
+    assert adapter.template == header.template == ("a picture of {}.", "the {}")
+
+
 def test_the_last_progress_is_not_lost_however_short_the_training(local_worker: LocalWorker) -> None:
     job = local_worker.run(local_worker.queue(local_worker.dataset(5), epochs=3, batch_size=4))
     assert (job.step, job.steps) == (21, 21)  # three times the 4 of 5 a class, then three times all

@@ -105,7 +105,7 @@ class CodeTab:
             key=visitor.key if with_key else "",
             adapter=adapter.name if adapter else BASE,
             labels=() if adapter else BASE_LABELS,
-            text=_prompt(adapter),
+            text=search_text(adapter),
             dataset_id=dataset_id,
             collection_id=collection_id,
         )
@@ -113,11 +113,12 @@ class CodeTab:
         return {self.notice: "", self.curl: snippet.curl, self.python: snippet.python}
 
 
-def _prompt(adapter: Adapter | None) -> str:
-    """A search text that fits the adapter."""
+def search_text(adapter: Adapter | None) -> str:
+    """One that fits the adapter: its first class in its (first) template."""
     if adapter is None or not adapter.classes:
         return "a photo of a cat"
-    return adapter.template.replace("{}", adapter.classes[0])
+    template = adapter.template if isinstance(adapter.template, str) else adapter.template[0]
+    return template.replace("{}", adapter.classes[0])
 
 
 async def _dataset_of(client: ApiClient, adapter: Adapter | None) -> str | None:

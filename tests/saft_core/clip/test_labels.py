@@ -15,6 +15,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels, check_texts
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidInput
+from saft_core.templates import Template
 from tests.fixtures.models import CONTEXT_LENGTH
 
 TEMPLATE = "a photo of a {}."
@@ -62,7 +63,7 @@ def with_tokenizer(base: Base, tokenize: Any) -> Base:
     return other
 
 
-def refused(base: Base, labels: Sequence[str], template: str = TEMPLATE) -> InvalidInput:
+def refused(base: Base, labels: Sequence[str], template: Template = TEMPLATE) -> InvalidInput:
     with pytest.raises(InvalidInput) as caught:
         check_labels(base, labels, template)
     return caught.value
@@ -127,6 +128,29 @@ def test_the_template_counts(tiny_vit: Base) -> None:
     check_labels(tiny_vit, ["one two three four five", "dog"], TEMPLATE)
     assert refused(tiny_vit, ["one two three four five six", "dog"]).details["tokens"] == 13
     assert refused(tiny_vit, ["dog"], "a b c d e f g h i j {}").error_code == "text_too_long"
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_every_template_of_an_ensemble_counts(tiny_vit: Base, at: int) -> None:
+    def with_one(template: str) -> Template:
+        several = ["a {}", "the {}", "{}!"]
+        several[at] = template
+        return tuple(several)
+
+    check_labels(tiny_vit, ["cat", "dog"], with_one("one {}"))
+    error = refused(tiny_vit, ["cat", "one two three"], with_one("a b c d e f g h {}"))
+    assert (error.error_code, error.details["tokens"], error.details["max_tokens"]) == ("text_too_long", 13, 12)
+    assert error.details["text"] == "a b c d e f g h one two three"
+    assert refused(tiny_vit, ["cat"], with_one("<end_of_text> {}")).error_code == "reserved_text"
+
+
+def test_classes_that_one_template_of_an_ensemble_makes_alike_are_refused(tiny_vit: Base) -> None:
+    """SimpleTokenizer resolves entities, so that a label can complete one that the template begins."""
+    labels = ["#233; x", "eacute; x"]
+    check_labels(tiny_vit, labels, "a {}")
+    for template in ("&{}", ("a {}", "&{}"), ("&{}", "a {}")):
+        error = refused(tiny_vit, labels, template)
+        assert (error.error_code, error.details["prompts"]) == ("labels_alike", ["&#233; x", "&eacute; x"])
 
 
 def test_texts_come_as_the_tokens_that_the_model_reads(tiny_vit: Base) -> None:

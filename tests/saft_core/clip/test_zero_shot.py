@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights, fill, logits
+from saft_core.clip.zero_shot import class_weights, ensemble, fill, logits, prompts_by_label
 from tests.fixtures.models import pictures
 
 
@@ -29,6 +29,42 @@ def test_a_name_that_holds_such_a_word_is_a_name(label: str) -> None:
 
 def test_braces_in_a_label_are_left_alone() -> None:
     assert fill("a {}", ["{0} {x}"]) == ["a {0} {x}"]
+
+
+ENSEMBLE = ("a photo of a {}.", "the {}", "{}, drawn")
+
+
+def test_the_prompts_of_an_ensemble_go_template_by_template() -> None:
+    assert fill(("a {}", "the {}!"), ["hot_dog", "other"]) == [
+        "a hot dog", "something else", "the hot dog!", "something else!",
+    ]  # fmt: skip
+
+
+def test_prompts_are_told_by_label() -> None:
+    assert prompts_by_label("a {}", ["hot_dog", "owl"]) == ["a hot dog", "a owl"]
+    assert prompts_by_label(("a {}", "{}!"), ["hot_dog", "owl"]) == [["a hot dog", "hot dog!"], ["a owl", "owl!"]]
+
+
+def test_an_ensemble_is_the_normalised_mean_of_unit_embeddings(tiny_vit: Base) -> None:
+    labels = ["cat", "dog", "owl", "fox"]
+    with torch.inference_mode():
+        rows = []
+        for label in labels:
+            tokens = tiny_vit.tokenize([template.replace("{}", label) for template in ENSEMBLE])
+            each = tiny_vit.model.encode_text(tokens)  # type: ignore[operator]
+            mean = (each / each.norm(dim=1, keepdim=True)).sum(dim=0) / len(ENSEMBLE)
+            rows.append(mean / mean.norm())
+        weights = class_weights(tiny_vit, labels, ENSEMBLE)
+        first = class_weights(tiny_vit, labels, ENSEMBLE[0])
+    torch.testing.assert_close(weights, tiny_vit.logit_scale * torch.stack(rows), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(weights, first, atol=1e-2)
+
+
+def test_one_template_is_what_it_was_bit_by_bit(tiny_vit: Base) -> None:
+    with torch.inference_mode():
+        embeddings = tiny_vit.encode_texts(["a cat", "a dog"])
+        assert ensemble(embeddings, "a {}") is embeddings
+        assert torch.equal(class_weights(tiny_vit, ["cat", "dog"], "a {}"), tiny_vit.logit_scale * embeddings)
 
 
 def test_logits_are_scaled_cosines(tiny_base: Base) -> None:

@@ -31,6 +31,16 @@ def test_a_header_comes_back(metrics: dict[str, Any], classes: list[str]) -> Non
     assert write_header(read_header(text)) == text
 
 
+def test_one_template_is_a_text_and_an_ensemble_a_list() -> None:
+    assert b'"template":"a photo of a {}."' in TEXT
+    several = dataclasses.replace(HEADER, template=("a {}", "the {}"))
+    text = write_header(several)
+    assert text == TEXT.replace(b'"a photo of a {}."', b'["a {}","the {}"]')
+    assert read_header(text) == several
+    with pytest.raises(InvalidDelta, match="list of two texts or more"):
+        read_header(TEXT.replace(b'"a photo of a {}."', b'["a {}"]'))
+
+
 def nested(depth: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(depth):
@@ -53,6 +63,12 @@ def nested(depth: int) -> list[Any]:
         {"density": "most"},
         {"template": "no placeholder"},
         {"template": 5},
+        {"template": ()},
+        {"template": ("a {}",)},
+        {"template": ("a {}", 5)},
+        {"template": ("a {}", ["the {}"])},
+        {"template": ("a {}", "no placeholder")},
+        {"template": ("a {}", "the {}\0")},
         {"classes": ()},
         {"classes": (1, 2)},
         {"classes": "abc"},

@@ -17,13 +17,16 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, fill, logits
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
+from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
 from saft_core.serving.forward import IMAGE, KINDS
+from saft_core.templates import Template
 from tests.fixtures.batches import MIXED_IS_FREE
 from tests.fixtures.models import TOWERS, at_rest, make_base, pictures, random_delta
 
 LABELS = ("cat", "dog", "owl")
 TEMPLATE = "a photo of a {}."
+ENSEMBLE = (TEMPLATE, "the {}", "{} drawn")
 
 
 def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine:
@@ -145,14 +148,73 @@ def test_labels_are_embedded_as_they_classify_and_once(tiny_vit: Base) -> None:
 
 def test_class_weights_are_cached_per_adapter_labels_and_template(tiny_vit: Base) -> None:
     engine, images = engine_for(tiny_vit), pictures(1)
-    for adapter, labels, template in [
+    asked: list[tuple[str, tuple[str, ...], Template]] = [
         ("0", LABELS, TEMPLATE), ("0", LABELS, TEMPLATE), ("1", LABELS, TEMPLATE),
-        ("0", LABELS[:2], TEMPLATE), ("0", LABELS, "{}"),
-    ]:  # fmt: skip
+        ("0", LABELS[:2], TEMPLATE), ("0", LABELS, "{}"), ("0", LABELS, ENSEMBLE), ("0", LABELS, ENSEMBLE[:2]),
+        ("0", LABELS, (*ENSEMBLE[:2], "{} drawn")),
+    ]  # fmt: skip
+    for adapter, labels, template in asked:
         engine.classify(adapter, images, labels, template)
     counters = engine.counters()
-    assert (counters["class_weights_loads"], counters["class_weights_hits"]) == (4, 1)
-    assert (counters["delta_loads"], counters["delta_hits"]) == (2, 3)
+    assert (counters["class_weights_loads"], counters["class_weights_hits"]) == (6, 2)
+    assert (counters["delta_loads"], counters["delta_hits"]) == (2, 6)
+
+
+@pytest.mark.parametrize("tower", sorted(TOWERS))
+def test_an_ensemble_answers_as_the_fine_tuned_model_with_the_mean_of_its_prompts(tower: str) -> None:
+    base, tuned = make_base(tower), make_base(tower)
+    delta = random_delta(base, 1)
+    tuned.flat.buffer[delta.indices] += torch.from_numpy(delta.values)
+    images = pictures(3)
+    templates: list[Template] = [ENSEMBLE, ENSEMBLE[:2], ENSEMBLE[1:], TEMPLATE, ENSEMBLE]
+    engine = engine_for(base)
+    answers = [engine.classify("1", images, LABELS, template) for template in templates]
+    for template, answer in zip(templates, answers, strict=True):
+        with torch.inference_mode():
+            scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, template))
+            cosines = scores / tuned.logit_scale
+        np.testing.assert_allclose(answer.probabilities, scores.softmax(dim=1).numpy(), atol=1e-5)
+        np.testing.assert_allclose(answer.cosines, cosines.numpy(), atol=1e-5)
+    assert len({answer.cosines.tobytes() for answer in answers}) == 4
+    assert engine.counters()["class_weights_hits"] == 1
+
+
+def test_an_ensemble_takes_no_more_of_the_queue_than_one_template(tiny_vit: Base) -> None:
+    limits = BatchLimits(max_rows=4, queue_rows=4)
+    engine = Engine(tiny_vit, lambda _: random_delta(tiny_vit, 0), EngineLimits(threads=1, batch=limits))
+    templates = tuple(f"{number} {{}}" for number in range(16))
+    few = engine.classify("0", pictures(1), LABELS, templates)
+    roomy = engine_for(tiny_vit).classify("0", pictures(1), LABELS, templates)
+    np.testing.assert_allclose(few.cosines, roomy.cosines, atol=1e-5)
+
+
+def test_ensembles_of_several_adapters_share_batches(tiny_base: Base) -> None:
+    templates: list[Template] = [ENSEMBLE, TEMPLATE, ENSEMBLE[1:], ENSEMBLE[:2]]
+    asked = [(None if number % 3 == 0 else str(number % 3), templates[number % 4]) for number in range(12)]
+    image = pictures(1)
+    alone = [engine_for(tiny_base).classify(adapter, image, LABELS, one).cosines for adapter, one in asked]
+    engine = engine_for(tiny_base)
+    engine.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
+    entered, gate = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        entered.set()
+        assert gate.wait(60)
+
+    handle = tiny_base.model.visual.conv1.register_forward_hook(hold)  # type: ignore[union-attr]
+    with ThreadPoolExecutor(13) as pool:
+        first = pool.submit(engine.embed_images, None, image)
+        assert entered.wait(60)
+        found = [pool.submit(engine.classify, adapter, image, LABELS, one) for adapter, one in asked]
+        waiting, end = sum(len(fill(one, LABELS)) for _, one in asked), time.monotonic() + 30
+        while engine.counters()["waiting_rows"] < waiting and time.monotonic() < end:
+            time.sleep(0.001)
+        gate.set()
+        first.result(60)
+        for answer, wanted in zip(found, alone, strict=True):
+            np.testing.assert_allclose(answer.result(60).cosines, wanted, atol=1e-5)
+    handle.remove()
+    assert engine.counters()["rows_mixed"]
 
 
 def test_labels_are_checked_when_their_weights_are_made_and_not_read_again_while_these_are_kept(

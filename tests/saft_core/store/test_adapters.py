@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -9,6 +9,7 @@ from saft_core.errors import NameTaken, NotFound
 from saft_core.store import adapters, datasets
 from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake
 from saft_core.store.scope import Scope
+from saft_core.templates import Template
 from tests.fixtures.tenants import add_adapter, add_dataset, add_tenant
 
 
@@ -106,3 +107,14 @@ def test_mistakes_are_one_tenants_and_go_with_the_dataset_or_the_adapter(session
     replaced = mistaken(mine, again, [0, 1])
     mine.delete(replaced)
     assert session.scalar(select(func.count()).select_from(AdapterMistake)) == 0
+
+
+@pytest.mark.parametrize("template", ["an icon of {}", ("an icon of {}", "the {}")])
+def test_the_templates_of_an_adapter_are_kept(session: Session, scope: Scope, template: Template) -> None:
+    added = add_adapter(scope, "first")
+    added.template = template
+    session.flush()
+    session.expire_all()
+    assert adapters.find(scope, "first", report=False).template == template
+    row = session.execute(text("SELECT template, templates FROM adapters")).one()
+    assert tuple(row) == ("an icon of {}", None if isinstance(template, str) else list(template))

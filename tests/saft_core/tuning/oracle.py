@@ -15,27 +15,32 @@ from torch import Tensor, nn
 from saft_core.clip.backbone import Base
 from saft_core.data.loaders import PixelLoader
 
+Prompts = Sequence[Sequence[str]]
+"""Of each template, one a class."""
+
 
 def loss_of(
-    base: Base, loader: PixelLoader, positions: Sequence[int], prompts: Sequence[str], shares: Sequence[float]
+    base: Base, loader: PixelLoader, positions: Sequence[int], prompts: Prompts, shares: Sequence[float]
 ) -> Tensor:
     """Cross-entropy of CLIP's own logits over the class prompts, mean over the samples.
 
+    Of several templates, each class has the mean of its prompts' embeddings, normalised, as CLIP's notebooks have it.
     shares: of each class among all samples (arXiv 2007.07314, equation 10). Of even classes, as the paper has them,
     they add the same to all logits: nothing to their softmax.
     """
     pixels, targets = loader.batch(positions)
     images = base.model.encode_image(pixels, normalize=True)  # type: ignore[operator]
-    texts = base.model.encode_text(base.tokenize(list(prompts)), normalize=True)  # type: ignore[operator]
+    each = [base.model.encode_text(base.tokenize(list(one)), normalize=True) for one in prompts]  # type: ignore[operator]
+    texts = each[0] if len(each) == 1 else nn.functional.normalize(torch.stack(each).mean(dim=0), dim=1)
     scores = base.model.logit_scale.exp() * images @ texts.T  # type: ignore[operator]
     return nn.functional.cross_entropy(scores + torch.tensor(shares).log(), targets)
 
 
 def paper_mean_gradient(
-    base: Base, loader: PixelLoader, prompts: Sequence[str], shares: Sequence[float] | None = None
+    base: Base, loader: PixelLoader, prompts: Prompts, shares: Sequence[float] | None = None
 ) -> Tensor:
     """Equation 2, sample by sample: (D,)."""
-    shares = shares or [1.0] * len(prompts)
+    shares = shares or [1.0] * len(prompts[0])
     parameters = list(base.model.parameters())
     total = [torch.zeros_like(parameter) for parameter in parameters]
     for position in range(len(loader)):
@@ -56,7 +61,7 @@ def paper_mask(mean_gradient: Tensor, density: float) -> Tensor:
 def paper_training(
     base: Base,
     loader: PixelLoader,
-    prompts: Sequence[str],
+    prompts: Prompts,
     mask: Tensor,
     batches: Iterable[Sequence[int]],
     *,
@@ -66,7 +71,7 @@ def paper_training(
     shares: Sequence[float] | None = None,
 ) -> Tensor:
     """Dense AdamW with a cosine schedule, unselected entries reset after each step; returns all parameters, (D,)."""
-    shares = shares or [1.0] * len(prompts)
+    shares = shares or [1.0] * len(prompts[0])
     parameters = list(base.model.parameters())
     start = [parameter.detach().clone() for parameter in parameters]
     masks = [m.view_as(p) for m, p in zip(mask.split([p.numel() for p in parameters]), parameters, strict=True)]

@@ -22,11 +22,11 @@ from saft_core.delta import decode
 from saft_core.errors import InvalidInput
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import Evaluate
-from saft_core.tuning.evaluation import applied
+from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base
-from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader
+from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader, silent_meter
 
 TASK = Task(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1))
 EVALUATE: tuple[Evaluate, ...] = get_args(Evaluate)
@@ -335,3 +335,27 @@ def test_classes_of_one_or_two_pictures_train(evaluate: Evaluate) -> None:
 def test_the_prompts_are_told() -> None:
     metrics = adapt(make_base("vit"), Task(LABELS, TASK.train), config(), LIMITS, lambda _: None).metrics
     assert metrics["prompts"] == ["a photo of a red.", "a photo of a green.", "a photo of a blue."]
+
+
+def test_an_ensemble_of_templates_is_trained_measured_and_kept() -> None:
+    base, template = make_base("vit"), ("a photo of a {}.", "the {}", "{} drawn")
+    task, settings = Task(LABELS, colour_samples(10)), replace(SETTINGS, evaluate="refit", template=template)
+    result, alone = (
+        adapt(base, task, one, LIMITS, lambda _: None, probe=PROBE)
+        for one in (settings, replace(settings, template=template[0]))
+    )
+    assert result.header.template == template
+    assert decode(result.container, max_bytes=1 << 20)[1] == result.header
+    assert result.metrics["prompts"][0] == ["a photo of a red.", "the red", "red drawn"]
+    assert result.delta.indices.tolist() != alone.delta.indices.tolist()
+    texts = text_embeddings(base, LABELS, template)
+    seen = EncodedImages(base, loader(base, list(task.train)), 8, silent_meter())
+    wanted = int(((seen.embeddings() @ texts.T).argmax(dim=1) == seen.targets).sum())
+    whole = adapt(base, Task(LABELS, task.train, task.train), settings, LIMITS, lambda _: None).metrics
+    assert whole["zero_shot_right"] == wanted
+
+
+def test_a_prompt_of_an_ensemble_that_cannot_be_read_is_refused() -> None:
+    settings = config(template=("{}", "{}" + " word" * 20))
+    with pytest.raises(InvalidInput, match="23 tokens"):
+        adapt(make_base("vit"), TASK, settings, LIMITS, lambda _: None)

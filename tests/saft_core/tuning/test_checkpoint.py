@@ -144,8 +144,9 @@ def test_the_key_follows_from_all_that_decides_the_numbers() -> None:
         training_key(base, LABELS[::-1], SAMPLES, SETTINGS),
         training_key(base, LABELS, SAMPLES[1:], SETTINGS),
         training_key(base, LABELS, SAMPLES, replace(SETTINGS, seed=1)),
+        training_key(base, LABELS, SAMPLES, replace(SETTINGS, template=("a photo of a {}.", "the {}"))),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert training_key(make_base("vit"), LABELS, colour_samples(4, seed=0), SETTINGS) in keys
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
+from saft_core.templates import Template, each
 from saft_core.tuning.config import Encoders, Selection
 from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
@@ -17,16 +18,19 @@ from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
 
 TEMPLATE = "a photo of a {}."
+ENSEMBLE = (TEMPLATE, "the {}", "{} drawn")
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_the_mask_is_the_papers_whatever_the_batch_size(tower: str, batch_size: int) -> None:
+@pytest.mark.parametrize("template", [TEMPLATE, ENSEMBLE], ids=["one", "ensemble"])
+def test_the_mask_is_the_papers_whatever_the_batch_size(tower: str, batch_size: int, template: Template) -> None:
     base = make_base(tower, dtype=torch.float64)
     samples = loader(base, colour_samples(per_class=3))
-    settings = config(density=0.003, batch_size=batch_size)
+    settings = config(density=0.003, batch_size=batch_size, template=template)
     ours = select_for(base, samples, LABELS, settings, silent_meter())
-    expected = paper_mask(paper_mean_gradient(base, samples, fill(TEMPLATE, LABELS)), 0.003)
+    prompts = [fill(one, LABELS) for one in each(template)]
+    expected = paper_mask(paper_mean_gradient(base, samples, prompts), 0.003)
     assert len(ours) == int(0.003 * base.parameter_count)
     assert np.array_equal(ours, expected.nonzero().reshape(-1).numpy())
 
@@ -69,7 +73,7 @@ def test_what_has_no_gradient_is_not_selected_however_much_is_asked_for(selectio
     samples = loader(base, colour_samples(2))
     settings = config(encoders="text", density=0.5, selection=selection)
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
-    gradient = paper_mean_gradient(base, samples, fill(TEMPLATE, LABELS))
+    gradient = paper_mean_gradient(base, samples, [fill(TEMPLATE, LABELS)])
     assert 0 < len(chosen) < int(0.5 * base.parameter_count)
     if selection == "mean_gradient":
         text = np.zeros(base.parameter_count, dtype=bool)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import Cancelled, TrainingDiverged
+from saft_core.templates import Template, each
 from saft_core.tuning import training
 from saft_core.tuning.config import Encoders
 from saft_core.tuning.progress import Progress, WorkMeter
@@ -23,13 +24,16 @@ SAMPLES = colour_samples(per_class=4)
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
-@pytest.mark.parametrize("density", [0.002, 0.01])
-def test_twenty_steps_give_the_papers_numbers(tower: str, density: float) -> None:
+@pytest.mark.parametrize(
+    ("density", "template"),
+    [(0.002, "a photo of a {}."), (0.01, "a photo of a {}."), (0.01, ("a {}.", "the {}", "{}"))],
+)
+def test_twenty_steps_give_the_papers_numbers(tower: str, density: float, template: Template) -> None:
     base = make_base(tower, dtype=torch.float64)
     samples = loader(base, SAMPLES)
-    settings = config(epochs=5, batch_size=3, learning_rate=1e-3, density=density)  # 20 steps
+    settings = config(epochs=5, batch_size=3, learning_rate=1e-3, density=density, template=template)  # 20 steps
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
-    prompts = fill(settings.template, LABELS)
+    prompts = [fill(one, LABELS) for one in each(template)]
     mask = paper_mask(paper_mean_gradient(base, samples, prompts), density)
     assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())
     before = base.flat.buffer.clone()
@@ -47,11 +51,12 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float) -> Non
     assert bits(base.flat.buffer) == bits(before)
 
 
-def test_of_uneven_classes_each_counts_the_same() -> None:
+@pytest.mark.parametrize("template", ["a photo of a {}.", ("a {}.", "the {}", "{}")])
+def test_of_uneven_classes_each_counts_the_same(template: Template) -> None:
     base = make_base("vit", dtype=torch.float64)
     uneven = [one for place, one in enumerate(SAMPLES) if place not in (5, 6, 7)]  # 4 red, 1 green, 4 blue
-    samples, settings = loader(base, uneven), config(epochs=4, batch_size=4, learning_rate=1e-3)
-    prompts, shares = fill(settings.template, LABELS), [4 / 9, 1 / 9, 4 / 9]
+    samples, settings = loader(base, uneven), config(epochs=4, batch_size=4, learning_rate=1e-3, template=template)
+    prompts, shares = [fill(one, LABELS) for one in each(settings.template)], [4 / 9, 1 / 9, 4 / 9]
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
     mask = paper_mask(paper_mean_gradient(base, samples, prompts, shares), settings.density)
     assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ui.records import Adapter
+from ui.tabs.code import search_text
+
+ADAPTER: dict[str, Any] = {
+    "id": "ad_1",
+    "name": "icons",
+    "job_id": None,
+    "classes": ["cat", "dog"],
+    "template": "an icon of {}",
+    "density": 0.001,
+    "nnz": 3,
+    "delta_bytes": 9,
+    "strength": 1.0,
+    "base": "tiny",
+    "metrics": {},
+    "blocks": [],
+}
+
+
+@pytest.mark.parametrize("template", ["an icon of {}", ["an icon of {}", "the {}"]])
+def test_the_search_text_is_a_prompt_of_the_adapter(template: str | list[str]) -> None:
+    assert search_text(Adapter.read(ADAPTER | {"template": template})) == "an icon of cat"
+
+
+def test_without_classes_it_is_a_photo() -> None:
+    assert search_text(None) == search_text(Adapter.read(ADAPTER | {"classes": []})) == "a photo of a cat"
