@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-serve bench-train demo test fuzz lint format serve screenshots clean
+.PHONY: bench-recipe bench-serve bench-train demo test fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -14,6 +14,10 @@ serve: $(VENV)/installed
 
 bench-train: $(VENV)/bench
 	$(BIN)/python -m benchmarks.train $(ARGS)
+
+# What each default of a training gains, in its own style and elsewhere.
+bench-recipe: $(VENV)/dev
+	$(BIN)/python -m benchmarks.recipe $(ARGS)
 
 bench-serve: $(VENV)/bench
 	$(BIN)/python -m benchmarks.serve $(ARGS)

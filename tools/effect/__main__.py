@@ -6,11 +6,10 @@ Every run's outcome is kept in a file of JSON lines; started again, the command 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.loading import load_base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.tuning.config import Encoders, TrainingConfig
-from tools.effect.methods import METHODS, Method, Score, Scores, loader_of
+from tools.effect.journal import Journal, Scores
+from tools.effect.methods import METHODS, Method, Score, loader_of
 from tools.effect.report import differences, table
 from tools.effect.tasks import SHOTS, Labelled, Pictures, halves
 
@@ -37,26 +37,6 @@ class Test:
     pixels: Tensor
     targets: Tensor
     labels: tuple[str, ...]
-
-
-class Journal:
-    """Outcomes by key, kept as they come."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._known: dict[str, Scores] = dict(json.loads(line) for line in lines)
-
-    def get(self, key: Sequence[Any], run: Any) -> Scores:
-        """The outcome of `key`, from the file or from `run()`."""
-        name = json.dumps(key)
-        if name not in self._known:
-            self._known[name] = run()
-            with self._path.open("a") as file:
-                file.write(json.dumps([name, self._known[name]]) + "\n")
-            print(name, {test: round(float(np.mean(v)), 3) for test, v in self._known[name].items() if v}, flush=True)
-        return self._known[name]
 
 
 class Study:

@@ -27,6 +27,7 @@ from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import applied
 from saft_core.tuning.training import batches, steps_per_epoch
+from tools.effect.journal import Scores
 from tools.effect.tasks import Labelled
 
 LORA_RANK = 2
@@ -44,9 +45,6 @@ def loader_of(base: Base, found: Labelled) -> PixelLoader:
     """Pictures as the product's training takes them: files that are decoded and preprocessed."""
     return PixelLoader(samples_of(found), base.pixels, LIMITS, side=base.image_side)
 
-
-Scores = dict[str, list[int]]
-"""For each test, 1 for every picture that was classified right and 0 for every other."""
 
 Score = Callable[[Tensor | None], Scores]
 """Tests the base as it stands, with the classifier given, (classes, embed_dim), or with the class prompts' own."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 NEW_CLASSES = "new classes"
 RESAMPLES = 2000
-Runs = Sequence[Sequence[int]]
+Runs = Sequence[Sequence[float]]
 """For each seed, 1 for every picture that was classified right and 0 for every other; empty without an answer."""
 
 

@@ -7,7 +7,7 @@ bundled samples, whose train and test parts are one style here.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,14 +63,22 @@ class Pictures:
             style for style, classes in self.styles.items() if all(len(files) > SHOTS for files in classes.values())
         ]
 
-    def split(self, style: str, seed: int, new: Pictures) -> Split:
+    def only(self, classes: Collection[str]) -> Pictures:
+        """These classes of every style."""
+        styles = {
+            style: {name: files for name, files in by_class.items() if name in classes}
+            for style, by_class in self.styles.items()
+        }
+        return Pictures(self.name, styles)
+
+    def split(self, style: str, seed: int, new: Pictures, shots: int = SHOTS) -> Split:
         """Shots of `style` drawn by the seed; the rest of it, the other styles and the first style of `new` test."""
         drawn = {name: _shuffled(files, f"{seed}/{style}/{name}") for name, files in self.styles[style].items()}
         others = {other: _label(files) for other, files in self.styles.items() if other != style}
         unknown = {name: files for name, files in next(iter(new.styles.values())).items() if name not in drawn}
         return Split(
-            train=_label({name: files[:SHOTS] for name, files in drawn.items()}),
-            tests={style: _label({name: files[SHOTS:] for name, files in drawn.items()})}
+            train=_label({name: files[:shots] for name, files in drawn.items()}),
+            tests={style: _label({name: files[shots:] for name, files in drawn.items()})}
             | others
             | ({NEW_CLASSES: _label(unknown)} if unknown else {}),
         )
