@@ -35,7 +35,7 @@ class Model:
         return self.strength if asked is None else asked
 
     def calibration_for(
-        self, labels: tuple[str, ...], template: Template, strength: float, strangers: Strangers | None
+        self, labels: tuple[str, ...], template: Template, strength: float, strangers: Strangers
     ) -> Calibration:
         """The model's, where it is asked as it was measured; or else what `strangers` say of the labels.
 
@@ -43,7 +43,7 @@ class Model:
         """
         if (labels, template, strength) == (self.classes, self.template, self.strength):
             return self.calibration
-        return Calibration(unknown=strangers.unknown(labels, template)) if strangers else UNCALIBRATED
+        return Calibration(unknown=strangers.unknown(labels, template))
 
 
 def find_model(tenancy: Tenancy, name: str) -> Model:

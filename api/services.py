@@ -81,9 +81,9 @@ class Services:
         return PictureReader(self.engine, self.settings)
 
     @cached_property
-    def strangers(self) -> Strangers | None:
+    def strangers(self) -> Strangers:
         """Who tells what shows none of the labels of a request."""
-        return Strangers(self.engine, self.probe, self.data_limits) if self.probe else None
+        return Strangers(self.engine, self.probe, self.data_limits)
 
     @cached_property
     def keys(self) -> Keys:

@@ -79,8 +79,7 @@ def create_site(settings: Settings) -> FastAPI:
     def complete() -> None:
         freeze_objects()
         services.engine.calibrate()
-        if services.strangers:
-            services.strangers.warm_up()
+        services.strangers.warm_up()
 
     app = create_app(services)
     mount(app, local_url(settings.host, settings.port), BodyParser, upload_limits(settings), then=complete)

@@ -20,13 +20,17 @@ FloatArray = npt.NDArray[np.floating[Any]]
 TEMPERATURES = np.geomspace(0.1, 10, 81)
 RECALL = 0.95
 """Share of the held-out images that are no strangers at the threshold."""
+CONCEPTS_APART = 0.95
+WORDS_APART = 0.98
+"""Of the probe set's concepts, and of words: one that is closer to a label than so many of all pairs may mean it."""
+WORDS_COUNT = 0.5
 LEAST_IMAGES = 5
 """With fewer on either side nothing is fitted."""
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """How likely an image shows none of the labels, from the highest of its cosines to them.
+    """How likely an image shows none of the labels, from its margin (`margin`).
 
     slope, intercept: of the log-odds that it shows one of them. threshold: of the probability that it shows none; the
     held-out images stay below it but for one in twenty. auroc: of held-out images against pictures of other things.
@@ -37,9 +41,9 @@ class Unknown:
     threshold: float
     auroc: float
 
-    def probability(self, cosines: FloatArray) -> FloatArray:
-        """That an image shows none of the labels, by its highest cosine; in (0, 1), of the shape of `cosines`."""
-        log_odds = np.clip(self.slope * cosines + self.intercept, -60, 60)
+    def probability(self, margins: FloatArray) -> FloatArray:
+        """That an image shows none of the labels, by its margin; in (0, 1), of the shape of `margins`."""
+        log_odds = np.clip(self.slope * margins + self.intercept, -60, 60)
         return np.asarray(1 / (1 + np.exp(log_odds)))
 
 
@@ -105,7 +109,7 @@ def _log_softmax(logits: FloatArray) -> FloatArray:
 
 
 def fit_unknown(known: FloatArray, strangers: FloatArray) -> Unknown | None:
-    """From the highest cosines of images that show one of the labels, (N,), and of others, (M,).
+    """From the margins of images that show one of the labels, (N,), and of others, (M,).
 
     Both are taken as normal with one variance and as equally likely: the log-odds are then linear, and finite however
     far apart they lie. None with fewer than LEAST_IMAGES of either, or if the strangers are not the lower ones.
@@ -122,8 +126,43 @@ def fit_unknown(known: FloatArray, strangers: FloatArray) -> Unknown | None:
     return Unknown(fitted.slope, fitted.intercept, threshold, fitted.auroc)
 
 
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Names of things, and above which cosine one may well mean another: a violin is an instrument.
+
+    embeddings: of unit length, (W, embed_dim).
+    """
+
+    embeddings: FloatArray
+    close: float
+
+    @classmethod
+    def of(cls, embeddings: FloatArray, apart: float) -> Words:
+        """Close is what is closer than `apart` of all pairs are, a share."""
+        among = (embeddings @ embeddings.T)[~np.eye(len(embeddings), dtype=np.bool_)]
+        return cls(embeddings, float(np.quantile(among, apart)) if len(among) else -1.0)
+
+    def none_of(self, labels: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which words are close to none of the labels, unit embeddings (labels, embed_dim); (W,)."""
+        return np.asarray((self.embeddings @ labels.T).max(axis=1) < self.close)
+
+
+def margin(
+    highest: FloatArray, images: FloatArray, words: Words, others: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.floating[Any]]:
+    """By how much images, unit embeddings (N, embed_dim), are closer to some label than to what else there is, (N,).
+
+    highest: of their cosines to the labels, (N,). others: the words that are none of the labels, (W,) or (N, W); of the
+    closest of these half counts (labels against other words: NegLabel, arXiv 2403.20078).
+    """
+    if not others.any():
+        return highest
+    elsewhere = np.where(others, images @ words.embeddings.T, -1).max(axis=1)
+    return np.asarray(highest - WORDS_COUNT * elsewhere)
+
+
 def fit_unknown_to_labels(
-    images: FloatArray, own: npt.NDArray[np.int64], concepts: FloatArray, labels: FloatArray
+    images: FloatArray, own: npt.NDArray[np.int64], concepts: FloatArray, labels: FloatArray, words: Words
 ) -> Unknown | None:
     """For labels of which nobody has pictures, from pictures of other things.
 
@@ -133,20 +172,13 @@ def fit_unknown_to_labels(
     As if each picture's own concept were one more label. Pictures of a label itself, as far as words tell, are left
     out: they are neither.
     """
-    strangers = far(concepts, labels)[own]
+    strangers = Words.of(concepts, CONCEPTS_APART).none_of(labels)[own]
+    others = words.none_of(labels)
+    besides_own = np.stack([others & words.none_of(concept[None]) for concept in concepts])[own]
     among_labels = (images @ labels.T).max(axis=1)
     named = np.maximum((images * concepts[own]).sum(axis=1), among_labels)
-    return fit_unknown(named[strangers], among_labels[strangers])
-
-
-def far(concepts: FloatArray, labels: FloatArray) -> npt.NDArray[np.bool_]:
-    """Which concepts are none of the labels, (concepts,), from the unit embeddings of both.
-
-    A concept that is closer to a label than nineteen in twenty concepts are to each other is left out: a violin may
-    well be an instrument.
-    """
-    among = (concepts @ concepts.T)[~np.eye(len(concepts), dtype=np.bool_)]
-    return np.asarray((concepts @ labels.T).max(axis=1) < np.quantile(among, 0.95))
+    known = margin(named, images, words, besides_own)
+    return fit_unknown(known[strangers], margin(among_labels, images, words, others)[strangers])
 
 
 def auroc(known: FloatArray, strangers: FloatArray) -> float:

@@ -20,7 +20,7 @@ from api.models import Model, find_model
 from api.pictures import Source, in_batches, sent_as_file, sent_as_text
 from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
 from api.uploads import MULTIPART_SCHEMA, Form, form
-from saft_core.calibration import Unknown
+from saft_core.calibration import FloatArray
 from saft_core.errors import InvalidInput
 from saft_core.serving.engine import Answers
 from saft_core.settings import Limits
@@ -166,7 +166,10 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
                 temperature=calibration.temperature,
                 deadline=deadline,
             )
-        results += _results(answers, labels, top_k, calibration.unknown)
+        strange = None
+        if calibration.unknown is not None:
+            strange = services.strangers.probability(calibration.unknown, answers, labels, template)
+        results += _results(answers, labels, top_k, strange)
     services.metrics.images.inc(len(results))
     threshold = calibration.unknown.threshold if calibration.unknown else None
     return ClassifyView(adapter=model.shown_as, results=results, unknown_threshold=threshold)
@@ -187,10 +190,11 @@ def _check_count(files: Sequence[Source], limits: Limits) -> None:
         raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
 
 
-def _results(answers: Answers, labels: tuple[str, ...], top_k: int, unknown: Unknown | None) -> Iterator[ImageResult]:
-    highest = answers.cosines.max(axis=1)
-    strange = [None] * len(highest) if unknown is None else unknown.probability(highest).tolist()
-    for row, score, stranger in zip(answers.probabilities, highest, strange, strict=True):
+def _results(
+    answers: Answers, labels: tuple[str, ...], top_k: int, strange: FloatArray | None
+) -> Iterator[ImageResult]:
+    unknown = [None] * len(answers.cosines) if strange is None else strange.tolist()
+    for row, score, stranger in zip(answers.probabilities, answers.cosines.max(axis=1), unknown, strict=True):
         best = np.argsort(-row, kind="stable")[:top_k]
         predictions = [Prediction(label=labels[i], probability=float(row[i])) for i in best]
         yield ImageResult(predictions=predictions, score=float(score), unknown=stranger)

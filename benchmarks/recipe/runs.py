@@ -10,26 +10,30 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from unittest import mock
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from benchmarks.recipe.numbers import balanced, calibration_error, right, told_apart
 from benchmarks.recipe.tasks import Part, Source, rare
-from saft_core.calibration import FloatArray
+from saft_core.calibration import FloatArray, margin
 from saft_core.clip.backbone import Base
 from saft_core.data.loaders import PixelLoader
+from saft_core.data.probe import load_probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta, decode
+from saft_core.templates import Template
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings
-from saft_core.tuning.probe import load_probe
+from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings, words_for
 from saft_core.tuning.progress import WorkMeter
 from tools.effect.journal import Journal, Scores
 from tools.effect.methods import LIMITS, samples_of
 from tools.effect.report import NEW_CLASSES
 from tools.effect.tasks import Labelled, Split
 
+BoolArray = npt.NDArray[np.bool_]
 Strength = Literal["full", "learned"]
 BASE, OLD, NEW = "zero-shot", "old defaults", "new defaults"
 FORMER: Mapping[str, Any] = {"epochs": 10, "evaluate": "holdout", "augment": "none"}
@@ -77,6 +81,7 @@ class Bench:
 
     def __init__(self, base: Base, sources: Sequence[Source], journal: Journal) -> None:
         self._base, self._journal, self._probe = base, journal, load_probe()
+        self._words = words_for(base)
         self._places = {file: place for place, file in enumerate(sorted({f for one in sources for f in one.files}))}
         self._embed = Remembered(base.encode_pixels)
         samples = [Sample(0, file.name, file.read_bytes) for file in self._places]
@@ -102,8 +107,10 @@ class Bench:
         return replace(today, **(TRAININGS[training] or {}))
 
     def _run(self, split: Split, config: TrainingConfig, training: str, part: Part) -> Scores:
+        taught = text_embeddings(self._base, split.train.labels, config.template)
+        others = self._words.none_of(taught.numpy())
         if TRAININGS[training] is None:
-            return _named("full", self._measure(split, config.template))
+            return _named("full", self._measure(split, config.template, others))
         timed = part == "all" and config.seed == 0
         started = time.monotonic()
         result = self._adapted(split, config, nullcontext() if timed else self._remembering())
@@ -111,9 +118,9 @@ class Bench:
         delta = decode(result.container, max_bytes=len(result.container))[0]
         scores = {"strength": [result.strength], "seconds": [seconds] if timed else []}
         with applied(self._base, delta):
-            scores |= _named("full", self._measure(split, config.template, delta))
+            scores |= _named("full", self._measure(split, config.template, others, delta))
         with applied(self._base, delta, result.strength):
-            learned = self._measure(split, config.template, delta, result.calibration.temperature)
+            learned = self._measure(split, config.template, others, delta, result.calibration.temperature)
         return scores | _named("learned", learned)
 
     def _adapted(self, split: Split, config: TrainingConfig, within: AbstractContextManager[object]) -> Adaptation:
@@ -127,16 +134,26 @@ class Bench:
         return mock.patch.object(self._base, "encode_pixels", self._embed) if alone else nullcontext()
 
     def _measure(
-        self, split: Split, template: str, delta: SparseDelta | None = None, temperature: float | None = None
+        self,
+        split: Split,
+        template: Template,
+        others: BoolArray,
+        delta: SparseDelta | None = None,
+        temperature: float | None = None,
     ) -> Scores:
         """The model as it stands now, with `delta`, on each test, and with the new classes' pictures as strangers."""
         pictures = self._pictures.embeddings(delta)
 
-        def cosines(test: Labelled, labels: tuple[str, ...]) -> FloatArray:
-            rows = pictures[[self._places[file] for file in test.files]]
-            return (rows @ text_embeddings(self._base, labels, template).T).numpy()
+        def embeddings(test: Labelled) -> Tensor:
+            return pictures[[self._places[file] for file in test.files]]
 
-        own, *others = split.tests
+        def cosines(test: Labelled, labels: tuple[str, ...]) -> FloatArray:
+            return (embeddings(test) @ text_embeddings(self._base, labels, template).T).numpy()
+
+        def margins(test: Labelled) -> FloatArray:
+            return margin(cosines(test, taught).max(axis=1), embeddings(test).numpy(), self._words, others)
+
+        own, *elsewhere = split.tests
         taught, tested = split.train.labels, split.tests[own]
         known, scale = cosines(tested, taught), self._base.logit_scale.item()
         scores = {"own": right(known, tested.targets)}
@@ -144,12 +161,12 @@ class Bench:
         scores["calibration error"] = [calibration_error(scale * known, tested.targets)]
         if temperature is not None:
             scores["calibrated error"] = [calibration_error(scale / temperature * known, tested.targets)]
-        for other in others:
+        for other in elsewhere:
             test = split.tests[other]
             name = other if other == NEW_CLASSES else f"unseen {other}"
             scores[name] = right(cosines(test, test.labels), test.targets)
         if NEW_CLASSES in split.tests:
-            scores |= told_apart(known, cosines(split.tests[NEW_CLASSES], taught))
+            scores |= told_apart(margins(tested), margins(split.tests[NEW_CLASSES]))
         return scores
 
 

@@ -50,10 +50,15 @@ STUCK_SECONDS = 300.0
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Of N pictures and L labels, float32 (N, L) both: a softmax over the labels, and cosines, each by itself."""
+    """Of N pictures and L labels, float32.
+
+    probabilities, cosines: a softmax over the labels, and each by itself, (N, L). embeddings: the pictures', of unit
+    length, (N, embed_dim).
+    """
 
     probabilities: FloatArray
     cosines: FloatArray
+    embeddings: FloatArray
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class Engine:
             logits = features @ weights.T
             cosines = logits / weights.norm(dim=1)
             tempered = logits if temperature == 1 else logits / temperature
-            return Answers(_to_numpy(tempered.softmax(dim=1)), _to_numpy(cosines))
+            return Answers(_to_numpy(tempered.softmax(dim=1)), _to_numpy(cosines), _to_numpy(features))
 
     def embed_images(
         self,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from saft_core.calibration import WORDS_APART, Words
 from saft_core.clip.backbone import Base
+from saft_core.clip.words import words_of
 from saft_core.clip.zero_shot import class_weights
 from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
@@ -92,6 +95,13 @@ class EncodedImages:
 def text_embeddings(base: Base, labels: Sequence[str], template: Template) -> Tensor:
     """Unit embeddings, float32 (labels, embed_dim) on the CPU, of the labels in their prompts."""
     return (class_weights(base, labels, template) / base.logit_scale).float().cpu()
+
+
+@lru_cache(maxsize=1)
+def words_for(base: Base) -> Words:
+    """What else a picture may show, by the base as it is."""
+    embeddings = text_embeddings(base, words_of(base), base.defaults.template)
+    return Words.of(embeddings.numpy(), WORDS_APART)
 
 
 def evaluate(

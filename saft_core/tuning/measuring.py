@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from saft_core.calibration import Calibration, fit_temperature, fit_unknown
+from saft_core.calibration import Calibration, FloatArray, fit_temperature, fit_unknown, margin
 from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
@@ -16,7 +17,7 @@ from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, text_embeddings
+from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, text_embeddings, words_for
 from saft_core.tuning.probe import Recognition, recognise, retention, strangers
 from saft_core.tuning.progress import PhaseClock, WorkMeter
 
@@ -76,15 +77,23 @@ class Measuring:
     ) -> Calibration:
         """Of a delta that was trained without the held-out images."""
         template = self._config.template
-        far = strangers(self._base, self._probe, labels, template) if self._probe else None
+        with self._clock.phase("evaluation"):
+            far = strangers(self._base, self._probe, labels, template) if self._probe else None
+            words = words_for(self._base)
+            others = words.none_of(text_embeddings(self._base, labels, template).numpy())
         with self._clock.phase("evaluation"), self._model(delta, strength):
             texts = text_embeddings(self._base, labels, template)
-            known = (held.embeddings(delta) @ texts.T).numpy()
-            temperature = fit_temperature(self._base.logit_scale.item() * known, held.targets.numpy())
+            known = held.embeddings(delta)
+            logits = (self._base.logit_scale.item() * known @ texts.T).numpy()
+            temperature = fit_temperature(logits, held.targets.numpy())
             if far is None:
                 return Calibration(temperature)
-            others = (self._probe_images.embeddings(delta)[far] @ texts.T).numpy()
-        return Calibration(temperature, fit_unknown(known.max(axis=1), others.max(axis=1)))
+            unknown = self._probe_images.embeddings(delta)[far]
+
+        def margins(images: Tensor) -> FloatArray:
+            return margin((images @ texts.T).numpy().max(axis=1), images.numpy(), words, others)
+
+        return Calibration(temperature, fit_unknown(margins(known), margins(unknown)))
 
     def _model(self, delta: SparseDelta | None, strength: float) -> AbstractContextManager[None]:
         return nullcontext() if delta is None else applied(self._base, delta, strength)

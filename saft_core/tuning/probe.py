@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saft_core.calibration import far
+from saft_core.calibration import CONCEPTS_APART, Words
 from saft_core.clip.backbone import Base
 from saft_core.data.probe import Probe
 from saft_core.delta import SparseDelta
@@ -59,4 +59,4 @@ def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[
 def strangers(base: Base, probe: Probe, labels: Sequence[str], template: Template) -> Tensor:
     """Which samples of the probe set show none of the labels, bool (N,), as far as words tell the base as it is."""
     concepts, named = text_embeddings(base, probe.concepts, template), text_embeddings(base, labels, template)
-    return torch.from_numpy(far(concepts.numpy(), named.numpy()))[probe.targets]
+    return torch.from_numpy(Words.of(concepts.numpy(), CONCEPTS_APART).none_of(named.numpy()))[probe.targets]

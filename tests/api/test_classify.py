@@ -14,6 +14,7 @@ from PIL import Image
 from sqlalchemy import update
 
 from api import pictures
+from saft_core.calibration import Unknown
 from saft_core.data.images import decode_image
 from saft_core.store.models import Adapter
 from saft_core.templates import Template, as_template
@@ -343,8 +344,11 @@ def test_an_adapter_that_is_calibrated_says_how_likely_it_is_none_of_its_classes
     adapter = calibrated(site, client, temperature=1.0, unknown=UNKNOWN)
     answer = ok(ask(client, [png(1), png(2)], adapter="icons"))
     assert answer["unknown_threshold"] == UNKNOWN["threshold"]
-    for result in answer["results"]:
-        assert result["unknown"] == pytest.approx(1 / (1 + np.exp(5 * result["score"] - 1)), abs=1e-6)
+    engine, labels = site.services.engine, tuple(adapter["classes"])
+    images = [decode_image(png(seed), site.services.data_limits) for seed in (1, 2)]
+    told = engine.classify(adapter["id"], images, labels, TEMPLATE)
+    expected = site.services.strangers.probability(Unknown(**UNKNOWN), told, labels, TEMPLATE)
+    assert [result["unknown"] for result in answer["results"]] == pytest.approx(expected.tolist(), abs=1e-6)
     own = {"labels": adapter["classes"], "template": adapter["template"]}
     assert ok(ask(client, [png(1)], adapter="icons", **own))["results"][0]["unknown"] is not None
 

@@ -12,11 +12,12 @@ from saft_core.calibration import (
     UNCALIBRATED,
     Calibration,
     Unknown,
+    Words,
     auroc,
-    far,
     fit_temperature,
     fit_unknown,
     fit_unknown_to_labels,
+    margin,
 )
 
 RNG = np.random.default_rng(0)
@@ -108,13 +109,25 @@ def unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def test_a_concept_close_to_a_label_is_not_far() -> None:
-    concepts = unit(np.random.default_rng(2).normal(size=(40, 16)))
-    labels = unit(np.stack([concepts[3] + 0.2 * concepts[7], -concepts[5]]))
-    found = far(concepts, labels)
+def test_a_word_close_to_a_label_is_none_of_the_others() -> None:
+    words = unit(np.random.default_rng(2).normal(size=(40, 16)))
+    labels = unit(np.stack([words[3] + 0.2 * words[7], -words[5]]))
+    found = Words.of(words, 0.95).none_of(labels)
     assert not found[3]
     assert found[5]
     assert found.sum() >= 30
+    assert Words.of(words[:1], 0.95).none_of(labels).tolist() == [False]
+
+
+def test_an_image_that_is_closer_to_another_word_has_less_margin() -> None:
+    words = Words.of(np.eye(4), 0.95)
+    images = unit(np.array([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 1]]))
+    others = np.array([False, True, True, False])
+    found = margin(images[:, 0], images, words, others)
+    assert found == pytest.approx([1, 0.5 * np.sqrt(0.5), np.sqrt(0.5)])
+    assert margin(images[:, 0], images, words, np.zeros(4, dtype=np.bool_)).tolist() == images[:, 0].tolist()
+    per_image = np.stack([others, ~others, others])
+    assert margin(images[:, 0], images, words, per_image)[1] == pytest.approx(0.5 * np.sqrt(0.5))
 
 
 def test_without_pictures_of_the_labels_others_say_what_a_stranger_is() -> None:
@@ -126,14 +139,19 @@ def test_without_pictures_of_the_labels_others_say_what_a_stranger_is() -> None:
         return unit(words + 0.15 * rng.normal(size=words.shape))
 
     own = np.repeat(np.arange(40), 2)
-    found = fit_unknown_to_labels(pictures_of(concepts[own]), own, concepts, labels)
+    others = unit(rng.normal(size=(50, 64)))
+    words = Words.of(np.concatenate([others, concepts[:20], labels[:2]]), 0.98)
+    found = fit_unknown_to_labels(pictures_of(concepts[own]), own, concepts, labels, words)
     assert found is not None
-    shown = (pictures_of(labels[np.arange(50) % 5]) @ labels.T).max(axis=1)
-    others = (pictures_of(unit(rng.normal(size=(50, 64)))) @ labels.T).max(axis=1)
-    assert found.probability(shown).mean() < 0.1
-    assert found.probability(others).mean() > 0.9
+
+    def probability(pictures: np.ndarray[Any, Any]) -> float:
+        highest = (pictures @ labels.T).max(axis=1)
+        return float(found.probability(margin(highest, pictures, words, words.none_of(labels))).mean())
+
+    assert probability(pictures_of(labels[np.arange(50) % 5])) < 0.05
+    assert probability(pictures_of(others)) > 0.95
 
 
 def test_where_every_picture_may_show_a_label_there_are_no_strangers() -> None:
     concepts = unit(np.random.default_rng(4).normal(size=(10, 16)))
-    assert fit_unknown_to_labels(concepts, np.arange(10), concepts, concepts) is None
+    assert fit_unknown_to_labels(concepts, np.arange(10), concepts, concepts, Words.of(concepts, 0.98)) is None

@@ -24,7 +24,7 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> N
 
 
 def test_strangers_are_accepted_above_what_nineteen_in_twenty_of_the_known_reach() -> None:
-    known, strangers = np.linspace(0.5, 0.7, 21)[:, None], np.array([[0.1], [0.2], [0.505], [0.6]])
+    known, strangers = np.linspace(0.5, 0.7, 21), np.array([0.1, 0.2, 0.505, 0.6])
     found = told_apart(known, strangers)
     assert found["accepted"] == [0.25]  # 0.505 lies below the twentieth part of the known, 0.51
     assert found["auroc"][0] == pytest.approx((21 + 21 + 20 + 10.5) / (4 * 21))
