@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from api.checks import BASE_NAME
 from api.deps import Tenancy
@@ -37,13 +37,13 @@ class Model:
     def calibration_for(
         self, labels: tuple[str, ...], template: Template, strength: float, strangers: Strangers
     ) -> Calibration:
-        """The model's, where it is asked as it was measured; or else what `strangers` say of the labels.
+        """The model's, where it is asked as it was measured, in any order; or else what `strangers` say of the labels.
 
         Raises what the engine raises, such as InvalidInput for labels that the base cannot read.
         """
-        if (labels, template, strength) == (self.classes, self.template, self.strength):
-            return self.calibration
-        return Calibration(unknown=strangers.unknown(labels, template))
+        as_measured = (template, strength) == (self.template, self.strength) and set(labels) == set(self.classes)
+        own = self.calibration if as_measured else UNCALIBRATED
+        return own if own.unknown else replace(own, unknown=strangers.unknown(labels, template))
 
 
 def find_model(tenancy: Tenancy, name: str) -> Model:

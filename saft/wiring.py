@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import socket
+from contextlib import suppress
+from threading import Thread
 
 import torch
 import uvicorn
@@ -19,7 +21,7 @@ from saft.admin_key import admin_key
 from saft_core.clip.loading import load_base
 from saft_core.data.probe import PICTURES, load_probe
 from saft_core.delta import SparseDelta, decode
-from saft_core.errors import Unavailable
+from saft_core.errors import SaftError, Unavailable
 from saft_core.process import freeze_objects, keep_memory
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
@@ -78,8 +80,11 @@ def create_site(settings: Settings) -> FastAPI:
 
     def complete() -> None:
         freeze_objects()
-        services.engine.calibrate()
-        services.strangers.warm_up()
+        services.engine.calibrate().add_done_callback(lambda _: Thread(target=know_strangers, daemon=True).start())
+
+    def know_strangers() -> None:
+        with suppress(SaftError):  # the service stops; or else the first request that asks has to wait
+            services.strangers.warm_up()
 
     app = create_app(services)
     mount(app, local_url(settings.host, settings.port), BodyParser, upload_limits(settings), then=complete)

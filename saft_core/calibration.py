@@ -24,6 +24,8 @@ CONCEPTS_APART = 0.95
 WORDS_APART = 0.98
 """Of the probe set's concepts, and of words: one that is closer to a label than so many of all pairs may mean it."""
 WORDS_COUNT = 0.5
+STEEPEST = 1e6
+"""Of what a container may state; margins lie between -2 and 2, and the log-odds of none of our own is as steep."""
 LEAST_IMAGES = 5
 """With fewer on either side nothing is fitted."""
 
@@ -72,17 +74,30 @@ class Calibration:
             return cls(temperature)
         if not isinstance(stated, Mapping):
             raise ValueError("unknown must be an object")
-        return cls(temperature, Unknown(*(_number(stated, name) for name in Unknown.__dataclass_fields__)))
+        return cls(temperature, _unknown(stated))
+
+
+def _unknown(stated: Mapping[str, Any]) -> Unknown:
+    found = {name: _number(stated, name, of="unknown.") for name in Unknown.__dataclass_fields__}
+    for name, least, most in (
+        ("slope", 0, STEEPEST),
+        ("intercept", -STEEPEST, STEEPEST),
+        ("threshold", 0, 1),
+        ("auroc", 0, 1),
+    ):
+        if not least <= found[name] <= most:
+            raise ValueError(f"unknown.{name} must be from {least:g} to {most:g}")
+    return Unknown(**found)
 
 
 UNCALIBRATED = Calibration()
 """Where nothing was held out: probabilities as they are, and no word on strangers."""
 
 
-def _number(values: Mapping[str, Any], name: str, default: float | None = None) -> float:
+def _number(values: Mapping[str, Any], name: str, default: float | None = None, of: str = "") -> float:
     value = values.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a number")
+        raise ValueError(f"{of}{name} must be a number")
     return float(value)
 
 
@@ -120,7 +135,7 @@ def fit_unknown(known: FloatArray, strangers: FloatArray) -> Unknown | None:
     variance = (float(known.var()) + float(strangers.var())) / 2
     if not (high > low and variance > 0):
         return None
-    slope = (high - low) / variance
+    slope = min((high - low) / variance, STEEPEST / 2)
     fitted = Unknown(slope, -slope * (high + low) / 2, 0.0, auroc(known, strangers))
     threshold = float(np.quantile(fitted.probability(known), RECALL))
     return Unknown(fitted.slope, fitted.intercept, threshold, fitted.auroc)

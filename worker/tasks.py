@@ -44,18 +44,31 @@ def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = la
         return Task(train.labels, samples)
     test = load(job.test_dataset_id)
     means = same_class(test.labels, train.labels)
-    new_labels = tuple(label for label in test.labels if means[label] not in train.labels)
-    places = {label: place for place, label in enumerate((*train.labels, *new_labels))}
+    labels = (*train.labels, *(label for label in test.labels if means[label] not in train.labels))
+    places = {label: place for place, label in enumerate(labels)}
     unseen = _unseen(runtime, samples, test.samples({label: places[means[label]] for label in test.labels}))
-    first_new = len(train.labels)
+    new_labels, new_test = _of_new_classes(labels, len(train.labels), unseen)
+    tested = {labels[sample.label] for sample in unseen if sample.label < len(train.labels)} | set(new_labels)
     return Task(
         train.labels,
         samples,
-        [sample for sample in unseen if sample.label < first_new],
+        [sample for sample in unseen if sample.label < len(train.labels)],
         shared_images=len(test.images) - len(unseen),
         new_labels=new_labels,
-        new_test=[replace(sample, label=sample.label - first_new) for sample in unseen if sample.label >= first_new],
+        new_test=new_test,
+        untested_labels=tuple(label for label in test.labels if means[label] not in tested),
     )
+
+
+def _of_new_classes(
+    labels: Sequence[str], trained: int, samples: Sequence[Sample]
+) -> tuple[tuple[str, ...], list[Sample]]:
+    """The classes behind the first `trained` ones that have samples, and these; none of one alone, always right."""
+    there = sorted({sample.label for sample in samples if sample.label >= trained})
+    if len(there) < 2:
+        return (), []
+    of_new = [replace(one, label=there.index(one.label)) for one in samples if one.label >= trained]
+    return tuple(labels[place] for place in there), of_new
 
 
 def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:

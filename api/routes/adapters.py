@@ -142,6 +142,7 @@ def _check_header(header: DeltaHeader, services: Services) -> None:
         raise InvalidDelta("the delta's parameter count is not that of the base")
     _check_classes(header, services.limits)
     check_labels(services.engine.base, header.classes, header.template, "the delta's classes")
+    _check_accuracy(header.metrics)
 
 
 def _check_classes(header: DeltaHeader, limits: Limits) -> None:
@@ -170,11 +171,18 @@ def check_base(fingerprint_of_base: str, name: str, services: Services) -> None:
         )
 
 
-def _strength(stated: Any) -> float:
-    """The strength that a container states. Raises InvalidDelta if it is none."""
+def _check_accuracy(metrics: Mapping[str, Any]) -> None:
+    """What lists of adapters show. Raises InvalidDelta if it is no share."""
+    for name in ("accuracy", "zero_shot_accuracy"):
+        if metrics.get(name) is not None:
+            _share(metrics[name], name)
+
+
+def _share(stated: Any, name: str) -> float:
+    """A share that a container states. Raises InvalidDelta if it is none."""
     if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 <= stated <= 1:
-        raise InvalidDelta("the delta's header: metrics.strength must be a number from 0 to 1")
-    return float(stated)
+        raise InvalidDelta(f"the delta's header: metrics.{name} must be a number from 0 to 1")
+    return float(stated) + 0.0  # no negative zero
 
 
 def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int) -> Adapter:
@@ -185,7 +193,7 @@ def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHea
         density=header.density,
         nnz=len(delta),
         delta_bytes=container_bytes,
-        strength=_strength(header.metrics.get("strength", 1.0)),
+        strength=_share(header.metrics.get("strength", 1.0), "strength"),
         calibration=_calibration(header.metrics),
         base=header.base_name,
         base_fingerprint=header.base_fingerprint,

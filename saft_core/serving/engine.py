@@ -7,6 +7,8 @@ to do, after failed batches too.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +27,7 @@ from saft_core.clip.backbone import Base, Picture
 from saft_core.clip.labels import check_labels, check_texts
 from saft_core.clip.zero_shot import ensemble, fill
 from saft_core.delta import SparseDelta
-from saft_core.errors import DeadlinePassed, Unavailable
+from saft_core.errors import Busy, DeadlinePassed, Unavailable
 from saft_core.process import available_cpus
 from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
@@ -44,6 +46,10 @@ _Input = TypeVar("_Input")
 
 CLASS_WEIGHT_CACHE_BYTES = 64 << 20
 _NO_MORE = object()
+ENTRY_BYTES = 1024
+"""What the cache needs for an entry beside its weights, and more."""
+TURN_BATCHES = 4
+TURN_SECONDS = 0.02
 STUCK_SECONDS = 300.0
 """A batch that runs for so long is taken for one that will never end."""
 
@@ -104,8 +110,8 @@ class Engine:
         self._residents: ByteBoundedCache[str, Resident] = ByteBoundedCache(
             self.limits.cache_bytes, lambda resident: resident.nbytes
         )
-        self._classifiers: ByteBoundedCache[tuple[AdapterId, float, tuple[str, ...], Template], Tensor] = (
-            ByteBoundedCache(CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes)
+        self._classifiers: ByteBoundedCache[tuple[AdapterId, float, bytes], Tensor] = ByteBoundedCache(
+            CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes + ENTRY_BYTES
         )
         # Read while nobody writes: later the weights may at any moment be those of an adapter.
         _ = base.fingerprint
@@ -265,7 +271,7 @@ class Engine:
         self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: Template, deadline: float
     ) -> Tensor:
         return self._classifiers.get(
-            (*key, labels, template), lambda: self._class_weights(key, row, labels, template), deadline
+            (*key, digest(labels, template)), lambda: self._class_weights(key, row, labels, template), deadline
         )
 
     def _class_weights(
@@ -273,18 +279,31 @@ class Engine:
     ) -> Tensor:
         """The classifier: class embeddings times the model's logit scale, float32 (classes, embed_dim).
 
-        It has the time of a call that names none: several may wait for it, each with a deadline of its own. The prompts
-        of an ensemble wait for a batch in turns, so that it takes no more of the queue than one template does.
+        It has the time of a call that names none: several may wait for it, each with a deadline of its own.
         """
         check_labels(self.base, labels, template)
-        prompts, deadline = fill(template, labels), self._deadline(None)
-        turn = max(len(labels), self.limits.batch.max_rows)
-        parts = [
-            self._embed_texts(key, row, prompts[start : start + turn], deadline)
-            for start in range(0, len(prompts), turn)
-        ]
+        prompts, deadline, turn = fill(template, labels), self._deadline(None), self._turn
+        parts = [self._embed_texts(key, row, prompts[:turn], deadline)]
+        starts = range(turn, len(prompts), turn)
+        parts += [self._in_turn(key, row, prompts[start : start + turn], deadline) for start in starts]
         with torch.inference_mode():
             return self._scale_of(row).exp() * ensemble(torch.cat(parts), template)
+
+    @property
+    def _turn(self) -> int:
+        """How many prompts one call has in the queue at a time, so that those of others come between them."""
+        batch = self.limits.batch
+        return max(batch.max_rows, min(TURN_BATCHES * batch.max_rows, batch.queue_rows // 2))
+
+    def _in_turn(self, key: tuple[AdapterId, float], row: Row, texts: Sequence[str], deadline: float) -> Tensor:
+        """Texts of a call whose first ones were taken: where too much waits they wait, and what is done is not lost."""
+        while True:
+            try:
+                return self._embed_texts(key, row, texts, deadline)
+            except Busy:
+                if time.monotonic() >= deadline:
+                    raise DeadlinePassed from None
+                time.sleep(TURN_SECONDS)
 
     def _scale_of(self, row: Row) -> Tensor:
         """The model's own logit scale, before `exp`."""
@@ -318,6 +337,11 @@ class Engine:
     def _run(self, batch: list[_Work]) -> list[Tensor]:
         self.observe(sum(work.rows for work in batch))
         return [rows.cpu() for rows in self.forward.run(batch[0].kind, [work.payload for work in batch])]
+
+
+def digest(labels: Sequence[str], template: Template) -> bytes:
+    """What stands for labels in their template as a key: a text may be long, and there may be thousands of them."""
+    return hashlib.sha256(json.dumps([labels, template]).encode()).digest()
 
 
 def _logit_scale(base: Base) -> tuple[Tensor, int]:

@@ -41,6 +41,7 @@ class Task:
     new_labels, new_test: classes that are not trained, and samples of them, by which to measure what the adapter does
     to the rest of the base.
     shared_images: how many test images were left out because they are trained on.
+    untested_labels: classes of the test images of which none is left, or that nothing can be told of.
     """
 
     labels: tuple[str, ...]
@@ -49,6 +50,7 @@ class Task:
     shared_images: int = 0
     new_labels: tuple[str, ...] = ()
     new_test: Sequence[Sample] = ()
+    untested_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +133,9 @@ class _Adapting:
         measured = self._figures(before, after, held_out)
         new_after = measuring.answers(new, self._task.new_labels, stored, strength)
         measured |= base_to_new(measured, self._task.new_labels, new_before, new_after)
+        measured |= {"untested_labels": list(self._task.untested_labels)}
         measured |= measuring.retention(known, stored, strength)
-        wrong = self._mistakes(after, held_out, stored, strength)
+        wrong = self._mistakes(after, new_after, held_out, stored, strength)
         calibration = held_out.calibration if held_out else UNCALIBRATED
         measured |= calibration.as_metrics() | _entries(self._base, self._config, stored)
         metrics = self._facts(strength) | measured
@@ -165,11 +168,17 @@ class _Adapting:
         return stored, replace(held_out, calibration=measuring.calibration(held, labels, stored, held_out.strength))
 
     def _mistakes(
-        self, tested: Evaluation | None, held_out: HeldOut | None, stored: SparseDelta, strength: float
+        self,
+        tested: Evaluation | None,
+        new: Evaluation | None,
+        held_out: HeldOut | None,
+        stored: SparseDelta,
+        strength: float,
     ) -> list[Mistake]:
         labels = self._task.labels
         trained = self._measuring.answers(self._measuring.images(self._kept), labels, stored, strength)
         found = mistakes("test", self._task.test, tested, labels) if tested else []
+        found += mistakes("test", self._task.new_test, new, self._task.new_labels) if new else []
         found += mistakes("held-out", self._held, held_out.answers, labels) if held_out else []
         return found + (mistakes("training", self._kept, trained, labels) if trained else [])
 

@@ -22,15 +22,15 @@ STRENGTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 """Those that are tried. The base itself is none of them: an adapter that is no better says so in its verdict."""
 
 
-def best(counts: npt.NDArray[np.int64]) -> int:
+def best(worth: npt.NDArray[np.float64]) -> int:
     """The place in STRENGTHS with the most right answers; of several the middle one, the upper of two.
 
-    counts: right answers at each of STRENGTHS.
+    worth: of the right answers at each of STRENGTHS, such as their number.
 
     A few pictures seldom tell neighbours apart. The lowest of the best would give away what training gained, the
     highest what the base knew; the middle is the farthest from where accuracy falls.
     """
-    places = np.flatnonzero(counts == counts.max())
+    places = np.flatnonzero(worth >= worth.max() - 1e-9)
     return int(places[len(places) // 2])
 
 
@@ -48,7 +48,7 @@ class HeldOut:
     @property
     def strength(self) -> float:
         """The one to store."""
-        return STRENGTHS[best(self._right().sum(axis=1))]
+        return STRENGTHS[best(self._worth().sum(axis=1))]
 
     @property
     def answers(self) -> Evaluation:
@@ -56,9 +56,8 @@ class HeldOut:
 
         Accuracy at the strength that did best on the very same images would flatter it.
         """
-        right = self._right()
-        counts = right.sum(axis=1)
-        chosen = [best(counts - own) for own in right.T]
+        worth = self._worth()
+        chosen = [best(worth.sum(axis=1) - own) for own in worth.T]
         predicted = [self.tries[place].predicted[image] for image, place in enumerate(chosen)]
         return Evaluation(self.before.targets, np.array(predicted, dtype=np.int64))
 
@@ -78,5 +77,8 @@ class HeldOut:
         calibration = Calibration.of_metrics(json.loads(bytes(carried["calibration"].tolist())))
         return cls(Evaluation(targets, before), tuple(Evaluation(targets, row) for row in tries), calibration)
 
-    def _right(self) -> npt.NDArray[np.bool_]:
-        return np.stack([one.right for one in self.tries])
+    def _worth(self) -> npt.NDArray[np.float64]:
+        """Of each answer at each strength, (len(STRENGTHS), N), what it adds to the mean of the classes' recall."""
+        _, places, counts = np.unique(self.before.targets, return_inverse=True, return_counts=True)
+        right: npt.NDArray[np.float64] = np.stack([one.right for one in self.tries]) / counts[places]
+        return right

@@ -264,7 +264,19 @@ def test_a_container_brings_its_calibration(site: Site, client: TestClient) -> N
         assert session.scalars(select(Adapter.calibration).where(Adapter.id == made["id"])).one() == CALIBRATION
 
 
-@pytest.mark.parametrize("stated", [{"temperature": 0}, {"temperature": "1"}, {"unknown": {"slope": None}}])
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"temperature": 0},
+        {"temperature": "1"},
+        {"unknown": {"slope": None}},
+        {"accuracy": "NaN"},
+        {"accuracy": [1]},
+        {"accuracy": 1e308},
+        {"zero_shot_accuracy": True},
+        {"zero_shot_accuracy": {}},
+    ],
+)
 def test_a_calibration_that_is_none_is_refused(site: Site, client: TestClient, stated: dict[str, Any]) -> None:
     answer = send(client, container(site.services.engine.base, metrics=stated), "mine.saft")
     assert "metrics." in problem(answer, 422, "invalid_delta")["detail"]

@@ -14,7 +14,7 @@ CALLS = {
     "POST /datasets", "GET /datasets", "GET /datasets/{dataset_id}", "DELETE /datasets/{dataset_id}",
     "GET /datasets/{dataset_id}/images", "GET /datasets/{dataset_id}/images/{position}",
     "POST /adapters", "GET /adapters", "GET /adapters/{adapter_id}", "DELETE /adapters/{adapter_id}",
-    "GET /adapters/{adapter_id}/delta", "POST /adapters/import",
+    "GET /adapters/{adapter_id}/delta", "GET /adapters/{adapter_id}/mistakes", "POST /adapters/import",
     "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
     "POST /classify", "POST /retrieve",
     "POST /collections", "GET /collections", "GET /collections/{collection_id}", "DELETE /collections/{collection_id}",

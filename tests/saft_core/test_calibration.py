@@ -97,7 +97,12 @@ def test_an_adapter_without_one_is_left_as_it_is() -> None:
         ({"temperature": None}, "temperature"),
         ({"unknown": [1]}, "unknown"),
         ({"unknown": {"slope": 1, "intercept": "2", "threshold": 0.5, "auroc": 1}}, "intercept"),
-        ({"unknown": {"slope": 1}}, "intercept"),
+        ({"unknown": {"slope": 1}}, "unknown.intercept"),
+        ({"unknown": {"slope": 1e39, "intercept": 0, "threshold": 0.5, "auroc": 1}}, "unknown.slope"),
+        ({"unknown": {"slope": -1, "intercept": 0, "threshold": 0.5, "auroc": 1}}, "unknown.slope"),
+        ({"unknown": {"slope": 1, "intercept": -1e39, "threshold": 0.5, "auroc": 1}}, "unknown.intercept"),
+        ({"unknown": {"slope": 1, "intercept": 0, "threshold": -5, "auroc": 1}}, "unknown.threshold"),
+        ({"unknown": {"slope": 1, "intercept": 0, "threshold": 0.5, "auroc": 7}}, "unknown.auroc"),
     ],
 )
 def test_what_a_stranger_states_is_checked(metrics: dict[str, Any], named: str) -> None:

@@ -163,17 +163,35 @@ def test_labels_of_a_test_dataset_are_those_of_training(local_worker: LocalWorke
 
 def test_classes_of_a_test_dataset_that_are_not_trained_are_tested_by_themselves(local_worker: LocalWorker) -> None:
     train, test = local_worker.dataset(4), local_worker.dataset(3, seed=1)
-    local_worker.rename(test, {"red": "RED", "blue": "violet"})
+    local_worker.rename(test, {"red": "RED", "blue": "violet", "green": "teal"})
     job_id = local_worker.queue(train, test_dataset_id=test)
     task = load_task(local_worker.runtime, local_worker.job(job_id))
-    assert (task.labels, task.new_labels) == (("blue", "green", "red"), ("violet",))
-    assert sorted((task.labels[one.label], one.path.split("/")[0]) for one in task.test) == [
-        ("green", "green"), ("green", "green"), ("green", "green"), ("red", "red"), ("red", "red"), ("red", "red"),
-    ]  # fmt: skip
-    assert [(one.label, one.path.split("/")[0]) for one in task.new_test] == [(0, "blue")] * 3
+    assert (task.labels, task.new_labels) == (("blue", "green", "red"), ("violet", "teal"))
+    assert [(task.labels[one.label], one.path.split("/")[0]) for one in task.test] == [("red", "red")] * 3
+    told = sorted((task.new_labels[one.label], one.path.split("/")[0]) for one in task.new_test)
+    assert told == [("teal", "green")] * 3 + [("violet", "blue")] * 3
     job = local_worker.run(job_id)
     assert job.metrics is not None
-    assert (job.metrics["test_images"], job.metrics["base_to_new"]["new"]["test_images"]) == (6, 3)
+    assert (job.metrics["test_images"], job.metrics["base_to_new"]["new"]["test_images"]) == (3, 6)
+    assert job.metrics["untested_labels"] == []
+
+
+def test_a_new_class_alone_tells_nothing_and_is_named(local_worker: LocalWorker) -> None:
+    train, test = local_worker.dataset(4), local_worker.dataset(3, seed=1)
+    local_worker.rename(test, {"blue": "Blue!"})
+    job = local_worker.run(local_worker.queue(train, test_dataset_id=test))
+    assert job.metrics is not None
+    assert (job.metrics["test_images"], job.metrics["base_to_new"]) == (6, None)
+    assert job.metrics["untested_labels"] == ["Blue!"]
+
+
+def test_a_class_whose_test_images_are_all_trained_on_is_named(local_worker: LocalWorker) -> None:
+    train = local_worker.dataset(4)
+    mixed = local_worker.merged(train, local_worker.dataset(3, seed=1))
+    local_worker.remove(mixed, lambda image: image.label == "red" and image.position >= 12)
+    job = local_worker.run(local_worker.queue(train, test_dataset_id=mixed))
+    assert job.metrics is not None
+    assert (job.metrics["test_images"], job.metrics["untested_labels"]) == (6, ["red"])
 
 
 def test_what_the_adapter_gets_wrong_is_listed_with_the_image(local_worker: LocalWorker) -> None:

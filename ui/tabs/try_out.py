@@ -112,5 +112,5 @@ def _verdict(base: Answer, adapted: Answer) -> str:
     if before == after:
         said = f"Both say “{after}”: {sure}."
     if adapted.unknown is not None and adapted.strange:
-        return wording.note(f"Perhaps none of these, with {wording.percent(adapted.unknown)} probability. {said}")
+        return wording.note(f"It looks like none of these ({wording.percent(adapted.unknown)} sure). {said}")
     return wording.note(said, "good")

@@ -129,6 +129,10 @@ def test_classes_that_are_not_trained_are_measured_among_themselves() -> None:
         predicted = logits(base, pixels, class_weights(base, new, SETTINGS.template)).argmax(dim=1)
     assert told["new_accuracy"] == (predicted == targets).double().mean().item()
     assert told["new"]["confusion"]["labels"] == ["blue", "yellow"]
+    wrong = [(one.sample.path, one.prediction) for one in result.mistakes if one.split == "test"]
+    assert wrong == [
+        (one.path, new[said]) for one, said in zip(of_new, predicted.tolist(), strict=True) if said != one.label
+    ]
     assert seen[-1].progress == pytest.approx(1.0)
     with pytest.raises(InvalidInput) as caught:
         adapt(base, replace(task, new_labels=("blue", "Red")), SETTINGS, LIMITS, lambda _: None)

@@ -25,7 +25,17 @@ def held_out(right: list[list[int]]) -> HeldOut:
     ],
 )
 def test_the_strength_with_the_most_right_answers_or_the_middle_of_several(counts: list[int], place: int) -> None:
-    assert best(np.array(counts)) == place
+    assert best(np.array(counts) / 3) == place
+
+
+def test_of_uneven_classes_each_has_its_say() -> None:
+    """Three of the eight of one class are lost above half strength, and the only one of the other is won."""
+    targets = np.array([0] * 8 + [1])
+    low, high = np.array([0] * 8 + [0]), np.array([0] * 5 + [1] * 3 + [1])
+    tries = [low if strength <= 0.5 else high for strength in STRENGTHS]
+    found = HeldOut(Evaluation(targets, low), tuple(Evaluation(targets, row) for row in tries))
+    assert [one.right.sum() for one in found.tries][::6] == [8, 6]
+    assert found.strength > 0.5
 
 
 def test_no_image_is_judged_at_a_strength_that_it_chose_itself() -> None:
