@@ -124,7 +124,7 @@ def test_a_question_has_the_templates_of_the_adapter(template: str | list[str] |
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(json.loads(request.content))
         result = {"predictions": [{"label": "cat", "probability": 1.0}], "unknown": None}
-        return httpx.Response(200, json={"adapter": "base", "results": [result]})
+        return httpx.Response(200, json={"adapter": "base", "results": [result], "unknown_threshold": None})
 
     assert ask(answer, lambda client: client.classify("base", b"image", ["cat"], template)).best == "cat"
     assert asked[0].get("template") == template
