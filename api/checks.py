@@ -15,6 +15,8 @@ from saft_core.templates import PLACEHOLDER, Template, as_template
 MAX_TEMPLATE_CHARACTERS = 300
 BASE_NAME = "base"
 """What the base is called where an adapter is asked for."""
+ADDRESS = re.compile(r".*@\d+", re.DOTALL)
+"""A version, as in name@3."""
 ADAPTER_ID = re.compile(r"ad_[0-9a-f]{32}")
 
 
@@ -37,7 +39,7 @@ def _check_visible(field: str, value: str) -> None:
 def adapter_name(value: str | None, limits: Limits) -> str:
     """A name under which an adapter can be called. Raises InvalidInput."""
     cleaned = name(value, limits)
-    if cleaned == BASE_NAME or ADAPTER_ID.fullmatch(cleaned):
+    if cleaned == BASE_NAME or ADAPTER_ID.fullmatch(cleaned) or ADDRESS.fullmatch(cleaned):
         raise InvalidInput(f"name: {cleaned!r} already means something where an adapter is asked for; choose another")
     return cleaned
 

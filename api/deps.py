@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPBearer
@@ -15,6 +15,8 @@ from api.services import Services
 from saft_core.errors import InvalidCursor, Unauthorized
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
+
+Item = TypeVar("Item")
 
 _tenant_key = HTTPBearer(scheme_name="TenantKey", auto_error=False, description="The key that POST /tenants made.")
 _admin_key = HTTPBearer(scheme_name="AdminKey", auto_error=False, description="The key that 'saft serve' printed.")
@@ -109,6 +111,11 @@ class Paging:
         if not (self.cursor.isascii() and self.cursor.isdigit() and len(self.cursor) < 10):
             raise InvalidCursor
         return int(self.cursor)
+
+    def numbered(self, rows: Sequence[Item], number: Callable[[Item], int]) -> tuple[Sequence[Item], str | None]:
+        """Of rows by number, read one beyond the limit, this page's and the cursor of the next one."""
+        page = rows[: self.limit]
+        return page, str(number(page[-1])) if len(rows) > self.limit else None
 
 
 async def _paging(

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from api.checks import BASE_NAME
 from api.deps import Tenancy
-from api.routes.adapters import check_base
+from api.services import Services
 from api.strangers import Strangers
 from saft_core.calibration import UNCALIBRATED, Calibration
+from saft_core.errors import BaseMismatch
 from saft_core.store import adapters
 from saft_core.templates import Template
 
@@ -60,3 +61,13 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     check_base(adapter.base_fingerprint, adapter.base, services)
     calibration = Calibration.of_metrics(adapter.calibration)
     return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength, calibration)
+
+
+def check_base(fingerprint_of_base: str, name: str, services: Services) -> None:
+    """Raises BaseMismatch when a delta was made for another base than the one that serves."""
+    base = services.engine.base
+    if fingerprint_of_base != base.fingerprint:
+        raise BaseMismatch(
+            f"the delta was made for base {name} ({fingerprint_of_base[:12]}), this service runs {base.name}"
+            f" ({base.fingerprint[:12]}); set SAFT_BASE to the former, or fine-tune again"
+        )

@@ -11,6 +11,7 @@ Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
 Augment = Literal["none", "crop", "crop_flip"]
+Publish = Literal["auto", "if_better", "manual"]
 Item = TypeVar("Item")
 Templates = str | list[str]
 TEMPLATE: Any = Field(
@@ -25,6 +26,7 @@ STRENGTH: Any = Field(
     description="How much of the adapter: 0 is the base, 1 all of it, between their interpolation. Left out: the"
     " adapter's own, which was learned on images held out from its training.",
 )
+PUBLISH: Any = Field("auto", description="Whether the new version answers its name, once it is trained.")
 
 BASE64_IMAGES = (
     "Image files in base64 with + and / and padding; line breaks and blanks do not count. `data:image/png;base64,` may"
@@ -133,23 +135,35 @@ class AdapterBody(Body):  # noqa: D101
     dataset_id: Id
     test_dataset_id: Id | None = None
     config: TrainingBody = TrainingBody()
+    publish: Publish = PUBLISH
 
 
-class JobView(View):  # noqa: D101
+class RetrainBody(Body):  # noqa: D101
+    publish: Publish = PUBLISH
+
+
+SUMMARY: Any = Field(
+    validation_alias="summary", description="The figures of the metrics; matrices and curves are left out of lists."
+)
+
+
+class JobItem(View):
+    """A job in a list."""
+
     id: str
     name: str
     dataset_id: str | None
     test_dataset_id: str | None
     config: dict[str, Any]
+    publish: Publish
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     phase: str
     progress: float = Field(ge=0, le=1)
     step: int
     steps: int
     loss: float | None
-    losses: list[tuple[int, float]] = Field(description="(step, loss) pairs of the curve so far.")
     eta_seconds: float | None
-    metrics: dict[str, Any] | None
+    metrics: dict[str, Any] | None = SUMMARY
     adapter_id: str | None
     error: dict[str, Any] | None
     cancel_requested: bool
@@ -159,15 +173,24 @@ class JobView(View):  # noqa: D101
     finished_at: datetime | None
 
 
+class JobView(JobItem):  # noqa: D101
+    losses: list[tuple[int, float]] = Field(description="(step, loss) pairs of the curve so far.")
+    metrics: dict[str, Any] | None
+
+
 class BlockCount(BaseModel):  # noqa: D101
     block: str
     parameters: int
     selected: int
 
 
-class AdapterView(View):  # noqa: D101
+class AdapterItem(View):
+    """A version of an adapter in a list."""
+
     id: str
     name: str
+    version: int
+    published: bool = Field(description="Whether it is what answers the name.")
     job_id: str | None
     classes: list[str]
     template: Templates
@@ -177,9 +200,30 @@ class AdapterView(View):  # noqa: D101
     strength: float = Field(description="How much of the adapter answers where a request names no strength.")
     base: str
     base_fingerprint: str
+    metrics: dict[str, Any] | None = SUMMARY
+    created_at: datetime
+
+
+class AdapterView(AdapterItem):  # noqa: D101
     metrics: dict[str, Any]
     blocks: list[BlockCount]
-    created_at: datetime
+
+
+class ComparisonView(BaseModel):
+    """Two versions on the same images; `with_` says it of the other one."""
+
+    adapter: str
+    with_adapter: str
+    images: int
+    left_out_images: int = Field(description="Images that one of the two was trained on, which say nothing.")
+    agreement: float | None = Field(description="Share of the images on which both say the same.")
+    accuracy: float | None
+    with_accuracy: float | None
+    right: int
+    with_right: int
+    verdict: Literal["better", "no_better", "worse"] | None = Field(
+        description="Of the adapter, by an exact paired test at 5%; null without images."
+    )
 
 
 class MistakeView(View):  # noqa: D101

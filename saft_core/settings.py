@@ -40,6 +40,9 @@ class Limits(BaseSettings):
         description="Strengths with stored embeddings, per collection and adapter, beside 1 and the adapter's own.",
     )
     max_top_k: int = Field(1_000, gt=0, description="Results of one classify or retrieve request.")
+    max_adapter_versions: int = Field(
+        10, gt=1, description="Versions of one adapter; then the oldest goes that is not published."
+    )
     max_page_items: int = Field(100, gt=0, description="Items on one page of a list.")
     max_epochs: int = Field(1_000, gt=0, description="Epochs of one training.")
     max_density: float = Field(0.1, gt=0, le=1, description="Share of the parameters one adapter may change.")

@@ -94,6 +94,12 @@ class Job(Record):
     error: dict[str, Any] | None
     cancel_requested: bool
 
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """See `Record.read`. A list leaves the curve out."""
+        data = {"losses": (), **data}
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
     @property
     def final(self) -> bool:
         """Whether the job has ended."""
@@ -111,10 +117,12 @@ class BlockCount(Record):
 
 @dataclass(frozen=True)
 class Adapter(Record):
-    """The published result of a fine-tune."""
+    """One version of the result of fine-tunes."""
 
     id: str
     name: str
+    version: int
+    published: bool
     job_id: str | None
     classes: tuple[str, ...]
     template: str | list[str]
@@ -128,9 +136,14 @@ class Adapter(Record):
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
-        """See `Record.read`."""
-        read = {field.name: data[field.name] for field in fields(cls)}
-        return cls(**read | {"blocks": tuple(map(BlockCount.read, data["blocks"]))})
+        """See `Record.read`. A list leaves the blocks out."""
+        data = data | {"blocks": tuple(map(BlockCount.read, data.get("blocks", ())))}
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
+    @property
+    def called(self) -> str:
+        """What it is called by: its name, or while another version answers that, name@version."""
+        return self.name if self.published else f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from saft_core.data.limits import DataLimits
 from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
 from saft_core.store import jobs
 from saft_core.store.models import Adapter, AdapterMistake, Job
-from saft_core.tuning.adapt import Adaptation, adapt
+from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.mistakes import Mistake
 from saft_core.tuning.progress import Progress
 from worker.checkpoints import JobCheckpoints
+from worker.decision import Decision, decide
 from worker.lease import Lease, LeaseLost
 from worker.persistence import persistently
 from worker.tasks import load_task
@@ -52,9 +53,12 @@ def run_job(runtime: Runtime, job_id: str) -> None:
     job, since = claimed
     try:
         with Lease(runtime.sessions, job_id, owner, runtime.settings.job_lease_seconds, since) as lease:
-            adaptation = _adapt(runtime, job, lease)
+            lease.report(phase="preparing", progress=0.0)
+            task = load_task(runtime, job, between_tries=lease.check)
+            adaptation = _adapt(runtime, job, task, lease)
+            decision = decide(runtime, job, task, adaptation, lease.check)
             persistently(runtime.sessions, lease.settle)
-            _finish(runtime, job, owner, adaptation)
+            _finish(runtime, job, owner, adaptation, decision)
     except Exception as error:
         ending = _ending(job_id, owner, error)
         persistently(runtime.sessions, ending)
@@ -86,9 +90,7 @@ def _ending(job_id: str, owner: str, error: Exception) -> Callable[[Session], No
     return lambda session: jobs.fail(session, job_id, owner, told)
 
 
-def _adapt(runtime: Runtime, job: Job, lease: Lease) -> Adaptation:
-    lease.report(phase="preparing", progress=0.0)
-    task = load_task(runtime, job, between_tries=lease.check)
+def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease) -> Adaptation:
     curve = LossCurve()
 
     def observe(progress: Progress) -> None:
@@ -109,25 +111,23 @@ def _adapt(runtime: Runtime, job: Job, lease: Lease) -> Adaptation:
     return adapt(runtime.base, task, TrainingConfig.read(job.config), limits, observe, checkpoints, runtime.probe)
 
 
-def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation) -> None:
-    """Publish the adapter and end the job in one transaction: there is never one without the other.
+def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation, decision: Decision) -> None:
+    """Write the adapter and end the job in one transaction: there is never one without the other.
 
     The database decides whether the job is still this worker's, so the result may wait for it longer than the lease.
     """
 
     def finish(session: Session) -> bool:
-        adapter = _adapter(runtime, job.name, adaptation)
-        mistakes = [_mistake(job, mistake) for mistake in adaptation.mistakes]
-        return jobs.finish(session, job.id, owner, adapter, adaptation.container, adaptation.metrics, mistakes)
+        return jobs.finish(session, job.id, owner, _result(runtime, job, adaptation, decision))
 
     if persistently(runtime.sessions, finish):
         runtime.checkpoints.delete(job.id)
 
 
-def _adapter(runtime: Runtime, name: str, adaptation: Adaptation) -> Adapter:
+def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decision) -> jobs.Result:
     header = adaptation.header
-    return Adapter(
-        name=name,
+    adapter = Adapter(
+        name=job.name,
         classes=list(header.classes),
         template=header.template,
         density=header.density,
@@ -137,8 +137,17 @@ def _adapter(runtime: Runtime, name: str, adaptation: Adaptation) -> Adapter:
         calibration=adaptation.calibration.as_metrics(),
         base=header.base_name,
         base_fingerprint=header.base_fingerprint,
-        metrics=adaptation.metrics,
+        metrics=adaptation.metrics | decision.metrics,
         blocks=runtime.base.count_by_block(adaptation.delta.indices),
+    )
+    return jobs.Result(
+        adapter,
+        adaptation.container,
+        mistakes=[_mistake(job, mistake) for mistake in adaptation.mistakes],
+        answers=adaptation.answers,
+        publishes=decision.publishes,
+        only_over=decision.only_over,
+        keep=runtime.settings.limits.max_adapter_versions,
     )
 
 

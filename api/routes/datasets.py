@@ -138,8 +138,8 @@ def list_images(dataset_id: str, tenancy: TenancyDep, paging: PagingDep) -> obje
     with tenancy.begin() as scope:
         scope.get(Dataset, dataset_id)
         rows = datasets.images(scope, dataset_id, paging.after, paging.limit + 1)
-    more = len(rows) > paging.limit
-    return {"items": rows[: paging.limit], "next_cursor": str(rows[paging.limit - 1].position) if more else None}
+    items, next_cursor = paging.numbered(rows, lambda image: image.position)
+    return {"items": items, "next_cursor": next_cursor}
 
 
 @router.get("/{dataset_id}/images/{position}", response_class=Response)

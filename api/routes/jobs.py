@@ -13,7 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from api.deps import PagingDep, Tenancy, TenancyDep
 from api.keyed import TenantRoute
-from api.schemas import JobView, Page
+from api.schemas import JobItem, JobView, Page
 from saft_core.store import jobs
 from saft_core.store.models import Job, JobStatus
 
@@ -24,11 +24,11 @@ STOP_SECONDS = 2.0
 """A stream that has not ended by itself so long after the server was told to stop is cut off."""
 
 
-@router.get("", response_model=Page[JobView])
+@router.get("", response_model=Page[JobItem])
 def list_jobs(tenancy: TenancyDep, paging: PagingDep) -> object:
-    """Your jobs, newest first."""
+    """Your jobs, newest first; each in full, with its curve, is `GET /jobs/{job_id}`."""
     with tenancy.begin() as scope:
-        return scope.page(Job, paging.limit, paging.cursor)
+        return jobs.page(scope, paging.limit, paging.cursor)
 
 
 @router.get("/{job_id}", response_model=JobView)

@@ -1,55 +1,205 @@
-"""Adapters and their delta containers."""
+"""Adapters: versions that share a name, one of which answers it; their delta containers and what they answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from typing import cast
 
-from sqlalchemy import String, and_, bindparam, or_, select
+from sqlalchemy import Integer, String, and_, bindparam, func, or_, select
+from sqlalchemy import delete as sql_delete
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, defer, sessionmaker
+from sqlalchemy.orm import Session, defer, sessionmaker, with_expression
 
-from saft_core.errors import NameTaken, NotFound
+from saft_core.comparison import Answered
+from saft_core.errors import Conflict, NameTaken, NotFound
 from saft_core.store.database import constraint
-from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake, DatasetImage
-from saft_core.store.scope import Scope, owned
+from saft_core.store.models import (
+    Adapter,
+    AdapterAnswers,
+    AdapterDelta,
+    AdapterMistake,
+    AdapterName,
+    DatasetImage,
+)
+from saft_core.store.scope import PageOf, Scope, owned
+from saft_core.store.summary import summary_of
 
 UNIQUE_NAME = "uq_adapters_tenant_id_name"
+_VERSION = re.compile(r"(?P<name>.+)@(?P<version>[1-9]\d{0,8})", re.DOTALL | re.ASCII)
 _WANTED = bindparam("wanted", type_=String)
-_BY_ID_OR_NAME = select(Adapter).where(owned(Adapter), or_(Adapter.id == _WANTED, Adapter.name == _WANTED)).limit(2)
-_WITHOUT_REPORT = _BY_ID_OR_NAME.options(defer(Adapter.metrics, raiseload=True), defer(Adapter.blocks, raiseload=True))
+_OF_A_VERSION = and_(
+    Adapter.name == bindparam("name", type_=String), Adapter.version == bindparam("version", type_=Integer)
+)
+_FOUND = select(Adapter).where(owned(Adapter), or_(Adapter.id == _WANTED, Adapter.called == _WANTED, _OF_A_VERSION))
+_WITHOUT_REPORT = _FOUND.options(defer(Adapter.metrics, raiseload=True), defer(Adapter.blocks, raiseload=True))
 
+_ITEM = (
+    defer(Adapter.metrics, raiseload=True),
+    defer(Adapter.blocks, raiseload=True),
+    with_expression(Adapter.summary, summary_of(Adapter.metrics)),
+)
 _IMAGE_OF_A_MISTAKE = and_(
     DatasetImage.dataset_id == AdapterMistake.dataset_id, DatasetImage.position == AdapterMistake.position
 )
 
 
-def add(scope: Scope, adapter: Adapter, container: bytes, mistakes: Sequence[AdapterMistake] = ()) -> Adapter:
-    """Publish an adapter with its container, and what it gets wrong, in this order.
+def of_a_version(text: str) -> tuple[str, int] | None:
+    """The name and the number in "name@number"; None where that is not what `text` says."""
+    found = _VERSION.fullmatch(text)
+    return (found["name"], int(found["version"])) if found else None
 
-    Raises NameTaken; the session must then be rolled back.
+
+def add(
+    scope: Scope,
+    adapter: Adapter,
+    container: bytes,
+    mistakes: Sequence[AdapterMistake] = (),
+    answers: Mapping[str, Answered] | None = None,
+) -> Adapter:
+    """Write the next version of the adapter's name, not published yet, with its container.
+
+    mistakes: in the order in which they are listed. answers: by the hash of the image.
+
+    Raises NameTaken when a service of the version before uses the name just now; the session must then be rolled back.
     """
+    lock_name(scope, adapter.name)
+    adapter.version = _next_version(scope, adapter.name)
+    adapter.called = adapter.address
     try:
         scope.add(adapter)
     except IntegrityError as error:
         if constraint(error) != UNIQUE_NAME:
             raise
-        raise NameTaken(f"you have an adapter named {adapter.name!r}; choose another name") from error
+        raise NameTaken(f"the name {adapter.name!r} was given meanwhile; choose another name") from error
     scope.add(AdapterDelta(adapter_id=adapter.id, container=container))
+    scope.add(
+        AdapterAnswers(adapter_id=adapter.id, answers=[[k, *astuple(told)] for k, told in (answers or {}).items()])
+    )
     for place, mistake in enumerate(mistakes):
         mistake.tenant_id, mistake.adapter_id, mistake.place = scope.tenant_id, adapter.id, place
     scope.session.add_all(mistakes)
     return adapter
 
 
-def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
-    """The tenant's adapter with this id or name; an id wins. Raises NotFound.
+def lock_name(scope: Scope, name: str) -> None:
+    """Hold an adapter name until the transaction ends: whoever adds, publishes or deletes its versions does."""
+    scope.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{scope.tenant_id}/{name}", 0))))
 
-    Without `report`, its metrics and blocks, which are long, are left out and may not be read.
+
+def _next_version(scope: Scope, name: str) -> int:
+    """A number that no version of a locked name has had, and whose address nobody is called by."""
+    last = scope.session.scalar(select(func.max(Adapter.version)).where(scope.owns(Adapter), Adapter.name == name)) or 0
+    given = {"tenant_id": scope.tenant_id, "name": name}
+    while True:
+        query = insert(AdapterName).values(given | {"versions": last + 1})
+        query = query.on_conflict_do_update(
+            index_elements=list(given), set_={"versions": func.greatest(AdapterName.versions, last) + 1}
+        )
+        last = cast("int", scope.session.scalar(query.returning(AdapterName.versions)))
+        if scope.session.scalar(scope.select(Adapter, Adapter.called == f"{name}@{last}")) is None:
+            return last
+
+
+def published(scope: Scope, name: str) -> Adapter | None:
+    """The version that answers a name, as it stands now."""
+    query = scope.select(Adapter, Adapter.called == name, Adapter.name == name)
+    return scope.session.scalar(query.execution_options(populate_existing=True))
+
+
+def publish(scope: Scope, adapter: Adapter) -> None:
+    """From the commit on this version answers its name, on every replica, and the one before no more.
+
+    Raises NotFound when it was deleted meanwhile.
     """
-    matches = scope.scalars(_BY_ID_OR_NAME if report else _WITHOUT_REPORT, wanted=id_or_name)
+    lock_name(scope, adapter.name)
+    scope.get(Adapter, adapter.id, lock=True)
+    scope.session.refresh(adapter, ["called"])
+    before = published(scope, adapter.name)
+    if before is not None and before.id != adapter.id:
+        before.called = before.address
+        scope.session.flush()  # in this order: no two are ever called the same
+    adapter.called = adapter.name
+    scope.session.flush()
+
+
+def drop_oldest(scope: Scope, name: str, keep: int) -> None:
+    """Delete the oldest versions of a locked name until `keep` are left; never the published or the newest one."""
+    versions = scope.session.scalars(
+        scope.select(Adapter, Adapter.name == name).order_by(Adapter.version.desc()).options(defer(Adapter.metrics))
+    ).all()
+    spare = [version for version in versions[1:] if not version.published]
+    for version in spare[::-1][: max(0, len(versions) - keep)]:
+        scope.delete(version)
+
+
+def delete(scope: Scope, id_or_name: str) -> None:
+    """Delete one version, by its id or name@version, or by their name all of them.
+
+    Raises NotFound, and Conflict for a version that answers the name while there are others.
+    """
+    lock_name(scope, id_or_name)
+    versions = scope.session.scalars(scope.select(Adapter, Adapter.name == id_or_name)).all()
+    if not versions:
+        versions = [_one_version(scope, id_or_name)]
+    for version in versions:
+        scope.delete(version)
+    left = scope.select(Adapter, Adapter.name == AdapterName.name).exists()
+    forgotten = (scope.owns(AdapterName), AdapterName.name == versions[0].name, ~left)
+    scope.session.execute(sql_delete(AdapterName).where(*forgotten))
+
+
+def _one_version(scope: Scope, id_or_address: str) -> Adapter:
+    """A version that may be deleted. Raises NotFound and Conflict."""
+    version = find(scope, id_or_address)
+    lock_name(scope, version.name)
+    scope.session.refresh(version)
+    others = scope.select(Adapter, Adapter.name == version.name, Adapter.id != version.id)
+    if version.published and scope.session.scalar(others.limit(1)) is not None:
+        raise Conflict(
+            f"version {version.version} answers the name {version.name!r}; publish another one first, or delete all of"
+            " them by their name"
+        )
+    return version
+
+
+def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
+    """The tenant's version with this id, or which answers this name, or which is this name@version. Raises NotFound.
+
+    An id goes before a name, and a name that was given before there were versions before a version. Without `report`,
+    the metrics and blocks, which are long, are left out and may not be read.
+    """
+    name, version = of_a_version(id_or_name) or (None, None)
+    query = _FOUND if report else _WITHOUT_REPORT
+    matches = scope.scalars(query, wanted=id_or_name, name=name, version=version)
     if not matches:
-        raise NotFound(f"there is no adapter {id_or_name!r}; GET /adapters lists yours")
-    return next((adapter for adapter in matches if adapter.id == id_or_name), matches[0])
+        raise NotFound(_unknown(scope, id_or_name))
+    return min(matches, key=lambda adapter: (adapter.id != id_or_name, adapter.called != id_or_name))
+
+
+def page(
+    scope: Scope, limit: int, cursor: str | None, name: str | None = None, published: bool | None = None
+) -> PageOf[Adapter]:
+    """Versions, newest first, with a summary in place of their metrics. Raises InvalidCursor."""
+    conditions = [] if name is None else [Adapter.name == name]
+    conditions += [] if published is None else [Adapter.published.is_(published)]
+    return scope.page(Adapter, limit, cursor, *conditions, options=_ITEM)
+
+
+def _unknown(scope: Scope, id_or_name: str) -> str:
+    newest = scope.select(Adapter, Adapter.name == id_or_name).order_by(Adapter.version.desc())
+    version = scope.session.scalar(newest.limit(1))
+    if version is None:
+        return f"there is no adapter {id_or_name!r}; GET /adapters lists yours"
+    return f"no version of {id_or_name!r} is published; ask for {version.address!r}, or publish one"
+
+
+def answers(scope: Scope, adapter_id: str) -> dict[str, Answered]:
+    """What the tenant's adapter answers on the images of its training, by their hash; nothing of an imported one."""
+    found = scope.session.scalar(scope.select(AdapterAnswers, AdapterAnswers.adapter_id == adapter_id))
+    return {image: Answered(*told) for image, *told in found.answers} if found else {}
 
 
 def mistakes(scope: Scope, adapter_id: str, after: int, limit: int) -> Sequence[tuple[AdapterMistake, DatasetImage]]:

@@ -7,19 +7,21 @@ database's: the clocks of the workers do not matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, and_, func, not_, or_, select, true, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer, with_expression
 
+from saft_core.comparison import Answered
 from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
 from saft_core.store import adapters
 from saft_core.store.database import among
 from saft_core.store.models import Adapter, AdapterMistake, Job, JobStatus
-from saft_core.store.scope import Scope
+from saft_core.store.scope import PageOf, Scope
+from saft_core.store.summary import summary_of
 
 TRAIN_TASK = "saft.train"
 UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
@@ -29,6 +31,11 @@ ANY_BASE_QUEUE = "celery"
 """Where jobs wait whose base is not known: Celery's own default, for versions that did not note the base used it."""
 
 _NOW = func.clock_timestamp()
+_ITEM = (
+    defer(Job.metrics, raiseload=True),
+    defer(Job.losses, raiseload=True),
+    with_expression(Job.summary, summary_of(Job.metrics)),
+)
 
 
 @dataclass(frozen=True)
@@ -56,22 +63,20 @@ def queue_of(base_fingerprint: str | None) -> str:
 
 
 def create(scope: Scope, job: Job) -> Job:
-    """Queue a job. Raises NameTaken when an adapter or an unfinished job of the tenant has its name."""
-    reserve_name(scope, job.name)
+    """Queue a job. Raises NameTaken when an unfinished job of the tenant makes a version of the same name."""
+    adapters.lock_name(scope, job.name)
+    pending = scope.session.scalar(scope.select(Job, Job.name == job.name, Job.status.in_(UNFINISHED)).limit(1))
+    if pending:
+        raise NameTaken(
+            f"job {pending.id} makes the next version of {job.name!r} just now; wait for its end, cancel it, or choose"
+            " another name"
+        )
     return scope.add(job)
 
 
-def reserve_name(scope: Scope, name: str) -> None:
-    """Hold a free adapter name until the transaction ends, so that two requests cannot both find it free.
-
-    Raises NameTaken when an adapter or an unfinished job of the tenant has it.
-    """
-    scope.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{scope.tenant_id}/{name}", 0))))
-    taken = scope.session.scalar(scope.select(Adapter, Adapter.name == name).limit(1))
-    pending = scope.session.scalar(scope.select(Job, Job.name == name, Job.status.in_(UNFINISHED)).limit(1))
-    if taken or pending:
-        owner = f"adapter {taken.id}" if taken else f"job {pending.id}" if pending else ""
-        raise NameTaken(f"the name {name!r} is used by {owner}; choose another name")
+def page(scope: Scope, limit: int, cursor: str | None) -> PageOf[Job]:
+    """Jobs, newest first, with a summary in place of their metrics and without the curve. Raises InvalidCursor."""
+    return scope.page(Job, limit, cursor, options=_ITEM)
 
 
 def request_cancel(scope: Scope, job_id: str) -> Job:
@@ -144,16 +149,26 @@ def report(session: Session, job_id: str, owner: str, lease_seconds: float, **pr
     return LeaseState(alive=row is not None, cancel_requested=bool(row and row[0]))
 
 
-def finish(
-    session: Session,
-    job_id: str,
-    owner: str,
-    adapter: Adapter,
-    container: bytes,
-    metrics: dict[str, Any],
-    mistakes: Sequence[AdapterMistake] = (),
-) -> bool:
-    """Publish the adapter, with what it gets wrong, and end the job, both or neither.
+@dataclass(frozen=True)
+class Result:
+    """What a job ends with: a version, its container, what it gets wrong and what it answers (`adapters.add`).
+
+    publishes: whether the version answers its name from now on. only_over: if given, only while the version with this
+        id does, or nobody for None.
+    keep: how many versions of the name may be left.
+    """
+
+    adapter: Adapter
+    container: bytes
+    mistakes: Sequence[AdapterMistake] = ()
+    answers: Mapping[str, Answered] = field(default_factory=dict)
+    publishes: bool = True
+    only_over: tuple[str | None] | None = None
+    keep: int = 10
+
+
+def finish(session: Session, job_id: str, owner: str, result: Result) -> bool:
+    """Write the version, publish it if it is to be, and end the job: all or nothing.
 
     False, and nothing written, when the lease was lost.
 
@@ -164,9 +179,14 @@ def finish(
         return False
     if job.cancel_requested:
         raise Cancelled
+    scope, adapter = Scope(session, job.tenant_id), result.adapter
     adapter.job_id = job.id
-    adapters.add(Scope(session, job.tenant_id), adapter, container, mistakes)
-    job.adapter_id, job.metrics = adapter.id, metrics
+    adapters.add(scope, adapter, result.container, result.mistakes, result.answers)
+    before = adapters.published(scope, adapter.name)
+    if result.publishes and result.only_over in (None, (before.id if before else None,)):
+        adapters.publish(scope, adapter)
+    adapters.drop_oldest(scope, adapter.name, result.keep)
+    job.adapter_id, job.metrics = adapter.id, adapter.metrics
     job.progress, job.eta_seconds = 1.0, 0.0
     _end(job, JobStatus.SUCCEEDED)
     return True

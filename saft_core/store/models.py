@@ -13,6 +13,7 @@ from typing import Any
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -23,7 +24,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, query_expression
 
 from saft_core.templates import Template, as_template, each
 
@@ -117,6 +119,14 @@ class JobStatus(StrEnum):
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+class Publish(StrEnum):
+    """Whether the version that a job makes answers its name from then on."""
+
+    AUTO = "auto"
+    IF_BETTER = "if_better"
+    MANUAL = "manual"
+
+
 class Job(Owned):
     """One training, from request to result.
 
@@ -136,6 +146,8 @@ class Job(Owned):
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     config: Mapped[dict[str, Any]]
+    asked: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # of `config` what the caller gave
+    publish: Mapped[str] = mapped_column(default=Publish.AUTO.value, server_default=Publish.AUTO.value)
     base_fingerprint: Mapped[str | None]  # the base it was ordered for; null in rows from before this was noted
     status: Mapped[str] = mapped_column(default=JobStatus.QUEUED.value)
     phase: Mapped[str] = mapped_column(default="queued")
@@ -155,16 +167,28 @@ class Job(Owned):
     published_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    summary: Mapped[dict[str, Any] | None] = query_expression()  # of `metrics`, in lists (summary.py)
 
 
 class Adapter(Owned):
-    """What a tenant calls by id or name: the published result of a job or an import."""
+    """One version of what a tenant calls by name: the result of a job or an import.
+
+    Each version has a row and an id. What it is called by is unique, so that one version at most answers a name, and a
+    service of the version before, which knows no other column, finds that one.
+    """
 
     __tablename__ = "adapters"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"), UniqueConstraint("job_id"), _listed("adapters"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        UniqueConstraint("job_id"),
+        Index("uq_adapters_version", "tenant_id", text("coalesce(family, name)"), "version", unique=True),
+        _listed("adapters"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ad"))
-    name: Mapped[str]
+    called: Mapped[str] = mapped_column("name")  # its name where it is published, or else name@version
+    _family: Mapped[str | None] = mapped_column("family")  # its name; null in rows of the version before
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     classes: Mapped[list[Any]]  # [name], in label order
     _template: Mapped[str] = mapped_column("template")  # of several the first, as the version before shows it
@@ -178,6 +202,31 @@ class Adapter(Owned):
     base_fingerprint: Mapped[str]
     metrics: Mapped[dict[str, Any]]
     blocks: Mapped[list[Any]]  # [{"block", "parameters", "selected"}]
+    summary: Mapped[dict[str, Any] | None] = query_expression()  # of `metrics`, in lists (summary.py)
+
+    @hybrid_property
+    def name(self) -> str:
+        """What all its versions are called."""
+        return self._family or self.called
+
+    @name.inplace.setter
+    def _set_name(self, name: str) -> None:
+        self._family = self.called = name
+
+    @name.inplace.expression
+    @classmethod
+    def _name_in_sql(cls) -> ColumnElement[str]:
+        return func.coalesce(cls._family, cls.called)
+
+    @property
+    def address(self) -> str:
+        """What it is called by while another version answers its name."""
+        return f"{self.name}@{self.version}"
+
+    @hybrid_property
+    def published(self) -> bool:
+        """Whether it answers its name."""
+        return self.called == self.name
 
     @property
     def template(self) -> Template:
@@ -197,6 +246,28 @@ class AdapterDelta(Owned):
 
     adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
     container: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class AdapterAnswers(Owned):
+    """What an adapter answers on the images of its training, by which versions are compared (saft_core/comparison.py).
+
+    In a row of its own, so that nothing else reads it; it outlives the datasets.
+    """
+
+    __tablename__ = "adapter_answers"
+
+    adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
+    answers: Mapped[list[Any]]  # [[sha256, split, label, prediction]]
+
+
+class AdapterName(Owned):
+    """How many versions a name has had: the number of one that was deleted is not given again."""
+
+    __tablename__ = "adapter_names"
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    versions: Mapped[int]
 
 
 class AdapterMistake(Owned):

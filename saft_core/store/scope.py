@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, bindparam, select, tuple_
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.base import ExecutableOption
 
 from saft_core.errors import InvalidCursor, NotFound
 from saft_core.store.models import Owned
@@ -75,11 +76,23 @@ class Scope:
         self.session.delete(row)
         self.session.flush()
 
-    def page(self, model: type[Row], limit: int, cursor: str | None, *conditions: ColumnElement[bool]) -> PageOf[Row]:
-        """Up to `limit` rows, newest first, from behind `cursor`. Raises InvalidCursor."""
+    def page(
+        self,
+        model: type[Row],
+        limit: int,
+        cursor: str | None,
+        *conditions: ColumnElement[bool],
+        options: Sequence[ExecutableOption] = (),
+    ) -> PageOf[Row]:
+        """Up to `limit` rows, newest first, from behind `cursor`, loaded as `options` say. Raises InvalidCursor."""
         created_at, row_id = model.created_at, model.id  # type: ignore[attr-defined]
         # Ordered column by column, as the index is: no index serves the order of a row value.
-        query = self.select(model, *conditions).order_by(created_at.desc(), row_id.desc()).limit(limit + 1)
+        query = (
+            self.select(model, *conditions)
+            .order_by(created_at.desc(), row_id.desc())
+            .limit(limit + 1)
+            .options(*options)
+        )
         if cursor is not None:
             query = query.where(tuple_(created_at, row_id) < tuple_(*_decode_cursor(cursor)))
         rows = self.session.scalars(query).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import prompts_by_label
+from saft_core.comparison import Answered, Split
 from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
@@ -22,7 +23,7 @@ from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation
 from saft_core.tuning.figures import base_to_new, figures
 from saft_core.tuning.measuring import Measuring
-from saft_core.tuning.mistakes import Mistake, mistakes
+from saft_core.tuning.mistakes import Mistake, Told
 from saft_core.tuning.progress import Observer, PhaseClock, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.strength import STRENGTHS, HeldOut
@@ -60,6 +61,7 @@ class Adaptation:
     strength: in (0, 1], how much of the delta to use where nobody says.
     calibration: of the answers at that strength.
     mistakes: the test images, held-out images and training images that are answered wrongly, in this order.
+    answers: what is said of all these, by the hash of the file, but for test images of classes that are not trained.
     """
 
     container: bytes
@@ -69,6 +71,7 @@ class Adaptation:
     calibration: Calibration
     metrics: dict[str, Any] = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()
+    answers: Mapping[str, Answered] = field(default_factory=dict)
 
 
 def adapt(
@@ -135,12 +138,15 @@ class _Adapting:
         measured |= base_to_new(measured, self._task.new_labels, new_before, new_after)
         measured |= {"untested_labels": list(self._task.untested_labels)}
         measured |= measuring.retention(known, stored, strength)
-        wrong = self._mistakes(after, new_after, held_out, stored, strength)
+        told = self._told(after, new_after, held_out, stored, strength)
         calibration = held_out.calibration if held_out else UNCALIBRATED
         measured |= calibration.as_metrics() | _entries(self._base, self._config, stored)
         metrics = self._facts(strength) | measured
         header = _header(self._base, self._task, self._config, metrics)
-        return Adaptation(encode(stored, header), stored, header, strength, calibration, metrics, wrong)
+        wrong = [wrong for part in told for wrong in part.mistakes()]
+        trained = [part for part in told if part.labels is labels]
+        answers = {image: answer for part in reversed(trained) for image, answer in part.answered().items()}
+        return Adaptation(encode(stored, header), stored, header, strength, calibration, metrics, wrong, answers)
 
     def _trained_delta(self) -> tuple[SparseDelta, HeldOut | None]:
         """The delta to store, and what the images held out from the first training said."""
@@ -167,20 +173,24 @@ class _Adapting:
         held_out = HeldOut(before, tuple(one for one in tries if one is not None))
         return stored, replace(held_out, calibration=measuring.calibration(held, labels, stored, held_out.strength))
 
-    def _mistakes(
+    def _told(
         self,
         tested: Evaluation | None,
         new: Evaluation | None,
         held_out: HeldOut | None,
         stored: SparseDelta,
         strength: float,
-    ) -> list[Mistake]:
-        labels = self._task.labels
+    ) -> list[Told]:
+        """The answers on test images, those of new classes, held-out images and training images there are."""
+        labels, task = self._task.labels, self._task
         trained = self._measuring.answers(self._measuring.images(self._kept), labels, stored, strength)
-        found = mistakes("test", self._task.test, tested, labels) if tested else []
-        found += mistakes("test", self._task.new_test, new, self._task.new_labels) if new else []
-        found += mistakes("held-out", self._held, held_out.answers, labels) if held_out else []
-        return found + (mistakes("training", self._kept, trained, labels) if trained else [])
+        parts: list[tuple[Split, Sequence[Sample], Evaluation | None, Sequence[str]]] = [
+            ("test", task.test, tested, labels),
+            ("test", task.new_test, new, task.new_labels),
+            ("held-out", self._held, held_out.answers if held_out else None, labels),
+            ("training", self._kept, trained, labels),
+        ]
+        return [Told(split, samples, answers, asked) for split, samples, answers, asked in parts if answers]
 
     def _tuned(
         self, samples: Sequence[Sample], state: TrainingState | None, held_out: HeldOut | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,9 @@ from saft_core.calibration import WORDS_APART, Words
 from saft_core.clip.backbone import Base
 from saft_core.clip.words import words_of
 from saft_core.clip.zero_shot import class_weights
+from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
+from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
 from saft_core.templates import Template
 from saft_core.tuning.progress import WorkMeter
@@ -110,6 +112,28 @@ def evaluate(
     """Classify all images against all `labels` with the model as it stands now: with `delta`, or the base."""
     cosines = images.embeddings(delta) @ text_embeddings(base, labels, template).T
     return Evaluation(images.targets.numpy(), cosines.argmax(dim=1).numpy())
+
+
+def predict(
+    base: Base,
+    samples: Sequence[Sample],
+    labels: Sequence[str],
+    template: Template,
+    delta: SparseDelta,
+    strength: float,
+    limits: DataLimits,
+    batch_size: int,
+    between: Callable[[], None] = lambda: None,
+) -> list[str]:
+    """The most probable label of each sample, by the base with a delta at some strength. Calls `between` after a batch.
+
+    Raises InvalidImage, and whatever `between` raises.
+    """
+    loader = PixelLoader(samples, base.pixels, limits, side=base.image_side)
+    images = EncodedImages(base, loader, batch_size, WorkMeter(1.0, 1, lambda _: between()))
+    with applied(base, delta, strength):
+        answers = evaluate(base, images, labels, template, delta)
+    return [labels[place] for place in answers.predicted.tolist()]
 
 
 @contextmanager

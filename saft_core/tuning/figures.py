@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from saft_core.comparison import Verdict, can_tell, verdict
 from saft_core.tuning.evaluation import Evaluation
 
-Verdict = Literal["better", "no_better", "worse"]
-
-SIGNIFICANCE = 0.05
 _NORMAL_95 = 1.959964
 
 
@@ -25,28 +23,9 @@ def interval(right: int, images: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def verdict(before: Evaluation, after: Evaluation) -> Verdict:
-    """Whether the adapter is better than the base on the same images, by McNemar's exact test, one-sided at 5%.
-
-    Only images that one of them got right and the other wrong count: were both equally good, each of these would be a
-    toss of a coin.
-    """
-    won = int((after.right & ~before.right).sum())
-    lost = int((before.right & ~after.right).sum())
-    if _at_least(max(won, lost), won + lost) > SIGNIFICANCE:
-        return "no_better"
-    return "better" if won > lost else "worse"
-
-
-def _at_least(heads: int, tosses: int) -> float:
-    """Probability of so many heads or more in tosses of a fair coin."""
-    return float(sum(math.comb(tosses, count) for count in range(heads, tosses + 1)) / 2**tosses)
-
-
-def can_tell(before: Evaluation) -> bool:
-    """Whether there are images enough for any adapter to be found better than this base."""
-    wrong = int((~before.right).sum())
-    return _at_least(wrong, wrong) <= SIGNIFICANCE
+def verdict_on(before: Evaluation, after: Evaluation) -> Verdict:
+    """Whether the adapter is better than the base on the same images."""
+    return verdict(int((after.right & ~before.right).sum()), int((before.right & ~after.right).sum()))
 
 
 def figures(labels: Sequence[str], before: Evaluation, after: Evaluation) -> dict[str, Any]:
@@ -56,8 +35,8 @@ def figures(labels: Sequence[str], before: Evaluation, after: Evaluation) -> dic
         **_of_one(labels, after),
         "right": int(after.right.sum()),
         "zero_shot_right": int(before.right.sum()),
-        "verdict": verdict(before, after),
-        "too_few_to_tell": not can_tell(before),
+        "verdict": verdict_on(before, after),
+        "too_few_to_tell": not can_tell(int((~before.right).sum())),
         "confusion": {
             "labels": list(labels),
             "zero_shot": before.confusion(len(labels)).tolist(),

@@ -172,14 +172,12 @@ def test_a_job_notes_the_base_it_is_for(site: Site, client: TestClient) -> None:
         assert session.get_one(Job, job["id"]).base_fingerprint == site.services.engine.base.fingerprint
 
 
-def test_a_name_is_used_once(site: Site, client: TestClient) -> None:
+def test_a_name_has_one_job_under_way(site: Site, client: TestClient) -> None:
     job = ok(order(client), 202)
     assert job["id"] in problem(order(client), 409, "name_taken")["detail"]
-    problem(send(client, container(site.services.engine.base), name="icons"), 409, "name_taken")
-    adapter = site.work(job["id"])
-    assert adapter in problem(order(client), 409, "name_taken")["detail"]
-    problem(send(client, container(site.services.engine.base), name="icons"), 409, "name_taken")
     ok(order(site.new_tenant("other")), 202)
+    site.work(job["id"])
+    ok(order(client), 202)
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------
@@ -192,7 +190,131 @@ def test_an_adapter_tells_what_it_is(site: Site, client: TestClient) -> None:
     assert adapter["nnz"] == sum(block["selected"] for block in adapter["blocks"])
     assert sum(block["parameters"] for block in adapter["blocks"]) == base.parameter_count
     assert ok(client.get("/adapters/icons")) == adapter
-    assert ok(client.get("/adapters"))["items"] == [adapter]
+    (item,) = ok(client.get("/adapters"))["items"]
+    assert set(adapter) - set(item) == {"blocks"}
+    assert {name: item[name] for name in item if name != "metrics"} == {
+        name: adapter[name] for name in item if name != "metrics"
+    }
+    assert item["metrics"]["accuracy"] == adapter["metrics"]["accuracy"]
+
+
+def test_a_list_has_no_matrix_and_no_curve(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    long = {"accuracy": 0.5, "confusion": {"adapted": [[1] * 50] * 50}, "per_class": [], "right": 3}
+    with site.services.sessions.begin() as session:
+        session.get_one(Adapter, adapter["id"]).metrics = long
+        job = session.get_one(Job, adapter["job_id"])
+        job.metrics, job.losses = long, [[step, 1.0] for step in range(200)]
+    (item,), (listed,) = (ok(client.get(path))["items"] for path in ("/adapters", "/jobs"))
+    for entry in (item, listed):
+        assert (entry["metrics"]["accuracy"], entry["metrics"]["right"]) == (0.5, 3)
+        assert not {"confusion", "per_class"} & set(entry["metrics"])
+    assert not {"blocks", "losses"} & (set(item) | set(listed))
+    assert ok(client.get("/adapters/icons"))["metrics"] == long
+    assert len(ok(client.get(f"/jobs/{adapter['job_id']}"))["losses"]) == 200
+
+
+def test_a_job_in_a_list_without_metrics_has_none(client: TestClient) -> None:
+    ok(order(client), 202)
+    (listed,) = ok(client.get("/jobs"))["items"]
+    assert listed["metrics"] is None
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_means_its_published_version(site: Site, client: TestClient) -> None:
+    first, second = site.new_adapter(client), site.new_adapter(client)
+    assert (first["version"], second["version"], second["published"]) == (1, 2, True)
+    got = {key: ok(client.get(f"/adapters/{key}"))["id"] for key in ("icons", "icons@1", "icons@2", first["id"])}
+    assert got == {"icons": second["id"], "icons@1": first["id"], "icons@2": second["id"], first["id"]: first["id"]}
+    problem(client.get("/adapters/icons@3"), 404, "not_found")
+    back = ok(client.post("/adapters/icons@1/publish"))
+    assert (back["id"], back["published"]) == (first["id"], True)
+    assert ok(client.get("/adapters/icons"))["id"] == first["id"]
+    items = ok(client.get("/adapters"))["items"]
+    assert [(one["version"], one["published"]) for one in items] == [(2, False), (1, True)]
+
+
+def test_a_version_waits_until_it_is_published(site: Site, client: TestClient) -> None:
+    first = site.new_adapter(client)
+    job = ok(order(client, publish="manual"), 202)
+    assert job["publish"] == "manual"
+    second = site.work(job["id"])
+    assert ok(client.get("/adapters/icons"))["id"] == first["id"]
+    ok(client.post(f"/adapters/{second}/publish"))
+    assert ok(client.get("/adapters/icons"))["id"] == second
+
+
+@pytest.mark.parametrize("name", ["icons@3", "@1", "a@b@12", "icons@007"])
+def test_no_name_reads_like_a_version(client: TestClient, name: str) -> None:
+    assert "name" in problem(order(client, name=name), 422, "invalid_input")["detail"]
+
+
+def test_versions_are_listed_by_name_and_by_what_answers(site: Site, client: TestClient) -> None:
+    for name in ("icons", "icons", "pets"):
+        site.new_adapter(client, name)
+
+    def listed(**query: Any) -> list[tuple[str, int]]:
+        return [(one["name"], one["version"]) for one in ok(client.get("/adapters", params=query))["items"]]
+
+    assert listed() == [("pets", 1), ("icons", 2), ("icons", 1)]
+    assert listed(name="icons") == [("icons", 2), ("icons", 1)]
+    assert listed(published=True) == [("pets", 1), ("icons", 2)]
+    assert listed(name="icons", published=False) == [("icons", 1)]
+    assert listed(name="none") == []
+    first = ok(client.get("/adapters", params={"name": "icons", "limit": 1}))
+    assert [one["version"] for one in first["items"]] == [2]
+    assert listed(name="icons", cursor=first["next_cursor"]) == [("icons", 1)]
+
+
+def test_the_version_that_answers_is_deleted_with_the_name_alone(site: Site, client: TestClient) -> None:
+    first, second = site.new_adapter(client), site.new_adapter(client)
+    assert "publish another" in problem(client.delete(f"/adapters/{second['id']}"), 409, "conflict")["detail"]
+    assert client.delete("/adapters/icons@1").status_code == 204
+    problem(client.get(f"/adapters/{first['id']}"), 404, "not_found")
+    site.new_adapter(client)
+    assert client.delete("/adapters/icons").status_code == 204
+    assert ok(client.get("/adapters"))["items"] == []
+
+
+def test_what_is_brought_in_under_a_name_is_its_next_version(site: Site, client: TestClient) -> None:
+    first = site.new_adapter(client)
+    data = container(site.services.engine.base)
+    waits = ok(send(client, data, name="icons", publish="manual"), 201)
+    assert (waits["version"], waits["published"]) == (2, False)
+    assert ok(client.get("/adapters/icons"))["id"] == first["id"]
+    third = ok(send(client, data, name="icons"), 201)
+    assert (third["version"], third["published"], third["name"]) == (3, True, "icons")
+    for wrong in ("if_better", "AUTO", "yes"):
+        assert "publish" in problem(send(client, data, name="icons", publish=wrong), 422, "invalid_input")["detail"]
+
+
+def test_more_versions_than_the_limit_are_not_kept(site: Site) -> None:
+    limited = site.with_limits(max_adapter_versions=2)
+    client = limited.new_tenant()
+    for _ in range(4):
+        ok(send(client, container(site.services.engine.base), name="icons"), 201)
+    assert [one["version"] for one in ok(client.get("/adapters"))["items"]] == [4, 3]
+
+
+def test_a_version_of_another_base_is_not_published(site: Site, client: TestClient) -> None:
+    site.new_adapter(client)
+    job = ok(order(client, publish="manual"), 202)
+    second = site.work(job["id"])
+    with site.services.sessions.begin() as session:
+        session.get_one(Adapter, second).base_fingerprint = "f" * 64
+    problem(client.post(f"/adapters/{second}/publish"), 409, "base_mismatch")
+    assert ok(client.get("/adapters/icons"))["version"] == 1
+
+
+def test_versions_are_one_tenants(site: Site, client: TestClient) -> None:
+    adapter = site.new_adapter(client)
+    other = site.new_tenant("other")
+    for key in (adapter["id"], "icons", "icons@1"):
+        problem(other.post(f"/adapters/{key}/publish"), 404, "not_found")
+        problem(other.post(f"/adapters/{key}/retrain"), 404, "not_found")
+    assert ok(other.get("/adapters", params={"name": "icons"}))["items"] == []
 
 
 def test_a_deleted_adapter_is_gone_at_once_though_the_engine_still_holds_it(site: Site, client: TestClient) -> None:
@@ -245,7 +367,7 @@ def test_a_container_of_several_templates_goes_out_and_comes_in(site: Site, clie
     other = site.new_tenant("other")
     made = ok(send(other, data), 201)
     assert made["template"] == adapter["template"] == templates
-    assert ok(other.get("/adapters"))["items"] == [made]
+    assert ok(other.get("/adapters/mine")) == made
     assert other.get(f"/adapters/{made['id']}/delta").content == data
 
 

@@ -19,7 +19,8 @@ ADAPTER: dict[str, Any] = {
     "strength": 1.0,
     "base": "tiny",
     "metrics": {},
-    "blocks": [],
+    "version": 1,
+    "published": True,
 }
 
 

@@ -393,15 +393,12 @@ def test_a_dataset_that_is_gone_fails_the_job(local_worker: LocalWorker) -> None
     assert job.error == {"code": "not_found", "detail": "the dataset of this job was deleted"}
 
 
-def test_a_name_taken_meanwhile_fails_the_job(local_worker: LocalWorker) -> None:
+def test_a_version_that_came_meanwhile_has_the_number_before(local_worker: LocalWorker) -> None:
     job_id = local_worker.queue(name="icons")
-    taken = local_worker.tenant(lambda scope: add_adapter(scope, "icons"))
+    local_worker.tenant(lambda scope: add_adapter(scope, "icons"))
     job = local_worker.run(job_id)
-    assert job.status == "failed"
-    assert job.error is not None
-    assert job.error["code"] == "name_taken"
-    assert "icons" in job.error["detail"]
-    assert [adapter.id for adapter in local_worker.adapters()] == [taken.id]
+    assert job.status == "succeeded"
+    assert {adapter.version: adapter.called for adapter in local_worker.adapters()} == {1: "icons@1", 2: "icons"}
 
 
 def test_details_of_an_error_reach_the_job(local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,7 @@ class CodeTab:
         example = snippets.Example(
             url=address,
             key=visitor.key if with_key else "",
-            adapter=adapter.name if adapter else BASE,
+            adapter=adapter.called if adapter else BASE,
             labels=() if adapter else BASE_LABELS,
             text=search_text(adapter),
             dataset_id=dataset_id,

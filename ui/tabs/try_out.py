@@ -20,7 +20,7 @@ NO_ADAPTER = "There is no adapter yet. The Fine-tune tab makes one."
 
 def adapter_choices(adapters: Sequence[Adapter]) -> list[tuple[str, str]]:
     """What a drop-down of adapters shows."""
-    return [(f"{adapter.name}{_accuracy(adapter)}", adapter.id) for adapter in adapters]
+    return [(f"{adapter.called}{_accuracy(adapter)}", adapter.id) for adapter in adapters]
 
 
 def _accuracy(adapter: Adapter) -> str:

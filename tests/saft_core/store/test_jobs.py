@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
+from saft_core.comparison import Answered
 from saft_core.errors import Cancelled, JobFinished, NameTaken, NotFound, TrainingDiverged
 from saft_core.store import adapters, jobs
 from saft_core.store.models import Adapter, AdapterDelta, Job, Tenant
@@ -49,9 +50,9 @@ class Queue:
         with self.sessions.begin() as session:
             return jobs.report(session, job_id, owner, LEASE_SECONDS, **progress)
 
-    def finish(self, job_id: str, owner: str = "worker", name: str = "icons") -> bool:
+    def finish(self, job_id: str, owner: str = "worker", name: str = "icons", **changes: Any) -> bool:
         with self.sessions.begin() as session:
-            return jobs.finish(session, job_id, owner, adapter_row(name), b"container", {"accuracy": 0.5})
+            return jobs.finish(session, job_id, owner, jobs.Result(adapter_row(name), b"container", **changes))
 
     def lost(self, queued: int = 0) -> list[str]:
         """With so many messages in the broker's queue."""
@@ -257,7 +258,7 @@ def test_an_adapter_and_the_end_of_its_job_come_together_or_not_at_all(queue: Qu
     job_id = queue.add()
     queue.claim(job_id)
     with queue.sessions() as session:
-        assert jobs.finish(session, job_id, "worker", adapter_row(), b"container", {})
+        assert jobs.finish(session, job_id, "worker", jobs.Result(adapter_row(), b"container"))
         session.rollback()  # the process dies before the commit
     assert queue.adapters() == []
     assert queue.job(job_id).status == "running"
@@ -265,16 +266,52 @@ def test_an_adapter_and_the_end_of_its_job_come_together_or_not_at_all(queue: Qu
         assert session.scalar(select(func.count()).select_from(AdapterDelta)) == 0
 
 
-def test_a_name_taken_at_the_end_is_an_error_that_leaves_the_job_to_fail(queue: Queue) -> None:
+def versions(queue: Queue) -> dict[int, str]:
+    """What each version of "icons" is called by."""
+    rows = queue.tenant(lambda scope: scope.session.scalars(scope.select(Adapter, Adapter.name == "icons")).all())
+    return {row.version: row.called for row in rows}
+
+
+def finished(queue: Queue, **result: Any) -> str:
     job_id = queue.add()
     queue.claim(job_id)
-    queue.tenant(lambda scope: adapters.add(scope, adapter_row(), b"x"))
-    with pytest.raises(NameTaken, match="icons"):
-        queue.finish(job_id)
-    with queue.sessions.begin() as session:
-        jobs.fail(session, job_id, "worker", NameTaken("the name is taken"))
-    assert queue.job(job_id).error == {"code": "name_taken", "detail": "the name is taken"}
-    assert len(queue.adapters()) == 1
+    assert queue.finish(job_id, **result)
+    return str(queue.job(job_id).adapter_id)
+
+
+def test_a_job_under_a_name_that_is_there_makes_its_next_version(queue: Queue) -> None:
+    finished(queue)
+    finished(queue)
+    assert versions(queue) == {1: "icons@1", 2: "icons"}
+    finished(queue, publishes=False)
+    assert versions(queue) == {1: "icons@1", 2: "icons", 3: "icons@3"}
+
+
+def test_a_version_is_published_only_over_the_one_that_it_was_compared_with(queue: Queue) -> None:
+    finished(queue, only_over=("ad_imported meanwhile",))
+    assert versions(queue) == {1: "icons@1"}
+    finished(queue, only_over=(None,))
+    assert versions(queue) == {1: "icons@1", 2: "icons"}
+    finished(queue, only_over=(None,))
+    assert versions(queue) == {1: "icons@1", 2: "icons", 3: "icons@3"}
+    before = queue.tenant(lambda scope: adapters.find(scope, "icons").id)
+    finished(queue, only_over=(before,))
+    assert versions(queue) == {1: "icons@1", 2: "icons@2", 3: "icons@3", 4: "icons"}
+
+
+def test_of_more_versions_than_are_kept_the_oldest_goes_that_is_not_published(queue: Queue) -> None:
+    finished(queue)
+    for _ in range(3):
+        finished(queue, publishes=False, keep=3)
+    assert versions(queue) == {1: "icons", 3: "icons@3", 4: "icons@4"}
+    assert queue.tenant(lambda scope: len(scope.session.scalars(scope.select(AdapterDelta)).all())) == 3
+
+
+def test_what_a_version_answers_is_kept(queue: Queue) -> None:
+    told = {"0" * 64: Answered("held-out", "a", "b"), "1" * 64: Answered("training", "b", "b")}
+    adapter_id = finished(queue, answers=told)
+    assert queue.tenant(lambda scope: adapters.answers(scope, adapter_id)) == told
+    assert adapters.answers(Scope(queue.sessions(), "ten_other"), adapter_id) == {}
 
 
 def test_a_failed_job_says_why(queue: Queue) -> None:
@@ -480,7 +517,7 @@ def test_a_released_job_waits_again_and_the_attempt_does_not_count(queue: Queue)
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_taken_by_an_adapter_or_by_a_job_under_way(queue: Queue) -> None:
+def test_a_name_has_one_job_under_way(queue: Queue) -> None:
     job_id = queue.add()
     with pytest.raises(NameTaken, match=job_id):
         queue.add()
@@ -488,9 +525,7 @@ def test_a_name_is_taken_by_an_adapter_or_by_a_job_under_way(queue: Queue) -> No
     with pytest.raises(NameTaken):
         queue.add()
     queue.finish(job_id)
-    (adapter,) = queue.adapters()
-    with pytest.raises(NameTaken, match=adapter.id):
-        queue.add()
+    queue.add()
 
 
 def test_a_name_is_free_again_after_a_failure_and_free_to_others(queue: Queue) -> None:

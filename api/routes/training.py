@@ -1,0 +1,161 @@
+"""Ordering a training: the job that makes an adapter, or its next version."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from api import checks
+from api.creation import created, fingerprint, once, respond
+from api.deps import IdempotencyKey, Tenancy, TenancyDep
+from api.keyed import TenantRoute
+from api.schemas import AdapterBody, JobView, RetrainBody, TrainingBody
+from api.services import Services
+from saft_core.clip.class_names import same_class
+from saft_core.clip.labels import check_labels
+from saft_core.errors import Conflict, InvalidConfig
+from saft_core.store import adapters, datasets, jobs
+from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.models import Adapter, Dataset, Job
+from saft_core.store.scope import Scope
+
+router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
+logger = logging.getLogger(__name__)
+
+RETRAIN = RetrainBody()
+
+
+@router.post("", status_code=202, response_model=JobView)
+def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+    """Queue a fine-tune. The job that is answered tells how it goes; at its end stands the adapter.
+
+    Under the name of an adapter it makes the next version, which answers the name from then on: always (`auto`), only
+    if it gets more of the same images right than the version before (`if_better`), or when you publish it (`manual`).
+    """
+    services = tenancy.services
+    name = checks.adapter_name(body.name, services.limits)
+    config = training_config(body.config, services)
+
+    def order(_: Scope) -> Job:
+        return Job(
+            name=name,
+            dataset_id=body.dataset_id,
+            test_dataset_id=body.test_dataset_id,
+            config=config,
+            asked=body.config.model_dump(exclude_unset=True, exclude_none=True),
+            publish=body.publish,
+        )
+
+    return _queue(tenancy, idempotency_key, fingerprint("POST /adapters", body), order)
+
+
+@router.post("/{adapter_id}/retrain", status_code=202, response_model=JobView)
+def retrain_adapter(
+    adapter_id: str, tenancy: TenancyDep, body: RetrainBody = RETRAIN, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """Queue a fine-tune of the next version on the base of this service, from the same datasets.
+
+    The configuration is what was asked for the first time, over the defaults of this base.
+    """
+
+    def order(scope: Scope) -> Job:
+        before = _job_of(scope, adapters.find(scope, adapter_id))
+        asked = TrainingBody.model_validate(_asked(before, tenancy.services))
+        return Job(
+            name=before.name,
+            dataset_id=before.dataset_id,
+            test_dataset_id=before.test_dataset_id,
+            config=training_config(asked, tenancy.services),
+            asked=asked.model_dump(exclude_unset=True, exclude_none=True),
+            publish=body.publish,
+        )
+
+    return _queue(tenancy, idempotency_key, fingerprint(f"POST /adapters/{adapter_id}/retrain", body), order)
+
+
+def _job_of(scope: Scope, adapter: Adapter) -> Job:
+    """The job that trained it, whose dataset is still there. Raises Conflict."""
+    if adapter.job_id is None:
+        raise Conflict("this adapter was imported, so there is nothing to train it on; order one with POST /adapters")
+    job = scope.get(Job, adapter.job_id)
+    if job.dataset_id is None:
+        raise Conflict("the dataset of this adapter was deleted; upload it and order a version with POST /adapters")
+    return job
+
+
+def _asked(job: Job, services: Services) -> dict[str, Any]:
+    """What the caller gave for a job; of one from before that was noted, all of it if the base is the same one."""
+    if job.asked is not None:
+        return job.asked
+    same_base = job.base_fingerprint == services.engine.base.fingerprint
+    return {name: job.config[name] for name in TrainingBody.model_fields if same_base and name in job.config}
+
+
+def _queue(
+    tenancy: Tenancy, idempotency_key: str | None, request_sha256: str, order: Callable[[Scope], Job]
+) -> JSONResponse:
+    """Check what `order` gives, write it once, and tell the workers."""
+    services = tenancy.services
+
+    def work(session: Session) -> StoredAnswer:
+        scope = Scope(session, tenancy.tenant_id)
+        job = order(scope)
+        labels = _check_datasets(scope, job.dataset_id or "", job.test_dataset_id)
+        check_labels(services.engine.base, labels, job.config["template"], "classes")
+        job.base_fingerprint = services.engine.base.fingerprint
+        jobs.create(scope, job)
+        return created(JobView.model_validate(job), f"/jobs/{job.id}", 202)
+
+    answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    if not replayed:
+        _send(services, str(answer.body["id"]))
+    return respond(answer, replayed)
+
+
+def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:
+    """The complete configuration: what the caller says over what the base says. Raises InvalidConfig."""
+    defaults = services.engine.base.defaults
+    config: dict[str, Any] = vars(defaults) | body.model_dump(exclude_none=True)
+    config["template"] = checks.template(config["template"], services.limits)
+    _check_bound("density", config["density"], services.limits.max_density, "max_density")
+    _check_bound("epochs", config["epochs"], services.limits.max_epochs, "max_epochs")
+    if int(config["density"] * services.engine.base.parameter_count) < 1:
+        count = services.engine.base.parameter_count
+        raise InvalidConfig(f"density: {config['density']} selects none of the base's {count} parameters; raise it")
+    return config
+
+
+def _check_bound(field: str, value: float, bound: float, limit: str) -> None:
+    if value > bound:
+        raise InvalidConfig(f"{field}: {value} is above {bound} ({limit})")
+
+
+def _check_datasets(scope: Scope, dataset_id: str, test_dataset_id: str | None) -> list[str]:
+    """The labels, those that are only tested behind those that are trained.
+
+    Both datasets must be the tenant's, and the test set needs images of its own.
+    """
+    trained = [entry["name"] for entry in scope.get(Dataset, dataset_id, lock=True).classes]
+    if test_dataset_id is None:
+        return trained
+    test = scope.get(Dataset, test_dataset_id, lock=True)
+    tested = [entry["name"] for entry in test.classes]
+    unshared = datasets.count_unshared(scope, test.id, dataset_id)
+    datasets.check_unshared(test.image_count, unshared, len(tested))
+    means = same_class(tested, trained)
+    return trained + [label for label in tested if means[label] not in trained]
+
+
+def _send(services: Services, job_id: str) -> None:
+    """Tell the workers, after the commit. The job is safe without it: the sweeper publishes what was not."""
+    try:
+        services.publish(job_id)
+        with services.sessions.begin() as session:
+            jobs.mark_published(session, [job_id])
+    except Exception:
+        logger.warning("job %s could not be published; the sweeper will", job_id, exc_info=True)
