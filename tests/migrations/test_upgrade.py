@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,12 +12,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url, text
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import Column, Connection, Engine, MetaData, create_engine, inspect, make_url, select, text
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Session
 
 from migrations.upgrade import config, upgrade
+from saft_core.store import adapters
 from saft_core.store.database import with_driver
 from saft_core.store.models import Adapter, Model
+from saft_core.store.scope import Scope
 
 
 @pytest.fixture
@@ -133,6 +139,102 @@ def test_every_step_can_be_taken_back_and_again(empty_url: str, engine: Engine) 
     upgrade(empty_url)
     with engine.connect() as connection:
         assert differences(connection) == []
+
+
+# --- a service of the version before on the new schema ---------------------------------------------------------------
+
+BEFORE = "0008"
+"""The schema of the release before this one: a database of it is what an upgrade meets."""
+
+
+def rows_as_before(connection: Connection) -> dict[str, list[list[Any]]]:
+    """Every row of every table, of the columns that the version before knows."""
+    tables = BEFORE_TABLES.sorted_tables
+    return {table.name: [list(map(str, row)) for row in connection.execute(table.select())] for table in tables}
+
+
+BEFORE_TABLES = MetaData()
+
+
+@pytest.fixture
+def filled(empty_url: str, engine: Engine) -> Iterator[None]:
+    """A database of the version before, with a row in each of its tables."""
+    upgrade(empty_url)
+    step(engine, command.downgrade, BEFORE)
+    BEFORE_TABLES.clear()
+    BEFORE_TABLES.reflect(engine)
+    BEFORE_TABLES.remove(BEFORE_TABLES.tables["alembic_version"])
+    with engine.begin() as connection:
+        fill(connection, "one")
+    yield
+    BEFORE_TABLES.clear()
+
+
+def fill(connection: Connection, key: str) -> None:
+    """Write a row into each table, as the version before would; `key` tells it from others."""
+    made: dict[str, Any] = {}
+    for table in BEFORE_TABLES.sorted_tables:
+        values = {}
+        for column in table.columns:
+            if column.server_default is None and column.autoincrement is not True:
+                reference = next(iter(column.foreign_keys), None)
+                value = (
+                    made[reference.target_fullname] if reference else made_up(column, f"{key} {table}.{column.name}")
+                )
+                values[column.name] = made[f"{table}.{column.name}"] = value
+        connection.execute(table.insert().values(values))
+
+
+def made_up(column: Column[Any], text_: str) -> Any:
+    """A value of the column's type."""
+    kinds: dict[type[Any], Any] = {bool: False, int: 3, float: 0.5, bytes: b"bytes", str: text_}
+    if isinstance(column.type, JSONB):
+        return [{"of": text_}]
+    if isinstance(column.type, VECTOR):
+        return [0.6, 0.8]
+    if isinstance(column.type, TIMESTAMP):
+        return datetime(2026, 1, 2, tzinfo=UTC)
+    return kinds[column.type.python_type]
+
+
+def test_an_upgrade_loses_nothing(empty_url: str, engine: Engine, filled: None) -> None:
+    with engine.connect() as connection:
+        before = rows_as_before(connection)
+    assert len(before) >= 11
+    assert all(len(rows) == 1 for rows in before.values()), before
+    upgrade(empty_url)
+    with engine.connect() as connection:
+        assert rows_as_before(connection) == before
+
+
+def test_the_version_before_reads_and_writes_the_new_schema(empty_url: str, engine: Engine, filled: None) -> None:
+    upgrade(empty_url)
+    with engine.begin() as connection:
+        fill(connection, "two")
+        assert all(len(rows) == 2 for rows in rows_as_before(connection).values())
+
+
+def test_adapters_of_the_version_before_are_the_first_of_their_names(
+    empty_url: str, engine: Engine, filled: None
+) -> None:
+    upgrade(empty_url)
+    with engine.begin() as connection:
+        fill(connection, "two")
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        rows = session.scalars(select(Adapter).order_by(Adapter.name)).all()
+        assert [(row.name, row.version, row.published) for row in rows] == [
+            ("one adapters.name", 1, True),
+            ("two adapters.name", 1, True),
+        ]
+        scope = Scope(session, rows[0].tenant_id)
+        following = Adapter(name=rows[0].name, classes=[], template="a {}", density=0.1, nnz=1, delta_bytes=1, base="b",
+                            base_fingerprint="f", metrics={}, blocks=[])  # fmt: skip
+        adapters.publish(scope, adapters.add(scope, following, b"delta"))
+        assert (following.version, rows[0].called) == (2, "one adapters.name@1")
+    with engine.connect() as connection:  # what the version before looks a name up by
+        table = BEFORE_TABLES.tables["adapters"]
+        found = connection.execute(table.select().where(table.c.name == "one adapters.name")).one()
+        assert found.id == following.id
 
 
 TENANT = text("INSERT INTO tenants (id, name, key_sha256) VALUES ('ten_1', 'a', 'b')")
