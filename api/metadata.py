@@ -57,7 +57,9 @@ def checked_filter(given: Mapping[str, Any] | None, limits: Limits) -> dict[str,
     if given is None:
         return {}
     _check_keys(given, limits, "filter")
-    wanted = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
+    wanted: dict[str, Sequence[Scalar]] = {
+        key: value if isinstance(value, list) else [value] for key, value in given.items()
+    }
     for key, values in wanted.items():
         if not 1 <= len(values) <= MAX_FILTER_VALUES:
             raise _bad(f"filter.{key}: give 1 to {MAX_FILTER_VALUES} values, got {len(values)}")

@@ -72,9 +72,9 @@ class Query:
 class Parts:
     """Unit vectors, float32 (embed_dim,), of what a query has."""
 
-    text: FloatArray | None
-    image: FloatArray | None
-    negative: FloatArray | None
+    text: FloatArray | None = None
+    image: FloatArray | None = None
+    negative: FloatArray | None = None
 
     def vector(self, text_weight: float | None, stored: FloatArray | None) -> FloatArray:
         """The query's own; `stored` is that of the image that it names. Raises InvalidInput."""

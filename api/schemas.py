@@ -280,7 +280,7 @@ class RetrieveBody(Body):
         " list in the metadata has each of its texts.",
     )
     distinct: bool = Field(
-        False, description="Of near-duplicates (cosine of their embeddings from 0.98 on) only the best one."
+        False, description="Of near-duplicates (cosine of their embeddings from 0.95 on) only the best one."
     )
     top_k: int = Field(10, ge=1, description="Results on one page.")
     cursor: str | None = Field(

@@ -16,7 +16,7 @@ from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import find_model
 from api.pictures import Source, in_batches
-from api.query import Query
+from api.query import Parts, Query
 from api.schemas import Match, RetrieveBody, RetrieveView
 from api.search_cursor import SearchCursor
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
@@ -56,11 +56,12 @@ def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
         scope.get(Collection, body.collection_id)
         if body.image_id is not None:
             collections.image(scope, body.collection_id, body.image_id)
-    parts = query.embed(tenancy, space) if cursor is None else None
+    parts = query.embed(tenancy, space) if cursor is None else Parts()
     _embed_missing(tenancy, body.collection_id, space, kept=(1.0, model.strength))
     with tenancy.begin() as scope:
-        vector = cursor.vector if parts is None else parts.vector(body.text_weight, _stored(scope, body, space))
-        found = search.nearest(scope, query.search(space, vector), limit, cursor and cursor.place)
+        after = None if cursor is None else cursor.place
+        vector = parts.vector(body.text_weight, _stored(scope, body, space)) if cursor is None else cursor.vector
+        found = search.nearest(scope, query.search(space, vector), limit, after)
     return _view(found, digest, vector)
 
 

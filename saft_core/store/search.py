@@ -23,7 +23,7 @@ from saft_core.store.scope import Scope
 
 Scalar = str | int | float | bool | None
 FloatArray = npt.NDArray[np.float32]
-DUPLICATE_COSINE = 0.98
+DUPLICATE_COSINE = 0.95
 """From here on two images are near-duplicates: see docs/search.md for what that takes in."""
 BLOCK_ROWS = 256
 
