@@ -6,7 +6,7 @@ goes on behind any place in it, and a search sees the images that were there whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pgvector import Vector
-from sqlalchemy import ColumnElement, Float, LargeBinary, Select, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Float, LargeBinary, Result, Row, Select, func, literal, or_, select, tuple_
 
 from saft_core.store.collections import Space
+from saft_core.store.database import among
 from saft_core.store.models import CollectionImage, ImageEmbedding
 from saft_core.store.scope import Scope
 
@@ -25,7 +26,8 @@ Scalar = str | int | float | bool | None
 FloatArray = npt.NDArray[np.float32]
 DUPLICATE_COSINE = 0.95
 """From here on two images are near-duplicates: see docs/search.md for what that takes in."""
-BLOCK_ROWS = 256
+FIRST_ROWS, MAX_ROWS = 256, 2048
+"""How many images are looked at together for near-duplicates."""
 
 
 @dataclass(frozen=True)
@@ -63,31 +65,33 @@ class Found:
 
 def nearest(scope: Scope, search: Search, limit: int, after: Place | None = None) -> Found:
     """The `limit` best images behind `after` by cosine similarity, ties by id. Exact: every vector is compared."""
-    places = (_distinct if search.distinct else _all)(scope, search, limit + 1, after)
-    page = places[:limit]
-    images = scope.session.scalars(scope.select(CollectionImage, CollectionImage.id.in_([p.image_id for p in page])))
-    by_id = {image.id: image for image in images}  # one that was deleted just now is not there
-    matches = [(by_id[place.image_id], 1.0 - place.distance) for place in page if place.image_id in by_id]
-    return Found(matches, page[-1] if len(places) > limit else None)
+    found = (_distinct if search.distinct else _all)(scope, search, limit + 1, after)
+    matches = [(image, 1.0 - place.distance) for place, image in found[:limit]]
+    return Found(matches, found[limit - 1][0] if len(found) > limit else None)
 
 
-def _all(scope: Scope, search: Search, count: int, after: Place | None) -> list[Place]:
+def _all(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, CollectionImage]]:
     query, distance = _ranked(scope, search, after)
     if after is not None:
         key = tuple_(distance, CollectionImage.id)
         query = query.where(key > tuple_(literal(after.distance, Float), literal(after.image_id)))
-    return [Place(*row) for row in scope.session.execute(query.limit(count))]
+    rows = scope.session.execute(query.add_columns(CollectionImage).limit(count))
+    return [(Place(*place), image) for *place, image in rows]
 
 
-def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> list[Place]:
+def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, CollectionImage]]:
     """The same without near-duplicates of what is listed before, on this page or on those before it.
 
     So it begins with the best image of all, wherever the page begins.
     """
     query, _ = _ranked(scope, search, after)
-    query = query.add_columns(func.vector_send(ImageEmbedding.embedding, type_=LargeBinary))
-    with scope.session.execute(query.execution_options(yield_per=BLOCK_ROWS)) as result:
-        return list(islice((place for place in _unlike(result.partitions()) if _is_behind(place, after)), count))
+    with scope.session.execute(query.execution_options(yield_per=FIRST_ROWS)) as result:
+        blocks = ([Place(*row) for row in rows] for rows in _blocks(result))
+        unlike = _unlike((places, _vectors(scope, search.space, places)) for places in blocks)
+        page = list(islice((place for place in unlike if _is_behind(place, after)), count))
+    ids = among(CollectionImage.id, [place.image_id for place in page])
+    images = {image.id: image for image in scope.session.scalars(scope.select(CollectionImage, ids))}
+    return [(place, images[place.image_id]) for place in page if place.image_id in images]
 
 
 def _ranked(scope: Scope, search: Search, after: Place | None) -> tuple[Select[Any], ColumnElement[float]]:
@@ -125,22 +129,41 @@ def _is_behind(place: Place, after: Place | None) -> bool:
     return after is None or (place.distance, place.image_id) > (after.distance, after.image_id)
 
 
-def _unlike(blocks: Iterator[Sequence[Any]]) -> Iterator[Place]:
-    """The places of rows (*place, vector), best first, that are no near-duplicate of one before them that is given."""
+def _blocks(result: Result[Any]) -> Iterator[Sequence[Row[Any]]]:
+    """The rows, few at first, since most pages need few, then many at a time."""
+    size = FIRST_ROWS
+    while rows := result.fetchmany(size):
+        yield rows
+        size = min(2 * size, MAX_ROWS)
+
+
+def _vectors(scope: Scope, space: Space, places: Sequence[Place]) -> dict[str, FloatArray]:
+    """The unit vectors of images by id. One that was deleted just now has none."""
+    sent = func.vector_send(ImageEmbedding.embedding, type_=LargeBinary)  # its digits as text take ten times as long
+    query = select(ImageEmbedding.image_id, sent).where(
+        scope.owns(ImageEmbedding), space.holds(), among(ImageEmbedding.image_id, [p.image_id for p in places])
+    )
+    return {image_id: Vector.from_binary(data).to_numpy() for image_id, data in scope.session.execute(query)}
+
+
+def _unlike(blocks: Iterable[tuple[Sequence[Place], Mapping[str, FloatArray]]]) -> Iterator[Place]:
+    """The places, best first, whose vectors are no near-duplicate of one before them that is given."""
     listed: list[FloatArray] = []
-    for rows in blocks:
-        vectors = np.stack([Vector.from_binary(row[3]).to_numpy() for row in rows])  # (rows, dim)
-        fresh = _fresh(vectors, listed)
-        listed.append(vectors[fresh])
-        yield from (Place(*row[:3]) for row, is_fresh in zip(rows, fresh, strict=True) if is_fresh)
+    for places, vectors in blocks:
+        present = [place for place in places if place.image_id in vectors]
+        if present:
+            block = np.stack([vectors[place.image_id] for place in present])  # (places, dim)
+            fresh = _fresh(block, listed)
+            listed.append(block[fresh])
+            yield from (place for place, is_fresh in zip(present, fresh, strict=True) if is_fresh)
 
 
 def _fresh(vectors: FloatArray, listed: Sequence[FloatArray]) -> npt.NDArray[np.bool_]:
     """Which of the unit `vectors` (rows, dim) are like none that is listed, nor like a fresh one before them."""
     fresh = np.ones(len(vectors), dtype=np.bool_)
     for others in listed:
-        fresh &= (vectors @ others.T < DUPLICATE_COSINE).all(axis=1)
+        fresh &= (vectors @ others.T).max(axis=1, initial=-1) < DUPLICATE_COSINE
     alike = vectors @ vectors.T >= DUPLICATE_COSINE
-    for row in range(1, len(vectors)):
+    for row in np.flatnonzero(np.tril(alike, -1).any(axis=1)):
         fresh[row] &= not (alike[row, :row] & fresh[:row]).any()
     return fresh
