@@ -59,6 +59,7 @@ def test_a_filter_has_values_for_each_key() -> None:
     assert checked_filter(given, LIMITS) == {"a": ["x"], "b": [1, "y", None]}
     assert checked_filter(None, LIMITS) == checked_filter({}, LIMITS) == {}
     many = list(range(MAX_FILTER_VALUES + 1))
+    wrong: dict[str, Any]
     for wrong in ({"a": []}, {"a": many}, {"a": {}}, {"a": [[1]]}, {"a": "x" * 60}, {"a\0": 1}, {"a": float("nan")}):
         with pytest.raises(InvalidInput, match="filter"):
             checked_filter(wrong, LIMITS)
@@ -142,6 +143,7 @@ def test_metadata_is_replaced_whole_by_put(client: TestClient) -> None:
     assert (answer["id"], answer["metadata"]) == (images["a.png"], {"a": 1, "b": ["x"]})
     ok(client.put(path, json={"c": None}))
     assert shown(client, collection) == {"a.png": {"c": None}, "b.png": {}}
+    body: Any
     for body in ([], "x", None, 1, {"a": {}}, {"a": [1]}):
         assert client.put(path, json=body).status_code == 422
     assert shown(client, collection)["a.png"] == {"c": None}

@@ -115,6 +115,11 @@ def all_pages(scope: Scope, looked_for: Search, sizes: Iterator[int]) -> list[st
         after = page.end
 
 
+def page_sizes(generator: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield int(generator.integers(1, 60))
+
+
 def spread(generator: np.random.Generator, count: int, dim: int = DIM) -> FloatArray:
     """Unit vectors, a third of which come in groups of near-duplicates and some of these in chains."""
     vectors = generator.normal(size=(count, dim)).astype(np.float32)
@@ -161,7 +166,6 @@ def world(scope: Scope) -> World:
 @pytest.mark.parametrize("distinct", [False, True])
 def test_every_page_of_every_filter_is_that_of_brute_force(world: World, distinct: bool) -> None:
     generator = np.random.default_rng(int(distinct))
-    sizes = lambda: iter(lambda: int(generator.integers(1, 60)), 0)  # noqa: E731
     lengths, folded = set(), 0
     for _ in range(40):
         looked_for = world.search(
@@ -172,7 +176,7 @@ def test_every_page_of_every_filter_is_that_of_brute_force(world: World, distinc
             distinct=distinct,
         )
         expected = world.expected(looked_for)
-        assert all_pages(world.scope, looked_for, sizes()) == expected
+        assert all_pages(world.scope, looked_for, page_sizes(generator)) == expected
         lengths.add(len(expected))
         folded += len(world.expected(replace(looked_for, distinct=False))) - len(expected)
     assert len(lengths) > 15
