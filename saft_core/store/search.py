@@ -76,7 +76,7 @@ def _all(scope: Scope, search: Search, count: int, after: Place | None) -> list[
         key = tuple_(distance, CollectionImage.id)
         query = query.where(key > tuple_(literal(after.distance, Float), literal(after.image_id)))
     rows = scope.session.execute(query.add_columns(CollectionImage).limit(count))
-    return [(Place(*place), image) for *place, image in rows]
+    return [(Place(as_of, distance, image_id), image) for as_of, distance, image_id, image in rows]
 
 
 def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, CollectionImage]]:
