@@ -86,7 +86,7 @@ def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> 
     """
     query, _ = _ranked(scope, search, after)
     with scope.session.execute(query.execution_options(yield_per=FIRST_ROWS)) as result:
-        blocks = ([Place(*row) for row in rows] for rows in _blocks(result))
+        blocks = ([Place(as_of, distance, image) for as_of, distance, image in rows] for rows in _blocks(result))
         unlike = _unlike((places, _vectors(scope, search.space, places)) for places in blocks)
         page = list(islice((place for place in unlike if _is_behind(place, after)), count))
     ids = among(CollectionImage.id, [place.image_id for place in page])
