@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pgvector import Vector
-from sqlalchemy import ColumnElement, Float, LargeBinary, Result, Row, Select, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Float, LargeBinary, Result, Select, func, literal, or_, select, tuple_
 
 from saft_core.store.collections import Space
 from saft_core.store.database import among
@@ -86,7 +86,7 @@ def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> 
     """
     query, _ = _ranked(scope, search, after)
     with scope.session.execute(query.execution_options(yield_per=FIRST_ROWS)) as result:
-        blocks = ([Place(as_of, distance, image) for as_of, distance, image in rows] for rows in _blocks(result))
+        blocks = ([Place(*row) for row in rows] for rows in _blocks(result))
         unlike = _unlike((places, _vectors(scope, search.space, places)) for places in blocks)
         page = list(islice((place for place in unlike if _is_behind(place, after)), count))
     ids = among(CollectionImage.id, [place.image_id for place in page])
@@ -129,7 +129,7 @@ def _is_behind(place: Place, after: Place | None) -> bool:
     return after is None or (place.distance, place.image_id) > (after.distance, after.image_id)
 
 
-def _blocks(result: Result[Any]) -> Iterator[Sequence[Row[Any]]]:
+def _blocks(result: Result[Any]) -> Iterator[Sequence[Any]]:
     """The rows, few at first, since most pages need few, then many at a time."""
     size = FIRST_ROWS
     while rows := result.fetchmany(size):
