@@ -170,7 +170,7 @@ class BodyParser:
             self._text_bytes += len(data)
             if self._text_bytes > MAX_TEXT_BYTES:
                 raise InvalidInput(
-                    f"the text fields have more than {MAX_TEXT_BYTES:,} bytes; send files with a filename",
+                    f"the text fields have more than {MAX_TEXT_BYTES:,} bytes; send files with a filename, or in parts",
                     code="text_too_long",
                 )
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.checks import MAX_TEMPLATE_CHARACTERS
+from api.multipart import MAX_FIELDS, MAX_TEXT_BYTES
 from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, Problem
 from saft_core.settings import Limits, Settings
 
@@ -24,6 +25,7 @@ MEDIA_TYPES = {
     "/metrics": "text/plain",
 }
 """What is answered where it is not JSON."""
+METADATA_TEXT = {"type": "string", "contentMediaType": "application/json", "maxLength": MAX_TEXT_BYTES}
 
 Schema = dict[str, Any]
 
@@ -127,7 +129,7 @@ def _bounds(limits: Limits) -> dict[str, dict[str, Schema]]:
             "labels": _labels(limits),
             "template": template,
         },
-        "RetrieveBody": model | {"image": image},
+        "RetrieveBody": model | {"image": image, "filter": {"maxProperties": limits.max_metadata_keys}},
     }
 
 
@@ -138,6 +140,7 @@ def _form_bounds(path: str, limits: Limits) -> dict[str, Schema]:
         "name": _text(limits.max_name_characters),
         "adapter": {"maxLength": limits.max_name_characters},
         "files": {"minItems": 1, "maxItems": most},
+        "metadata": {"maxItems": min(most, MAX_FIELDS), "items": METADATA_TEXT},
         "labels": _labels(limits),
         "template": _templates(limits),
         "top_k": {"minimum": 1, "maximum": limits.max_top_k},

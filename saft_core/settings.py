@@ -34,6 +34,8 @@ class Limits(BaseSettings):
     max_classify_labels: int = Field(1_000, gt=0, description="Labels in one classify request.")
     max_templates: int = Field(16, gt=0, description="Templates whose prompts are averaged.")
     max_collection_images: int = Field(10_000, gt=0, description="Images in one collection.")
+    max_metadata_keys: int = Field(32, gt=0, description="Keys in the metadata of one image, or in a filter.")
+    max_metadata_bytes: int = Field(4096, gt=0, description="Size of one image's metadata, or of a filter, as JSON.")
     max_strengths: int = Field(
         4,
         gt=0,

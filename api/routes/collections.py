@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -14,6 +15,7 @@ from api import checks
 from api.creation import already_done, created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
 from api.keyed import TenantRoute
+from api.metadata import Metadata, checked_metadata, read_metadata
 from api.multipart import Upload
 from api.pictures import picture, read_image
 from api.schemas import AddedImages, CollectionBody, CollectionImageView, CollectionView, Page, Rejected
@@ -21,14 +23,24 @@ from api.services import Services
 from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.data.entries import Rejection
 from saft_core.errors import InvalidInput, NotFound, SaftError, TooLarge
+from saft_core.settings import Limits
 from saft_core.store import collections
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Collection, CollectionImage
 from saft_core.store.scope import Scope
 
+Described = tuple[Upload, dict[str, Any] | None]
+"""A file and what the tenant says of it."""
+
 router = APIRouter(prefix="/collections", tags=["collections"], route_class=TenantRoute)
 
-FILES_DOCS = multipart_docs(files={"type": "array", "items": MULTIPART_SCHEMA})
+METADATA_DOCS = {
+    "type": "array",
+    "description": "What to remember of each image and to filter searches by: one JSON object a file, in the order of"
+    ' the files, such as {"colour": "red", "year": 2024, "tags": ["sale"]}; null for a file without. Left out: nothing.'
+    " Values are texts, numbers, booleans, null or lists of texts.",
+}
+FILES_DOCS = multipart_docs(files={"type": "array", "items": MULTIPART_SCHEMA}, metadata=METADATA_DOCS)
 
 
 @router.post("", status_code=201, response_model=CollectionView)
@@ -77,7 +89,10 @@ def delete_collection(collection_id: str, tenancy: TenancyDep) -> None:
 async def add_images(
     collection_id: str, request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
-    """Add images. One that cannot be used is listed in `rejected`; the others are added all the same."""
+    """Add images, with `metadata` if wanted. One that cannot be used is listed in `rejected`; the others are added.
+
+    Bytes that are there already are no second image: its `metadata` is replaced by the new where there is any.
+    """
     return await handle(request, tenancy.services, lambda form: _add(tenancy, collection_id, form, idempotency_key))
 
 
@@ -88,7 +103,7 @@ def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: st
         return respond(before, replayed=True)
     with tenancy.begin() as scope:
         scope.get(Collection, collection_id)
-    kept, rejected = _keep(tenancy, collection_id, upload.files("files"))
+    kept, rejected = _keep(tenancy, collection_id, _described(upload, tenancy.services.limits))
 
     def work(session: Session) -> StoredAnswer:
         images = _add_rows(tenancy, Scope(session, tenancy.tenant_id), collection_id, kept)
@@ -102,8 +117,17 @@ def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: st
         raise
 
 
+def _described(upload: Form, limits: Limits) -> list[Described]:
+    """The files with their metadata. Raises InvalidInput."""
+    files = upload.files("files")
+    if upload.files("metadata"):
+        raise InvalidInput("metadata: send it as text, without a filename (curl: -F 'metadata=<file.json')")
+    metadata = read_metadata(upload.texts("metadata"), [file.filename for file in files], limits)
+    return list(zip(files, metadata, strict=True))
+
+
 def _keep(
-    tenancy: Tenancy, collection_id: str, files: Sequence[Upload]
+    tenancy: Tenancy, collection_id: str, files: Sequence[Described]
 ) -> tuple[list[tuple[CollectionImage, Upload]], list[Rejected]]:
     """Check and store the files, before any transaction. Raises InvalidInput when there are none, or no image."""
     if not files:
@@ -112,9 +136,9 @@ def _keep(
     rejected: list[Rejected] = []
     try:
         with tenancy.services.blobs.writing(collection_id) as save:
-            for file in files:
+            for file, metadata in files:
                 try:
-                    kept.append((_keep_one(tenancy.services, file, save), file))
+                    kept.append((_keep_one(tenancy.services, file, metadata, save), file))
                 except InvalidInput as error:
                     rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
     except (SaftError, OSError):  # such as Busy: what is stored by now would stay for ever
@@ -126,12 +150,17 @@ def _keep(
     return kept, rejected
 
 
-def _keep_one(services: Services, file: Upload, save: Callable[[str, bytes], None]) -> CollectionImage:
+def _keep_one(
+    services: Services, file: Upload, metadata: Metadata | None, save: Callable[[str, bytes], None]
+) -> CollectionImage:
     filename = checks.name(file.filename, services.limits, "filename")
     data = read_image(file, services.limits)
     media_type = services.pictures.check(data)
     save(file.sha256, data)
-    return CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type)
+    image = CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type)
+    if metadata is not None:
+        image.user_metadata = metadata
+    return image
 
 
 def _add_rows(
@@ -171,8 +200,18 @@ def list_images(collection_id: str, tenancy: TenancyDep, paging: PagingDep) -> o
 def get_image(collection_id: str, image_id: str, tenancy: TenancyDep) -> Response:
     """The file of one image, as it was uploaded."""
     with tenancy.begin() as scope:
-        image = _image(scope, collection_id, image_id)
+        image = collections.image(scope, collection_id, image_id)
     return picture(tenancy.services.blobs.get(collection_id, image.sha256), image.media_type)
+
+
+@router.put("/{collection_id}/images/{image_id}/metadata", response_model=CollectionImageView)
+def put_metadata(collection_id: str, image_id: str, body: Metadata, tenancy: TenancyDep) -> object:
+    """Replace the metadata of one image: what is not in the body is gone. An empty object takes all away."""
+    metadata = checked_metadata(body, tenancy.services.limits)
+    with tenancy.begin() as scope:
+        image = collections.image(scope, collection_id, image_id, lock=True)
+        image.user_metadata = metadata
+        return CollectionImageView.model_validate(image)
 
 
 @router.delete("/{collection_id}/images/{image_id}", status_code=204)
@@ -180,16 +219,9 @@ def delete_image(collection_id: str, image_id: str, tenancy: TenancyDep) -> None
     """Delete one image."""
     with tenancy.begin() as scope:
         collections.locked(scope, collection_id)
-        image = _image(scope, collection_id, image_id)
+        image = collections.image(scope, collection_id, image_id)
         scope.delete(image)
     _drop_unused(tenancy, collection_id, [image.sha256])
-
-
-def _image(scope: Scope, collection_id: str, image_id: str) -> CollectionImage:
-    image = scope.get(CollectionImage, image_id)
-    if image.collection_id != collection_id:
-        raise NotFound(f"collection {collection_id} has no image {image_id}")
-    return image
 
 
 def _view(collection: Collection, image_count: int) -> CollectionView:

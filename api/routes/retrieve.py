@@ -15,23 +15,28 @@ from api import checks
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import find_model
-from api.pictures import Source, in_batches, sent_as_text
+from api.pictures import Source, in_batches
+from api.query import Parts, Query
 from api.schemas import Match, RetrieveBody, RetrieveView
+from api.search_cursor import SearchCursor
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
-from saft_core.store import collections
+from saft_core.store import collections, search
 from saft_core.store.collections import Space
 from saft_core.store.models import Adapter, Collection, CollectionImage
+from saft_core.store.scope import Scope
+from saft_core.store.search import Found
 
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
 logger = logging.getLogger(__name__)
 
-MAX_TEXT_CHARACTERS = 300
-
 
 @router.post("/retrieve", response_model=RetrieveView)
 async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
-    """Search a collection by `text` (used as it stands, without a template) or by `image`; best match first.
+    """Search a collection by a text, an image or both; best match first, page by page.
+
+    Exact: every image that `filter` and `min_score` leave is compared, so a page is full whenever there is enough to
+    fill it. Pages show what was in the collection when the first one was made, less what was deleted since.
 
     The first search under an adapter and a strength embeds the collection's images with it; later ones find them in the
     database. Of strengths that are neither 1 nor the adapter's own the last few are kept, `max_strengths` of them.
@@ -41,33 +46,43 @@ async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
 
 def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     limit = checks.top_k(body.top_k, tenancy.services.limits) or 0
+    query = Query.of(body, tenancy.services.limits)
     model = find_model(tenancy, body.adapter)
-    fingerprint = tenancy.services.engine.base.fingerprint
-    space = Space.at(fingerprint, model.adapter_id, model.strength_for(body.strength))
+    base = tenancy.services.engine.base
+    space = Space.at(base.fingerprint, model.adapter_id, model.strength_for(body.strength))
+    digest = query.digest(space)
+    cursor = None if body.cursor is None else SearchCursor.decode(body.cursor, digest, base.embed_dim)
     with tenancy.begin() as scope:
         scope.get(Collection, body.collection_id)
-    query = _query_vector(tenancy, space, body)
+        if body.image_id is not None:
+            collections.image(scope, body.collection_id, body.image_id)
+    parts = query.embed(tenancy, space) if cursor is None else Parts()
     _embed_missing(tenancy, body.collection_id, space, kept=(1.0, model.strength))
     with tenancy.begin() as scope:
-        found = collections.nearest(scope, body.collection_id, space, query, limit)
-    matches = [Match(image_id=image.id, filename=image.filename, score=score) for image, score in found]
-    return RetrieveView(results=matches)
+        after = None if cursor is None else cursor.place
+        vector = parts.vector(body.text_weight, _stored(scope, body, space)) if cursor is None else cursor.vector
+        found = search.nearest(scope, query.search(space, vector), limit, after)
+    return _view(found, digest, vector)
 
 
-def _query_vector(tenancy: Tenancy, space: Space, body: RetrieveBody) -> npt.NDArray[np.float32]:
-    engine = tenancy.services.engine
-    if (body.text is None) == (body.image is None):
-        raise InvalidInput("give either text or image")
-    if body.image is not None:
-        services = tenancy.services
-        with services.pictures.room(1):
-            source = sent_as_text("image", body.image, services.limits)
-            image = services.pictures.prepare(source, services.deadline())
-            return np.asarray(engine.embed_images(space.adapter_id, [image], strength=space.strength)[0])
-    text = (body.text or "").strip()
-    if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
-        raise InvalidInput(f"text: give 1 to {MAX_TEXT_CHARACTERS} characters")
-    return np.asarray(engine.embed_texts(space.adapter_id, [text], strength=space.strength)[0])
+def _view(found: Found, digest: bytes, vector: npt.NDArray[np.float32]) -> RetrieveView:
+    matches = [
+        Match(image_id=image.id, filename=image.filename, score=score, metadata=image.user_metadata)
+        for image, score in found.matches
+    ]
+    end = None if found.end is None else SearchCursor(digest, found.end, vector).encode()
+    return RetrieveView(results=matches, next_cursor=end)
+
+
+def _stored(scope: Scope, body: RetrieveBody, space: Space) -> npt.NDArray[np.float32] | None:
+    """The vector of the image that the query names. Raises NotFound, and InvalidInput where its file is unreadable."""
+    if body.image_id is None:
+        return None
+    collections.image(scope, body.collection_id, body.image_id)  # it may have been deleted in the meantime
+    vector = collections.embedding(scope, body.image_id, space)
+    if vector is None:
+        raise InvalidInput(f"image_id: the file of image {body.image_id} cannot be read; search by another image")
+    return vector
 
 
 def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space, kept: Sequence[float]) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from saft_core.errors import NotFound
 from saft_core.store.models import Collection, CollectionImage, ImageEmbedding
 from saft_core.store.scope import Scope
 
@@ -51,18 +54,21 @@ def counts(scope: Scope, collection_ids: Sequence[str]) -> dict[str, int]:
 def add_images(scope: Scope, collection_id: str, images: Iterable[CollectionImage]) -> list[CollectionImage]:
     """Add images to a locked collection; of those with the same bytes there is one, the first.
 
-    Gives what stands for `images` now, in their order, each once.
+    It has the metadata of the last that came with any. Gives what stands for `images` now, in their order, each once.
     """
-    asked: dict[str, CollectionImage] = {}
-    for image in images:
-        asked.setdefault(image.sha256, image)
-    present = {image.sha256: image for image in with_hashes(scope, collection_id, asked)}
-    for sha256, image in asked.items():
+    asked = list(images)
+    present = {image.sha256: image for image in with_hashes(scope, collection_id, {image.sha256 for image in asked})}
+    standing: dict[str, CollectionImage] = {}
+    for image in asked:
+        stands = standing.setdefault(image.sha256, present.get(image.sha256, image))
+        if image.user_metadata is not None and stands is not image:
+            stands.user_metadata = image.user_metadata
+    for sha256, image in standing.items():
         if sha256 not in present:
             image.tenant_id, image.collection_id = scope.tenant_id, collection_id
             scope.session.add(image)
     scope.session.flush()
-    return [present.get(sha256, image) for sha256, image in asked.items()]
+    return list(standing.values())
 
 
 def with_hashes(scope: Scope, collection_id: str, hashes: Iterable[str]) -> Sequence[CollectionImage]:
@@ -129,20 +135,21 @@ def drop_oldest(scope: Scope, collection_id: str, space: Space, limit: int, kept
         scope.session.execute(delete(ImageEmbedding).where(*others, ImageEmbedding.strength.in_(dropped)))
 
 
-def nearest(
-    scope: Scope, collection_id: str, space: Space, query_vector: Any, limit: int
-) -> list[tuple[CollectionImage, float]]:
-    """Images by cosine similarity to `query_vector`, best first, ties by id. Exact: every vector is compared."""
-    distance = ImageEmbedding.embedding.cosine_distance(query_vector)
-    query = (
-        select(CollectionImage, distance)
-        .join(ImageEmbedding, ImageEmbedding.image_id == CollectionImage.id)
-        .where(scope.owns(CollectionImage), scope.owns(ImageEmbedding), space.holds())
-        .where(CollectionImage.collection_id == collection_id)
-        .order_by(distance, CollectionImage.id)
-        .limit(limit)
+def embedding(scope: Scope, image_id: str, space: Space) -> npt.NDArray[np.float32] | None:
+    """The unit vector of one image in `space`; None where it has none."""
+    query = select(ImageEmbedding.embedding).where(
+        scope.owns(ImageEmbedding), ImageEmbedding.image_id == image_id, space.holds()
     )
-    return [(row[0], 1.0 - float(row[1])) for row in scope.session.execute(query)]
+    found = scope.session.scalar(query)
+    return None if found is None else np.asarray(found, dtype=np.float32)
+
+
+def image(scope: Scope, collection_id: str, image_id: str, *, lock: bool = False) -> CollectionImage:
+    """One image of a collection, locked until the transaction ends if asked. Raises NotFound."""
+    found = scope.get(CollectionImage, image_id, lock=lock)
+    if found.collection_id != collection_id:
+        raise NotFound(f"collection {collection_id} has no image {image_id}")
+    return found
 
 
 def locked(scope: Scope, collection_id: str) -> Collection:

@@ -303,13 +303,24 @@ class CollectionImage(Owned):
     """One searchable image; its bytes are the blob `sha256` of the collection."""
 
     __tablename__ = "collection_images"
-    __table_args__ = (UniqueConstraint("collection_id", "sha256"), _listed("collection_images", "collection_id"))
+    __table_args__ = (
+        UniqueConstraint("collection_id", "sha256"),
+        _listed("collection_images", "collection_id"),
+        Index(
+            "ix_collection_images_metadata",
+            "metadata",
+            postgresql_using="gin",
+            postgresql_ops={"metadata": "jsonb_path_ops"},
+        ),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("img"))
     collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id", ondelete="CASCADE"))
     filename: Mapped[str]
     sha256: Mapped[str]
     media_type: Mapped[str]
+    user_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict, server_default="{}")
+    """What the tenant says of it, under a name that SQLAlchemy does not use itself."""
 
 
 class ImageEmbedding(Owned):

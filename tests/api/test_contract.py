@@ -21,6 +21,7 @@ CALLS = {
     "POST /collections", "GET /collections", "GET /collections/{collection_id}", "DELETE /collections/{collection_id}",
     "POST /collections/{collection_id}/images", "GET /collections/{collection_id}/images",
     "GET /collections/{collection_id}/images/{image_id}", "DELETE /collections/{collection_id}/images/{image_id}",
+    "PUT /collections/{collection_id}/images/{image_id}/metadata",
     "GET /healthz", "GET /readyz", "GET /metrics",
 }  # fmt: skip
 CREATING = {

@@ -256,7 +256,7 @@ def test_a_form_cannot_choose_how_it_is_read(client: TestClient) -> None:
 
 SEARCHES: list[tuple[Any, str]] = [
         ({"text": None}, "invalid_input"),
-        ({"text": "x", "image": "eA=="}, "invalid_input"),
+        ({"image": "eA==", "image_id": "x"}, "invalid_input"),
         ({"text": ""}, "invalid_request"),
         ({"text": " "}, "invalid_request"),
         ({"text": "x" * 301}, "invalid_request"),

@@ -37,6 +37,8 @@ def request(client: TestClient, method: str, path: str, ids: dict[str, str]) -> 
     options: dict[str, Any] = {}
     if path.endswith("/images") and method == "POST":
         options = {"files": {"files": ("a.png", png(5))}}
+    elif path.endswith("/metadata"):
+        options = {"json": {"colour": "red"}}
     return client.request(method, path.format(**ids), **options)
 
 

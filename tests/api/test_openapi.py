@@ -27,6 +27,7 @@ CONTRACT = [
     ("post", "/classify", "200"),
     ("post", "/collections", "201"),
     ("post", "/collections/{collection_id}/images", "201"),
+    ("put", "/collections/{collection_id}/images/{image_id}/metadata", "200"),
     ("post", "/retrieve", "200"),
     ("get", "/healthz", "200"),
     ("get", "/readyz", "200"),

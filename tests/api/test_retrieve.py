@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from sqlalchemy import func, select
 
 from saft_core.data.images import decode_image
@@ -111,15 +114,15 @@ def test_an_image_whose_file_is_gone_does_not_stop_the_search(
 
 def test_an_empty_collection_has_no_results(client: TestClient) -> None:
     collection, _ = new_collection(client, {})
-    assert ok(search(client, collection, text="owl")) == {"results": []}
-    assert ok(search(client, collection, image=b64(png()))) == {"results": []}
+    assert ok(search(client, collection, text="owl")) == {"results": [], "next_cursor": None}
+    assert ok(search(client, collection, image=b64(png()))) == {"results": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(
     ("query", "words"),
     [
         ({}, "text or image"),
-        ({"text": "owl", "image": "eA=="}, "text or image"),
+        ({"text": "owl", "image": "eA=="}, "image"),
         ({"text": ""}, "text"),
         ({"text": "x" * 301}, "300"),
         ({"image": "eA=="}, "image"),
@@ -152,3 +155,244 @@ def test_an_unknown_adapter_or_collection(client: TestClient) -> None:
     collection, _ = new_collection(client, {})
     problem(search(client, collection, text="owl", adapter="unknown"), 404, "not_found")
     problem(search(client, "col_unknown", text="owl"), 404, "not_found")
+
+
+# --- queries of several parts ----------------------------------------------------------------------------------------
+
+
+class Vectors:
+    """What the engine makes of a space's images and texts."""
+
+    def __init__(self, site: Site, files: dict[str, bytes], adapter_id: str | None = None) -> None:
+        self._engine, self._adapter_id, self.names = site.services.engine, adapter_id, list(files)
+        images = [decode_image(data, site.services.data_limits) for data in files.values()]
+        self.images = self._engine.embed_images(adapter_id, images)
+
+    def image(self, name: str) -> Any:
+        return self.images[self.names.index(name)]
+
+    def text(self, text: str) -> Any:
+        return self._engine.embed_texts(self._adapter_id, [text])[0]
+
+    def ranked(self, query: Any, without: str | None = None) -> list[tuple[str, Any]]:
+        scores = self.images @ (query / np.linalg.norm(query))
+        best = [(self.names[i], pytest.approx(float(scores[i]), abs=1e-5)) for i in np.argsort(-scores)]
+        return [found for found in best if found[0] != without]
+
+
+def unit(vector: Any) -> Any:
+    return vector / np.linalg.norm(vector)
+
+
+def found(client: TestClient, collection: str, **query: Any) -> list[tuple[str, float]]:
+    results = ok(search(client, collection, **query))["results"]
+    return [(match["filename"], match["score"]) for match in results]
+
+
+@pytest.mark.parametrize("adapter", ["base", "icons"])
+def test_parts_make_one_query(site: Site, client: TestClient, files: dict[str, bytes], adapter: str) -> None:
+    made = site.new_adapter(client, values=0.3)
+    vectors = Vectors(site, files, made["id"] if adapter == "icons" else None)
+    collection, ids = new_collection(client, files)
+    other, text, night = png(50), vectors.text("an owl"), vectors.text("at night")
+    sent = Vectors(site, {"x": other}, made["id"] if adapter == "icons" else None).image("x")
+    own = vectors.image("3.png")
+    for query, vector, without in (
+        ({"image_id": ids["3.png"]}, own, "3.png"),
+        ({"text": "an owl", "image": b64(other)}, text + sent, None),
+        ({"text": "an owl", "image": b64(other), "text_weight": 0.8}, 0.8 * text + 0.2 * sent, None),
+        ({"text": "an owl", "image_id": ids["3.png"]}, text + own, "3.png"),
+        ({"text": "an owl", "negative_text": "at night"}, 2 * text - night, None),
+        ({"image": b64(other), "negative_text": "at night"}, 2 * sent - night, None),
+        ({"image_id": ids["3.png"], "negative_text": "at night"}, 2 * own - night, "3.png"),
+        ({"text": "an owl", "image": b64(other), "negative_text": "at night"}, 2 * unit(text + sent) - night, None),
+    ):
+        assert found(client, collection, adapter=adapter, **query) == vectors.ranked(vector, without), query
+
+
+def test_a_stored_image_is_not_embedded_again(
+    site: Site, client: TestClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, ids = new_collection(client, files)
+    first = found(client, collection, image_id=ids["2.png"])
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("embedded again")
+
+    monkeypatch.setattr(site.services.engine, "embed_images", refuse)
+    assert found(client, collection, image_id=ids["2.png"]) == first
+    assert len(first) == len(files) - 1
+
+
+def test_an_image_to_search_by_is_one_of_the_collection(site: Site, client: TestClient) -> None:
+    collection, _ = new_collection(client, {"a.png": png(1)})
+    _, others = new_collection(client, {"a.png": png(1)})
+    foreign_client = site.new_tenant("other")
+    _, foreign = new_collection(foreign_client, {"a.png": png(1)})
+    for image in (others["a.png"], foreign["a.png"], "img_unknown"):
+        body = problem(search(client, collection, image_id=image), 404, "not_found")
+        assert image in body["detail"]
+
+
+def test_an_image_to_search_by_whose_file_is_gone_is_named(site: Site, client: TestClient) -> None:
+    files = {"a.png": png(1), "b.png": png(2)}
+    collection, ids = new_collection(client, files)
+    site.services.blobs.delete(collection, hashlib.sha256(files["a.png"]).hexdigest())
+    assert "image_id" in problem(search(client, collection, image_id=ids["a.png"]), 422, "invalid_input")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ({"negative_text": "owl"}, ["text", "image", "image_id"]),
+        ({"filter": {"a": 1}}, ["text", "image", "image_id"]),
+        ({"image": "eA==", "image_id": "img_x"}, ["image", "image_id"]),
+        ({"text": "owl", "image": "eA==", "image_id": "img_x"}, ["image", "image_id"]),
+        ({"text": "owl", "text_weight": 0.3}, ["text_weight"]),
+        ({"image": "eA==", "text_weight": 0.3}, ["text_weight"]),
+        ({"text": "owl", "image": "eA==", "text_weight": 1.1}, ["text_weight"]),
+        ({"text": "owl", "min_score": 1.1}, ["min_score"]),
+        ({"text": "owl", "min_score": "much"}, ["min_score"]),
+        ({"text": "owl", "negative_text": " "}, ["negative_text"]),
+        ({"text": "owl", "negative_text": "x" * 301}, ["negative_text"]),
+        ({"text": "owl", "distinct": "perhaps"}, ["distinct"]),
+        ({"text": "owl", "filter": []}, ["filter"]),
+        ({"text": "owl", "filter": {"a": {"b": 1}}}, ["filter.a"]),
+        ({"text": "owl", "filter": {"a": []}}, ["filter.a"]),
+        ({"text": "owl", "filter": {"a": [[]]}}, ["filter.a"]),
+        ({"text": "owl", "filter": {"\0": 1}}, ["filter"]),
+        ({"text": "owl", "filter": {"a": "\0"}}, ["filter.a"]),
+        ({"text": "owl", "image_id": "x" * 65}, ["image_id"]),
+        ({"text": "owl", "cursor": "x" * 40_000}, ["cursor"]),
+    ],
+)
+def test_fields_that_do_not_go_together_are_named(client: TestClient, query: dict[str, Any], fields: list[str]) -> None:
+    collection, _ = new_collection(client, {})
+    answer = search(client, collection, **query)
+    assert answer.status_code == 422, answer.text
+    for name in fields:
+        assert name in answer.json()["detail"]
+
+
+# --- narrowed, and page by page --------------------------------------------------------------------------------------
+
+
+def pages(client: TestClient, collection: str, size: int, **query: Any) -> list[tuple[str, float]]:
+    """The results of all pages; every page but the last is full."""
+    results: list[tuple[str, float]] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = ok(search(client, collection, top_k=size, **cursor, **query))
+        results += [(match["filename"], match["score"]) for match in page["results"]]
+        if page["next_cursor"] is None:
+            return results
+        assert len(page["results"]) == size
+        cursor = {"cursor": page["next_cursor"]}
+
+
+def test_pages_go_on_where_the_one_before_ended(site: Site, client: TestClient, files: dict[str, bytes]) -> None:
+    site.new_adapter(client, values=0.3)
+    collection, ids = new_collection(client, files)
+    for query in ({"text": "owl"}, {"image": b64(png(60))}, {"image_id": ids["1.png"]}):
+        for adapter in ("base", "icons"):
+            whole = found(client, collection, adapter=adapter, **query)
+            for size in (1, 3, 8):
+                assert pages(client, collection, size, adapter=adapter, **query) == whole
+    assert ok(search(client, collection, text="owl", top_k=8))["next_cursor"] is None
+
+
+def test_a_page_goes_on_with_the_vector_that_the_first_was_made_with(
+    site: Site, client: TestClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that runs in another batch gives another last digit: by it an image would come twice, or not at all."""
+    collection, _ = new_collection(client, files)
+    whole = found(client, collection, text="owl")
+    first = ok(search(client, collection, text="owl", top_k=3))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("embedded again")
+
+    monkeypatch.setattr(site.services.engine, "embed_texts", refuse)
+    assert found(client, collection, text="owl", top_k=9, cursor=first["next_cursor"]) == whole[3:]
+
+
+def test_filters_and_least_scores_leave_what_fits_them(client: TestClient, files: dict[str, bytes]) -> None:
+    metadata = [{"odd": bool(n % 2), "n": n, "tags": [f"t{n % 3}", "all"]} for n in range(len(files))]
+    collection, _ = new_collection(client, {})
+    parts = [("files", item) for item in files.items()]
+    data = {"metadata": [json.dumps(one) for one in metadata]}
+    ok(client.post(f"/collections/{collection}/images", files=parts, data=data), 201)
+    whole = found(client, collection, text="owl")
+    for wanted, numbers in (
+        ({"odd": True}, {1, 3, 5, 7}),
+        ({"n": [1, 2, 77]}, {1, 2}),
+        ({"tags": "t1"}, {1, 4, 7}),
+        ({"tags": ["t1", "t2"], "odd": False}, {2, 4}),
+        ({"tags": "all"}, set(range(8))),
+        ({"odd": 1}, set()),
+        ({"unknown": None}, set()),
+    ):
+        expected = [match for match in whole if int(match[0][0]) in numbers]
+        assert found(client, collection, text="owl", filter=wanted) == expected
+        assert pages(client, collection, 2, text="owl", filter=wanted) == expected
+    least = whole[4][1]
+    assert found(client, collection, text="owl", min_score=least) == whole[:5]
+
+
+def test_of_near_duplicates_the_best_is_shown_through_all_pages(client: TestClient) -> None:
+    smooth = Image.fromarray(np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8))
+    files = {f"{n}.png": png(n) for n in range(4)}
+    for quality in (95, 90, 85):
+        file = io.BytesIO()
+        smooth.save(file, "JPEG", quality=quality)
+        files[f"smooth {quality}.jpg"] = file.getvalue()
+    collection, _ = new_collection(client, files)
+    whole = found(client, collection, text="owl")
+    assert len(whole) == 7
+    listed = found(client, collection, text="owl", distinct=True)
+    assert sum(name.startswith("smooth") for name, _ in listed) == 1
+    assert next(match for match in whole if match[0].startswith("smooth")) in listed
+    assert pages(client, collection, 1, text="owl", distinct=True) == listed
+
+
+def test_a_cursor_belongs_to_its_search(site: Site, client: TestClient, files: dict[str, bytes]) -> None:
+    site.new_adapter(client, values=0.3)
+    collection, ids = new_collection(client, files)
+    other, _ = new_collection(client, files)
+    asked: dict[str, Any] = {"text": "owl", "top_k": 2}
+    cursor = ok(search(client, collection, **asked))["next_cursor"]
+    ok(search(client, collection, **asked | {"cursor": cursor, "top_k": 5}))
+    for changed in (
+        {"text": "cat"}, {"image": b64(png(1))}, {"image_id": ids["1.png"]}, {"negative_text": "night"},
+        {"min_score": -1}, {"filter": {"a": 1}}, {"distinct": True}, {"adapter": "icons"},
+    ):  # fmt: skip
+        problem(search(client, collection, **asked | changed | {"cursor": cursor}), 422, "invalid_cursor")
+    problem(search(client, other, **asked, cursor=cursor), 422, "invalid_cursor")
+    for wrong in ("", "x", cursor[:-4], cursor[4:], "é", "A" * 400):
+        problem(search(client, collection, **asked, cursor=wrong), 422, "invalid_cursor")
+    problem(search(site.new_tenant("other"), collection, **asked, cursor=cursor), 404, "not_found")
+
+
+def test_what_is_added_between_pages_waits_for_the_next_search(client: TestClient, files: dict[str, bytes]) -> None:
+    collection, ids = new_collection(client, files)
+    whole = found(client, collection, text="owl")
+    first = ok(search(client, collection, text="owl", top_k=3))
+    parts = [("files", (f"new {n}.png", png(100 + n))) for n in range(8)]
+    ok(client.post(f"/collections/{collection}/images", files=parts), 201)
+    gone = whole[4][0]
+    client.delete(f"/collections/{collection}/images/{ids[gone]}")
+    rest = found(client, collection, text="owl", top_k=20, cursor=first["next_cursor"])
+    assert rest == [match for match in whole[3:] if match[0] != gone]
+    assert len(found(client, collection, text="owl", top_k=20)) == 15
+
+
+def test_no_filter_reaches_the_images_of_others(site: Site, client: TestClient) -> None:
+    foreign = site.new_tenant("other")
+    for owner, colour in ((client, "red"), (foreign, "blue")):
+        collection, _ = new_collection(owner, {})
+        data = {"metadata": json.dumps({"colour": colour})}
+        ok(owner.post(f"/collections/{collection}/images", files={"files": ("a.png", png(1))}, data=data), 201)
+        for distinct in (False, True):
+            for asked, count in (({"colour": "red"}, colour == "red"), ({"colour": ["red", "blue"]}, 1)):
+                query = {"image": b64(png(1)), "filter": asked, "distinct": distinct}
+                assert len(found(owner, collection, **query)) == count
