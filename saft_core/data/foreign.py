@@ -64,7 +64,7 @@ def refuse_foreign_layout(files: Sequence[Parts], images: Sequence[Parts], wrapp
 
 
 def _are_vehicles(folders: Sequence[str], images: Sequence[Parts], wrapper: Parts) -> bool:
-    """Whether `train` and `test` can be classes: they are all there is, and nothing lies deeper."""
+    """Whether `train` and `test` can be classes: no other folder is a part, and no image lies deeper."""
     return may_be_classes(folders) and all(len(parts) <= len(wrapper) + 2 for parts in images)
 
 

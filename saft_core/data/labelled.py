@@ -98,7 +98,7 @@ def collect(
             "too_many_images",
         )
     to_test = [placed for placed in layout.placed if placed.test]
-    tester = _Collector(limits, save_test or save, check_image, [], known=collector.images)
+    tester = _Collector(limits, save if save_test is None else save_test, check_image, [], known=collector.images)
     for part, of_part in ((collector, [one for one in layout.placed if not one.test]), (tester, to_test)):
         part.expect(of_part, check_labels)
     for placed in layout.placed:

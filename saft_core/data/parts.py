@@ -61,5 +61,5 @@ def are_classes(folders: Sequence[str]) -> bool:
 
 
 def may_be_classes(folders: Sequence[str]) -> bool:
-    """Whether `train` and `test` are all there is: vehicles and tubes, unless something says otherwise."""
-    return {folder.casefold() for folder in folders} == {"train", "test"}
+    """Whether `train` and `test` are the only ones named after a part: vehicles, unless something says otherwise."""
+    return {folder.casefold() for folder in folders if kind(folder)} == {"train", "test"}

@@ -44,7 +44,8 @@ def _rows(file: LabelsFile) -> Iterator[Row] | None:
         found = decode(file.data, list[_Image] | _Export)  # type: ignore[arg-type]
     except OtherShape:
         return None
-    return _of(found.images if isinstance(found, _Export) else found)
+    images = found.images if isinstance(found, _Export) else found
+    return _of(images) if images else None
 
 
 def _of(images: Sequence[_Image]) -> Iterator[Row]:

@@ -9,7 +9,7 @@ import msgspec
 from saft_core.data.formats.labels_files import Malformed
 
 Wanted = TypeVar("Wanted")
-Key = Annotated[int, msgspec.Meta(ge=-(1 << 63), lt=1 << 63)] | str
+Key = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | str
 """An id; 7 and "7" are the same to those who write such files."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

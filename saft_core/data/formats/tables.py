@@ -49,8 +49,8 @@ class _Lines:
             raise StopIteration
         self.number += 1
         self.of_row += 1
-        if len(line) > MAX_LINE_CHARACTERS or self.of_row > MAX_ROW_LINES:
-            raise Malformed(f"Line {self.number:,}: the row is too long. Is a quotation mark not closed?")
+        if self.of_row > MAX_ROW_LINES:
+            raise self._too_long()
         return line
 
     def delimiter(self, is_likely: Callable[[Sequence[str]], bool]) -> str:
@@ -65,9 +65,15 @@ class _Lines:
 
     def _readline(self, text: io.TextIOWrapper) -> str:
         try:
-            return text.readline(MAX_LINE_CHARACTERS + 1)
+            line = text.readline(MAX_LINE_CHARACTERS + 1)
         except UnicodeDecodeError as error:
             raise Malformed("It is not in UTF-8. Save it as CSV in UTF-8.") from error
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise self._too_long()
+        return line
+
+    def _too_long(self) -> Malformed:
+        return Malformed(f"Line {max(self.number, 1):,} is too long, or a quotation mark is not closed.")
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
