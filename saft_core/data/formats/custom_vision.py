@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,19 +20,28 @@ _FILES = re.compile(r".*\.json")
 
 
 class _Tag(msgspec.Struct, gc=False):
-    tagName: str | None = None  # noqa: N815 (its name there)
-    tag_name: str | None = None
+    name: str = msgspec.field(name="tagName")
 
 
-class _Image(msgspec.Struct, gc=False):
+class _PythonTag(msgspec.Struct, gc=False):
+    name: str = msgspec.field(name="tag_name")
+
+
+Tag = TypeVar("Tag")
+
+
+class _Image(msgspec.Struct, Generic[Tag], gc=False):
     id: str
-    tags: list[_Tag | str] | None
+    tags: list[Tag | str] | None
     file_name: str | None = None
     name: str | None = None
 
 
-class _Export(msgspec.Struct, gc=False):
-    images: list[_Image]
+class _Export(msgspec.Struct, Generic[Tag], gc=False):
+    images: list[_Image[Tag]]
+
+
+_SPELLINGS: tuple[Any, ...] = (list[_Image[_Tag]] | _Export[_Tag], list[_Image[_PythonTag]] | _Export[_PythonTag])
 
 
 def recognise(upload: Upload) -> Labelled | None:
@@ -40,19 +50,18 @@ def recognise(upload: Upload) -> Labelled | None:
 
 
 def _rows(file: LabelsFile) -> Iterator[Row] | None:
-    try:
-        found = decode(file.data, list[_Image] | _Export)  # type: ignore[arg-type]
-    except OtherShape:
-        return None
-    images = found.images if isinstance(found, _Export) else found
-    return _of(images) if images else None
+    for spelling in _SPELLINGS:
+        try:
+            found = decode(file.data, spelling)
+        except OtherShape:
+            continue
+        images = found.images if isinstance(found, _Export) else found
+        return _of(images) if images else None
+    return None
 
 
-def _of(images: Sequence[_Image]) -> Iterator[Row]:
+def _of(images: Sequence[_Image[Any]]) -> Iterator[Row]:
     for image in images:
         names = (image.file_name, image.name, image.id, f"image_{image.id}")
-        yield Row(tuple(name for name in names if name), {label for tag in image.tags or () if (label := _name(tag))})
-
-
-def _name(tag: _Tag | str) -> str | None:
-    return tag if isinstance(tag, str) else tag.tagName or tag.tag_name
+        tags = {tag if isinstance(tag, str) else tag.name for tag in image.tags or ()}
+        yield Row(tuple(name for name in names if name), tags)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 from saft_core.data.entries import Entry, Rejection
 from saft_core.data.formats.upload import Labelled, Parts, Placed, Upload, checked_label, names_image, parts_of
@@ -22,7 +21,7 @@ MAX_LABELS_FILES = 16
 """An upload with more of them has a file per image, which no format here has."""
 MAX_LISTED_MISSING = 1_000
 """Files that a labels file names and the upload does not hold; those beyond are counted."""
-ROWS_PER_IMAGE = 100
+ROWS_PER_IMAGE = 20
 """A labels file may be that of a larger set, of which the upload holds a part."""
 _LISTED_LABELS = 3
 _TAIL_PARTS = 4
@@ -107,14 +106,14 @@ class _Reading:
 
     def take(self, entry: Entry, parse: Parse) -> bool:
         """Read one labels file. False if it is of another format."""
-        folder = parts_of(entry.path)[:-1]
-        file = LabelsFile(entry.path, self._bytes(entry), lambda name: isinstance(self._index.find(name, folder), str))
+        around = self._index.around(parts_of(entry.path)[:-1])
+        file = LabelsFile(entry.path, self._bytes(entry), lambda name: isinstance(self._index.find(name, around), str))
         try:
             rows = parse(file)
             if rows is None:
                 return False
             for row in rows:
-                self._add(row, entry.path, folder)
+                self._add(row, entry.path, around)
         except Malformed as error:
             raise _invalid(entry.path, str(error)) from error
         except RecursionError as error:
@@ -140,14 +139,14 @@ class _Reading:
             )
         return data
 
-    def _add(self, row: Row, source: str, folder: Parts) -> None:
+    def _add(self, row: Row, source: str, around: Sequence[str]) -> None:
         self._rows_left -= 1
         if self._rows_left < 0:
             raise Malformed(
                 f"It has more than {ROWS_PER_IMAGE} rows for each image that a dataset may have"
                 " (max_dataset_images). Leave out the rows of files that are not in the upload."
             )
-        found = [place for name in row.names if (place := self._index.find(name, folder)) is not None]
+        found = [place for name in row.names if (place := self._index.find(name, around)) is not None]
         if any(isinstance(place, str) for place in found):
             path = next(place for place in found if isinstance(place, str))
             self._labels.setdefault(path, set()).update(row.labels)
@@ -212,36 +211,28 @@ class _Several:
 _SEVERAL = _Several()
 
 
-@dataclass(frozen=True)
 class _Index:
     """Uploaded paths by what a labels file may call them."""
 
-    paths: Sequence[str]
-    wrapper: Parts
-    _found: dict[tuple[str, Parts], str | _Several | None] = field(default_factory=dict)
+    def __init__(self, paths: Sequence[str], wrapper: Parts) -> None:
+        stems = _unique((_stem(path), path) for path in paths if names_image(path))
+        # By the whole path, and for images by the path without its ending if no other has it.
+        self._exact = {stem: path for stem, path in stems.items() if isinstance(path, str)} | {p: p for p in paths}
+        self._tails = _unique((tail, path) for name, path in self._exact.items() for tail in _ends(name))
+        self._wrapper = wrapper
 
-    @cached_property
-    def _exact(self) -> dict[str, str]:
-        """By the whole path, and for images by the path without its ending if no other has it."""
-        stems = _unique((_stem(path), path) for path in self.paths if names_image(path))
-        return {stem: path for stem, path in stems.items() if isinstance(path, str)} | {p: p for p in self.paths}
+    def around(self, folder: Parts) -> tuple[str, ...]:
+        """What may stand before a name in a labels file of `folder`."""
+        return tuple("".join(f"{part}/" for part in parts) for parts in (folder, folder[:-1], self._wrapper, ()))
 
-    @cached_property
-    def _tails(self) -> dict[str, str | _Several]:
-        """By the last parts of a path."""
-        return _unique((tail, path) for name, path in self._exact.items() for tail in _ends(name))
-
-    def find(self, name: str, folder: Parts) -> str | _Several | None:
-        """The path of the file that a labels file in `folder` calls `name`."""
+    def find(self, name: str, around: Sequence[str]) -> str | _Several | None:
+        """The path of the file that a labels file calls `name`."""
         try:
             inner = normalise_path(name.strip())
         except InvalidInput:
             return None
-        for around in (folder, folder[:-1], self.wrapper, ()):
-            path = self._exact.get("/".join((*around, inner)))
-            if path is not None:
-                return path
-        return self._tails.get(inner)
+        found = (self._exact.get(before + inner) for before in around)
+        return next((path for path in found if path is not None), None) or self._tails.get(inner)
 
 
 def _stem(path: str) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from saft_core.data.entries import Entry, Rejection
 from saft_core.data.limits import DataLimits
 from saft_core.data.parts import are_classes
-from saft_core.data.paths import is_control, visible
+from saft_core.data.paths import has_control, visible
 from saft_core.errors import InvalidInput
 
 Parts = tuple[str, ...]
@@ -101,7 +101,7 @@ def checked_label(text: str, limits: DataLimits, what: str = "label") -> str:
     label = unicodedata.normalize("NFC", visible(text))
     if all(unicodedata.category(character)[0] in "CZ" for character in label):
         raise InvalidInput(f"The {what} is blank. Name it after its class.", code="empty_label")
-    if any(is_control(character) for character in label):
+    if has_control(label):
         raise InvalidInput(f"The {what} has control characters in it. Rename it.", code="control_characters")
     if len(label) > limits.max_label_characters:
         raise InvalidInput(

@@ -17,6 +17,7 @@ from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import MAX_LISTED_REJECTIONS, LabelledSet, collect
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidArchive, InvalidDataset, InvalidInput
+from saft_core.settings import Limits
 from tests.saft_core.data.uploads import LIMITS, encoded, entry, picture, png, zipped
 
 
@@ -433,6 +434,18 @@ def test_ten_thousand_members_of_an_archive_take_seconds() -> None:
     assert time.process_time() - started < 15
     assert len(found.images) == 10_000
     assert found.rejected == ()
+
+
+def test_sixteen_shots_of_imagenet_fit_the_limits_as_they_are_set() -> None:
+    """Its pictures have 110 KB on average."""
+    settings = Limits()
+    limits = DataLimits.from_attributes(settings)
+    assert min(settings.max_upload_bytes, limits.max_archive_expanded_bytes) > 16_000 * 115_000
+    data = zipped({f"imagenet/train/class {n % 1_000}/{n}.JPEG": tiny_png(n) for n in range(16_000)} | {"README": b"x"})
+    found = collect(read_archive(io.BytesIO(data), limits), limits, ignore, ignore)
+    assert len(found.images) == 16_000
+    assert len(found.classes) == 1_000
+    assert [rejection.path for rejection in found.rejected] == ["README"]
 
 
 def ignore(*_: Any) -> None:

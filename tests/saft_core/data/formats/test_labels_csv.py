@@ -143,12 +143,12 @@ def test_a_table_that_is_too_large_is_named_with_the_limit() -> None:
 
 
 def test_rows_are_bounded_and_missing_files_are_counted() -> None:
-    limits = replace(LIMITS, max_dataset_images=50)
-    table = "1.png,cat\n" + "x,dog\n" * (50 * ROWS_PER_IMAGE - 1)
+    limits = replace(LIMITS, max_dataset_images=100)
+    table = "1.png,cat\n" + "x,dog\n" * (100 * ROWS_PER_IMAGE - 1)
     found = read("1.png", limits, labels_DOT_csv=table)
     assert len(found.rejected) == MAX_LISTED_MISSING + 1
     assert (found.rejected[-1].path, found.rejected[-1].code) == ("labels.csv", "missing_file")
-    assert f"{50 * ROWS_PER_IMAGE - 1 - MAX_LISTED_MISSING:,} more" in found.rejected[-1].reason
+    assert f"{100 * ROWS_PER_IMAGE - 1 - MAX_LISTED_MISSING:,} more" in found.rejected[-1].reason
     assert "max_dataset_images" in refused("1.png", limits, labels_DOT_csv=table + "y,dog\n")
 
 
