@@ -87,8 +87,19 @@ class DatasetView(View):  # noqa: D101
     name: str
     classes: list[ClassCount]
     image_count: int
-    rejected: list[Rejected]
+    rejected: list[Rejected] = Field(
+        description="What was not taken, and why: files, files that a labels file names in vain, and classes that are"
+        " too small."
+    )
     created_at: datetime
+
+
+class NewDatasetView(DatasetView):  # noqa: D101
+    test_dataset_id: str | None = Field(
+        None,
+        description="The dataset that was made of the upload's images to test on, to be given to POST /adapters; null"
+        " if there are none.",
+    )
 
 
 class DatasetImageView(View):  # noqa: D101

@@ -18,11 +18,11 @@ class Limits(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SAFT_", frozen=True, extra="ignore")
 
-    max_upload_bytes: int = Field(512 * MIB, gt=0, description="Size of one request body.")
+    max_upload_bytes: int = Field(2048 * MIB, gt=0, description="Size of one request body.")
     max_json_bytes: int = Field(64 * MIB, gt=0, description="Size of a request body that is not multipart.")
-    max_archive_expanded_bytes: int = Field(2048 * MIB, gt=0, description="Size of an archive, unpacked.")
+    max_archive_expanded_bytes: int = Field(4096 * MIB, gt=0, description="Size of an archive, unpacked.")
     max_archive_ratio: int = Field(200, gt=1, description="Unpacked size over packed size of one archive member.")
-    max_dataset_images: int = Field(10_000, gt=0, description="Images in one dataset; also files in one request.")
+    max_dataset_images: int = Field(25_000, gt=0, description="Images in one dataset; also files in one request.")
     max_dataset_classes: int = Field(1_000, gt=1, description="Classes in one dataset.")
     min_class_images: int = Field(2, gt=0, description="Usable images a class needs.")
     max_label_characters: int = Field(100, gt=0, description="Length of a label or class name.")
@@ -30,6 +30,7 @@ class Limits(BaseSettings):
     max_name_characters: int = Field(200, gt=0, description="Length of a name that the tenant gives.")
     max_image_bytes: int = Field(32 * MIB, gt=0, description="Size of one image file.")
     max_image_pixels: int = Field(50_000_000, gt=0, description="Width times height of one image.")
+    max_labels_bytes: int = Field(64 * MIB, gt=0, description="Size of one labels file in an upload, unpacked.")
     max_classify_images: int = Field(256, gt=0, description="Images in one classify request.")
     max_classify_labels: int = Field(1_000, gt=0, description="Labels in one classify request.")
     max_templates: int = Field(16, gt=0, description="Templates whose prompts are averaged.")
@@ -50,7 +51,7 @@ class Limits(BaseSettings):
     max_density: float = Field(0.1, gt=0, le=1, description="Share of the parameters one adapter may change.")
     max_delta_bytes: int = Field(256 * MIB, gt=0, description="Size of one delta container.")
     max_page_tenant_bytes: int = Field(
-        1024 * MIB, gt=0, description="Files of one key that wait in the page to be used."
+        2048 * MIB, gt=0, description="Files of one key that wait in the page to be used."
     )
     max_page_total_bytes: int = Field(4096 * MIB, gt=0, description="Files of all keys that wait in the page.")
 
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
     body_disk_bytes: int = Field(4096 * MIB, gt=0, description="Multipart bodies on disk, all requests together.")
     min_body_bytes_per_second: int = Field(16 << 10, ge=0, description="Slowest pace of a request body; then 408.")
     body_patience_seconds: float = Field(10.0, gt=0, description="How long a request body may be slower than that.")
-    max_body_seconds: float = Field(900.0, gt=0, description="Longest wait for one request body; then 408.")
+    max_body_seconds: float = Field(3600.0, gt=0, description="Longest wait for one request body; then 408.")
     min_free_disk_bytes: int = Field(256 * MIB, ge=0, description="Room on the data folder's disk; less is 507.")
     request_deadline_seconds: float = Field(60.0, gt=0, description="Longest time for an answer; then 504.")
     drain_seconds: float = Field(5.0, ge=0, description="Time that requests under way get when the API stops.")

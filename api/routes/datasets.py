@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -14,32 +15,50 @@ from api import checks
 from api.creation import already_done, created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
 from api.keyed import TenantRoute
+from api.multipart import Upload
 from api.pictures import picture, read_image
-from api.schemas import DatasetImageView, DatasetView, Page
+from api.schemas import DatasetImageView, DatasetView, NewDatasetView, Page
 from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.clip.labels import check_labels
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
+from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
 from saft_core.data.labelled import LabelledSet, collect
 from saft_core.errors import InvalidInput
+from saft_core.settings import Limits
 from saft_core.store import datasets
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Dataset, DatasetImage, new_id
 from saft_core.store.scope import Scope
 from saft_core.templates import PLACEHOLDER
 
+TEST_SUFFIX = " (test)"
+
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
 
 UPLOAD_DOCS = multipart_docs(
     name={"type": "string"},
-    archive=MULTIPART_SCHEMA | {"description": "A zip file with one folder per class."},
-    files={"type": "array", "items": MULTIPART_SCHEMA, "description": "Files named class/file."},
+    archive=MULTIPART_SCHEMA
+    | {
+        "description": "A zip file with one folder per class, also within folders such as train, valid and test, or"
+        " with images and a labels file: labels.csv, COCO's JSON, Roboflow's _classes.csv, Hugging Face's"
+        " metadata.jsonl or metadata.csv, or Custom Vision's tagged images as JSON."
+    },
+    files={
+        "type": "array",
+        "items": MULTIPART_SCHEMA,
+        "description": "Files named class/file, or as they would lie in the zip file.",
+    },
 )
 
 
-@router.post("", status_code=201, response_model=DatasetView, openapi_extra=UPLOAD_DOCS)
+@router.post("", status_code=201, response_model=NewDatasetView, openapi_extra=UPLOAD_DOCS)
 async def create_dataset(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
-    """Upload a labelled image set: a zip as `archive`, or repeated `files` named class/file."""
+    """Upload a labelled image set: a zip as `archive`, or repeated `files` named class/file.
+
+    Images in folders named after a test set become a dataset of their own, which `test_dataset_id` names. A class with
+    too few images is left out and listed in `rejected`.
+    """
     return await handle(request, tenancy.services, lambda upload: _create(tenancy, upload, idempotency_key))
 
 
@@ -50,21 +69,34 @@ def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     before = already_done(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
     if before is not None:
         return respond(before, replayed=True)
-    dataset_id = new_id("ds")
-    found = _collect(tenancy, upload, dataset_id)
+    ids = _Ids(new_id("ds"), new_id("ds"))
+    found = _collect(tenancy, upload, ids)
 
     def work(session: Session) -> StoredAnswer:
-        dataset = _add(Scope(session, tenancy.tenant_id), dataset_id, name, found)
-        return created(DatasetView.model_validate(dataset), f"/datasets/{dataset_id}")
+        scope = Scope(session, tenancy.tenant_id)
+        if found.test is not None:
+            datasets.add(scope, *_rows(ids.test, _test_name(name, services.limits), found.test))
+        dataset = datasets.add(scope, *_rows(ids.main, name, found))
+        view = NewDatasetView.model_validate(dataset)
+        view.test_dataset_id = ids.test if found.test is not None else None
+        return created(view, f"/datasets/{ids.main}")
 
     # After a failed commit nobody knows whether there is a row, so the files stay: the sweeper clears what has none.
     answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
     if replayed:
-        services.blobs.delete_owner(dataset_id)
+        _drop(tenancy, ids)
     return respond(answer, replayed)
 
 
-def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> LabelledSet:
+@dataclass(frozen=True)
+class _Ids:
+    """Of the dataset of an upload, and of the one to test on, should there be one."""
+
+    main: str
+    test: str
+
+
+def _collect(tenancy: Tenancy, upload: Form, ids: _Ids) -> LabelledSet:
     """Check and store the images, before any transaction: that can take minutes. Raises InvalidInput.
 
     Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
@@ -72,11 +104,28 @@ def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> LabelledSet:
     services = tenancy.services
     check = functools.partial(check_labels, services.engine.base, template=PLACEHOLDER, field="classes")
     try:
-        with services.blobs.writing(dataset_id) as save:
-            return collect(_items(tenancy, upload), services.data_limits, save, check, services.pictures.check)
+        with services.blobs.writing(ids.main) as save, services.blobs.writing(ids.test) as save_test:
+            items = _items(tenancy, upload)
+            found = collect(items, services.data_limits, save, check, services.pictures.check, save_test)
     except BaseException:
-        services.blobs.delete_owner(dataset_id)
+        _drop(tenancy, ids)
         raise
+    for sha256 in found.unused:
+        services.blobs.delete(ids.main, sha256)
+    if found.test is None:
+        services.blobs.delete_owner(ids.test)
+    return found
+
+
+def _drop(tenancy: Tenancy, ids: _Ids) -> None:
+    """Remove the images that were stored for nothing."""
+    tenancy.services.blobs.delete_owner(ids.main)
+    tenancy.services.blobs.delete_owner(ids.test)
+
+
+def _test_name(name: str, limits: Limits) -> str:
+    """What the test dataset of a dataset is called; a name at the limit loses its end."""
+    return f"{name[: max(0, limits.max_name_characters - len(TEST_SUFFIX))]}{TEST_SUFFIX}"
 
 
 def _items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
@@ -86,10 +135,23 @@ def _items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
         raise InvalidInput("send either one zip file as 'archive', or images as 'files' named class/file")
     if archives:
         return read_archive(archives[0].open(), tenancy.services.data_limits)
-    return [Entry(file.filename, functools.partial(read_image, file, tenancy.services.limits)) for file in files]
+    return [Entry(file.filename, functools.partial(_read, file, tenancy.services.limits)) for file in files]
 
 
-def _add(scope: Scope, dataset_id: str, name: str, found: LabelledSet) -> Dataset:
+def _read(file: Upload, limits: Limits) -> bytes:
+    """The bytes of an image or of a labels file. Raises InvalidInput before reading what is too large."""
+    if not file.filename.lower().endswith(LABELS_ENDINGS):
+        return read_image(file, limits)
+    if file.size > limits.max_labels_bytes:
+        raise InvalidInput(
+            f"It has {file.size:,} bytes; of a labels file at most {limits.max_labels_bytes:,} are taken"
+            " (max_labels_bytes). Leave out what is no label.",
+            code="labels_file_too_large",
+        )
+    return file.read()
+
+
+def _rows(dataset_id: str, name: str, found: LabelledSet) -> tuple[Dataset, list[DatasetImage]]:
     dataset = Dataset(
         id=dataset_id,
         name=name,
@@ -107,7 +169,7 @@ def _add(scope: Scope, dataset_id: str, name: str, found: LabelledSet) -> Datase
         )
         for image in found.images
     ]
-    return datasets.add(scope, dataset, images)
+    return dataset, images
 
 
 @router.get("", response_model=Page[DatasetView])

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from saft_core.data.encodings import readings
 from saft_core.data.entries import Entry, Folder, Item, Rejection
+from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
 from saft_core.data.limits import DataLimits
 from saft_core.data.paths import is_clutter, normalise_path, printable
 from saft_core.data.zip_directory import Member, read_directory
@@ -123,6 +124,24 @@ def _check(member: Member, limits: DataLimits) -> None:
             f"It is packed with method {member.method}. Zip the files with the usual method, Deflate.",
             code="unsupported_compression",
         )
+    if member.name.lower().endswith(LABELS_ENDINGS):
+        _check_labels(member, limits)
+    else:
+        _check_image(member, limits)
+
+
+def _check_labels(member: Member, limits: DataLimits) -> None:
+    """Raise InvalidArchive for a labels file that is too large. A table of zeros and ones packs as a bomb does."""
+    if member.expanded_bytes > limits.max_labels_bytes:
+        raise InvalidArchive(
+            f"It has {member.expanded_bytes:,} bytes; of a labels file at most {limits.max_labels_bytes:,} are taken"
+            " (max_labels_bytes). Leave out what is no label.",
+            code="labels_file_too_large",
+        )
+
+
+def _check_image(member: Member, limits: DataLimits) -> None:
+    """Raise InvalidArchive for any other file that is too large, or too strongly packed."""
     if member.expanded_bytes > limits.max_image_bytes:
         raise InvalidArchive(
             f"It has {member.expanded_bytes:,} bytes; at most {limits.max_image_bytes:,} are taken"

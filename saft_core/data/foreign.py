@@ -1,4 +1,4 @@
-"""Layouts of other tools, told from one folder per class so that neither a split nor a mask becomes a class.
+"""Layouts that no format reads, told from one folder per class so that neither a split nor a mask becomes a class.
 
 Kaggle, COCO, YOLO, Roboflow, Pascal VOC and Hugging Face keep labels in files of their own, and images in folders named
 after what they are for. Those names are the evidence. A class may have such a name beside others: `train`, `bus`.
@@ -10,20 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from saft_core.data.parts import are_classes, are_splits, has_masks, may_be_classes
 from saft_core.errors import InvalidDataset
 
 Parts = tuple[str, ...]
-
-_SPLIT = re.compile(
-    r"(train(?:ing)?|test(?:ing)?|val(?:id(?:ation)?)?|dev|eval(?:uation)?|hold[\W_]?out|unlabell?ed)"
-    r"(?:[\W_]*(?:images?|imgs?|set|data(?:set)?|split)|[ab])?[\W_]*\d*",
-    re.IGNORECASE,
-)
-_CONTAINERS = frozenset({"image", "images", "img", "imgs", "jpegimages"})
-_MASKS = frozenset(
-    {"annotations", "ground_truth", "gt", "labels", "mask", "masks", "segmentation", "segmentationclass"}
-)
-_CONTAINER_KIND = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +53,19 @@ def refuse_foreign_layout(files: Sequence[Parts], images: Sequence[Parts], wrapp
     `yolo`, `voc`, `huggingface`, `table`, `segmentation` or `splits`) and `evidence`, the path or folders that told it.
     """
     folders = sorted({parts[len(wrapper)] for parts in images if len(parts) > len(wrapper) + 1})
-    if _masks(folders):
+    if has_masks(folders):
         raise _unsupported("segmentation", "a layout for segmentation, with masks beside the images", folders)
     found = _tool(set(files).difference(images))
-    if not (_splits(folders) or (found and (len(folders) < 2 or all(map(_kind, folders))))):
-        return
-    if found:
+    if found and not are_classes(folders):
         tool, path = found
         raise _unsupported(tool.key, tool.words, [path])
-    raise _unsupported("splits", "a layout of parts to train and to test on, not of classes", folders)
+    if are_splits(folders) and not _are_vehicles(folders, images, wrapper):
+        raise _unsupported("splits", "a layout of parts to train and to test on, not of classes", folders)
 
 
-def _masks(folders: Sequence[str]) -> bool:
-    """Whether some folders hold pictures of labels, and others the images themselves."""
-    names = {folder.casefold() for folder in folders}
-    return bool(names & _CONTAINERS and names & _MASKS)
-
-
-def _splits(folders: Sequence[str]) -> bool:
-    """Whether the folders are parts of a dataset: by two of them, or by all being named after no class."""
-    kinds = {folder: _kind(folder) for folder in folders}
-    found = set(kinds.values()) - {None}
-    return len(found - {_CONTAINER_KIND}) > 1 or (None not in kinds.values() and len(found) > 1)
-
-
-def _kind(folder: str) -> str | None:
-    """What a folder is for, if its name says so: the same for `val` and `valid`, `test` and `Test_images2`."""
-    if folder.casefold() in _CONTAINERS:
-        return _CONTAINER_KIND
-    match = _SPLIT.fullmatch(folder)
-    return match[1][:3].casefold() if match else None
+def _are_vehicles(folders: Sequence[str], images: Sequence[Parts], wrapper: Parts) -> bool:
+    """Whether `train` and `test` can be classes: no other folder is a part, and no image lies deeper."""
+    return may_be_classes(folders) and all(len(parts) <= len(wrapper) + 2 for parts in images)
 
 
 def _tool(files: Iterable[Parts]) -> tuple[_Tool, str] | None:
@@ -105,9 +78,9 @@ def _tool(files: Iterable[Parts]) -> tuple[_Tool, str] | None:
 def _unsupported(layout: str, words: str, evidence: list[str]) -> InvalidDataset:
     shown = ", ".join(f"'{name}'" for name in evidence[:5])
     return InvalidDataset(
-        f"The upload has {words} (seen by {shown}), which is not read yet. Put the images of each class into a folder"
-        " of its own, such as cat/1.jpg and dog/1.jpg, and upload images to train and to test on as two datasets: the"
-        " class folders within train as one, those within test as the other.",
+        f"The upload has {words} (seen by {shown}), which is not read. Put the images of each class into a folder"
+        " of its own, such as cat/1.jpg and dog/1.jpg, or train/cat/1.jpg and test/cat/2.jpg; or name all images and"
+        " their classes in a table labels.csv, with the columns file and label.",
         code="unsupported_layout",
         layout=layout,
         evidence=evidence,

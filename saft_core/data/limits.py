@@ -17,6 +17,7 @@ class DataLimits:
     max_label_characters: int
     max_image_bytes: int
     max_image_pixels: int
+    max_labels_bytes: int
 
     @classmethod
     def from_attributes(cls, source: object) -> DataLimits:

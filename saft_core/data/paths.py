@@ -33,7 +33,7 @@ def normalise_path(name: str) -> str:
     `path_too_long`. A path that was normalised comes out of a second call unchanged.
     """
     path = unicodedata.normalize("NFC", name)
-    if any(is_control(character) for character in path):
+    if has_control(path):
         raise InvalidInput("The name has control characters in it. Rename the file.", code="control_characters")
     parts = _parts(path)
     flaw = _unsafe(path, parts)
@@ -69,6 +69,11 @@ def is_control(character: str) -> bool:
     return unicodedata.category(character) in _CONTROL_CATEGORIES or character in _DIRECTION_OVERRIDES
 
 
+def has_control(text: str) -> bool:
+    """Whether there is such a character in a text."""
+    return not text.isprintable() and any(map(is_control, text))  # the first is quick, and true of no control character
+
+
 def is_clutter(path: str) -> bool:
     """Whether an operating system left this file there by itself: nobody uploaded it on purpose.
 
@@ -90,5 +95,8 @@ def visible(name: str) -> str:
 
 def printable(name: str) -> str:
     """A name fit to be shown and stored: control characters as escapes, cut where it gets too long."""
-    shown = "".join(ascii(character)[1:-1] if is_control(character) else character for character in name)
+    if not has_control(name):
+        shown = name
+    else:
+        shown = "".join(ascii(character)[1:-1] if is_control(character) else character for character in name)
     return shown if len(shown) <= MAX_PATH_CHARACTERS else shown[: MAX_PATH_CHARACTERS - 1] + "…"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ def test_a_zip_becomes_a_dataset(client: TestClient) -> None:
     assert made["classes"] == [{"name": "cat", "count": 2}, {"name": "dog", "count": 3}]
     assert made["image_count"] == 5
     assert [(r["path"], r["code"]) for r in made["rejected"]] == [("cat/notes.txt", "not_an_image")]
-    assert ok(client.get(f"/datasets/{made['id']}")) == made
+    assert ok(client.get(f"/datasets/{made['id']}")) | {"test_dataset_id": None} == made
 
 
 def test_files_named_class_and_file_become_the_same_dataset(client: TestClient) -> None:
@@ -210,3 +213,134 @@ def test_a_body_that_is_no_form_is_an_error(client: TestClient) -> None:
     problem(client.post("/datasets", content=b"--y\r\n\r\n", headers=headers), 422, "bad_multipart")
     headers = {"content-type": "multipart/form-data"}
     problem(client.post("/datasets", content=b"", headers=headers), 422, "bad_multipart")
+
+
+# --- splits and labels files -----------------------------------------------------------------------------------------
+
+
+def in_splits(wrapper: str = "") -> dict[str, bytes]:
+    """Two classes with three pictures to train on, one to validate and two to test on."""
+    sizes = {"train": 3, "valid": 1, "test": 2}
+    return {
+        f"{wrapper}{part}/{path}": data
+        for number, (part, size) in enumerate(sizes.items())
+        for path, data in labelled({"cat": size, "dog": size}, seed=100 * number).items()
+    }
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+@pytest.mark.parametrize("wrapper", ["", "export/"])
+def test_splits_become_a_dataset_and_a_test_dataset(client: TestClient, send: Callable[..., Any], wrapper: str) -> None:
+    files = in_splits(wrapper)
+    made = ok(send(client, files), 201)
+    assert made["classes"] == [{"name": "cat", "count": 4}, {"name": "dog", "count": 4}]
+    test = ok(client.get(f"/datasets/{made['test_dataset_id']}"))
+    assert (test["name"], test["image_count"], test["rejected"]) == ("x (test)", 4, [])
+    assert [entry["name"] for entry in test["classes"]] == ["cat", "dog"]
+    assert [item["id"] for item in ok(client.get("/datasets"))["items"]] == [made["id"], test["id"]]
+    for owner, part in ((made, ("train", "valid")), (test, ("test",))):
+        for item in ok(client.get(f"/datasets/{owner['id']}/images"))["items"]:
+            assert item["path"].removeprefix(wrapper).split("/")[0] in part
+            answer = client.get(f"/datasets/{owner['id']}/images/{item['position']}")
+            assert answer.content == files[item["path"]]
+    body = {"name": "pets", "dataset_id": made["id"], "test_dataset_id": test["id"]}
+    assert ok(client.post("/adapters", json=body), 202)["test_dataset_id"] == test["id"]
+
+
+def test_without_a_test_set_there_is_no_test_dataset(client: TestClient, tmp_path: Path) -> None:
+    made = ok(by_zip(client, labelled()), 201)
+    assert made["test_dataset_id"] is None
+    assert [folder.name for folder in (tmp_path / "blobs").iterdir()] == [made["id"]]
+    assert "test_dataset_id" not in ok(client.get(f"/datasets/{made['id']}"))
+
+
+def test_splits_sent_twice_with_a_key_make_two_datasets_and_not_four(client: TestClient, tmp_path: Path) -> None:
+    sent = {"data": {"name": "x" * 200}, "files": {"archive": ("a.zip", zipped(in_splits()))}}
+    headers = {"Idempotency-Key": "k"}
+    first, second = (ok(client.post("/datasets", headers=headers, **sent), 201) for _ in range(2))
+    assert first == second
+    assert len(ok(client.get("/datasets"))["items"]) == 2
+    assert {folder.name for folder in (tmp_path / "blobs").iterdir()} == {first["id"], first["test_dataset_id"]}
+    assert len(ok(client.get(f"/datasets/{first['test_dataset_id']}"))["name"]) == 200
+
+
+def test_splits_that_make_no_dataset_leave_no_test_dataset(client: TestClient, tmp_path: Path) -> None:
+    files = {path: data for path, data in in_splits().items() if "dog" not in path or path.startswith("test")}
+    problem(by_zip(client, files), 422, "too_few_classes")
+    assert ok(client.get("/datasets"))["items"] == []
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+def test_the_test_dataset_is_its_tenants_alone(site: Site, client: TestClient) -> None:
+    made = ok(by_zip(client, in_splits()), 201)
+    other = site.new_tenant("other")
+    problem(other.get(f"/datasets/{made['test_dataset_id']}"), 404, "not_found")
+    body = {"name": "x", "dataset_id": new_dataset(other)["id"], "test_dataset_id": made["test_dataset_id"]}
+    problem(other.post("/adapters", json=body), 404, "not_found")
+
+
+def test_a_class_that_is_too_small_is_left_out_and_so_are_its_files(client: TestClient, tmp_path: Path) -> None:
+    files = labelled({"cat": 2, "dog": 2, "yak": 1})
+    made = ok(by_zip(client, files), 201)
+    assert [entry["name"] for entry in made["classes"]] == ["cat", "dog"]
+    assert [(r["path"], r["code"]) for r in made["rejected"]] == [("yak", "class_too_small")]
+    assert len([path for path in (tmp_path / "blobs" / made["id"]).rglob("*") if path.is_file()]) == 4
+
+
+CLASSES = ("cat", "dog")
+FLAT = {f"{n}.png": png(n) for n in range(1, 5)}
+COCO = {
+    "images": [{"id": n, "file_name": f"{n}.png"} for n in range(1, 5)],
+    "annotations": [{"image_id": n, "category_id": n % 2} for n in range(1, 5)],
+    "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
+}
+VISION = [{"id": str(n), "tags": [{"tagName": CLASSES[n % 2]}]} for n in range(1, 5)]
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", "file,label\n1.png,dog\n2.png,cat\n3.png,dog\n4.png,cat\n"),
+        ("_classes.csv", "filename, cat, dog\n1.png, 0, 1\n2.png, 1, 0\n3.png, 0, 1\n4.png, 1, 0\n"),
+        ("metadata.csv", "file_name,text\n1.png,dog\n2.png,cat\n3.png,dog\n4.png,cat\n"),
+        (
+            "metadata.jsonl",
+            "\n".join(json.dumps({"file_name": f"{n}.png", "label": CLASSES[n % 2]}) for n in range(1, 5)),
+        ),
+        ("annotations.json", json.dumps(COCO)),
+        ("tagged.json", json.dumps(VISION)),
+    ],
+)
+def test_every_format_of_labels_files(client: TestClient, send: Callable[..., Any], name: str, content: str) -> None:
+    made = ok(send(client, FLAT | {name: content.encode()}), 201)
+    assert made["rejected"] == []
+    images = ok(client.get(f"/datasets/{made['id']}/images"))["items"]
+    assert {item["path"]: item["label"] for item in images} == {
+        "1.png": "dog", "2.png": "cat", "3.png": "dog", "4.png": "cat",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("send", [by_files, by_zip])
+def test_a_labels_file_that_cannot_be_read_is_named(site: Site, client: TestClient, send: Callable[..., Any]) -> None:
+    body = problem(send(client, FLAT | {"annotations.json": b"[" * 100_000}), 422, "invalid_labels_file")
+    assert body["file"] == "annotations.json"
+    small = site.with_limits(max_labels_bytes=100).new_tenant()
+    body = problem(send(small, FLAT | {"labels.csv": b"1.png,cat\n" * 11}), 422, "labels_file_too_large")
+    assert body["file"] == "labels.csv"
+    assert "max_labels_bytes" in body["detail"]
+    assert ok(client.get("/datasets"))["items"] == []
+
+
+def test_a_table_of_zeros_packs_as_strongly_as_a_bomb_and_is_read(client: TestClient) -> None:
+    file = io.BytesIO()
+    rows = "filename," + ",".join(f"c{n}" for n in range(600)) + "\n"
+    rows += "".join(
+        f"{n}.png," + ",".join("1" if k == n % 2 else "0" for k in range(600)) + "\n" for n in range(1, 1000)
+    )
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path, data in (FLAT | {"_classes.csv": rows.encode()}).items():
+            packed.writestr(path, data)
+    made = ok(client.post("/datasets", data={"name": "x"}, files={"archive": ("a.zip", file.getvalue())}), 201)
+    assert made["classes"] == [{"name": "c0", "count": 2}, {"name": "c1", "count": 2}]
+    assert {r["code"] for r in made["rejected"]} == {"missing_file"}

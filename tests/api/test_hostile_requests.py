@@ -465,8 +465,9 @@ def test_a_label_above_the_limit_is_turned_away(client: TestClient) -> None:
 MANY = 10_000
 
 
-def test_ten_thousand_small_files_in_one_form(client: TestClient) -> None:
+def test_ten_thousand_small_files_in_one_form(site: Site) -> None:
     """Some of them the same picture: what is measured is the form, and not the disk."""
+    client = site.with_limits(max_dataset_images=MANY).new_tenant()
     pictures = [png(n, size=4) for n in range(4)]
     parts = [("files", (f"{'cat' if n % 2 else 'dog'}/{n}.png", pictures[n % 4])) for n in range(MANY)]
     made = ok(client.post("/datasets", data={"name": "x"}, files=parts), 201)

@@ -17,6 +17,7 @@ from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import MAX_LISTED_REJECTIONS, LabelledSet, collect
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidArchive, InvalidDataset, InvalidInput
+from saft_core.settings import Limits
 from tests.saft_core.data.uploads import LIMITS, encoded, entry, picture, png, zipped
 
 
@@ -185,6 +186,68 @@ def test_a_failing_save_is_not_mistaken_for_a_bad_image() -> None:
         collect(two_classes(), LIMITS, full, ignore)
 
 
+# --- what is to be tested on ---
+
+
+def in_splits(**more: bytes) -> list[Item]:
+    """Two images of each class to train on, one to test on."""
+    files = {f"train/{item.path}": item.read() for item in two_classes() if isinstance(item, Entry)}
+    files |= {"test/cat/9.png": png(8), "test/dog/9.png": png(9)} | {
+        path.replace("__", "/"): more[path] for path in more
+    }
+    return [entry(path, data) for path, data in files.items()]
+
+
+def test_images_to_test_on_are_a_set_of_their_own() -> None:
+    to_train, to_test = Saved(), Saved()
+    found = collect(in_splits(), LIMITS, to_train, ignore, save_test=to_test)
+    assert found.test is not None
+    assert (found.classes, found.test.classes) == ((("cat", 2), ("dog", 2)), (("cat", 1), ("dog", 1)))
+    assert [(image.position, image.path) for image in found.test.images] == [
+        (0, "test/cat/9.png"),
+        (1, "test/dog/9.png"),
+    ]
+    assert list(to_test) == [image.sha256 for image in found.test.images]
+    assert len(to_train) == 4
+    assert found.rejected == found.test.rejected == ()
+
+
+def test_an_image_that_is_trained_on_is_not_tested_on() -> None:
+    found = collected(in_splits(test__dog__8=png(3), test__dog__7=png(1)))
+    assert found.test is not None
+    assert found.test.classes == (("cat", 1), ("dog", 1))
+    codes = [("test/dog/7", "duplicate_other_class"), ("test/dog/8", "duplicate")]
+    assert [(each.path, each.code) for each in found.rejected] == codes
+    assert found.test.rejected == found.rejected
+
+
+def test_a_class_that_was_left_out_is_not_tested_on_and_one_only_to_test_on_is() -> None:
+    more = {"train__yak__1.png": png(20), "test__yak__1.png": png(21), "test__bird__1.png": png(22)}
+    found = collected(in_splits(**more))
+    assert found.test is not None
+    assert found.test.classes == (("bird", 1), ("cat", 1), ("dog", 1))
+    assert {each.path: each.code for each in found.rejected} == {
+        "test/yak/1.png": "class_too_small",
+        "yak": "class_too_small",
+    }
+
+
+def test_too_little_to_test_on_is_no_set_but_a_reason() -> None:
+    items = [item for item in in_splits() if not (isinstance(item, Entry) and item.path == "test/dog/9.png")]
+    found = collected(items)
+    assert found.test is None
+    assert [(each.path, each.code) for each in found.rejected] == [("test", "no_test_set")]
+    assert found.classes == (("cat", 2), ("dog", 2))
+
+
+def test_the_labels_of_both_parts_are_checked_before_anything_is_read() -> None:
+    asked: list[Sequence[str]] = []
+    collect(
+        in_splits(test__bird__1=png(22), train__ant__x=png(23), train__ant__y=png(24)), LIMITS, Saved(), asked.append
+    )
+    assert asked == [["cat", "dog"], ["cat", "dog"], ["ant", "cat", "dog"], ["bird", "cat", "dog"]]
+
+
 # --- what makes no set ---
 
 
@@ -222,19 +285,31 @@ def test_one_class_only() -> None:
     assert "dog/1.jpg" in error.message
 
 
-def test_a_class_with_too_few_images() -> None:
-    items = two_classes({"bird/1.png": png(5), "ant/1.png": png(6), "ant/2.png": png(6)})
+def test_a_class_with_too_few_images_is_left_out_with_a_reason() -> None:
+    items = two_classes({"bird/1.png": png(5), "ant/1.png": png(6), "ant/2.png": png(6), "yak/1.png": b"damaged"})
+    found = collected(items)
+    assert found.classes == (("cat", 2), ("dog", 2))
+    assert [image.position for image in found.images] == [0, 1, 2, 3]
+    assert {rejection.path: rejection.code for rejection in found.rejected} == {
+        "ant": "class_too_small",
+        "ant/2.png": "duplicate",
+        "bird": "class_too_small",
+        "yak": "class_too_small",
+        "yak/1.png": "not_an_image",
+    }
+    assert "1 usable images; it needs 2 (min_class_images)" in found.rejected[0].reason
+    assert set(found.unused) == {hashlib.sha256(png(number)).hexdigest() for number in (5, 6)}
+    with_one = collected(items, replace(LIMITS, min_class_images=1))
+    assert [name for name, _ in with_one.classes] == ["ant", "bird", "cat", "dog"]
+    assert with_one.unused == ()
+
+
+def test_two_classes_have_to_remain() -> None:
+    items = [entry(f"{path}.png", png(n)) for n, path in enumerate(["cat/1", "cat/2", "bird/1", "ant/1"])]
     error = dataset_error(items)
     assert error.error_code == "too_few_images"
     assert "'ant' (1), 'bird' (1)" in error.message
     assert error.details["classes"] == [{"name": "ant", "count": 1}, {"name": "bird", "count": 1}]
-    assert collected(items, replace(LIMITS, min_class_images=1)).classes[0] == ("ant", 1)
-
-
-def test_a_class_without_a_single_usable_image_is_not_dropped_silently() -> None:
-    error = dataset_error(two_classes({"bird/1.png": b"damaged"}))
-    assert error.error_code == "too_few_images"
-    assert "'bird' (0)" in error.message
 
 
 def test_the_list_of_classes_in_a_message_is_cut() -> None:
@@ -359,6 +434,18 @@ def test_ten_thousand_members_of_an_archive_take_seconds() -> None:
     assert time.process_time() - started < 15
     assert len(found.images) == 10_000
     assert found.rejected == ()
+
+
+def test_sixteen_shots_of_imagenet_fit_the_limits_as_they_are_set() -> None:
+    """Its pictures have 110 KB on average."""
+    settings = Limits()
+    limits = DataLimits.from_attributes(settings)
+    assert min(settings.max_upload_bytes, limits.max_archive_expanded_bytes) > 16_000 * 115_000
+    data = zipped({f"imagenet/train/class {n % 1_000}/{n}.JPEG": tiny_png(n) for n in range(16_000)} | {"README": b"x"})
+    found = collect(read_archive(io.BytesIO(data), limits), limits, ignore, ignore)
+    assert len(found.images) == 16_000
+    assert len(found.classes) == 1_000
+    assert [rejection.path for rejection in found.rejected] == ["README"]
 
 
 def ignore(*_: Any) -> None:

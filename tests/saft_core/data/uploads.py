@@ -22,6 +22,7 @@ LIMITS = DataLimits(
     max_label_characters=100,
     max_image_bytes=32 << 20,
     max_image_pixels=50_000_000,
+    max_labels_bytes=1 << 20,
 )
 
 Colour = Any
