@@ -255,9 +255,9 @@ def test_without_a_test_set_there_is_no_test_dataset(client: TestClient, tmp_pat
 
 
 def test_splits_sent_twice_with_a_key_make_two_datasets_and_not_four(client: TestClient, tmp_path: Path) -> None:
-    sent = {"data": {"name": "x" * 200}, "files": {"archive": ("a.zip", zipped(in_splits()))}}
-    headers = {"Idempotency-Key": "k"}
-    first, second = (ok(client.post("/datasets", headers=headers, **sent), 201) for _ in range(2))
+    files, headers = {"archive": ("a.zip", zipped(in_splits()))}, {"Idempotency-Key": "k"}
+    sent = (client.post("/datasets", headers=headers, data={"name": "x" * 200}, files=files) for _ in range(2))
+    first, second = (ok(answer, 201) for answer in sent)
     assert first == second
     assert len(ok(client.get("/datasets"))["items"]) == 2
     assert {folder.name for folder in (tmp_path / "blobs").iterdir()} == {first["id"], first["test_dataset_id"]}
