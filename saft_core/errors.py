@@ -18,6 +18,7 @@
     ├── Conflict
     │   ├── NameTaken
     │   ├── KeyGone             a replay cannot show the key that was made
+    │   ├── QuotaExceeded       the tenant has as much as it may; names the quota
     │   ├── BaseMismatch        the delta belongs to another base
     │   └── JobFinished         the job has ended and cannot be cancelled
     ├── TrainingFailed
@@ -26,6 +27,7 @@
     ├── Cancelled               the caller asked for the stop
     └── Unavailable             a part of the service does not answer
         ├── Busy                as much work waits as the service takes; says when to come back
+        │   └── RateExceeded    the tenant asks more often than it may; says when to come back
         ├── DiskFull            there is no room to keep what was sent
         └── DeadlinePassed      the answer would have come too late
 
@@ -157,6 +159,12 @@ class KeyGone(Conflict):
     code = "key_gone"
 
 
+class QuotaExceeded(Conflict):
+    """You have as much as you may. Delete what is no longer needed, or ask the admin for more."""
+
+    code = "quota_exceeded"
+
+
 class BaseMismatch(Conflict):
     """The delta was made for another base model."""
 
@@ -203,6 +211,12 @@ class Busy(Unavailable):
     """The service has as much work waiting as it takes. Try again in a moment."""
 
     code = "busy"
+
+
+class RateExceeded(Busy):
+    """You ask more often than you may. Wait a little, or ask the admin for more."""
+
+    code = "quota_exceeded"
 
 
 class DiskFull(Unavailable):

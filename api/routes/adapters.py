@@ -24,7 +24,7 @@ from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import BaseMismatch, InvalidConfig, InvalidDelta, InvalidInput
 from saft_core.settings import Limits
-from saft_core.store import adapters, datasets, jobs
+from saft_core.store import adapters, datasets, jobs, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
@@ -43,7 +43,7 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: Idem
     config = training_config(body.config, services)
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
+        scope = tenancy.scope(session)
         labels = _check_datasets(scope, body)
         check_labels(services.engine.base, labels, config["template"], "classes")
         job = jobs.create(
@@ -126,8 +126,9 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     name = checks.adapter_name(upload.text("name") or files[0].filename.removesuffix(".saft"), services.limits)
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
+        scope = tenancy.scope(session)
         jobs.reserve_name(scope, name)
+        quotas.admit(scope, adapters=1, storage_bytes=len(container))
         adapter = adapters.add(scope, _adapter(services, name, delta, header, len(container)), container)
         return created(AdapterView.model_validate(adapter), f"/adapters/{adapter.id}")
 

@@ -21,8 +21,8 @@ from saft_core.clip.labels import check_labels
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.labelled import LabelledSet, collect
-from saft_core.errors import InvalidInput
-from saft_core.store import datasets
+from saft_core.errors import InvalidInput, SaftError
+from saft_core.store import datasets, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Dataset, DatasetImage, new_id
 from saft_core.store.scope import Scope
@@ -50,30 +50,45 @@ def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     before = already_done(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
     if before is not None:
         return respond(before, replayed=True)
+    with tenancy.begin() as scope:
+        quotas.admit(scope, images=1)  # before the work that would be for nothing; the lot is counted at the end
     dataset_id = new_id("ds")
-    found = _collect(tenancy, upload, dataset_id)
+    found, size_bytes = _collect(tenancy, upload, dataset_id)
 
     def work(session: Session) -> StoredAnswer:
-        dataset = _add(Scope(session, tenancy.tenant_id), dataset_id, name, found)
+        dataset = _add(tenancy.scope(session), dataset_id, name, found, size_bytes)
         return created(DatasetView.model_validate(dataset), f"/datasets/{dataset_id}")
 
     # After a failed commit nobody knows whether there is a row, so the files stay: the sweeper clears what has none.
-    answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    try:
+        answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    except SaftError:  # such as QuotaExceeded, before the commit
+        services.blobs.delete_owner(dataset_id)
+        raise
     if replayed:
         services.blobs.delete_owner(dataset_id)
     return respond(answer, replayed)
 
 
-def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> LabelledSet:
-    """Check and store the images, before any transaction: that can take minutes. Raises InvalidInput.
+def _collect(tenancy: Tenancy, upload: Form, dataset_id: str) -> tuple[LabelledSet, int]:
+    """Check and store the images, before any transaction: that can take minutes; with the size of all in bytes.
+
+    Raises InvalidInput.
 
     Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
     """
     services = tenancy.services
     check = functools.partial(check_labels, services.engine.base, template=PLACEHOLDER, field="classes")
+    sizes: list[int] = []
     try:
-        with services.blobs.writing(dataset_id) as save:
-            return collect(_items(tenancy, upload), services.data_limits, save, check, services.pictures.check)
+        with services.blobs.writing(dataset_id) as put:
+
+            def save(sha256: str, data: bytes) -> None:
+                sizes.append(len(data))
+                put(sha256, data)
+
+            found = collect(_items(tenancy, upload), services.data_limits, save, check, services.pictures.check)
+        return found, sum(sizes)
     except BaseException:
         services.blobs.delete_owner(dataset_id)
         raise
@@ -89,13 +104,14 @@ def _items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
     return [Entry(file.filename, functools.partial(read_image, file, tenancy.services.limits)) for file in files]
 
 
-def _add(scope: Scope, dataset_id: str, name: str, found: LabelledSet) -> Dataset:
+def _add(scope: Scope, dataset_id: str, name: str, found: LabelledSet, size_bytes: int) -> Dataset:
     dataset = Dataset(
         id=dataset_id,
         name=name,
         classes=[{"name": label, "count": count} for label, count in found.classes],
         rejected=[{"path": r.path, "code": r.code, "reason": r.reason} for r in found.rejected],
         image_count=len(found.images),
+        size_bytes=size_bytes,
     )
     images = [
         DatasetImage(

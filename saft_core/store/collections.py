@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from saft_core.store import audit, quotas
 from saft_core.store.models import Collection, CollectionImage, ImageEmbedding
 from saft_core.store.scope import Scope
 
@@ -51,16 +52,19 @@ def counts(scope: Scope, collection_ids: Sequence[str]) -> dict[str, int]:
 def add_images(scope: Scope, collection_id: str, images: Iterable[CollectionImage]) -> list[CollectionImage]:
     """Add images to a locked collection; of those with the same bytes there is one, the first.
 
-    Gives what stands for `images` now, in their order, each once.
+    Gives what stands for `images` now, in their order, each once. Raises QuotaExceeded.
     """
     asked: dict[str, CollectionImage] = {}
     for image in images:
         asked.setdefault(image.sha256, image)
     present = {image.sha256: image for image in with_hashes(scope, collection_id, asked)}
-    for sha256, image in asked.items():
-        if sha256 not in present:
-            image.tenant_id, image.collection_id = scope.tenant_id, collection_id
-            scope.session.add(image)
+    new = [image for sha256, image in asked.items() if sha256 not in present]
+    quotas.admit(scope, images=len(new), storage_bytes=sum(image.size_bytes or 0 for image in new))
+    for image in new:
+        image.tenant_id, image.collection_id = scope.tenant_id, collection_id
+    scope.session.add_all(new)
+    if new:
+        audit.note(scope, "images.added", collection_id, count=len(new))
     scope.session.flush()
     return [present.get(sha256, image) for sha256, image in asked.items()]
 

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Update, and_, func, not_, or_, select, tru
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
-from saft_core.store import adapters
+from saft_core.store import adapters, quotas
 from saft_core.store.database import among
 from saft_core.store.models import Adapter, AdapterMistake, Job, JobStatus
 from saft_core.store.scope import Scope
@@ -56,8 +56,13 @@ def queue_of(base_fingerprint: str | None) -> str:
 
 
 def create(scope: Scope, job: Job) -> Job:
-    """Queue a job. Raises NameTaken when an adapter or an unfinished job of the tenant has its name."""
+    """Queue a job.
+
+    Raises QuotaExceeded, and NameTaken when an adapter or an unfinished job of the tenant has its name.
+    """
     reserve_name(scope, job.name)
+    quotas.admit(scope, adapters=1, queued_jobs=1)
+    job.key_id = scope.key_id
     return scope.add(job)
 
 
@@ -88,6 +93,13 @@ def request_cancel(scope: Scope, job_id: str) -> Job:
     scope.session.flush()
     scope.session.refresh(job)
     return job
+
+
+def stop_all(scope: Scope) -> None:
+    """Cancel the tenant's jobs: those that wait at once, those that run within a step of their workers."""
+    of_tenant = update(Job).where(scope.owns(Job))
+    scope.session.execute(of_tenant.where(Job.status == JobStatus.QUEUED).values(_ending(JobStatus.CANCELLED)))
+    scope.session.execute(of_tenant.where(Job.status == JobStatus.RUNNING).values(cancel_requested=True))
 
 
 # --- the worker's side -----------------------------------------------------------------------------------------------
@@ -165,7 +177,7 @@ def finish(
     if job.cancel_requested:
         raise Cancelled
     adapter.job_id = job.id
-    adapters.add(Scope(session, job.tenant_id), adapter, container, mistakes)
+    adapters.add(Scope(session, job.tenant_id, job.key_id), adapter, container, mistakes)
     job.adapter_id, job.metrics = adapter.id, metrics
     job.progress, job.eta_seconds = 1.0, 0.0
     _end(job, JobStatus.SUCCEEDED)
