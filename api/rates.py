@@ -65,7 +65,7 @@ class _Window:
     def wait_seconds(self, limit: int) -> int:
         """In how many whole seconds, 1 to 120, one request has room if nobody else asks.
 
-        Old requests leave the window at an even pace: those of the minute before in this one, this minute's in the next.
+        Old requests leave the window at an even pace: the minute before's in this one, this minute's in the next.
         """
         if self.count < limit and self.before:
             wanted = 1 - (limit - self.count - 1) / self.before

@@ -24,6 +24,8 @@ MEASURED_AT_ONCE = 1_000
 MEASURE_SECONDS = 2.0
 """How long one sweep measures: what is far away takes its time, and other work of the sweeper waits."""
 
+_DATASETS, _IMAGES = Dataset.__table__, CollectionImage.__table__
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -49,8 +51,8 @@ def usage(scope: Scope) -> Usage:
     row = scope.session.execute(
         select(
             total(func.sum(Dataset.image_count), of_datasets) + total(func.count(CollectionImage.id), of_images),
-            total(func.sum(Dataset.size_bytes), of_datasets)
-            + total(func.sum(CollectionImage.size_bytes), of_images)
+            total(func.sum(_DATASETS.c.size_bytes), of_datasets)
+            + total(func.sum(_IMAGES.c.size_bytes), of_images)
             + total(func.sum(Adapter.delta_bytes), scope.owns(Adapter)),
             total(func.count(Adapter.id), scope.owns(Adapter))
             + total(func.count(Job.id), scope.owns(Job), Job.status.in_(unfinished)),

@@ -103,19 +103,17 @@ def _holder(session: Session, key_sha256: str) -> Holder | None:
 
 
 def _adopt(session: Session, which: ColumnElement[bool]) -> bool:
-    """Give the first key of a tenant that another version made its row. Whether there was one to give."""
-    without_row = ~select(TenantKey.id).where(TenantKey.sha256 == Tenant.key_sha256).exists()
-    is_a_key = ~Tenant.key_sha256.startswith(_NOBODYS)
-    query = select(Tenant.id).where(which, Tenant.deleted_at.is_(None), is_a_key, without_row)
-    found = session.scalar(query)
-    if found is None:
-        return False
-    # Locked, so that a key that is revoked just now is looked at again and does not come back.
-    row = select(literal(new_id("key")), Tenant.id, literal(FIRST_KEY), Tenant.key_sha256, Tenant.created_at)
-    locked = row.where(Tenant.id == found, Tenant.deleted_at.is_(None), is_a_key, without_row).with_for_update()
-    columns = ["id", "tenant_id", "name", "sha256", "created_at"]
-    session.execute(insert(TenantKey).from_select(columns, locked).on_conflict_do_nothing())
-    return True
+    """Give the first key of a tenant that another version made its row. Whether there is such a key."""
+    row_of_key = select(TenantKey.id).where(TenantKey.sha256 == Tenant.key_sha256).exists()
+    live = (which, Tenant.deleted_at.is_(None), ~Tenant.key_sha256.startswith(_NOBODYS))
+    found = session.execute(select(row_of_key).where(*live)).first()
+    if found is not None and not found[0]:
+        # Locked, so that a key that is revoked just now is looked at again and does not come back.
+        row = select(literal(new_id("key")), Tenant.id, literal(FIRST_KEY), Tenant.key_sha256, Tenant.created_at)
+        columns = ["id", "tenant_id", "name", "sha256", "created_at"]
+        adopted = insert(TenantKey).from_select(columns, row.where(*live).with_for_update())
+        session.execute(adopted.on_conflict_do_nothing())
+    return found is not None
 
 
 def note_use(session: Session, key_id: str) -> None:
