@@ -71,7 +71,7 @@ class _Window:
             wanted = 1 - (limit - self.count - 1) / self.before
         else:
             wanted = 2 - max(limit - 1, 0) / max(self.count, 1)
-        return min(max(math.ceil((wanted - self.passed) * 60), 1), 120)
+        return min(max(math.ceil(round((wanted - self.passed) * 60, 6)), 1), 120)
 
 
 class Rates:
