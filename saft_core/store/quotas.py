@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Select, Subquery, bindparam, func, or_, select, true, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import QuotaExceeded, Unauthorized
 from saft_core.quota import Quota
 from saft_core.store.blobs import BlobStore
-from saft_core.store.models import Adapter, CollectionImage, Dataset, DatasetImage, Job, JobStatus, Tenant
+from saft_core.store.models import Adapter, CollectionImage, Dataset, DatasetImage, Job, JobStatus, Owned, Tenant
 from saft_core.store.scope import Scope
 
 MEASURED_AT_ONCE = 1_000
@@ -25,6 +26,7 @@ MEASURE_SECONDS = 2.0
 """How long one sweep measures: what is far away takes its time, and other work of the sweeper waits."""
 
 _DATASETS, _IMAGES = Dataset.__table__, CollectionImage.__table__
+_ALL = true()
 
 
 @dataclass(frozen=True)
@@ -42,24 +44,31 @@ class Usage:
 
 def usage(scope: Scope) -> Usage:
     """What the tenant has now."""
-    unfinished = (JobStatus.QUEUED, JobStatus.RUNNING)
 
-    def total(counted: ColumnElement[int], *conditions: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.coalesce(select(counted).where(*conditions).scalar_subquery(), 0)
+    def totals(model: type[Owned], *counted: ColumnElement[Any], where: ColumnElement[bool] = _ALL) -> Subquery:
+        named = [total.label(f"n{place}") for place, total in enumerate(counted)]
+        return select(*named).where(scope.owns(model), where).subquery()
 
-    of_datasets, of_images = scope.owns(Dataset), scope.owns(CollectionImage)
+    datasets = totals(Dataset, _sum(Dataset.image_count), _sum(_DATASETS.c.size_bytes))
+    images = totals(CollectionImage, func.count(), _sum(_IMAGES.c.size_bytes))
+    adapters = totals(Adapter, func.count(), _sum(Adapter.delta_bytes))
+    is_queued = Job.status == JobStatus.QUEUED
+    unfinished = or_(is_queued, Job.status == JobStatus.RUNNING)
+    jobs = totals(Job, func.count().filter(is_queued), func.count(), where=unfinished)
     row = scope.session.execute(
         select(
-            total(func.sum(Dataset.image_count), of_datasets) + total(func.count(CollectionImage.id), of_images),
-            total(func.sum(_DATASETS.c.size_bytes), of_datasets)
-            + total(func.sum(_IMAGES.c.size_bytes), of_images)
-            + total(func.sum(Adapter.delta_bytes), scope.owns(Adapter)),
-            total(func.count(Adapter.id), scope.owns(Adapter))
-            + total(func.count(Job.id), scope.owns(Job), Job.status.in_(unfinished)),
-            total(func.count(Job.id), scope.owns(Job), Job.status == JobStatus.QUEUED),
-        )
+            datasets.c.n0 + images.c.n0,
+            datasets.c.n1 + images.c.n1 + adapters.c.n1,
+            adapters.c.n0 + jobs.c.n1,
+            jobs.c.n0,
+        ).select_from(datasets.join(images, _ALL).join(adapters, _ALL).join(jobs, _ALL))  # of one row each
     ).one()
     return Usage(*(int(number) for number in row))
+
+
+def _sum(column: Any) -> ColumnElement[Any]:
+    """The sum of what is known, 0 of nothing."""
+    return func.coalesce(func.sum(column), 0)
 
 
 def quota(scope: Scope) -> Quota:
