@@ -120,7 +120,7 @@ def revoke_key(tenant_id: str, key_id: str, services: AdminDep) -> None:
 def list_events(tenant_id: str, services: AdminDep, paging: PagingDep) -> object:
     """What was created, changed and deleted by and for a tenant, newest first; kept for a year.
 
-    Of a tenant that is gone remains when it was made and deleted.
+    Of a tenant that is gone remains when it was made, limited and deleted.
     """
     with services.sessions() as session:
         page = tenants.as_admin(session, tenant_id).page(AuditEvent, paging.limit, paging.cursor)
