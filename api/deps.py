@@ -61,7 +61,7 @@ class Tenancy:
 
 
 async def admit_tenant(request: Request) -> None:
-    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized and RateExceeded."""
+    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized and Busy."""
     services, credentials = await _services(request), await _tenant_key(request)
     if credentials is None:
         raise Unauthorized

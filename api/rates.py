@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from api.threads import Threads
-from saft_core.errors import RateExceeded
+from saft_core.errors import Busy, QuotaExceeded
 
 ANSWER_SECONDS = 0.25
 """A server in the same place answers in less than a millisecond."""
@@ -92,12 +92,13 @@ class Rates:
         self._away_until = 0.0
 
     async def admit(self, tenant_id: str, limit: int) -> None:
-        """Count a request. Raises RateExceeded, which says how long to wait."""
+        """Count a request. Raises Busy with code `quota_exceeded`, which says how long to wait."""
         window = await self._threads.run(self._ask, tenant_id, limit, 1)
         if window is not None and not window.allowed:
             seconds = window.wait_seconds(limit)
-            raise RateExceeded(
+            raise Busy(
                 f"requests_per_minute: your quota is {limit:,}; wait {seconds} s, or ask the admin for a larger quota",
+                code=QuotaExceeded.code,
                 quota="requests_per_minute",
                 limit=limit,
                 used=window.used,

@@ -27,7 +27,6 @@
     ├── Cancelled               the caller asked for the stop
     └── Unavailable             a part of the service does not answer
         ├── Busy                as much work waits as the service takes; says when to come back
-        │   └── RateExceeded    the tenant asks more often than it may; says when to come back
         ├── DiskFull            there is no room to keep what was sent
         └── DeadlinePassed      the answer would have come too late
 
@@ -211,12 +210,6 @@ class Busy(Unavailable):
     """The service has as much work waiting as it takes. Try again in a moment."""
 
     code = "busy"
-
-
-class RateExceeded(Busy):
-    """You ask more often than you may. Wait a little, or ask the admin for more."""
-
-    code = "quota_exceeded"
 
 
 class DiskFull(Unavailable):

@@ -12,7 +12,7 @@ import redis
 from api.metrics import Metrics
 from api.rates import Rates, _Window
 from saft import embedded
-from saft_core.errors import RateExceeded
+from saft_core.errors import Busy
 from tests.fixtures.rest import Site, ok, problem
 
 
@@ -34,7 +34,7 @@ def let_pass(rates: Rates, tenant_id: str, limit: int, requests: int) -> int:
     for _ in range(requests):
         try:
             asyncio.run(rates.admit(tenant_id, limit))
-        except RateExceeded:
+        except Busy:
             continue
         passed += 1
     return passed
@@ -69,7 +69,7 @@ def test_who_is_refused_is_told_what_and_when(redis_url: str, tenant_id: str) ->
     put(redis_url, tenant_id, minute=minute(redis_url) + 1, count=5, before=0)  # of a clock that is ahead: forgotten
     assert let_pass(rates, tenant_id, 2, 2) == 2
     let_pass(rates, tenant_id, 2, 2)  # should the minute have ended
-    with pytest.raises(RateExceeded, match="requests_per_minute: your quota is 2; wait") as caught:
+    with pytest.raises(Busy, match="requests_per_minute: your quota is 2; wait") as caught:
         asyncio.run(rates.admit(tenant_id, 2))
     assert caught.value.details["quota"] == "requests_per_minute"
     assert 1 <= caught.value.details["retry_after_seconds"] <= 120
