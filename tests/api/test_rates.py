@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -40,18 +41,22 @@ def let_pass(rates: Rates, tenant_id: str, limit: int, requests: int) -> int:
     return passed
 
 
+def connected(url: str) -> Any:
+    return redis.Redis.from_url(url.replace("redis+socket", "unix"))
+
+
 def kept(url: str, tenant_id: str) -> dict[str, float]:
-    client = redis.Redis.from_url(url.replace("redis+socket", "unix"))
+    client = connected(url)
     return {name.decode(): float(value) for name, value in client.hgetall(f"saft:requests:{tenant_id}").items()}
 
 
 def put(url: str, tenant_id: str, **values: int) -> None:
-    client = redis.Redis.from_url(url.replace("redis+socket", "unix"))
+    client = connected(url)
     client.hset(f"saft:requests:{tenant_id}", mapping=dict(values))
 
 
 def minute(url: str) -> int:
-    client = redis.Redis.from_url(url.replace("redis+socket", "unix"))
+    client = connected(url)
     return int(client.time()[0]) // 60
 
 

@@ -231,7 +231,8 @@ def test_a_quota_is_set_whole_and_shown(site: Site) -> None:
     assert ok(site.admin.put(path, json={"images": 5, "adapters": 1})) == nothing | {"images": 5, "adapters": 1}
     assert ok(site.admin.put(path, json={"storage_bytes": 2**40})) == nothing | {"storage_bytes": 2**40}
     assert ok(client.get("/usage"))["quota"] == nothing | {"storage_bytes": 2**40}
-    for wrong in ({"images": -1}, {"images": 2**70}, {"pictures": 1}, {"images": 1.5}, []):
+    wrongs: list[Any] = [{"images": -1}, {"images": 2**70}, {"pictures": 1}, {"images": 1.5}, []]
+    for wrong in wrongs:
         assert site.admin.put(path, json=wrong).status_code == 422
     problem(site.admin.put("/tenants/ten_gone/quota", json={}), 404, "not_found")
     assert ok(site.admin.get(f"/tenants/{tenant_id}"))["quota"]["storage_bytes"] == 2**40

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -66,7 +67,9 @@ def make(session: Session, blobs: BlobStore, checkpoints: CheckpointStore, name:
 
 def left(session: Session, tenant_id: str) -> dict[str, int]:
     """Rows that carry the tenant's id, by table; none of those that have none."""
-    tables = {table.name: table.c.tenant_id for table in Model.metadata.sorted_tables if "tenant_id" in table.c}
+    tables: dict[str, Any] = {
+        table.name: table.c.tenant_id for table in Model.metadata.sorted_tables if "tenant_id" in table.c
+    }
     tables |= {"tenants": Tenant.__table__.c.id, "idempotency_records": IdempotencyRecord.__table__.c.owner}
     counts = {
         name: session.scalar(select(func.count()).select_from(column.table).where(column == tenant_id))
