@@ -13,6 +13,7 @@ from api import docs, errors, openapi
 from api.bodies import BodyGuard
 from api.metrics import NumbersOf, RequestMetrics
 from api.routes import (
+    account,
     adapters,
     classify,
     collections,
@@ -54,6 +55,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     for module in (
         tenants,
+        account,
         datasets,
         training,
         imports,

@@ -10,11 +10,13 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPBearer
+from sqlalchemy.orm import Session
 
 from api.services import Services
 from saft_core.errors import InvalidCursor, Unauthorized
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
+from saft_core.store.tenants import hashed
 
 Item = TypeVar("Item")
 
@@ -36,34 +38,49 @@ class Tenancy:
 
     services: Services
     tenant_id: str
+    key_id: str
+    key_sha256: str
+
+    def scope(self, session: Session) -> Scope:
+        """What the tenant owns, in a session that is there; what is done in it is done by the tenant's key."""
+        return Scope(session, self.tenant_id, self.key_id)
 
     @contextmanager
     def begin(self) -> Iterator[Scope]:
         """A transaction over what the tenant owns; committed at the end, rolled back on an error."""
         with self.services.sessions.begin() as session:
-            yield Scope(session, self.tenant_id)
+            yield self.scope(session)
 
     @contextmanager
     def reading(self) -> Iterator[Scope]:
         """The same for a single read, without a transaction around it."""
         with reading(self.services.sessions) as session:
-            yield Scope(session, self.tenant_id)
+            yield self.scope(session)
+
+    async def check_key(self) -> None:
+        """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""
+        await self.services.keys.holder_of_hash(self.key_sha256)
 
 
 async def admit_tenant(request: Request) -> None:
-    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized."""
+    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized and Busy."""
     services, credentials = await _services(request), await _tenant_key(request)
     if credentials is None:
         raise Unauthorized
-    tenant_id = await services.keys.tenant_of(credentials.credentials)
-    request.state.caller, request.state.tenancy = tenant_id, Tenancy(services, tenant_id)
+    key_sha256 = hashed(credentials.credentials)
+    holder = await services.keys.holder_of_hash(key_sha256)
+    if services.rates is not None and holder.requests_per_minute is not None:
+        await services.rates.admit(holder.tenant_id, holder.requests_per_minute)
+    request.state.caller = holder.tenant_id
+    request.state.tenancy = Tenancy(services, holder.tenant_id, holder.key_id, key_sha256)
 
 
 async def admit_admin(request: Request) -> None:
     """Let the admin key pass. Raises Unauthorized; a short key, such as an empty file gives, opens nothing."""
     services, credentials = await _services(request), await _admin_key(request)
-    is_key = len(services.admin_key) >= services.limits.min_admin_key_characters
-    if credentials is None or not is_key or not _same(credentials.credentials, services.admin_key):
+    key = services.admin_key()
+    is_key = len(key) >= services.limits.min_admin_key_characters
+    if credentials is None or not is_key or not _same(credentials.credentials, key):
         raise Unauthorized("this call takes the admin key, which 'saft serve' printed at its first start")
     request.state.caller, request.state.admin = "admin", services
 

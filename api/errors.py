@@ -111,7 +111,9 @@ def problem(
 def saft_problem(request: Request, error: errors.SaftError) -> JSONResponse:
     """The answer for an error of ours."""
     status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
-    headers = HEADERS_OF.get(HTTPStatus(status))
+    headers = HEADERS_OF.get(HTTPStatus(status), {})
+    if "retry_after_seconds" in error.details:
+        headers = headers | {"Retry-After": str(error.details["retry_after_seconds"])}
     return problem(request, status, error.error_code, error.message, error.details, headers)
 
 

@@ -86,6 +86,8 @@ def _errors(path: str, method: str, operation: Schema) -> set[HTTPStatus]:
     found = {HTTPStatus.BAD_REQUEST}
     if operation.get("security"):
         found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE}
+    if {"TenantKey": []} in operation.get("security", ()):
+        found |= {HTTPStatus.TOO_MANY_REQUESTS}  # the quota requests_per_minute
     if operation.get("parameters"):
         found |= {HTTPStatus.UNPROCESSABLE_ENTITY}
     if "{" in path or (method == "post" and path in NAMES_OTHERS):
@@ -116,6 +118,7 @@ def _bounds(limits: Limits) -> dict[str, dict[str, Schema]]:
     template = {"anyOf": [several["items"], several, {"type": "null"}]}
     return {
         "TenantBody": {"name": name},
+        "KeyBody": {"name": name},
         "CollectionBody": {"name": name},
         "AdapterBody": {"name": name},
         "TrainingBody": {

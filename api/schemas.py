@@ -61,16 +61,6 @@ MAX_ID_CHARACTERS = 64
 Id = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
 
 
-class TenantBody(Body):  # noqa: D101
-    name: str
-
-
-class NewTenant(BaseModel):  # noqa: D101
-    id: str
-    name: str
-    api_key: str = Field(description="Shown this once; only its hash is stored.")
-
-
 class ClassCount(BaseModel):  # noqa: D101
     name: str
     count: int

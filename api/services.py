@@ -13,6 +13,7 @@ from api.admission import Admission
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
+from api.rates import Rates
 from api.strangers import Strangers
 from api.threads import Threads
 from saft_core.data.limits import DataLimits
@@ -29,6 +30,8 @@ WATCH_THREADS = 4
 class Services:
     """Handed to `create_app`; `publish` sends the message that a job waits, and `ping_broker` raises if it cannot.
 
+    admin_key: the key of the admin as it is now; asked at every request of the admin's.
+    rates: counts requests; without it nobody's are limited.
     probe: by which to tell a stranger to labels that a request brings; without it nobody is told.
     """
 
@@ -38,8 +41,9 @@ class Services:
     engine: Engine
     publish: Callable[[str], None]
     ping_broker: Callable[[], None]
-    admin_key: str
+    admin_key: Callable[[], str]
     probe: Probe | None = None
+    rates: Rates | None = None
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:

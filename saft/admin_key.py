@@ -1,14 +1,26 @@
-"""The key that may create tenants: the one given, or one made at the first start and kept in the data folder."""
+"""The key of the admin: the one given, or one in a file, made at the first start and kept in the data folder.
+
+A key in a file can be changed while everything runs: each process looks at the file again.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 from saft.files import written_aside
 from saft_core.errors import Unavailable
 from saft_core.settings import Settings
+
+LOOK_SECONDS = 0.5
+"""How long a process takes the file for unchanged."""
+
+logger = logging.getLogger(__name__)
 
 
 def admin_key(settings: Settings) -> tuple[str, bool]:
@@ -23,9 +35,55 @@ def admin_key(settings: Settings) -> tuple[str, bool]:
     return _checked(path.read_text(), settings, f"in {path}", "delete the file, and the next start makes"), is_new
 
 
+def current_admin_key(settings: Settings) -> Callable[[], str]:
+    """What gives the admin key as it is now. Raises as `admin_key` does."""
+    key, _ = admin_key(settings)
+    return (lambda: key) if settings.admin_key is not None else KeyInFile(key_file(settings))
+
+
+def rotate(settings: Settings) -> str:
+    """Put a new key in the place of the one in the file, and give it.
+
+    Raises Unavailable when the key is not in a file.
+    """
+    if settings.admin_key is not None:
+        raise Unavailable(
+            "the admin key is in SAFT_ADMIN_KEY; give that another value and start the API processes again, one after"
+            " the other, or leave it out and the key is in a file, which can be changed while they run"
+        )
+    path, key = key_file(settings), secrets.token_urlsafe(32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path, key) as aside:
+        aside.replace(path)
+    return key
+
+
 def key_file(settings: Settings) -> Path:
     """Where the key is kept that nobody gave."""
-    return settings.data_dir / "admin-key"
+    return settings.admin_key_file or settings.data_dir / "admin-key"
+
+
+class KeyInFile:
+    """The key in a file as it is now, looked at every LOOK_SECONDS. Of a file that cannot be read it is empty."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._key, self._until = "", 0.0
+
+    def __call__(self) -> str:  # noqa: D102
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._key = self._read()
+                self._until = time.monotonic() + LOOK_SECONDS
+            return self._key
+
+    def _read(self) -> str:
+        try:
+            return self._path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            logger.error("nobody is the admin as long as the file of the admin key cannot be read: %s", error)
+            return ""
 
 
 def _make(path: Path) -> bool:

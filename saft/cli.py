@@ -4,6 +4,7 @@ saft serve    everything on one machine: servers, API with the page, worker
 saft api      the API and the page alone
 saft worker   one worker alone
 saft migrate  bring the database schema up to date
+saft rotate-admin-key  put a new admin key in the place of the old one
 
 Exit status: 78 (EX_CONFIG) when it cannot run as it is set up, and starting it again would not help; 75 (EX_TEMPFAIL)
 when the database does not answer.
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 
 from saft import embedded, heartbeat, probes
 from saft.addresses import bind, http_url, local_url
-from saft.admin_key import admin_key, key_file
+from saft.admin_key import admin_key, key_file, rotate
 from saft.child import Child
 from saft.supervisor import MISSES, ChildFailed, Supervisor
 from saft_core.errors import SaftError
@@ -47,7 +48,7 @@ def serve() -> None:
     with embedded.exclusive(settings.data_dir):
         key, is_new = admin_key(settings)
         with embedded.server_children(settings.data_dir, given) as (urls, servers):
-            environment = {"DATABASE_URL": urls.database_url, "REDIS_URL": urls.redis_url, "SAFT_ADMIN_KEY": key}
+            environment = {"DATABASE_URL": urls.database_url, "REDIS_URL": urls.redis_url}
             supervisor = Supervisor(
                 servers,
                 [_api(settings, environment), _worker(settings, environment)],
@@ -98,6 +99,12 @@ def worker(
 def migrate() -> None:
     """Bring the database schema up to date."""
     _migrate(_attached(Settings()).database_url)
+
+
+@app.command()
+def rotate_admin_key() -> None:
+    """Make a new admin key: the old one opens nothing any more, within a second, without a restart."""
+    print(f"saft: admin key {rotate(Settings())}")  # noqa: T201
 
 
 def _api(settings: Settings, environment: dict[str, str]) -> Child:

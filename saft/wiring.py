@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import socket
 from contextlib import suppress
@@ -15,9 +16,10 @@ from api.app import create_app
 from api.multipart import BodyParser
 from api.protocol import EdgeProtocol
 from api.queue import CeleryPublisher
+from api.rates import Rates
 from api.services import Services
 from saft.addresses import bind, http_url, local_url
-from saft.admin_key import admin_key
+from saft.admin_key import current_admin_key
 from saft_core.clip.loading import load_base
 from saft_core.data.probe import PICTURES, load_probe
 from saft_core.delta import SparseDelta, decode
@@ -33,6 +35,8 @@ from saft_core.store.jobs import queue_of
 from ui.app import mount
 from ui.uploads import UploadLimits
 
+logger = logging.getLogger(__name__)
+
 
 def create_services(settings: Settings) -> Services:
     """Everything the API needs, made from `settings`; both server URLs must be set."""
@@ -45,7 +49,7 @@ def create_services(settings: Settings) -> Services:
         delta, _ = decode(load_container(sessions, adapter_id), max_bytes=settings.limits.max_delta_bytes)
         return delta
 
-    key, _ = admin_key(settings)
+    key = current_admin_key(settings)
     base = load_base(settings.base, settings.device)
     publisher = CeleryPublisher(settings.redis_url, queue_of(base.fingerprint))
     return Services(
@@ -57,7 +61,17 @@ def create_services(settings: Settings) -> Services:
         ping_broker=publisher.ping,
         admin_key=key,
         probe=load_probe(settings.probe or PICTURES),
+        rates=_rates(settings.redis_url),
     )
+
+
+def _rates(redis_url: str) -> Rates | None:
+    """What counts requests; None for a broker that is no Redis."""
+    try:
+        return Rates(redis_url)
+    except ValueError as error:
+        logger.warning("the quota requests_per_minute holds nobody, for it is counted in Redis or Valkey: %s", error)
+        return None
 
 
 def engine_limits(settings: Settings) -> EngineLimits:

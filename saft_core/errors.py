@@ -18,6 +18,7 @@
     ├── Conflict
     │   ├── NameTaken
     │   ├── KeyGone             a replay cannot show the key that was made
+    │   ├── QuotaExceeded       the tenant has as much as it may; names the quota
     │   ├── BaseMismatch        the delta belongs to another base
     │   └── JobFinished         the job has ended and cannot be cancelled
     ├── TrainingFailed
@@ -155,6 +156,12 @@ class KeyGone(Conflict):
     """The key that this request made cannot be shown again."""
 
     code = "key_gone"
+
+
+class QuotaExceeded(Conflict):
+    """You have as much as you may. Delete what is no longer needed, or ask the admin for more."""
+
+    code = "quota_exceeded"
 
 
 class BaseMismatch(Conflict):

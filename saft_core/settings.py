@@ -10,6 +10,8 @@ from pathlib import Path
 from pydantic import DirectoryPath, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from saft_core.quota import Quota
+
 MIB = 1 << 20
 
 
@@ -26,6 +28,7 @@ class Limits(BaseSettings):
     max_dataset_classes: int = Field(1_000, gt=1, description="Classes in one dataset.")
     min_class_images: int = Field(2, gt=0, description="Usable images a class needs.")
     max_label_characters: int = Field(100, gt=0, description="Length of a label or class name.")
+    max_tenant_keys: int = Field(100, gt=0, description="Keys of one tenant.")
     min_admin_key_characters: int = Field(16, gt=0, description="Length of the admin key, at least.")
     max_name_characters: int = Field(200, gt=0, description="Length of a name that the tenant gives.")
     max_image_bytes: int = Field(32 * MIB, gt=0, description="Size of one image file.")
@@ -65,6 +68,12 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port the HTTP server listens on.")
     data_dir: Path = Field(Path("saft-data"), description="Folder of images and of the embedded servers.")
     admin_key: SecretStr | None = Field(None, description="Key that may create tenants; made at first start if unset.")
+    admin_key_file: Path | None = Field(
+        None, description="File with that key, read again when it changes; 'admin-key' in the data folder if unset."
+    )
+    default_quota: Quota | None = Field(
+        None, description="Quota of new tenants, as JSON such as '{\"images\": 1000}'; no limits if unset."
+    )
     base: str = Field(
         "",
         description="Empty: the embedded CLIP; or 'name/tag', 'name//file', 'hf-hub:org/name', a folder.",
@@ -78,7 +87,9 @@ class Settings(BaseSettings):
         None, validation_alias="DATABASE_URL", description="PostgreSQL; embedded if unset."
     )
     redis_url: str | None = Field(None, validation_alias="REDIS_URL", description="Redis or Valkey; embedded if unset.")
-    key_memory_seconds: float = Field(10.0, ge=0, description="How long an API process remembers whose a key is.")
+    key_memory_seconds: float = Field(
+        1.0, ge=0, description="How long an API process remembers whose a key is, and so goes on with a revoked one."
+    )
     adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
     batch_images: int = Field(32, gt=0, description="Images (or texts) in one forward pass.")
     batch_wait_ms: float = Field(5.0, ge=0, description="How long a pass waits for a request that is being read.")

@@ -1,7 +1,8 @@
 """The sweeper: publishes again what a crash lost, and clears what nobody needs any more.
 
 Every worker runs one, and one at a time sweeps: the others find its lock in the database and leave it the round. A
-sweep takes a fixed number of statements, however many jobs and datasets there are.
+sweep takes a fixed number of statements, however many jobs and datasets there are; only the tenants that are removed,
+and files that no version has measured, take some for each, and a few seconds a sweep at most.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.settings import Settings
-from saft_core.store import housekeeping, jobs
+from saft_core.store import housekeeping, jobs, quotas, removal
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
@@ -62,6 +63,8 @@ def sweep(sessions: sessionmaker[Session], broker: Broker, blobs: BlobStore, che
         lambda: end_cancelled(sessions),
         lambda: publish_lost(sessions, broker.send, broker.count),
         lambda: housekeeping.sweep(sessions, blobs, checkpoints),
+        lambda: quotas.measure(sessions, blobs),
+        lambda: removal.sweep(sessions, blobs, checkpoints),
     )
     try:
         with alone(sessions) as mine:

@@ -24,7 +24,7 @@ from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.data.entries import Rejection
 from saft_core.errors import InvalidInput, NotFound, SaftError, TooLarge
 from saft_core.settings import Limits
-from saft_core.store import collections
+from saft_core.store import collections, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Collection, CollectionImage
 from saft_core.store.scope import Scope
@@ -51,7 +51,7 @@ def create_collection(
     name = checks.name(body.name, tenancy.services.limits)
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
+        scope = tenancy.scope(session)
         collection = scope.add(Collection(name=name))
         return created(_view(collection, 0), f"/collections/{collection.id}")
 
@@ -103,10 +103,11 @@ def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: st
         return respond(before, replayed=True)
     with tenancy.begin() as scope:
         scope.get(Collection, collection_id)
+        quotas.admit(scope, images=1)  # before the work that would be for nothing; the lot is counted at the end
     kept, rejected = _keep(tenancy, collection_id, _described(upload, tenancy.services.limits))
 
     def work(session: Session) -> StoredAnswer:
-        images = _add_rows(tenancy, Scope(session, tenancy.tenant_id), collection_id, kept)
+        images = _add_rows(tenancy, tenancy.scope(session), collection_id, kept)
         views = [CollectionImageView.model_validate(image) for image in images]
         return created(AddedImages(images=views, rejected=rejected))
 
@@ -157,7 +158,7 @@ def _keep_one(
     data = read_image(file, services.limits)
     media_type = services.pictures.check(data)
     save(file.sha256, data)
-    image = CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type)
+    image = CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type, size_bytes=len(data))
     if metadata is not None:
         image.user_metadata = metadata
     return image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,13 +23,12 @@ from saft_core.clip.labels import check_labels
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
-from saft_core.data.labelled import LabelledSet, collect
-from saft_core.errors import InvalidInput
+from saft_core.data.labelled import LabelledSet, Save, collect
+from saft_core.errors import InvalidInput, SaftError
 from saft_core.settings import Limits
-from saft_core.store import datasets
+from saft_core.store import datasets, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Dataset, DatasetImage, new_id
-from saft_core.store.scope import Scope
 from saft_core.templates import PLACEHOLDER
 
 TEST_SUFFIX = " (test)"
@@ -69,20 +68,26 @@ def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     before = already_done(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
     if before is not None:
         return respond(before, replayed=True)
+    with tenancy.begin() as scope:
+        quotas.admit(scope, images=1)  # before the work that would be for nothing; the lot is counted at the end
     ids = _Ids(new_id("ds"), new_id("ds"))
-    found = _collect(tenancy, upload, ids)
+    found, sizes = _collect(tenancy, upload, ids)
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
+        scope = tenancy.scope(session)
         if found.test is not None:
-            datasets.add(scope, *_rows(ids.test, _test_name(name, services.limits), found.test))
-        dataset = datasets.add(scope, *_rows(ids.main, name, found))
+            datasets.add(scope, *_rows(ids.test, _test_name(name, services.limits), found.test, sizes))
+        dataset = datasets.add(scope, *_rows(ids.main, name, found, sizes))
         view = NewDatasetView.model_validate(dataset)
         view.test_dataset_id = ids.test if found.test is not None else None
         return created(view, f"/datasets/{ids.main}")
 
     # After a failed commit nobody knows whether there is a row, so the files stay: the sweeper clears what has none.
-    answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    try:
+        answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
+    except SaftError:  # such as QuotaExceeded, before the commit
+        _drop(tenancy, ids)
+        raise
     if replayed:
         _drop(tenancy, ids)
     return respond(answer, replayed)
@@ -96,17 +101,26 @@ class _Ids:
     test: str
 
 
-def _collect(tenancy: Tenancy, upload: Form, ids: _Ids) -> LabelledSet:
-    """Check and store the images, before any transaction: that can take minutes. Raises InvalidInput.
+def _collect(tenancy: Tenancy, upload: Form, ids: _Ids) -> tuple[LabelledSet, dict[str, int]]:
+    """Check and store the images, before any transaction: that can take minutes; with the bytes of each by its hash.
+
+    Raises InvalidInput.
 
     Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
     """
     services = tenancy.services
     check = functools.partial(check_labels, services.engine.base, template=PLACEHOLDER, field="classes")
+    sizes: dict[str, int] = {}
     try:
         with services.blobs.writing(ids.main) as save, services.blobs.writing(ids.test) as save_test:
-            items = _items(tenancy, upload)
-            found = collect(items, services.data_limits, save, check, services.pictures.check, save_test)
+            found = collect(
+                _items(tenancy, upload),
+                services.data_limits,
+                _measuring(save, sizes),
+                check,
+                services.pictures.check,
+                _measuring(save_test, sizes),
+            )
     except BaseException:
         _drop(tenancy, ids)
         raise
@@ -114,7 +128,17 @@ def _collect(tenancy: Tenancy, upload: Form, ids: _Ids) -> LabelledSet:
         services.blobs.delete(ids.main, sha256)
     if found.test is None:
         services.blobs.delete_owner(ids.test)
-    return found
+    return found, sizes
+
+
+def _measuring(put: Save, sizes: dict[str, int]) -> Save:
+    """`put`, noting the bytes of each file by its hash."""
+
+    def save(sha256: str, data: bytes) -> None:
+        sizes[sha256] = len(data)
+        put(sha256, data)
+
+    return save
 
 
 def _drop(tenancy: Tenancy, ids: _Ids) -> None:
@@ -151,13 +175,16 @@ def _read(file: Upload, limits: Limits) -> bytes:
     return file.read()
 
 
-def _rows(dataset_id: str, name: str, found: LabelledSet) -> tuple[Dataset, list[DatasetImage]]:
+def _rows(
+    dataset_id: str, name: str, found: LabelledSet, sizes: Mapping[str, int]
+) -> tuple[Dataset, list[DatasetImage]]:
     dataset = Dataset(
         id=dataset_id,
         name=name,
         classes=[{"name": label, "count": count} for label, count in found.classes],
         rejected=[{"path": r.path, "code": r.code, "reason": r.reason} for r in found.rejected],
         image_count=len(found.images),
+        size_bytes=sum(sizes[sha256] for sha256 in {image.sha256 for image in found.images}),
     )
     images = [
         DatasetImage(

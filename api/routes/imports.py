@@ -22,10 +22,9 @@ from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
 from saft_core.errors import InvalidDelta, InvalidInput
 from saft_core.settings import Limits
-from saft_core.store import adapters
+from saft_core.store import adapters, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Publish
-from saft_core.store.scope import Scope
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 
@@ -55,7 +54,8 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     publishes = _publishes(upload.text("publish"))
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
+        scope = tenancy.scope(session)
+        quotas.admit(scope, adapters=1, storage_bytes=len(container))
         adapter = adapters.add(scope, _adapter(services, name, delta, header, len(container)), container)
         if publishes:
             adapters.publish(scope, adapter)

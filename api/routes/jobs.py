@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import anyio
 from fastapi import APIRouter
@@ -14,6 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from api.deps import PagingDep, Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.schemas import JobItem, JobView, Page
+from saft_core.errors import NotFound, Unauthorized
 from saft_core.store import jobs
 from saft_core.store.models import Job, JobStatus
 
@@ -55,7 +55,7 @@ async def watch_job(job_id: str, tenancy: TenancyDep) -> EventSourceResponse:
 
 
 async def _changes(tenancy: Tenancy, job: JobView, stopping: anyio.Event) -> AsyncIterator[ServerSentEvent]:
-    """The job now and after each change, until it has ended or the server stops.
+    """The job now and after each change, until it has ended, its key opens nothing any more, or the server stops.
 
     No database connection is held between two looks.
     """
@@ -67,8 +67,13 @@ async def _changes(tenancy: Tenancy, job: JobView, stopping: anyio.Event) -> Asy
                 return
             with anyio.move_on_after(POLL_SECONDS):
                 await stopping.wait()
-            with suppress(SQLAlchemyError):  # the database is away for a moment: look again
+            try:
+                await tenancy.check_key()
                 job = await run_in_threadpool(_view, tenancy, job.id)
+            except (Unauthorized, NotFound):  # the key was revoked, or the tenant is being removed
+                return
+            except SQLAlchemyError:  # the database is away for a moment: look again
+                continue
 
 
 def _view(tenancy: Tenancy, job_id: str) -> JobView:

@@ -1,4 +1,4 @@
-"""POST /tenants."""
+"""Tenants, as the admin sees them: make, look, limit, delete, and their keys."""
 
 from __future__ import annotations
 
@@ -7,40 +7,131 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from api import checks
+from api.accounts import Secret, new_key, usage_of
 from api.creation import fingerprint, once, respond
-from api.deps import AdminDep, IdempotencyKey
+from api.deps import AdminDep, IdempotencyKey, PagingDep
 from api.keyed import AdminRoute
-from api.schemas import NewTenant, TenantBody
-from api.services import Services
-from saft_core.errors import KeyGone
+from api.schemas import Page
+from api.tenant_schemas import (
+    AuditView,
+    KeyBody,
+    KeyView,
+    NewKey,
+    NewTenant,
+    TenantBody,
+    TenantDetails,
+    TenantView,
+)
+from saft_core.errors import NotFound
+from saft_core.quota import Quota
 from saft_core.store import tenants
 from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.models import AuditEvent, Tenant, new_id
 
-router = APIRouter(tags=["tenants"], route_class=AdminRoute)
+router = APIRouter(prefix="/tenants", tags=["tenants"], route_class=AdminRoute)
 
 
-@router.post("/tenants", status_code=201, response_model=NewTenant)
+@router.post("", status_code=201, response_model=NewTenant)
 def create_tenant(body: TenantBody, services: AdminDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
-    """Make a tenant and its key. Takes the admin key. The new key is shown this once."""
+    """Make a tenant and its first key. Takes the admin key. The new key is shown this once."""
     name = checks.name(body.name, services.limits)
-    key = tenants.derived_key(services.admin_key, idempotency_key) if idempotency_key else tenants.new_key()
+    secret = Secret(services.admin_key(), idempotency_key)
 
     def work(session: Session) -> StoredAnswer:
-        tenant = tenants.create(session, name, key)
-        return StoredAnswer(201, {"id": tenant.id, "name": tenant.name}, None)
+        tenant_id = new_id("ten")
+        key = secret.of(tenant_id)
+        tenant = tenants.create(session, name, key, tenant_id, services.settings.default_quota)
+        return StoredAnswer(201, {"id": tenant.id, "name": tenant.name}, f"/tenants/{tenant.id}")
 
     answer, replayed = once(services.sessions, "admin", idempotency_key, fingerprint("POST /tenants", body), work)
+    tenant_id = str(answer.body["id"])
+    key = secret.of(tenant_id)
     if replayed:
-        _check_key(services, answer, key)
+        secret.check(services, tenant_id, key)
     return respond(answer, replayed, api_key=key)
 
 
-def _check_key(services: Services, answer: StoredAnswer, key: str) -> None:
-    """A replay derives the key again; after a change of the admin key, that is another one. Raises KeyGone."""
-    tenant_id = answer.body["id"]
+@router.get("", response_model=Page[TenantView])
+def list_tenants(services: AdminDep, paging: PagingDep) -> object:
+    """All tenants, newest first."""
     with services.sessions() as session:
-        if not tenants.holds(session, tenant_id, key):
-            raise KeyGone(
-                f"this Idempotency-Key made tenant {tenant_id} under another admin key, so its key cannot be shown"
-                " again; use the key that was shown then, or make a tenant with a new Idempotency-Key"
-            )
+        return tenants.page(session, paging.limit, paging.cursor)
+
+
+@router.get("/{tenant_id}", response_model=TenantDetails)
+async def get_tenant(tenant_id: str, services: AdminDep) -> object:
+    """One tenant, with what it has and what it may have."""
+    found, has = await usage_of(services, tenant_id)
+    return TenantView.model_validate(found).model_dump() | {"usage": has}
+
+
+@router.delete("/{tenant_id}", status_code=202, response_model=TenantView)
+def delete_tenant(tenant_id: str, services: AdminDep) -> object:
+    """Shut a tenant out and remove all that it has.
+
+    From the answer on none of its keys opens anything, within a second on every replica, and its jobs stop. Its rows,
+    files and adapters are removed by a worker after that; until then the tenant is shown with `deleted_at`.
+    """
+    with services.sessions.begin() as session:
+        return tenants.delete_tenant(session, tenant_id)
+
+
+@router.put("/{tenant_id}/quota", response_model=Quota)
+def set_quota(tenant_id: str, body: Quota, services: AdminDep) -> object:
+    """Set all limits of a tenant; one that is null or left out is no limit. What it has by now stays."""
+    with services.sessions.begin() as session:
+        tenants.set_quota(session, tenant_id, body)
+    return body
+
+
+@router.get("/{tenant_id}/keys", response_model=Page[KeyView])
+def list_keys(tenant_id: str, services: AdminDep, paging: PagingDep) -> object:
+    """The keys of a tenant, newest first."""
+    with services.sessions.begin() as session:
+        _find_live(session, tenant_id)
+        return tenants.keys(tenants.as_admin(session, tenant_id), paging.limit, paging.cursor)
+
+
+@router.post("/{tenant_id}/keys", status_code=201, response_model=NewKey)
+def create_key(
+    tenant_id: str, body: KeyBody, services: AdminDep, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """Make another key of a tenant. It is shown this once."""
+    call = f"POST /tenants/{tenant_id}/keys"
+    return new_key(services, "admin", call, body, idempotency_key, lambda session: tenants.as_admin(session, tenant_id))
+
+
+@router.patch("/{tenant_id}/keys/{key_id}", response_model=KeyView)
+def rename_key(tenant_id: str, key_id: str, body: KeyBody, services: AdminDep) -> object:
+    """Give a key another name."""
+    name = checks.name(body.name, services.limits)
+    with services.sessions.begin() as session:
+        return tenants.rename_key(tenants.as_admin(session, tenant_id), key_id, name)
+
+
+@router.delete("/{tenant_id}/keys/{key_id}", status_code=204)
+def revoke_key(tenant_id: str, key_id: str, services: AdminDep) -> None:
+    """Revoke a key: it opens nothing any more, within a second on every replica."""
+    with services.sessions.begin() as session:
+        tenants.revoke_key(tenants.as_admin(session, tenant_id), key_id)
+
+
+@router.get("/{tenant_id}/audit", response_model=Page[AuditView])
+def list_events(tenant_id: str, services: AdminDep, paging: PagingDep) -> object:
+    """What was created, changed and deleted by and for a tenant, newest first; kept for a year.
+
+    Of a tenant that is gone remains when it was made, limited and deleted.
+    """
+    with services.sessions() as session:
+        page = tenants.as_admin(session, tenant_id).page(AuditEvent, paging.limit, paging.cursor)
+        if not page.items:
+            tenants.find(session, tenant_id)
+        return page
+
+
+def _find_live(session: Session, tenant_id: str) -> Tenant:
+    """Raises NotFound for a tenant that is gone or going."""
+    tenant = tenants.find(session, tenant_id)
+    if tenant.deleted_at is not None:
+        raise NotFound(f"there is no tenant {tenant_id}")
+    return tenant

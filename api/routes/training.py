@@ -103,7 +103,7 @@ def _queue(
     services = tenancy.services
 
     def work(session: Session) -> StoredAnswer:
-        scope = Scope(session, tenancy.tenant_id)
+        scope = tenancy.scope(session)
         job = order(scope)
         labels = _check_datasets(scope, job.dataset_id or "", job.test_dataset_id)
         check_labels(services.engine.base, labels, job.config["template"], "classes")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, defer, sessionmaker, with_expression
 
 from saft_core.comparison import Answered
 from saft_core.errors import Conflict, NameTaken, NotFound
+from saft_core.store import audit
 from saft_core.store.database import constraint
 from saft_core.store.models import (
     Adapter,
@@ -122,6 +123,7 @@ def publish(scope: Scope, adapter: Adapter) -> None:
         before.called = before.address
         scope.session.flush()  # in this order: no two are ever called the same
     adapter.called = adapter.name
+    audit.note(scope, "adapter.published", adapter.id, name=adapter.name, version=adapter.version)
     scope.session.flush()
 
 

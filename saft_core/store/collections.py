@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from saft_core.errors import NotFound
+from saft_core.store import audit, quotas
 from saft_core.store.models import Collection, CollectionImage, ImageEmbedding
 from saft_core.store.scope import Scope
 
@@ -55,6 +56,8 @@ def add_images(scope: Scope, collection_id: str, images: Iterable[CollectionImag
     """Add images to a locked collection; of those with the same bytes there is one, the first.
 
     It has the metadata of the last that came with any. Gives what stands for `images` now, in their order, each once.
+
+    Raises QuotaExceeded.
     """
     asked = list(images)
     present = {image.sha256: image for image in with_hashes(scope, collection_id, {image.sha256 for image in asked})}
@@ -63,10 +66,13 @@ def add_images(scope: Scope, collection_id: str, images: Iterable[CollectionImag
         stands = standing.setdefault(image.sha256, present.get(image.sha256, image))
         if image.user_metadata is not None and stands is not image:
             stands.user_metadata = image.user_metadata
-    for sha256, image in standing.items():
-        if sha256 not in present:
-            image.tenant_id, image.collection_id = scope.tenant_id, collection_id
-            scope.session.add(image)
+    new = [image for sha256, image in standing.items() if sha256 not in present]
+    quotas.admit(scope, images=len(new), storage_bytes=sum(image.size_bytes or 0 for image in new))
+    for image in new:
+        image.tenant_id, image.collection_id = scope.tenant_id, collection_id
+    scope.session.add_all(new)
+    if new:
+        audit.note(scope, "images.added", collection_id, count=len(new))
     scope.session.flush()
     return list(standing.values())
 

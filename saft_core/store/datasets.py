@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from sqlalchemy import func, or_, select
 
 from saft_core.errors import Conflict, InvalidDataset, NotFound
+from saft_core.store import quotas
 from saft_core.store.jobs import UNFINISHED
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
 
 
 def add(scope: Scope, dataset: Dataset, images: Sequence[DatasetImage]) -> Dataset:
-    """Write a dataset and its images, in the order of their positions."""
+    """Write a dataset and its images, in the order of their positions. Raises QuotaExceeded."""
+    quotas.admit(scope, images=len(images), storage_bytes=dataset.size_bytes or 0)
     scope.add(dataset)
     for image in images:
         image.tenant_id, image.dataset_id = scope.tenant_id, dataset.id

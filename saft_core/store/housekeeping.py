@@ -1,6 +1,6 @@
 """Clearing what nobody needs any more. All of it is safe to do twice and by several workers at once.
 
-It takes three statements, however much there is. What cannot be looked at or removed costs a line in the log.
+It takes four statements, however much there is. What cannot be looked at or removed costs a line in the log.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from sqlalchemy import select, union_all
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.store import idempotency
+from saft_core.store import audit, idempotency
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import among
@@ -25,9 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def sweep(sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore) -> None:
-    """Purge old idempotency records, blobs of uploads that a crash left without a row, checkpoints of ended jobs."""
+    """Purge old idempotency records and events, blobs that a crash left without a row, checkpoints of ended jobs."""
     with sessions.begin() as session:
         idempotency.purge(session)
+        audit.purge(session)
     _clear_blobs(sessions, blobs)
     _clear_checkpoints(sessions, checkpoints)
 

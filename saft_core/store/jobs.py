@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, defer, with_expression
 
 from saft_core.comparison import Answered
 from saft_core.errors import Cancelled, JobFinished, NameTaken, SaftError, WorkerLost
-from saft_core.store import adapters
+from saft_core.store import adapters, quotas
 from saft_core.store.database import among
 from saft_core.store.models import Adapter, AdapterMistake, Job, JobStatus
 from saft_core.store.scope import PageOf, Scope
@@ -63,7 +63,10 @@ def queue_of(base_fingerprint: str | None) -> str:
 
 
 def create(scope: Scope, job: Job) -> Job:
-    """Queue a job. Raises NameTaken when an unfinished job of the tenant makes a version of the same name."""
+    """Queue a job.
+
+    Raises QuotaExceeded, and NameTaken when an unfinished job of the tenant makes a version of the same name.
+    """
     adapters.lock_name(scope, job.name)
     pending = scope.session.scalar(scope.select(Job, Job.name == job.name, Job.status.in_(UNFINISHED)).limit(1))
     if pending:
@@ -71,6 +74,8 @@ def create(scope: Scope, job: Job) -> Job:
             f"job {pending.id} makes the next version of {job.name!r} just now; wait for its end, cancel it, or choose"
             " another name"
         )
+    quotas.admit(scope, adapters=1, queued_jobs=1)
+    job.key_id = scope.key_id
     return scope.add(job)
 
 
@@ -93,6 +98,13 @@ def request_cancel(scope: Scope, job_id: str) -> Job:
     scope.session.flush()
     scope.session.refresh(job)
     return job
+
+
+def stop_all(scope: Scope) -> None:
+    """Cancel the tenant's jobs: those that wait at once, those that run within a step of their workers."""
+    of_tenant = update(Job).where(scope.owns(Job))
+    scope.session.execute(of_tenant.where(Job.status == JobStatus.QUEUED).values(_ending(JobStatus.CANCELLED)))
+    scope.session.execute(of_tenant.where(Job.status == JobStatus.RUNNING).values(cancel_requested=True))
 
 
 # --- the worker's side -----------------------------------------------------------------------------------------------
@@ -179,7 +191,7 @@ def finish(session: Session, job_id: str, owner: str, result: Result) -> bool:
         return False
     if job.cancel_requested:
         raise Cancelled
-    scope, adapter = Scope(session, job.tenant_id), result.adapter
+    scope, adapter = Scope(session, job.tenant_id, job.key_id), result.adapter
     adapter.job_id = job.id
     adapters.add(scope, adapter, result.container, result.mistakes, result.answers)
     before = adapters.published(scope, adapter.name)

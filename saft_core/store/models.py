@@ -54,13 +54,19 @@ class Model(DeclarativeBase):
 
 
 class Tenant(Model):
-    """Somebody who owns things. The key itself is never stored, only its SHA-256."""
+    """Somebody who owns things. Keys are never stored, only their SHA-256."""
 
     __tablename__ = "tenants"
+    __table_args__ = (
+        Index("ix_tenants_listed", "created_at", "id"),
+        Index("ix_tenants_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ten"))
     name: Mapped[str]
-    key_sha256: Mapped[str] = mapped_column(unique=True)
+    key_sha256: Mapped[str] = mapped_column(unique=True)  # of the first key, for versions that know one key a tenant
+    quota: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # saft_core/quota.py
+    deleted_at: Mapped[datetime | None]  # from then on no key opens anything, and the sweeper removes all there is
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
@@ -78,17 +84,49 @@ def _listed(table: str, owner: str = "tenant_id") -> Index:
     return Index(f"ix_{table}_listed", owner, "created_at", "id")
 
 
+class TenantKey(Owned):
+    """One key of a tenant, as its SHA-256."""
+
+    __tablename__ = "tenant_keys"
+    __table_args__ = (_listed("tenant_keys"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("key"))
+    name: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    last_used_at: Mapped[datetime | None]  # to about a minute
+
+
+class AuditEvent(Owned):
+    """What was done, by whose key, and when. Rows outlive what they tell of, so they refer to nothing."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (_listed("audit_events"), Index("ix_audit_events_created_at", "created_at"))
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ev"))
+    tenant_id: Mapped[str] = mapped_column()
+    key_id: Mapped[str | None]  # a key's id, or "admin"; null in what a job of a version before did
+    action: Mapped[str]  # "dataset.created"
+    subject_id: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+def _unmeasured(table: str) -> Index:
+    """Finds the rows whose files have not been measured yet: those of versions that did not."""
+    return Index(f"ix_{table}_unmeasured", "id", postgresql_where=text("size_bytes IS NULL"))
+
+
 class Dataset(Owned):
     """An immutable labelled image set."""
 
     __tablename__ = "datasets"
-    __table_args__ = (_listed("datasets"),)
+    __table_args__ = (_listed("datasets"), _unmeasured("datasets"))
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ds"))
     name: Mapped[str]
     classes: Mapped[list[Any]]  # [{"name", "count"}], sorted by name: the order is the label index
     rejected: Mapped[list[Any]]  # [{"path", "code", "reason"}]
     image_count: Mapped[int]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its files; null until they are measured
 
 
 class DatasetImage(Owned):
@@ -143,6 +181,7 @@ class Job(Owned):
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("job"))
     name: Mapped[str]
+    key_id: Mapped[str | None]  # of the key that ordered it, for the audit log
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     test_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"), index=True)
     config: Mapped[dict[str, Any]]
@@ -312,6 +351,7 @@ class CollectionImage(Owned):
             postgresql_using="gin",
             postgresql_ops={"metadata": "jsonb_path_ops"},
         ),
+        _unmeasured("collection_images"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("img"))
@@ -321,6 +361,7 @@ class CollectionImage(Owned):
     media_type: Mapped[str]
     user_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict, server_default="{}")
     """What the tenant says of it, under a name that SQLAlchemy does not use itself."""
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its file; null until it is measured
 
 
 class ImageEmbedding(Owned):

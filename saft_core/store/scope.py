@@ -18,16 +18,18 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import ExecutableOption
 
 from saft_core.errors import InvalidCursor, NotFound
-from saft_core.store.models import Owned
+from saft_core.store import audit
+from saft_core.store.models import Model, Owned
 
 Row = TypeVar("Row", bound=Owned)
+Listed = TypeVar("Listed", bound=Model)
 
 
 @dataclass(frozen=True)
-class PageOf(Generic[Row]):
+class PageOf(Generic[Listed]):
     """Some rows of a list, and where the next page starts; None on the last page."""
 
-    items: Sequence[Row]
+    items: Sequence[Listed]
     next_cursor: str | None
 
 
@@ -37,11 +39,15 @@ def owned(model: type[Owned]) -> ColumnElement[bool]:
 
 
 class Scope:
-    """All that one tenant may see, within one database session."""
+    """All that one tenant may see, within one database session.
 
-    def __init__(self, session: Session, tenant_id: str) -> None:
+    key_id: of the key that is asking, for the audit log.
+    """
+
+    def __init__(self, session: Session, tenant_id: str, key_id: str | None = None) -> None:
         self.session = session
         self.tenant_id = tenant_id
+        self.key_id = key_id
 
     def select(self, model: type[Row], *conditions: ColumnElement[bool]) -> Select[Row]:
         """A query over the tenant's rows of `model`."""
@@ -69,11 +75,13 @@ class Scope:
         self.session.add(row)
         self.session.flush()
         self.session.refresh(row)
+        audit.note_row(self, "created", row)
         return row
 
     def delete(self, row: Owned) -> None:
         """Remove a row that came from this scope, and what hangs on it."""
         self.session.delete(row)
+        audit.note_row(self, "deleted", row)
         self.session.flush()
 
     def page(
@@ -85,19 +93,21 @@ class Scope:
         options: Sequence[ExecutableOption] = (),
     ) -> PageOf[Row]:
         """Up to `limit` rows, newest first, from behind `cursor`, loaded as `options` say. Raises InvalidCursor."""
-        created_at, row_id = model.created_at, model.id  # type: ignore[attr-defined]
-        # Ordered column by column, as the index is: no index serves the order of a row value.
-        query = (
-            self.select(model, *conditions)
-            .order_by(created_at.desc(), row_id.desc())
-            .limit(limit + 1)
-            .options(*options)
-        )
-        if cursor is not None:
-            query = query.where(tuple_(created_at, row_id) < tuple_(*_decode_cursor(cursor)))
-        rows = self.session.scalars(query).all()
-        last = rows[limit - 1] if len(rows) > limit else None
-        return PageOf(rows[:limit], _encode_cursor(last) if last is not None else None)
+        return page_of(self.session, self.select(model, *conditions).options(*options), model, limit, cursor)
+
+
+def page_of(
+    session: Session, query: Select[Listed], model: type[Listed], limit: int, cursor: str | None
+) -> PageOf[Listed]:
+    """Up to `limit` rows of a query, newest first, from behind `cursor`. Raises InvalidCursor."""
+    created_at, row_id = model.created_at, model.id  # type: ignore[attr-defined]
+    # Ordered column by column, as the index is: no index serves the order of a row value.
+    query = query.order_by(created_at.desc(), row_id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(tuple_(created_at, row_id) < tuple_(*_decode_cursor(cursor)))
+    rows = session.scalars(query).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return PageOf(rows[:limit], _encode_cursor(last) if last is not None else None)
 
 
 def _in_words(model: type[Owned]) -> str:

@@ -10,7 +10,11 @@ import pytest
 from tests.fixtures.rest import Site, new_collection, new_dataset, png
 
 CALLS = {
-    "POST /tenants",
+    "POST /tenants", "GET /tenants", "GET /tenants/{tenant_id}", "DELETE /tenants/{tenant_id}",
+    "PUT /tenants/{tenant_id}/quota", "GET /tenants/{tenant_id}/audit",
+    "GET /tenants/{tenant_id}/keys", "POST /tenants/{tenant_id}/keys", "PATCH /tenants/{tenant_id}/keys/{key_id}",
+    "DELETE /tenants/{tenant_id}/keys/{key_id}",
+    "GET /keys", "POST /keys", "PATCH /keys/{key_id}", "DELETE /keys/{key_id}", "GET /usage", "GET /audit",
     "POST /datasets", "GET /datasets", "GET /datasets/{dataset_id}", "DELETE /datasets/{dataset_id}",
     "GET /datasets/{dataset_id}/images", "GET /datasets/{dataset_id}/images/{position}",
     "POST /adapters", "GET /adapters", "GET /adapters/{adapter_id}", "DELETE /adapters/{adapter_id}",
@@ -26,6 +30,8 @@ CALLS = {
 }  # fmt: skip
 CREATING = {
     "/tenants",
+    "/tenants/{tenant_id}/keys",
+    "/keys",
     "/datasets",
     "/adapters",
     "/adapters/import",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ def things(site: Site, client: TestClient) -> dict[str, str]:
         "job_id": adapter["job_id"],
         "collection_id": collection,
         "image_id": next(iter(images.values())),
+        "key_id": ok(client.get("/keys"))["items"][0]["id"],
+        "tenant_id": site.tenant_id(client),
     }
 
 
@@ -37,13 +40,17 @@ def request(client: TestClient, method: str, path: str, ids: dict[str, str]) -> 
     options: dict[str, Any] = {}
     if path.endswith("/images") and method == "POST":
         options = {"files": {"files": ("a.png", png(5))}}
+    elif path.endswith("/compare"):
+        options = {"params": {"with": "base"}}
     elif path.endswith("/metadata"):
         options = {"json": {"colour": "red"}}
+    elif method in ("PATCH", "PUT") or path.endswith("/keys"):
+        options = {"json": {"name": "x"}}
     return client.request(method, path.format(**ids), **options)
 
 
 def test_every_call_takes_a_key_but_those_that_are_meant_to_be_open(site: Site) -> None:
-    ids = dict.fromkeys(("dataset_id", "adapter_id", "job_id", "collection_id", "image_id"), "x") | {"position": "0"}
+    ids = dict.fromkeys(re.findall(r"{(\w+)}", str(calls(site))), "x") | {"position": "0"}
     listed = calls(site)
     assert len(listed) >= 25
     for key in (None, "saft_wrong"):
@@ -56,7 +63,7 @@ def test_foreign_things_do_not_exist(site: Site) -> None:
     ids = things(site, owner)
     tried = 0
     for method, path in calls(site):
-        if "{" not in path:
+        if "{" not in path or path.startswith("/tenants"):
             continue
         foreign = problem(request(other, method, path, ids), 404, "not_found")
         unknown = {name: value if name == "position" else "x" + value for name, value in ids.items()}
@@ -64,12 +71,21 @@ def test_foreign_things_do_not_exist(site: Site) -> None:
         assert shape(foreign, ids) == shape(missing, unknown), path
         tried += 1
     assert tried >= 15
+    assert ok(owner.get("/keys"))["items"][0]["name"] == "first"
     for path in ("/datasets", "/adapters", "/jobs", "/collections"):
         assert ok(other.get(path))["items"] == []
         assert ok(owner.get(path))["items"] != []
     for name in ("dataset", "adapter", "job", "collection"):
         assert owner.get(f"/{name}s/{ids[name + '_id']}").status_code == 200  # the other's tries changed nothing
     assert owner.get(f"/jobs/{ids['job_id']}").json()["status"] == "succeeded"
+
+
+def test_a_tenants_key_opens_no_call_of_the_admins_and_the_admins_none_of_a_tenants(site: Site) -> None:
+    owner = site.new_tenant()
+    ids = things(site, owner)
+    for method, path in calls(site):
+        stranger = owner if path.startswith("/tenants") else site.admin
+        problem(request(stranger, method, path, ids), 401, "unauthorized")
 
 
 def shape(body: dict[str, Any], ids: dict[str, str]) -> str:

@@ -93,6 +93,22 @@ def test_the_events_of_an_ended_job_are_its_state_and_the_end(site: Site, client
         assert list(events(stream.iter_lines())) == [ok(client.get(f"/jobs/{job['id']}"))]
 
 
+@pytest.mark.parametrize("act", ["revoke the key", "delete the tenant"])
+def test_the_events_end_when_their_key_opens_nothing_any_more(
+    site: Site, client: TestClient, server: Server, act: str
+) -> None:
+    job, tenant_id = queued(client), site.tenant_id(client)
+    with watcher(server, client) as http, http.stream("GET", f"/jobs/{job['id']}/events") as stream:
+        told = events(stream.iter_lines())
+        assert next(told)["status"] == "queued"
+        if act == "revoke the key":
+            (key,) = ok(site.admin.get(f"/tenants/{tenant_id}/keys"))["items"]
+            assert site.admin.delete(f"/tenants/{tenant_id}/keys/{key['id']}").status_code == 204
+        else:
+            ok(site.admin.delete(f"/tenants/{tenant_id}"), 202)
+        assert [job["status"] for job in told] in ([], ["cancelled"])
+
+
 def test_a_job_that_is_not_there_has_no_events(client: TestClient) -> None:
     problem(client.get("/jobs/job_unknown/events"), 404, "not_found")
 

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Session
 
 from migrations.upgrade import config, upgrade
-from saft_core.store import adapters
+from saft_core.quota import Quota
+from saft_core.store import adapters, quotas, tenants
 from saft_core.store.database import with_driver
 from saft_core.store.models import Adapter, Model
 from saft_core.store.scope import Scope
@@ -266,3 +267,59 @@ def test_an_adapter_keeps_its_template_and_of_several_the_first(empty_url: str, 
     step(engine, command.downgrade, "0007")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT template FROM adapters")) == "a {}"
+
+
+OLD_ROWS = (
+    TENANT,
+    ADAPTER,
+    text(
+        "INSERT INTO datasets (id, tenant_id, name, classes, rejected, image_count)"
+        " VALUES ('ds_1', 'ten_1', 'd', '[]', '[]', 3)"
+    ),
+    text("INSERT INTO collections (id, tenant_id, name) VALUES ('col_1', 'ten_1', 'c')"),
+    text(
+        "INSERT INTO collection_images (id, tenant_id, collection_id, filename, sha256, media_type)"
+        " VALUES ('img_1', 'ten_1', 'col_1', 'f', 's', 'image/png')"
+    ),
+    text(
+        "INSERT INTO jobs (id, tenant_id, name, config, status, phase, progress, step, steps, losses,"
+        " cancel_requested, attempt) VALUES ('job_1', 'ten_1', 'j', '{}', 'queued', 'queued', 0, 0, 0, '[]', false, 0)"
+    ),
+)
+"""As the version before tenants had several keys writes them."""
+
+
+def test_the_key_of_a_tenant_works_after_the_step_and_before_it_again(empty_url: str, engine: Engine) -> None:
+    upgrade(empty_url)
+    step(engine, command.downgrade, "0010")
+    key = tenants.new_key()
+    with engine.begin() as connection:
+        for row in OLD_ROWS:
+            connection.execute(row)
+        connection.execute(text("UPDATE tenants SET key_sha256 = :hash"), {"hash": tenants.hashed(key)})
+    step(engine, command.upgrade, "head")
+    with Session(engine) as session, session.begin():
+        holder = tenants.authenticate(session, key)
+        scope = Scope(session, "ten_1")
+        assert holder.tenant_id == "ten_1"
+        assert [(row.id, row.name) for row in tenants.keys(scope, 9, None).items] == [(holder.key_id, "first")]
+        assert quotas.quota(scope) == Quota()
+        assert quotas.usage(scope) == quotas.Usage(images=4, storage_bytes=1, adapters=2, queued_jobs=1)
+        new = tenants.create(session, "new", tenants.new_key())
+        new_hash = new.key_sha256
+    step(engine, command.downgrade, "0010")
+    with engine.connect() as connection:
+        kept = set(connection.scalars(text("SELECT key_sha256 FROM tenants")))
+        assert kept == {tenants.hashed(key), new_hash}
+
+
+def test_the_version_before_goes_on_with_the_new_schema(empty_url: str, engine: Engine) -> None:
+    upgrade(empty_url)
+    key = tenants.new_key()
+    with engine.begin() as connection:
+        for row in OLD_ROWS:
+            connection.execute(row)
+        connection.execute(text("UPDATE tenants SET key_sha256 = :hash"), {"hash": tenants.hashed(key)})
+    with Session(engine) as session, session.begin():
+        assert tenants.authenticate(session, key).tenant_id == "ten_1"
+        assert quotas.usage(Scope(session, "ten_1")).images == 4

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from saft.admin_key import admin_key
+from saft.admin_key import LOOK_SECONDS, admin_key, current_admin_key, rotate
 from saft_core.errors import Unavailable
 from saft_core.settings import Limits, Settings
 
@@ -79,3 +79,61 @@ def test_a_short_key_is_refused_by_its_limit(given: str, tmp_path: Path) -> None
         admin_key(settings(tmp_path, given))
     least_15 = Limits(min_admin_key_characters=15)
     assert admin_key(settings(tmp_path, "15 characters..", least_15)) == ("15 characters..", False)
+
+
+# --- a change while everything runs ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time by which the file is looked at."""
+    moment = [100.0]
+    monkeypatch.setattr("saft.admin_key.time.monotonic", lambda: moment[0])
+    return moment
+
+
+def test_a_rotation_reaches_every_process_and_the_old_key_is_gone(tmp_path: Path, now: list[float]) -> None:
+    processes = [current_admin_key(settings(tmp_path)) for _ in range(2)]
+    (old,) = {key() for key in processes}
+    new = rotate(settings(tmp_path))
+    now[0] += LOOK_SECONDS
+    assert LOOK_SECONDS < 1
+    assert {key() for key in processes} == {new} != {old}
+    assert len(new) >= 32
+    assert stat.S_IMODE((tmp_path / "admin-key").stat().st_mode) == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == ["admin-key"]
+    assert admin_key(settings(tmp_path)) == (new, False)
+
+
+def test_a_file_that_somebody_else_writes_is_read_again(tmp_path: Path, now: list[float]) -> None:
+    """As a mounted secret is."""
+    file = tmp_path / "secret"
+    file.write_text(GIVEN + "\n")
+    mounted = Settings(data_dir=tmp_path / "data", admin_key_file=file, limits=Limits())
+    key = current_admin_key(mounted)
+    assert key() == GIVEN
+    file.write_text("another long admin key\n")
+    assert key() == GIVEN
+    now[0] += LOOK_SECONDS
+    assert key() == "another long admin key"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_without_a_readable_file_nobody_is_the_admin(tmp_path: Path, now: list[float], content: bytes | None) -> None:
+    key = current_admin_key(settings(tmp_path))
+    (tmp_path / "admin-key").unlink()
+    if content is not None:
+        (tmp_path / "admin-key").write_bytes(content)
+    now[0] += LOOK_SECONDS
+    assert key() == ""
+    new = rotate(settings(tmp_path))
+    now[0] += LOOK_SECONDS
+    assert key() == new
+
+
+def test_a_key_that_was_given_is_rotated_where_it_was_given(tmp_path: Path) -> None:
+    given = settings(tmp_path, GIVEN)
+    assert current_admin_key(given)() == GIVEN
+    with pytest.raises(Unavailable, match="SAFT_ADMIN_KEY; give that another value"):
+        rotate(given)
+    assert list(tmp_path.iterdir()) == []

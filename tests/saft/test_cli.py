@@ -124,3 +124,16 @@ def test_what_computes_has_its_threads_limited_before_it_starts(part: str, tmp_p
         env=clean | {"SAFT_DATA_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     assert found.stdout.strip() == str(available_cpus())
+
+
+def test_the_admin_key_is_rotated_by_a_command(tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SAFT_")}
+    command = [sys.executable, "-m", "saft", "rotate-admin-key"]
+    done = subprocess.run(
+        command, env=clean | {"SAFT_DATA_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=300, check=True
+    )
+    assert done.stdout == f"saft: admin key {(tmp_path / 'admin-key').read_text()}\n"
+    given = clean | {"SAFT_DATA_DIR": str(tmp_path), "SAFT_ADMIN_KEY": "a long enough admin key"}
+    refused = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300, check=False)
+    assert refused.returncode == os.EX_CONFIG
+    assert refused.stderr.count("\n") == 1

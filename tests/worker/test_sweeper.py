@@ -14,10 +14,10 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft import embedded
-from saft_core.store import jobs
+from saft_core.store import jobs, tenants
 from saft_core.store.housekeeping import ORPHAN_AGE_SECONDS
 from saft_core.store.jobs import ANY_BASE_QUEUE, Message
-from saft_core.store.models import new_id
+from saft_core.store.models import Dataset, Tenant, new_id
 from tests.fixtures.in_process import LocalWorker
 from worker import sweeper
 from worker.broker import Broker
@@ -206,6 +206,21 @@ def test_a_broker_that_is_down_keeps_nothing_else_from_being_done(local_worker: 
     sweep_for(local_worker, NoBroker(fails=lambda: True))
     assert local_worker.job(stopped).status == "cancelled"
     assert not (local_worker.settings.blob_dir / orphan).exists()
+
+
+def test_a_deleted_tenant_is_removed_and_files_are_measured(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset()
+    local_worker.queue(dataset)
+    with local_worker.sessions.begin() as session:
+        session.get_one(Dataset, dataset).size_bytes = None
+    sweep_for(local_worker, NoBroker())
+    with local_worker.sessions.begin() as session:
+        assert (session.get_one(Dataset, dataset).size_bytes or 0) > 0
+        tenants.delete_tenant(session, local_worker.tenant_id)
+    sweep_for(local_worker, NoBroker())
+    with local_worker.sessions() as session:
+        assert session.get(Tenant, local_worker.tenant_id) is None
+    assert list(local_worker.runtime.blobs.owners()) == []
 
 
 def test_the_sweeper_goes_on_after_a_failure_and_clears_what_is_left_over(local_worker: LocalWorker) -> None:

@@ -311,7 +311,8 @@ def test_what_a_version_answers_is_kept(queue: Queue) -> None:
     told = {"0" * 64: Answered("held-out", "a", "b"), "1" * 64: Answered("training", "b", "b")}
     adapter_id = finished(queue, answers=told)
     assert queue.tenant(lambda scope: adapters.answers(scope, adapter_id)) == told
-    assert adapters.answers(Scope(queue.sessions(), "ten_other"), adapter_id) == {}
+    with queue.sessions() as session:
+        assert adapters.answers(Scope(session, "ten_other"), adapter_id) == {}
 
 
 def test_a_failed_job_says_why(queue: Queue) -> None:
