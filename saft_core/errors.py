@@ -19,6 +19,7 @@
     │   ├── NameTaken
     │   ├── KeyGone             a replay cannot show the key that was made
     │   ├── BaseMismatch        the delta belongs to another base
+    │   ├── ExportUnsupported   the base has no such form
     │   └── JobFinished         the job has ended and cannot be cancelled
     ├── TrainingFailed
     │   ├── TrainingDiverged
@@ -161,6 +162,12 @@ class BaseMismatch(Conflict):
     """The delta was made for another base model."""
 
     code = "base_mismatch"
+
+
+class ExportUnsupported(Conflict):
+    """The base cannot be written in this form."""
+
+    code = "export_unsupported"
 
 
 class JobFinished(Conflict):
