@@ -1,4 +1,4 @@
-"""What open_clip builds a base from: kept, so that a model made of the base can be given away in open_clip's own form."""
+"""What open_clip builds a base from: kept, so that a model made of it can be given away."""
 
 from __future__ import annotations
 

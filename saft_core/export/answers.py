@@ -32,7 +32,6 @@ class Exported:
     about: the content of labels.json. class_embeddings: of unit length, (classes, embed_dim).
     """
 
-    @torch.inference_mode()
     def __init__(self, folder: Path) -> None:
         source = f"local-dir:{folder}"
         self.about: dict[str, Any] = json.loads((folder / LABELS_FILE).read_text("utf-8"))
@@ -42,7 +41,7 @@ class Exported:
         _lay_out(self.model)
         self.tokenize = open_clip.get_tokenizer(source, **_vocabulary(folder))
         self.class_embeddings = self._embed_classes()
-        self.logit_scale: Tensor = self.model.logit_scale.exp().reshape(())
+        self.logit_scale: Tensor = self.model.logit_scale.detach().exp().reshape(())
 
     def pixels(self, image: Image.Image) -> Tensor:
         """A picture as the model takes it, float32 (1, 3, size, size)."""
@@ -68,6 +67,7 @@ class Exported:
         highest = (logits / weights.norm(dim=1)).amax(dim=1)
         return probabilities, strange(unknown, highest, embeddings, self.words)
 
+    @torch.inference_mode()
     def _embed_classes(self) -> Tensor:
         """The mean over the templates, normalised again; of one template, what the text tower gives."""
         texts = [prompt for of_one in self.about["prompts"] for prompt in of_one]

@@ -9,6 +9,7 @@ the whole process, other threads too, that it is exporting. None of that may hap
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -25,18 +26,22 @@ from torch import Tensor, nn
 from saft_core.clip import image_tower
 from saft_core.clip.backbone import Base
 from saft_core.errors import DeadlinePassed, ExportUnsupported, Unavailable
-from saft_core.export.answers import LABELS_FILE, Exported, strange
+from saft_core.export.answers import Exported, strange
 from saft_core.export.description import Description
 from saft_core.export.open_clip import write_folder
 from saft_core.export.weights import FLOAT_BYTES, Merged
 from saft_core.process import die_with_parent
 
+logger = logging.getLogger(__name__)
+
 MODEL_FILE = "model.onnx"
 MAX_TOWER_BYTES = 1_900 << 20
 """One file of ONNX, a protocol buffer, has less than 2 GiB."""
+PREFIX = "export-"
+"""Of the folders that are made beside it; none is left but by a process that was killed."""
 UNSUPPORTED_STATUS = 3
 LOOK_SECONDS = 0.1
-REASON_CHARACTERS = 300
+REASON_CHARACTERS = 2_000
 NICENESS = 10
 """Of the process: those who wait for answers come first."""
 INPUT, OUTPUTS = "pixels", ("probabilities", "embedding", "unknown")
@@ -55,7 +60,7 @@ def write_onnx(
     raises.
     """
     check_size(merged.base)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as made:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=PREFIX) as made:
         write_folder(lambda name: (Path(made) / name).open("wb"), merged, description)
         _run(Path(made), deadline, stopped)
         with (Path(made) / MODEL_FILE).open("rb") as model:
@@ -88,11 +93,12 @@ def _run(folder: Path, deadline: float, stopped: Callable[[], bool]) -> None:
             child.wait()
         output.seek(0)
         said = output.read().decode(errors="replace").strip().splitlines()
-    reason = said[-1][:REASON_CHARACTERS] if said else f"it ended with {status}"
-    if status == UNSUPPORTED_STATUS:
-        raise ExportUnsupported(f"the base's image tower cannot be written as ONNX ({reason}); take open_clip")
     if status:
-        raise Unavailable(f"the export to ONNX failed: {reason}")
+        logger.warning("the export to ONNX ended with %d: %s", status, said[-1] if said else "it said nothing")
+    if status == UNSUPPORTED_STATUS:
+        raise ExportUnsupported("the base's image tower cannot be written as ONNX, the log says why; take open_clip")
+    if status:
+        raise Unavailable("the export to ONNX failed, the log says why; try again, or take open_clip")
 
 
 def _wait(child: subprocess.Popen[bytes], deadline: float, stopped: Callable[[], bool]) -> int:

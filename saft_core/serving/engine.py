@@ -193,7 +193,9 @@ class Engine:
         some ten million at most, for everybody waits for the copy.
         """
         entries = range(start, stop)
-        return _collect([self._submit(WEIGHTS, Part((None, 1.0), Row(None), entries), self._deadline(deadline), rows=0)])
+        return _collect(
+            [self._submit(WEIGHTS, Part((None, 1.0), Row(None), entries), self._deadline(deadline), rows=0)]
+        )
 
     def prepare(self, image: Image.Image, deadline: float | None = None) -> Tensor:
         """What every call takes in the picture's place, so that the picture itself need not wait for a batch."""
