@@ -112,6 +112,7 @@ def _vocabulary(folder: Path) -> dict[str, str]:
 def main() -> None:
     """Print what each of the pictures shows."""
     exported = Exported(Path(__file__).parent)
+    torch.set_num_threads(exported.about["threads"])
     for path in sys.argv[1:]:
         with Image.open(path) as image:
             probabilities, unknown = exported.answer(exported.embed(exported.pixels(image)))

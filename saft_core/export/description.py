@@ -21,6 +21,7 @@ class Description:
 
     calibration: of these classes at this strength. words: unit embeddings of words that are none of the classes,
     float32 (W, embed_dim), which `calibration.unknown` is told by. texts_per_pass: prompts that are encoded at a time.
+    threads: of a pass; sums are rounded by how many there are.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Description:
     calibration: Calibration
     words: FloatArray
     texts_per_pass: int
+    threads: int
 
     def about(self, base: Base) -> dict[str, Any]:
         """As JSON. `prompts` has a list for each template, in the order of `classes`."""
@@ -45,6 +47,7 @@ class Description:
             "unknown": asdict(unknown) | {"words_count": WORDS_COUNT} if unknown else None,
             "preprocessing": preprocessing(base.model),
             "texts_per_pass": self.texts_per_pass,
+            "threads": self.threads,
             "base": base.name,
             "base_fingerprint": base.fingerprint,
         }

@@ -133,7 +133,8 @@ class Graph(nn.Module):
         """Of a batch of any size."""
         embeddings = image_tower.encode(self.model, pixels)
         cosines = embeddings @ self.class_embeddings.T  # type: ignore[operator]
-        probabilities = (self.logit_scale * cosines / self.temperature).softmax(dim=1)
+        scale: Any = self.logit_scale
+        probabilities = (scale * cosines / self.temperature).softmax(dim=1)
         if self.unknown is None:
             return probabilities, embeddings
         words: Any = self.words

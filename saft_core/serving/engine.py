@@ -222,6 +222,11 @@ class Engine:
         return done
 
     @property
+    def threads(self) -> int:
+        """CPU threads of one pass."""
+        return self.limits.threads or available_cpus()
+
+    @property
     def healthy(self) -> bool:
         """Whether requests are taken and the batch under way, if any, still has a chance to end."""
         return self.batcher.open and self.batcher.busy_seconds < STUCK_SECONDS
@@ -332,7 +337,7 @@ class Engine:
     # In the engine's thread
 
     def _use_threads(self) -> None:
-        torch.set_num_threads(self.limits.threads or available_cpus())
+        torch.set_num_threads(self.threads)
 
     def _rest(self) -> bool:
         """Make the base itself again, then measure one pass, if there is any to measure; whether there was."""
