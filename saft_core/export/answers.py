@@ -30,11 +30,14 @@ class Exported:
     """The model of a folder, its classes and its calibration.
 
     about: the content of labels.json. class_embeddings: of unit length, (classes, embed_dim).
+
+    Has torch use as many threads as the service does, for sums are rounded by how many there are.
     """
 
     def __init__(self, folder: Path) -> None:
         source = f"local-dir:{folder}"
         self.about: dict[str, Any] = json.loads((folder / LABELS_FILE).read_text("utf-8"))
+        torch.set_num_threads(self.about["threads"])
         self.words = torch.from_numpy(np.load(folder / WORDS_FILE, allow_pickle=False))
         self.model, _, self.preprocess = open_clip.create_model_and_transforms(source)
         self.model.eval()
@@ -112,7 +115,6 @@ def _vocabulary(folder: Path) -> dict[str, str]:
 def main() -> None:
     """Print what each of the pictures shows."""
     exported = Exported(Path(__file__).parent)
-    torch.set_num_threads(exported.about["threads"])
     for path in sys.argv[1:]:
         with Image.open(path) as image:
             probabilities, unknown = exported.answer(exported.embed(exported.pixels(image)))

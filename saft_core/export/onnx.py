@@ -42,7 +42,7 @@ PREFIX = "export-"
 UNSUPPORTED_STATUS = 3
 LOOK_SECONDS = 0.1
 REASON_CHARACTERS = 2_000
-NICENESS = 10
+NICENESS = 5
 """Of the process: those who wait for answers come first."""
 INPUT, OUTPUTS = "pixels", ("probabilities", "embedding", "unknown")
 _PACKAGES = str(Path(__file__).parents[2])
@@ -144,6 +144,7 @@ class Graph(nn.Module):
 def export(folder: Path) -> None:
     """Write the model. Raises torch.onnx.OnnxExporterError, and whatever the model raises when it is traced."""
     exported = Exported(folder)
+    torch.set_num_threads(1)  # it takes seconds, and others want the cores
     graph = Graph(exported).requires_grad_(False).eval()
     height, width = exported.about["preprocessing"]["size"]
     outputs = OUTPUTS if graph.unknown else OUTPUTS[:2]
@@ -174,7 +175,6 @@ def main() -> None:
     """Write the model, or the reason and a status: 3 if the tower has no ONNX form."""
     die_with_parent()
     os.nice(NICENESS)
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     try:
         export(Path(sys.argv[1]))

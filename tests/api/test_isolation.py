@@ -109,7 +109,17 @@ def test_an_image_belongs_to_its_collection(client: TestClient) -> None:
     problem(client.delete(f"/collections/{other}/images/{image}"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/datasets/{}", "/adapters/{}", "/jobs/{}", "/collections/{}", "/adapters/{}/delta"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/datasets/{}",
+        "/adapters/{}",
+        "/jobs/{}",
+        "/collections/{}",
+        "/adapters/{}/delta",
+        "/adapters/{}/export?format=onnx",
+    ],
+)
 @pytest.mark.parametrize("thing", ["%00", "a%00b", "%ff", "'; DROP TABLE tenants; --", "x" * 3000, "%F0%9F%A6%89"])
 def test_a_strange_id_is_no_fault_of_ours(client: TestClient, path: str, thing: str) -> None:
     assert client.get(path.format(thing)).status_code in (404, 422)
