@@ -37,6 +37,8 @@ def request(client: TestClient, method: str, path: str, ids: dict[str, str]) -> 
     options: dict[str, Any] = {}
     if path.endswith("/images") and method == "POST":
         options = {"files": {"files": ("a.png", png(5))}}
+    if path.endswith("/export"):
+        options = {"params": {"format": "open_clip"}}
     return client.request(method, path.format(**ids), **options)
 
 
