@@ -307,7 +307,7 @@ def test_the_examples_of_the_docs_answer_as_classify(sessions: sessionmaker[Sess
 
     def printed(*arguments: str) -> str:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        command = [sys.executable, "-P", *arguments]
+        command = [sys.executable, *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
