@@ -78,7 +78,7 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
     services, base = tenancy.services, tenancy.services.engine.base
     if name == BASE_NAME:
         raise NotFound("the base is no adapter; GET /adapters lists yours")
-    passes = {"texts_per_pass": services.engine.limits.batch.max_rows, "threads": services.engine.threads}
+    texts_per_pass, threads = services.engine.limits.batch.max_rows, services.engine.threads
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, name, report=False)
         container = adapters.container(scope, adapter.id)
@@ -89,7 +89,7 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
         strangers, asked = services.strangers, (model.classes, model.template)
         calibration = model.calibration_for(*asked, wanted, strangers)
         words = strangers.others(*asked) if calibration.unknown else np.empty((0, base.embed_dim), np.float32)
-        return Description(adapter.name, *asked, wanted, calibration, words, **passes)
+        return Description(adapter.name, *asked, wanted, calibration, words, texts_per_pass, threads)
 
     def load() -> Any:
         with tenancy.begin() as scope:
@@ -105,6 +105,7 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
         "calibration": adapter.calibration,
         "base": [base.name, base.fingerprint],
         "probe": services.probe is not None,
-    } | passes
+        "passes": [texts_per_pass, threads],
+    }
     deadline = time.monotonic() + services.settings.export_seconds
     return Order(form, adapter.id, load, describe, wanted, deadline), etag(container, known)
