@@ -19,6 +19,7 @@ from api.routes import (
     collections,
     comparisons,
     datasets,
+    exports,
     imports,
     jobs,
     operations,
@@ -41,6 +42,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        services.exports.close()
         await run_in_threadpool(services.engine.close, services.settings.drain_seconds)
 
     app = FastAPI(
@@ -61,6 +63,7 @@ def create_app(services: Services) -> FastAPI:
         imports,
         adapters,
         comparisons,
+        exports,
         jobs,
         classify,
         collections,

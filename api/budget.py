@@ -13,30 +13,31 @@ WAIT_SECONDS = 2.0
 
 
 class Budget:
-    """Bytes that all requests share. One caller gets half of them at most, unless he asks for a single request.
+    """Bytes, or another unit, that all requests share. One caller gets half at most, unless it is for one request.
 
     name: the setting that says how many. Belongs to the event loop's thread.
     """
 
-    def __init__(self, name: str, total_bytes: int) -> None:
+    def __init__(self, name: str, total: int, unit: str = "bytes") -> None:
         self._name = name
-        self._total = total_bytes
+        self._total = total
+        self._unit = unit
         self._taken: Counter[str] = Counter()
         self._freed = anyio.Event()
 
     @property
     def taken(self) -> int:
-        """Bytes in use."""
+        """What is in use."""
         return self._taken.total()
 
     async def take(self, caller: str, count: int) -> None:
-        """Take `count` bytes, after a short wait if need be. Raises Busy."""
+        """Take `count`, after a short wait if need be. Raises Busy."""
         with anyio.move_on_after(WAIT_SECONDS):
             while not self._fits(caller, count):
                 await self._freed.wait()
         if not self._fits(caller, count):
             raise Busy(
-                f"the requests under way hold {self.taken:,} of {self._total:,} bytes ({self._name});"
+                f"the requests under way hold {self.taken:,} of {self._total:,} {self._unit} ({self._name});"
                 " try again in a moment"
             )
         self._taken[caller] += count

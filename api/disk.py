@@ -8,13 +8,20 @@ from saft_core.errors import DiskFull
 from saft_core.settings import Settings
 
 
-def check_room(settings: Settings) -> None:
-    """Raise DiskFull when less than `min_free_disk_bytes` are free; makes the data folder if need be."""
+def check_room(settings: Settings, more_bytes: int = 0) -> None:
+    """Raise DiskFull when less than `min_free_disk_bytes`, and so many more, are free.
+
+    Makes the data folder if need be.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    free, least = shutil.disk_usage(settings.data_dir).free, settings.min_free_disk_bytes
+    free, least = shutil.disk_usage(settings.data_dir).free, settings.min_free_disk_bytes + more_bytes
     if free < least:
         raise DiskFull(
-            f"the disk has {free:,} bytes free, less than {least:,} (min_free_disk_bytes);"
+            f"the disk has {free:,} bytes free, less than {least:,} ({_named(more_bytes)});"
             " delete what is no longer needed, or tell the operator",
             part="disk",
         )
+
+
+def _named(more_bytes: int) -> str:
+    return f"min_free_disk_bytes, and {more_bytes:,} for this request" if more_bytes else "min_free_disk_bytes"

@@ -14,11 +14,13 @@ from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, Problem
 from saft_core.settings import Limits, Settings
 
 REF = "#/components/schemas/"
+EXPORT = "/adapters/{adapter_id}/export"
 INFERENCE = frozenset({"/classify", "/retrieve"})
 NAMES_OTHERS = INFERENCE | {"/adapters"}
 """Calls whose body names things that need not be there."""
 MEDIA_TYPES = {
     "/adapters/{adapter_id}/delta": "application/octet-stream",
+    EXPORT: "application/octet-stream",
     "/datasets/{dataset_id}/images/{position}": "image/*",
     "/collections/{collection_id}/images/{image_id}": "image/*",
     "/jobs/{job_id}/events": "text/event-stream",
@@ -104,6 +106,13 @@ def _errors(path: str, method: str, operation: Schema) -> set[HTTPStatus]:
         }
     if path in INFERENCE:
         found |= {HTTPStatus.GATEWAY_TIMEOUT}
+    if path == EXPORT:
+        found |= {
+            HTTPStatus.CONFLICT,
+            HTTPStatus.TOO_MANY_REQUESTS,
+            HTTPStatus.GATEWAY_TIMEOUT,
+            HTTPStatus.INSUFFICIENT_STORAGE,
+        }
     if path == "/readyz":
         found |= {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE}
     return found

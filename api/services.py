@@ -10,6 +10,7 @@ from functools import cached_property
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.admission import Admission
+from api.exports import Exports
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
@@ -47,7 +48,11 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
-        _ = self.pictures, self.strangers  # made now: two threads that ask at once would each have one of their own
+        _ = (
+            self.pictures,
+            self.strangers,
+            self.exports,
+        )  # made now: two threads that ask at once would each have one of their own
 
     @cached_property
     def admission(self) -> Admission:
@@ -83,6 +88,11 @@ class Services:
     def pictures(self) -> PictureReader:
         """How image files are read."""
         return PictureReader(self.engine, self.settings)
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Who makes exports."""
+        return Exports(self.engine, self.settings)
 
     @cached_property
     def strangers(self) -> Strangers:

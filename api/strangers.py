@@ -55,10 +55,17 @@ class Strangers:
         self, unknown: Unknown, answers: Answers, labels: tuple[str, ...], template: Template
     ) -> FloatArray:
         """That each of N pictures shows none of the labels, (N,), from what any model answered of them."""
-        others = self._others.get(
+        others = self._none_of(labels, template)
+        return unknown.probability(margin(answers.cosines.max(axis=1), answers.embeddings, self._words, others))
+
+    def others(self, labels: tuple[str, ...], template: Template) -> FloatArray:
+        """Unit embeddings of the words that are none of the labels, float32 (W, embed_dim)."""
+        return self._words.embeddings[self._none_of(labels, template)]
+
+    def _none_of(self, labels: tuple[str, ...], template: Template) -> _Mask:
+        return self._others.get(
             digest(labels, template), lambda: self._words.none_of(self._engine.embed_labels(None, labels, template))
         )
-        return unknown.probability(margin(answers.cosines.max(axis=1), answers.embeddings, self._words, others))
 
     def _fitted(self, labels: tuple[str, ...], template: Template) -> Unknown | None:
         named = self._engine.embed_labels(None, labels, template)

@@ -20,6 +20,7 @@
     │   ├── KeyGone             a replay cannot show the key that was made
     │   ├── QuotaExceeded       the tenant has as much as it may; names the quota
     │   ├── BaseMismatch        the delta belongs to another base
+    │   ├── ExportUnsupported   the base has no such form
     │   └── JobFinished         the job has ended and cannot be cancelled
     ├── TrainingFailed
     │   ├── TrainingDiverged
@@ -168,6 +169,12 @@ class BaseMismatch(Conflict):
     """The delta was made for another base model."""
 
     code = "base_mismatch"
+
+
+class ExportUnsupported(Conflict):
+    """The base cannot be written in this form."""
+
+    code = "export_unsupported"
 
 
 class JobFinished(Conflict):

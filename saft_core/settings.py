@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     upload_threads: int = Field(8, gt=0, description="Uploads that are checked and stored at once; others wait.")
     body_memory_bytes: int = Field(256 * MIB, gt=0, description="Bodies held in memory, all requests together.")
     body_disk_bytes: int = Field(4096 * MIB, gt=0, description="Multipart bodies on disk, all requests together.")
+    export_requests: int = Field(
+        4, gt=0, description="Exports asked for, being made or being sent; one tenant has half of them; then 429."
+    )
+    export_seconds: float = Field(600.0, gt=0, description="Longest time for an export, to its last byte; then 504.")
     min_body_bytes_per_second: int = Field(16 << 10, ge=0, description="Slowest pace of a request body; then 408.")
     body_patience_seconds: float = Field(10.0, gt=0, description="How long a request body may be slower than that.")
     max_body_seconds: float = Field(3600.0, gt=0, description="Longest wait for one request body; then 408.")

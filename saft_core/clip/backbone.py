@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from saft_core.clip import image_tower, prompts
+from saft_core.clip.blueprint import Blueprint
 from saft_core.clip.fingerprint import activations, fingerprint, preprocessing
 from saft_core.clip.flat import FlatParameters, IndexArray
 
@@ -36,6 +37,8 @@ class Base:
     """A CLIP model in evaluation mode, its parameters in one flat buffer.
 
     Evaluation mode also holds during training: batch-norm statistics are the base's and belong to no tenant.
+
+    blueprint: what open_clip built the model from; None where something else did.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Base:
         name: str,
         defaults: TrainingDefaults | None = None,
         device: torch.device | str = "cpu",
+        blueprint: Blueprint | None = None,
     ) -> None:
         self.name = name
+        self.blueprint = blueprint
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
         self.preprocess = preprocess

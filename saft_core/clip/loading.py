@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from saft_core.clip import hub, specs, variant, weights
 from saft_core.clip.backbone import Base, TrainingDefaults
+from saft_core.clip.blueprint import Blueprint
 from saft_core.clip.specs import Source
 from saft_core.clip.variant import Variant
 from saft_core.errors import Unavailable
@@ -72,11 +73,12 @@ def pick_device(name: str) -> torch.device:
 def _load(source: Source, device: torch.device) -> Base:
     with hub.reached() if _may_ask_the_hub(source) else nullcontext():
         _check_tokenizer(source)
-        model, preprocess = _model(source)
+        model, preprocess, blueprint = _model(source)
         tokenize = open_clip.get_tokenizer(source.model, **_tokenizer_files(source))
     card = _read_card(source.folder)
     defaults = TrainingDefaults(**card.get("defaults", {}))
-    base = Base(model, preprocess, tokenize, name=str(card.get("name", source.name)), defaults=defaults, device=device)
+    name = str(card.get("name", source.name))
+    base = Base(model, preprocess, tokenize, name=name, defaults=defaults, device=device, blueprint=blueprint)
     _check(base)
     return base
 
@@ -111,7 +113,17 @@ def _tokenizer_files(source: Source) -> dict[str, str]:
     return {"bpe_path": str(source.folder / named)} if named and source.folder else {}
 
 
-def _model(source: Source) -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
+def _blueprint(source: Source, *, quick_gelu: bool) -> Blueprint:
+    """What open_clip is about to build the model from; with the files of a folder that its tokenizer needs."""
+    model_cfg: dict[str, Any] = open_clip.get_model_config(source.model) or {}
+    files = {}
+    for key, path in _tokenizer_files(source).items():
+        files[Path(path).name] = Path(path).read_bytes()
+        model_cfg["text_cfg"]["tokenizer_kwargs"][key] = Path(path).name
+    return Blueprint(model_cfg | ({variant.QUICK: True} if quick_gelu else {}), files)
+
+
+def _model(source: Source) -> tuple[nn.Module, Callable[[Image.Image], Tensor], Blueprint]:
     """The model in float32 with its checkpoint's weights, all of them and no others, and the preprocessing it wants."""
     checkpoint = _checkpoint(source)
     is_openai = weights.is_torchscript(checkpoint)
@@ -128,7 +140,7 @@ def _model(source: Source) -> tuple[nn.Module, Callable[[Image.Image], Tensor]]:
         )
         for note in weights.resized(model, readable):
             logger.warning("SAFT_BASE=%s: %s, for the file was made with another size", source.name, note)
-    return model, preprocess
+    return model, preprocess, _blueprint(source, quick_gelu=chosen.quick_gelu)
 
 
 def _checkpoint(source: Source) -> Path:

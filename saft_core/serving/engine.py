@@ -48,6 +48,8 @@ CLASS_WEIGHT_CACHE_BYTES = 64 << 20
 _NO_MORE = object()
 ENTRY_BYTES = 1024
 """What the cache needs for an entry beside its weights, and more."""
+WEIGHTS = "weights"
+"""The kind of work that reads the base's own weights; it is no pass."""
 TURN_BATCHES = 4
 TURN_SECONDS = 0.02
 STUCK_SECONDS = 300.0
@@ -184,6 +186,17 @@ class Engine:
         with self._model(adapter_id, strength, deadline) as (key, row):
             return _to_numpy(self._embed_texts(key, row, texts, deadline))
 
+    def weights(self, start: int, stop: int, deadline: float | None = None) -> Tensor:
+        """The base's own parameter entries `start` to `stop` of its flat buffer, a copy on the CPU.
+
+        Taken between two batches, in the engine's thread: at any other moment they may be those of an adapter. Ask for
+        some ten million at most, for everybody waits for the copy.
+        """
+        entries = range(start, stop)
+        return _collect(
+            [self._submit(WEIGHTS, Part((None, 1.0), Row(None), entries), self._deadline(deadline), rows=0)]
+        )
+
     def prepare(self, image: Image.Image, deadline: float | None = None) -> Tensor:
         """What every call takes in the picture's place, so that the picture itself need not wait for a batch."""
         return self._in_preparers(self.base.preprocess, image, self._deadline(deadline))
@@ -207,6 +220,11 @@ class Engine:
         self._calibration = self._calibrated(done)
         self.batcher.rest()
         return done
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one pass."""
+        return self.limits.threads or available_cpus()
 
     @property
     def healthy(self) -> bool:
@@ -313,13 +331,13 @@ class Engine:
         entry = int(resident.bounds[self._scale_slot])
         return self._log_scale + resident.differences(row.strength)[entry].cpu()
 
-    def _submit(self, kind: str, part: Part, deadline: float) -> _Work:
-        return self.batcher.submit(Work(kind, len(part), part, deadline))
+    def _submit(self, kind: str, part: Part, deadline: float, rows: int | None = None) -> _Work:
+        return self.batcher.submit(Work(kind, len(part) if rows is None else rows, part, deadline))
 
     # In the engine's thread
 
     def _use_threads(self) -> None:
-        torch.set_num_threads(self.limits.threads or available_cpus())
+        torch.set_num_threads(self.threads)
 
     def _rest(self) -> bool:
         """Make the base itself again, then measure one pass, if there is any to measure; whether there was."""
@@ -335,8 +353,14 @@ class Engine:
         done.set_result(None)
 
     def _run(self, batch: list[_Work]) -> list[Tensor]:
+        if batch[0].kind == WEIGHTS:
+            return [self._copied(work.payload.inputs) for work in batch]
         self.observe(sum(work.rows for work in batch))
         return [rows.cpu() for rows in self.forward.run(batch[0].kind, [work.payload for work in batch])]
+
+    def _copied(self, entries: range) -> Tensor:
+        self.forward.restore()
+        return self.base.flat.buffer[entries.start : entries.stop].detach().to("cpu", copy=True)
 
 
 def digest(labels: Sequence[str], template: Template) -> bytes:

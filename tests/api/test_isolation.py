@@ -42,6 +42,8 @@ def request(client: TestClient, method: str, path: str, ids: dict[str, str]) -> 
         options = {"files": {"files": ("a.png", png(5))}}
     elif path.endswith("/compare"):
         options = {"params": {"with": "base"}}
+    elif path.endswith("/export"):
+        options = {"params": {"format": "open_clip"}}
     elif path.endswith("/metadata"):
         options = {"json": {"colour": "red"}}
     elif method in ("PATCH", "PUT") or path.endswith("/keys"):
@@ -127,7 +129,17 @@ def test_an_image_belongs_to_its_collection(client: TestClient) -> None:
     problem(client.delete(f"/collections/{other}/images/{image}"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/datasets/{}", "/adapters/{}", "/jobs/{}", "/collections/{}", "/adapters/{}/delta"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/datasets/{}",
+        "/adapters/{}",
+        "/jobs/{}",
+        "/collections/{}",
+        "/adapters/{}/delta",
+        "/adapters/{}/export?format=onnx",
+    ],
+)
 @pytest.mark.parametrize("thing", ["%00", "a%00b", "%ff", "'; DROP TABLE tenants; --", "x" * 3000, "%F0%9F%A6%89"])
 def test_a_strange_id_is_no_fault_of_ours(client: TestClient, path: str, thing: str) -> None:
     assert client.get(path.format(thing)).status_code in (404, 422)

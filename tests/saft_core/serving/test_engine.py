@@ -316,6 +316,30 @@ def test_an_adapter_that_does_not_come_is_waited_for_until_the_deadline(tiny_vit
     assert engine.embed_texts("0", ["a cat"]).shape == (1, 16)
 
 
+def test_weights_are_the_bases_own_whatever_it_holds_at_the_moment(tiny_base: Base) -> None:
+    engine = engine_for(tiny_base)
+    own = tiny_base.flat.buffer.clone()
+    engine.batcher._on_idle = lambda: None  # nobody restores the base
+    engine.embed_images("1", pictures(1))
+    assert engine.forward.held is not None
+    assert not torch.equal(tiny_base.flat.buffer, own)
+    parts = [engine.weights(start, min(start + 7_001, len(own))) for start in range(0, len(own), 7_001)]
+    assert torch.equal(torch.cat(parts), own)
+    parts[0].zero_()  # a copy
+    assert torch.equal(tiny_base.flat.buffer, own)
+
+
+def test_weights_are_read_between_batches_and_count_for_none(tiny_vit: Base) -> None:
+    observed: list[int] = []
+    engine = engine_for(tiny_vit)
+    engine.observe = observed.append
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(engine.embed_images, str(n % 3), pictures(1)) for n in range(20)]
+        reads = [pool.submit(engine.weights, 0, 1_000) for _ in range(20)]
+    assert {read.result().numpy().tobytes() for read in reads} == {at_rest(engine).buffer[:1_000].numpy().tobytes()}
+    assert sum(observed) == len(answers) == 20
+
+
 def test_an_engine_takes_no_more_threads_than_its_process_has_cpus(
     tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:

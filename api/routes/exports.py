@@ -1,0 +1,111 @@
+"""GET /adapters/{adapter_id}/export."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.checks import BASE_NAME
+from api.deps import Tenancy, TenancyDep
+from api.exports import Download, Exports, Form, Order, etag
+from api.keyed import TenantRoute
+from api.models import find_model
+from saft_core.delta import decode
+from saft_core.errors import NotFound
+from saft_core.export.description import Description
+from saft_core.store import adapters
+
+router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
+
+LOOK_SECONDS = 0.5
+
+
+@router.get("/{adapter_id}/export", response_class=Response, responses={304: {"description": "Not modified."}})
+async def export_adapter(
+    adapter_id: str,
+    request: Request,
+    tenancy: TenancyDep,
+    form: Annotated[
+        Form,
+        Query(
+            alias="format",
+            description="`open_clip`: a zip file of a folder for open_clip's `local-dir:`. `onnx`: image tower and"
+            " classes in one file.",
+        ),
+    ],
+    strength: Annotated[
+        float | None,
+        Query(ge=0, le=1, allow_inf_nan=False, description="How much of the adapter; its own strength if left out."),
+    ] = None,
+    if_none_match: Annotated[str | None, Header(max_length=8_000)] = None,
+) -> Response:
+    """The base with the adapter's weights merged in, as a file that other tools load; docs/export.md describes it.
+
+    One is made at a time: the answer begins after seconds, for ONNX after up to a minute, and others wait.
+    """
+    order, tag = await run_in_threadpool(_order, tenancy, adapter_id, form, strength)
+    headers = {"ETag": tag}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=headers)
+    exports = tenancy.services.exports
+    async with exports.place(tenancy.tenant_id) as leave:
+        file = await _made(exports, order, request)
+        return Download(file, order, headers, leave)
+
+
+async def _made(exports: Exports, order: Order, request: Request) -> Any:
+    """The file; its making is given up if the client does not wait for it."""
+    gone = threading.Event()
+    making = asyncio.ensure_future(exports.made(order, gone.is_set))
+    try:
+        while not making.done():
+            await asyncio.wait({making}, timeout=LOOK_SECONDS)
+            if not gone.is_set() and await request.is_disconnected():
+                gone.set()
+    finally:
+        gone.set()
+    return making.result()
+
+
+def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> tuple[Order, str]:
+    """What is to be exported, and its ETag. Raises NotFound and BaseMismatch."""
+    services, base = tenancy.services, tenancy.services.engine.base
+    if name == BASE_NAME:
+        raise NotFound("the base is no adapter; GET /adapters lists yours")
+    texts_per_pass, threads = services.engine.limits.batch.max_rows, services.engine.threads
+    with tenancy.begin() as scope:
+        adapter = adapters.find(scope, name, report=False)
+        container = adapters.container(scope, adapter.id)
+    model = find_model(tenancy, adapter.id)
+    wanted = model.strength_for(strength) + 0.0  # no negative zero
+
+    def describe() -> Description:
+        strangers, asked = services.strangers, (model.classes, model.template)
+        calibration = model.calibration_for(*asked, wanted, strangers)
+        words = strangers.others(*asked) if calibration.unknown else np.empty((0, base.embed_dim), np.float32)
+        return Description(adapter.name, *asked, wanted, calibration, words, texts_per_pass, threads)
+
+    def load() -> Any:
+        with tenancy.begin() as scope:
+            return decode(adapters.container(scope, adapter.id), max_bytes=services.limits.max_delta_bytes)[0]
+
+    known = {
+        "format": form,
+        "strength": wanted,
+        "own_strength": model.strength,
+        "name": adapter.name,
+        "classes": adapter.classes,
+        "template": adapter.template,
+        "calibration": adapter.calibration,
+        "base": [base.name, base.fingerprint],
+        "probe": services.probe is not None,
+        "passes": [texts_per_pass, threads],
+    }
+    deadline = time.monotonic() + services.settings.export_seconds
+    return Order(form, adapter.id, load, describe, wanted, deadline), etag(container, known)
