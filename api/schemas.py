@@ -11,6 +11,7 @@ Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
 Augment = Literal["none", "crop", "crop_flip"]
+OnError = Literal["fail", "skip"]
 Item = TypeVar("Item")
 Templates = str | list[str]
 TEMPLATE: Any = Field(
@@ -28,7 +29,12 @@ STRENGTH: Any = Field(
 
 BASE64_IMAGES = (
     "Image files in base64 with + and / and padding; line breaks and blanks do not count. `data:image/png;base64,` may"
-    " stand before it."
+    " stand before it. Where the service is set up for it (`SAFT_IMAGE_URLS`), also https addresses of images on the"
+    " hosts that it allows."
+)
+ON_ERROR = (
+    "What an image that cannot be read does: `fail` (the default) fails the request with an error that names it,"
+    " `skip` leaves the others as they are and answers `error` in its place."
 )
 
 
@@ -198,6 +204,8 @@ class ClassifyBody(Body):  # noqa: D101
     template: Templates | None = TEMPLATE
     top_k: int | None = Field(None, ge=1)
     strength: float | None = STRENGTH
+    on_error: OnError = Field("fail", description=ON_ERROR)
+    scores: bool = Field(False, description="Taken for the sake of older clients: `score` is always answered.")
 
 
 class Prediction(BaseModel):  # noqa: D101
@@ -205,12 +213,24 @@ class Prediction(BaseModel):  # noqa: D101
     probability: float
 
 
+class ImageError(BaseModel):
+    """Why an image has no predictions."""
+
+    code: str
+    detail: str
+
+
 class ImageResult(BaseModel):  # noqa: D101
-    predictions: list[Prediction]
-    score: float = Field(description="Cosine of the image and the first prediction's label, whatever the others are.")
+    predictions: list[Prediction] = Field(description="From most to least probable; none where there is an `error`.")
+    score: float | None = Field(
+        description="Cosine of the image and the first prediction's label, whatever the others are; null with `error`."
+    )
     unknown: float | None = Field(
         description="Probability that the image shows none of the labels; null where it cannot be told. Of an adapter's"
         " own classes at its own strength its held-out images tell it, of other labels a probe set and the base."
+    )
+    error: ImageError | None = Field(
+        None, description='Why the image could not be read, with `on_error` "skip"; null for all others.'
     )
 
 
