@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from api import docs, errors, openapi
 from api.bodies import BodyGuard
 from api.metrics import NumbersOf, RequestMetrics
-from api.routes import adapters, classify, collections, datasets, jobs, operations, retrieve, tenants
+from api.routes import adapters, classify, collections, datasets, embeddings, jobs, operations, retrieve, tenants
 from api.services import Services
 from saft_core.store.jobs import count_by_status
 
@@ -40,7 +40,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for module in (tenants, datasets, adapters, jobs, classify, collections, retrieve, operations):
+    for module in (tenants, datasets, adapters, jobs, classify, embeddings, collections, retrieve, operations):
         app.include_router(module.router)
     errors.install(app)
     openapi.install(app, services.settings)

@@ -283,6 +283,48 @@ class RetrieveView(BaseModel):  # noqa: D101
     results: list[Match]
 
 
+class ImageInput(Body):
+    """An image among the inputs of /v1/embeddings."""
+
+    image: str = Field(description="An image file in base64, as in /classify.")
+
+
+class EmbeddingsBody(Body):
+    """As OpenAI's clients send it."""
+
+    model: str = Field(description="An adapter's id or name, or 'base'.")
+    input: Annotated[str, Field(description="A text.")] | list[str | ImageInput] = Field(
+        description="A text, or a list of texts, of images, or of both. Texts are taken as they are, without template."
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="base64: float32, little-endian, as OpenAI's clients ask for by themselves."
+    )
+    dimensions: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Numbers of one embedding: the model's own, or left out."
+    )
+    user: str | None = Field(None, max_length=1000, description="Not used.")
+
+
+class Embedding(BaseModel):  # noqa: D101
+    object: Literal["embedding"] = "embedding"
+    index: int = Field(description="The input's place in the list, from 0.")
+    embedding: list[float] | str = Field(description="Of unit length.")
+
+
+class EmbeddingsUsage(BaseModel):  # noqa: D101
+    prompt_tokens: int = Field(description="Tokens of the texts, those that mark a start and an end included.")
+    total_tokens: int
+
+
+class EmbeddingsView(BaseModel):
+    """As OpenAI answers."""
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    model: str = Field(description="The adapter's id, or 'base'.")
+    usage: EmbeddingsUsage
+
+
 class Health(BaseModel):  # noqa: D101
     status: Literal["ok"]
 

@@ -16,7 +16,7 @@ CALLS = {
     "POST /adapters", "GET /adapters", "GET /adapters/{adapter_id}", "DELETE /adapters/{adapter_id}",
     "GET /adapters/{adapter_id}/delta", "GET /adapters/{adapter_id}/mistakes", "POST /adapters/import",
     "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
-    "POST /classify", "POST /retrieve",
+    "POST /classify", "POST /retrieve", "POST /v1/embeddings",
     "POST /collections", "GET /collections", "GET /collections/{collection_id}", "DELETE /collections/{collection_id}",
     "POST /collections/{collection_id}/images", "GET /collections/{collection_id}/images",
     "GET /collections/{collection_id}/images/{image_id}", "DELETE /collections/{collection_id}/images/{image_id}",
