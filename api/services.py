@@ -10,6 +10,7 @@ from functools import cached_property
 from sqlalchemy.orm import Session, sessionmaker
 
 from api.admission import Admission
+from api.fetching import Network
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
@@ -30,6 +31,7 @@ class Services:
     """Handed to `create_app`; `publish` sends the message that a job waits, and `ping_broker` raises if it cannot.
 
     probe: by which to tell a stranger to labels that a request brings; without it nobody is told.
+    network: what images by URL may be fetched from, beside what the settings allow.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Services:
     ping_broker: Callable[[], None]
     admin_key: str
     probe: Probe | None = None
+    network: Network = field(default_factory=Network)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
@@ -78,7 +81,7 @@ class Services:
     @cached_property
     def pictures(self) -> PictureReader:
         """How image files are read."""
-        return PictureReader(self.engine, self.settings)
+        return PictureReader(self.engine, self.settings, self.network)
 
     @cached_property
     def strangers(self) -> Strangers:

@@ -20,7 +20,7 @@ from api.bodies import is_multipart
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import Model, find_model
-from api.pictures import Source, in_batches, sent_as_file, sent_as_text
+from api.pictures import PictureReader, Source, in_batches, sent_as_file, sent_as_text
 from api.schemas import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
 from api.services import Services
 from api.tables import CSV, results_as_csv
@@ -234,16 +234,17 @@ def _batch_results(
     services: Services, asked: _Asked, batch: Sequence[Source], deadline: float, *, skips: bool
 ) -> list[ImageResult]:
     """The results in the order of the batch; skips: an image that cannot be read has its error in its place."""
-    with services.pictures.room(len(batch)):
-        read = [_read(services, source, deadline, skips=skips) for source in batch]
+    pictures = services.pictures
+    with pictures.at_hand(batch, deadline) as files, pictures.room(len(files)):
+        read = [_read(pictures, file, deadline, skips=skips) for file in files]
         images = [image for image in read if isinstance(image, Tensor)]
         good = iter(_results(services, asked, images, deadline) if images else ())
         return [next(good) if isinstance(image, Tensor) else _failed(image) for image in read]
 
 
-def _read(services: Services, source: Source, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
+def _read(pictures: PictureReader, source: Source, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
     try:
-        return services.pictures.prepare(source, deadline)
+        return pictures.prepare(source, deadline)
     except InvalidImage as error:
         if not skips:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -32,7 +32,6 @@ DOCS = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingsBody"}}},
     }
 }
-Places = tuple[int, ...]
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingsView, openapi_extra=DOCS)
@@ -75,7 +74,7 @@ def _answer(tenancy: Tenancy, body: EmbeddingsBody) -> EmbeddingsView:
             model.adapter_id, list(texts.values()), strength=model.strength, deadline=deadline
         )
         vectors |= dict(zip(texts, found, strict=True))
-    vectors |= _of_images(tenancy, model, images, deadline)
+    vectors |= zip(images, _of_images(tenancy, model, list(images.values()), deadline), strict=True)
     data = [
         Embedding(index=place, embedding=_packed(vectors[place], body.encoding_format)) for place in sorted(vectors)
     ]
@@ -117,16 +116,14 @@ def _check_dimensions(asked: int | None, tenancy: Tenancy) -> None:
         raise InvalidInput(f"dimensions: the model's embeddings have {own} numbers; give {own} or leave it out")
 
 
-def _of_images(tenancy: Tenancy, model: Model, images: dict[int, Source], deadline: float) -> dict[int, FloatArray]:
-    services = tenancy.services
-    vectors: dict[int, FloatArray] = {}
-    places: Sequence[int]
-    for places in in_batches(list(images)):
-        with services.pictures.room(len(places)):
-            prepared = [services.pictures.prepare(images[place], deadline) for place in places]
+def _of_images(tenancy: Tenancy, model: Model, images: Sequence[Source], deadline: float) -> Iterator[FloatArray]:
+    """The embeddings of the images in their order."""
+    services, pictures = tenancy.services, tenancy.services.pictures
+    for batch in in_batches(images):
+        with pictures.at_hand(batch, deadline) as files, pictures.room(len(files)):
+            prepared = [pictures.prepare(file, deadline) for file in files]
             found = services.engine.embed_images(model.adapter_id, prepared, strength=model.strength, deadline=deadline)
-        vectors |= dict(zip(places, found, strict=True))
-    return vectors
+        yield from found
 
 
 def _packed(vector: FloatArray, encoding: str) -> list[float] | str:
