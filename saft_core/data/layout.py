@@ -18,7 +18,10 @@ from saft_core.data.limits import DataLimits
 from saft_core.data.paths import is_clutter, normalise_path, visible
 from saft_core.errors import InvalidInput
 
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+_IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".heic", ".heif", ".hif", ".avif"),
+)
 
 
 @dataclass(frozen=True, slots=True)
