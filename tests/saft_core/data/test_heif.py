@@ -150,7 +150,7 @@ def test_size_and_shape_are_checked_before_a_process_starts(form: str, monkeypat
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_large_picture_that_says_it_is_small_gets_the_memory_of_a_small_one(form: str) -> None:
-    large = encoded(picture(size=(7000, 7000)), form, quality=30, speed=10)
+    large = encoded(picture(size=(3000, 3000) if form == "HEIF" else (7000, 7000)), form, speed=10)
     at = large.index(b"ispe") + 8
     liar = patched(patched(large, at, ">L", 64), at + 4, ">L", 64)
     assert open_image(liar, LIMITS).memory_bytes < PROCESS_BYTES + (1 << 20)
