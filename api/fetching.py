@@ -29,7 +29,7 @@ from saft_core.errors import DeadlinePassed, InvalidImage
 from saft_core.settings import Settings
 
 AT_ONCE = 8
-"""Images that one request fetches at a time."""
+"""Images that one request fetches at a time; `image_url_requests` is no less."""
 PLACE_SECONDS = 2.0
 """How long a request waits for others to have theirs: slow hosts must not take all places of inference."""
 MAX_REDIRECTS = 3
@@ -53,7 +53,7 @@ class Fetcher:
     def __init__(self, settings: Settings, network: Network) -> None:
         self._settings, self._network = settings, network
         self._hosts = AllowedHosts(settings.image_urls)
-        self.places = Budget(max(settings.image_url_requests, AT_ONCE), "image_url_requests")
+        self.places = Budget(settings.image_url_requests, "image_url_requests")
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:

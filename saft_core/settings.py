@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         description="Hosts that images may be fetched from by URL, separated by commas: 'images.example.com',"
         " '*.example.com' for all below it, 'http://...' without TLS, with ':port'; none if empty.",
     )
-    image_url_requests: int = Field(32, gt=0, description="Images fetched by URL at once; then 429.")
+    image_url_requests: int = Field(32, ge=8, description="Images fetched by URL at once; then 429.")
     image_url_seconds: float = Field(10.0, gt=0, description="Longest time for fetching one image by URL.")
     upload_requests: int = Field(128, gt=0, description="Multipart uploads under way; then 429.")
     upload_threads: int = Field(8, gt=0, description="Uploads that are checked and stored at once; others wait.")

@@ -58,7 +58,8 @@ def _heic(data: bytes) -> Any:
 
     options.DECODE_THREADS = 1
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
-    return HeifImageFile(io.BytesIO(data))
+    opener: Any = HeifImageFile
+    return opener(io.BytesIO(data))
 
 
 def _avif(data: bytes) -> Any:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -19,7 +20,9 @@ from saft_core.calibration import Unknown
 from saft_core.data.images import decode_image
 from saft_core.store.models import Adapter
 from saft_core.templates import Template, as_template
-from tests.fixtures.rest import TEMPLATE, Site, container, ok, png, problem
+from tests.fixtures.rest import TEMPLATE, Site, container, new_collection, ok, png, problem
+
+pillow_heif.register_heif_opener()  # of the tests alone: they write such files
 
 LABELS = ["cat", "dog", "owl"]
 ENSEMBLE = ["an icon of {}", "the {}", "{}!"]
@@ -137,8 +140,19 @@ def test_the_best_k_are_the_first_k_of_all(client: TestClient) -> None:
     assert ok(ask(client, [png()], labels=LABELS, top_k=1000))["results"][0]["predictions"] == everything
 
 
+def test_pictures_of_phones_are_stored_with_their_type_and_found(client: TestClient) -> None:
+    files = {"a.heic": png(1, form="HEIF"), "b.avif": png(2, form="AVIF"), "c.heic": b"\0\0\0\x10ftypheic" + bytes(40)}
+    collection, ids = new_collection(client, files)
+    assert set(ids) == {"a.heic", "b.avif"}
+    for name, kind in (("a.heic", "image/heic"), ("b.avif", "image/avif")):
+        stored = client.get(f"/collections/{collection}/images/{ids[name]}")
+        assert (stored.headers["content-type"], stored.content) == (kind, files[name])
+    query = {"collection_id": collection, "image": b64(files["a.heic"])}
+    assert ok(client.post("/retrieve", json=query))["results"][0]["filename"] == "a.heic"
+
+
 def test_all_accepted_formats_and_data_urls_are_read(client: TestClient) -> None:
-    for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
+    for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"):
         ok(ask(client, [png(1, form=form)], labels=LABELS))
     url = "data:image/png;base64," + b64(png())
     answer = client.post("/classify", json={"images": [url], "labels": LABELS})
