@@ -58,7 +58,7 @@ def test_openais_client_gets_the_services_numbers(site: Site, client: TestClient
     for model, adapter_id, strength in (("base", None, 1.0), ("icons", adapter["id"], 0.5)):
         expected = engine.embed_texts(adapter_id, TEXTS, strength=strength)
         for options in ({}, {"encoding_format": "float"}, {"dimensions": engine.base.embed_dim, "user": "me"}):
-            answer = api.embeddings.create(model=model, input=TEXTS, **options)  # type: ignore[arg-type]
+            answer = api.embeddings.create(model=model, input=TEXTS, **options)
             found = np.array([item.embedding for item in answer.data])
             assert found == pytest.approx(expected, abs=1e-6)
             assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
@@ -83,7 +83,7 @@ def test_openais_client_raises_its_own_errors_with_our_words(client: TestClient,
         ([[1, 2]], "input"),
     ):
         with pytest.raises(openai.UnprocessableEntityError, match=words):
-            api.embeddings.create(model="base", input=given)  # type: ignore[arg-type]
+            api.embeddings.create(model="base", input=given)
     with pytest.raises(openai.UnprocessableEntityError, match="dimensions: the model's embeddings have"):
         api.embeddings.create(model="base", input="a cat", dimensions=3)
 
@@ -91,7 +91,7 @@ def test_openais_client_raises_its_own_errors_with_our_words(client: TestClient,
 def test_openais_client_is_told_to_come_back(site: Site, client: TestClient, served: Server) -> None:
     reader = site.services.pictures
     with reader.room(reader.prepared.units), pytest.raises(openai.RateLimitError, match="queue_images") as busy:
-        openai_client(served, key_of(client)).embeddings.create(model="base", input=[{"image": b64(png())}])  # type: ignore[list-item]
+        openai_client(served, key_of(client)).embeddings.create(model="base", input=[{"image": b64(png())}])  # type: ignore[arg-type]
     assert (busy.value.code, busy.value.response.headers["retry-after"]) == ("busy", "1")
 
 

@@ -258,6 +258,11 @@ def hang_up(_: Any, request: Handler) -> None:
     request.close_connection = True
 
 
+def cut_off(request: Handler) -> None:
+    request.reply(200, b"x", Content_Length="50")
+    request.close_connection = True
+
+
 BAD: dict[str, tuple[Answer, str]] = {
     "missing": (lambda request: request.reply(404, b"no"), "url_failed"),
     "redirect without a place": (lambda request: request.reply(302), "url_failed"),
@@ -266,7 +271,7 @@ BAD: dict[str, tuple[Answer, str]] = {
     "packed": (lambda request: request.reply(200, b"x", Content_Encoding="gzip"), "url_failed"),
     "large, as announced": (lambda request: request.reply(200, Content_Length="99999999"), "image_too_large"),
     "large, as it comes": (endless, "image_too_large"),
-    "cut off": (lambda request: hang_up(request.reply(200, b"x", Content_Length="50"), request), "url_failed"),
+    "cut off": (lambda request: cut_off(request), "url_failed"),
     "no HTTP": (lambda request: hang_up(request.wfile.write(b"SSH-2.0\r\n\r\n"), request), "url_failed"),
     "slow": (lambda request: drip(request, header=False), "url_failed"),
     "slow head": (lambda request: drip(request, header=True), "url_failed"),
@@ -333,7 +338,12 @@ def test_tls_is_spoken_to_the_name_at_the_address(site: Site) -> None:
 
 def test_places_are_bounded_and_whoever_finds_none_is_told_soon(site: Site, host: Host) -> None:
     hold = threading.Event()
-    host.on("/held", lambda request: (hold.wait(20), request.reply(200, png(1)))[1])
+
+    def held(request: Handler) -> None:
+        hold.wait(20)
+        request.reply(200, png(1))
+
+    host.on("/held", held)
     site = allowing(site, f"http://localhost:{host.port}", image_url_requests=AT_ONCE)
     client, url = site.new_tenant(), f"http://localhost:{host.port}/held"
     with ThreadPoolExecutor(1) as pool:
