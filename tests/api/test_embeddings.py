@@ -75,7 +75,7 @@ def test_openais_client_raises_its_own_errors_with_our_words(client: TestClient,
     with pytest.raises(openai.NotFoundError, match="404 - there is no adapter") as missing:
         api.embeddings.create(model="nobody's", input="a cat")
     assert missing.value.code == "not_found"
-    with pytest.raises(openai.AuthenticationError, match="Send a valid key"):
+    with pytest.raises(openai.AuthenticationError, match="nobody holds this key"):
         openai_client(served, "wrong").embeddings.create(model="base", input="a cat")
     for given, words in (
         ("word " * 40, "reads at most 12"),

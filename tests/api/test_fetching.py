@@ -271,7 +271,7 @@ BAD: dict[str, tuple[Answer, str]] = {
     "packed": (lambda request: request.reply(200, b"x", Content_Encoding="gzip"), "url_failed"),
     "large, as announced": (lambda request: request.reply(200, Content_Length="99999999"), "image_too_large"),
     "large, as it comes": (endless, "image_too_large"),
-    "cut off": (lambda request: cut_off(request), "url_failed"),
+    "cut off": (cut_off, "url_failed"),
     "no HTTP": (lambda request: hang_up(request.wfile.write(b"SSH-2.0\r\n\r\n"), request), "url_failed"),
     "slow": (lambda request: drip(request, header=False), "url_failed"),
     "slow head": (lambda request: drip(request, header=True), "url_failed"),
