@@ -54,6 +54,9 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 POSTGRES_DISK_FULL = "53100"
 FOREIGN_KEY_VIOLATION = "23503"
 
+OPENAI_PATHS = "/v1/"
+"""Here OpenAI's clients call: what they show of an error is its `message`."""
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODE_OF = {
     HTTPStatus.BAD_REQUEST: "bad_request",
@@ -104,6 +107,8 @@ def problem(
         "detail": detail,
         "instance": request.url.path,
     }
+    if request.url.path.startswith(OPENAI_PATHS):
+        body["message"] = detail
     extra = jsonable_encoder(details or {})
     return ProblemResponse(extra | body, status, headers)
 

@@ -42,7 +42,7 @@ class _KeyedRoute(APIRoute):
         async def keyed(request: Request) -> Response:
             await self.admit(request)
             if takes_json:
-                _check_json(request.headers.get("content-type", ""))
+                check_json(request.headers.get("content-type", ""))
             return await answer(_JsonRequest(request.scope, request.receive))
 
         return keyed
@@ -60,7 +60,8 @@ class AdminRoute(_KeyedRoute):
     admit = staticmethod(admit_admin)
 
 
-def _check_json(content_type: str) -> None:
+def check_json(content_type: str) -> None:
+    """Raise UnsupportedMediaType for a body that says it is something else than JSON."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise UnsupportedMediaType(f"this call takes application/json, not {kind}")

@@ -10,12 +10,13 @@ from fastapi import FastAPI
 
 from api.checks import MAX_TEMPLATE_CHARACTERS
 from api.multipart import MAX_FIELDS, MAX_TEXT_BYTES
-from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, Problem
+from api.routes.embeddings import MAX_TEXT_CHARACTERS
+from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, EmbeddingsBody, ImageInput, Problem
 from saft_core.settings import Limits, Settings
 
 REF = "#/components/schemas/"
 EXPORT = "/adapters/{adapter_id}/export"
-INFERENCE = frozenset({"/classify", "/retrieve"})
+INFERENCE = frozenset({"/classify", "/retrieve", "/v1/embeddings"})
 NAMES_OTHERS = INFERENCE | {"/adapters"}
 """Calls whose body names things that need not be there."""
 MEDIA_TYPES = {
@@ -48,8 +49,10 @@ def _completed(description: Schema, limits: Limits) -> Schema:
     schemas = description["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for model in (Problem, ClassifyBody):
-        schemas[model.__name__] = model.model_json_schema()
+    for model in (Problem, ImageInput, ClassifyBody, EmbeddingsBody):
+        schema = model.model_json_schema(ref_template=REF + "{model}")
+        schema.pop("$defs", None)  # each of them is in the list above
+        schemas[model.__name__] = schema
     for name, bounds in _bounds(limits).items():
         _bind(schemas[name], bounds)
     for path, method, operation in _operations(description):
@@ -142,6 +145,8 @@ def _bounds(limits: Limits) -> dict[str, dict[str, Schema]]:
             "template": template,
         },
         "RetrieveBody": model | {"image": image, "filter": {"maxProperties": limits.max_metadata_keys}},
+        "ImageInput": {"image": image},
+        "EmbeddingsBody": {"model": model["adapter"], "input": _inputs(limits)},
     }
 
 
@@ -172,6 +177,14 @@ def _labels(limits: Limits) -> Schema:
 def _templates(limits: Limits) -> Schema:
     template = {"type": "string", "maxLength": MAX_TEMPLATE_CHARACTERS}
     return {"minItems": 1, "maxItems": limits.max_templates, "uniqueItems": True, "items": template}
+
+
+def _inputs(limits: Limits) -> Schema:
+    """Of /v1/embeddings: a text, or a list of texts and images."""
+    text = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS}
+    most = limits.max_classify_labels + limits.max_classify_images
+    items = {"anyOf": [text, {"$ref": f"{REF}ImageInput"}]}
+    return {"anyOf": [text, {"type": "array", "minItems": 1, "maxItems": most, "items": items}]}
 
 
 def _base64_characters(count: int) -> int:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from fastapi import Response
 from torch import Tensor
 
+from api.fetching import AT_ONCE, Fetcher, Network
 from api.multipart import Upload
+from api.urls import is_url
 from saft_core.data.budget import Budget
 from saft_core.data.images import check_file_size, open_image, open_to_check
 from saft_core.data.limits import DataLimits
@@ -75,9 +78,35 @@ class Source:
     read: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class Remote(Source):
+    """An image file that has to be fetched first: see `PictureReader.at_hand`."""
+
+    url: str = ""
+
+
 def sent_as_text(name: str, text: str, limits: Limits) -> Source:
-    """An image in base64."""
+    """An image in base64, or by its URL."""
+    if is_url(text):
+        return Remote(name, limits.max_image_bytes, _not_fetched, text)
     return Source(name, len(text), partial(from_base64, text, limits.max_image_bytes))
+
+
+def _not_fetched() -> bytes:
+    raise AssertionError("an image by URL is read once it is at hand")
+
+
+def _fetched(name: str, found: IO[bytes] | InvalidImage) -> Source:
+    """What was fetched; an image that was not fails when its turn comes."""
+    if isinstance(found, InvalidImage):
+        return Source(name, 0, partial(_raise, found))
+    size = found.seek(0, io.SEEK_END)
+    found.seek(0)
+    return Source(name, size, found.read)
+
+
+def _raise(error: InvalidImage) -> bytes:
+    raise error
 
 
 def read_image(file: Upload, limits: Limits) -> bytes:
@@ -97,8 +126,9 @@ class PictureReader:
     Every method may raise Busy: `room` at once, the others when they have waited for as long as an answer may take.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, network: Network | None = None) -> None:
         self._engine = engine
+        self._fetcher = Fetcher(settings, network or Network())
         self._limits = DataLimits.from_attributes(settings.limits)
         self._patience = settings.request_deadline_seconds
         files = settings.picture_memory_bytes // FILE_SHARE
@@ -110,11 +140,29 @@ class PictureReader:
         """Hold places for so many prepared pictures: enter before the first one is prepared, leave with the answer."""
         return self.prepared.reserved(pictures, deadline=0)
 
+    @contextmanager
+    def at_hand(self, sources: Sequence[Source], deadline: float) -> Iterator[Sequence[Source]]:
+        """The same sources, those that are somewhere else fetched.
+
+        Enter it before `room`, which nobody may hold while a host is slow, with as many as `in_batches` gives. What
+        cannot be fetched raises its InvalidImage when it is prepared.
+        """
+        remote = [source for source in sources if isinstance(source, Remote)]
+        if not remote:
+            yield sources
+            return
+        with self._fetcher.fetched([source.url for source in remote], deadline) as found:
+            files = {id(source): _fetched(source.name, file) for source, file in zip(remote, found, strict=True)}
+            yield [files.get(id(source), source) for source in sources]
+
     def prepare(self, source: Source, deadline: float) -> Tensor:
         """The picture as the model takes it, float32 (3, size, size); it is small, and its file and pixels are gone.
 
         Raises InvalidImage naming the source.
         """
+        if isinstance(source, Remote):
+            with self.at_hand([source], deadline) as (file,):
+                return self.prepare(file, deadline)
         with _naming(source.name), self.files.reserved(FILE_COPIES * source.size, deadline):
             opened = open_image(source.read(), self._limits, self._engine.base.image_side)
             with self.pixels.reserved(opened.memory_bytes, deadline):
@@ -129,8 +177,9 @@ class PictureReader:
 
 
 def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The items in order, as many at a time as the engine is given at once."""
-    return (items[start : start + IMAGES_PER_BATCH] for start in range(0, len(items), IMAGES_PER_BATCH))
+    """The items in order, as many at a time as the engine is given at once, or as are fetched at once."""
+    size = AT_ONCE if any(isinstance(item, Remote) for item in items) else IMAGES_PER_BATCH
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api.admission import Admission
 from api.exports import Exports
+from api.fetching import Network
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
@@ -34,6 +35,7 @@ class Services:
     admin_key: the key of the admin as it is now; asked at every request of the admin's.
     rates: counts requests; without it nobody's are limited.
     probe: by which to tell a stranger to labels that a request brings; without it nobody is told.
+    network: what images by URL may be fetched from, beside what the settings allow.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Services:
     admin_key: Callable[[], str]
     probe: Probe | None = None
     rates: Rates | None = None
+    network: Network = field(default_factory=Network)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
@@ -87,7 +90,7 @@ class Services:
     @cached_property
     def pictures(self) -> PictureReader:
         """How image files are read."""
-        return PictureReader(self.engine, self.settings)
+        return PictureReader(self.engine, self.settings, self.network)
 
     @cached_property
     def exports(self) -> Exports:

@@ -5,6 +5,7 @@ Every limit carries its unit in its name. docs/configuration.md lists them all; 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import DirectoryPath, Field, SecretStr, field_validator
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from saft_core.quota import Quota
 
 MIB = 1 << 20
+_ALLOWED_HOST = re.compile(r"(https?://)?(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:[1-9][0-9]{0,4})?", re.IGNORECASE)
 
 
 class Limits(BaseSettings):
@@ -100,6 +102,13 @@ class Settings(BaseSettings):
         gt=0,
         description="Memory for the pictures that one API process reads at once; others wait, then 429.",
     )
+    image_urls: str = Field(
+        "",
+        description="Hosts that images may be fetched from by URL, separated by commas: 'images.example.com',"
+        " '*.example.com' for all below it, 'http://...' without TLS, with ':port'; none if empty.",
+    )
+    image_url_requests: int = Field(32, ge=8, description="Images fetched by URL at once; then 429.")
+    image_url_seconds: float = Field(10.0, gt=0, description="Longest time for fetching one image by URL.")
     upload_requests: int = Field(128, gt=0, description="Multipart uploads under way; then 429.")
     upload_threads: int = Field(8, gt=0, description="Uploads that are checked and stored at once; others wait.")
     body_memory_bytes: int = Field(256 * MIB, gt=0, description="Bodies held in memory, all requests together.")
@@ -126,6 +135,15 @@ class Settings(BaseSettings):
     sweep_interval_seconds: float = Field(5.0, gt=0, description="Pause between looks for lost jobs.")
     page_upload_seconds: float = Field(3600.0, gt=0, description="How long the page keeps a file that nobody uses.")
     limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("image_urls")
+    @classmethod
+    def _check_hosts(cls, setting: str) -> str:
+        """A slip of the pen must not allow more than was meant, nor be found out by a request."""
+        for entry in setting.replace(",", " ").split():
+            if not _ALLOWED_HOST.fullmatch(entry):
+                raise ValueError(f"{entry!r} is no host such as images.example.com or *.example.com")
+        return setting
 
     @field_validator("database_url")
     @classmethod

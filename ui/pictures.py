@@ -13,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 THUMBNAIL_PIXELS = 192
 WEBP_QUALITY = 80
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Not AVIF: a file of it may hold a far larger picture than it says, and this process is not the place to find out."""
 # One image at a time in the whole process: a large one takes a few hundred megabytes while it is decoded. And one
 # thread: malloc keeps what each thread has freed.
 _DECODER = ThreadPoolExecutor(1, "thumbnails")
@@ -34,7 +36,7 @@ def thumbnail(content: bytes) -> str:
 
 def _thumbnail(content: bytes) -> str:
     try:
-        with Image.open(BytesIO(content)) as image:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
             small = _small(image)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return ""

@@ -6,28 +6,35 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from torch import Tensor
 
 from api import checks
+from api.accept import preferred
 from api.bodies import is_multipart
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import Model, find_model
-from api.pictures import Source, in_batches, sent_as_file, sent_as_text
-from api.schemas import ClassifyBody, ClassifyView, ImageResult, Prediction
+from api.pictures import PictureReader, Source, in_batches, sent_as_file, sent_as_text
+from api.schemas import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
+from api.services import Services
+from api.tables import CSV, results_as_csv
 from api.uploads import MULTIPART_SCHEMA, Form, form
-from saft_core.calibration import FloatArray
-from saft_core.errors import InvalidInput
-from saft_core.serving.engine import Answers
+from saft_core.calibration import Calibration
+from saft_core.errors import InvalidImage, InvalidInput
 from saft_core.settings import Limits
+from saft_core.templates import Template
 
 _JSON_LIST = re.compile(r"\s*\[")
 _JSON_LIST_OF_TEXTS = re.compile(r'\s*\[\s*["\]]')
 """Not "[{}]", which is a template."""
+
+_JSON = "application/json"
 
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
@@ -46,10 +53,28 @@ DOCS = {
                         "template": {"type": "array", "items": {"type": "string"}},
                         "top_k": {"type": "integer"},
                         "strength": {"type": "number", "minimum": 0, "maximum": 1},
+                        "on_error": {
+                            "type": "string",
+                            "enum": list(get_args(OnError)),
+                            "default": "fail",
+                            "description": ON_ERROR,
+                        },
+                        "scores": {"type": "boolean"},
                     },
                 }
             },
         },
+    }
+}
+TABLE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            CSV: {
+                "schema": {"type": "string"},
+                "example": "file,label,probability,label_2,probability_2,score,unknown,error\r\n"
+                "1.jpg,cat,0.91,dog,0.09,0.27,0.04,\r\n",
+            }
+        }
     }
 }
 
@@ -63,23 +88,34 @@ class Question:
     labels: list[str] | None
     template: str | list[str] | None
     top_k: int | None
-    strength: float | None = None
+    strength: float | None
+    skips: bool
+    shown: Sequence[str]
+    """What a table calls each image."""
 
 
-@router.post("/classify", response_model=ClassifyView, openapi_extra=DOCS)
-async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView:
+@router.post("/classify", response_model=ClassifyView, openapi_extra=DOCS, responses=TABLE)
+async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView | Response:
     """Classify images: `labels` left out are the adapter's own classes, `labels` given make it open-vocabulary.
 
     Answers in the order of the images, each with predictions from most to least probable. `score` does not depend on
     the other labels, `unknown` says how likely the image shows none of them. An image that cannot be read
-    fails the request with an error that names it. In a form, repeat `labels` and `template` for each, or give one JSON
-    list.
+    fails the request with an error that names it, or with `on_error` "skip" has an `error` in its place. In a form,
+    repeat `labels` and `template` for each, or give one JSON list. With `Accept: text/csv` the answer is a table with a
+    line for each image.
     """
+    as_table = preferred(",".join(request.headers.getlist("accept")), (_JSON, CSV)) == CSV
     if is_multipart(request.headers.get("content-type", "")):
         async with form(request, tenancy.services) as upload:
-            return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_form(upload, tenancy)))
+            return await tenancy.services.admission.run(lambda: _told(tenancy, _from_form(upload, tenancy), as_table))
     content = await request.body()
-    return await tenancy.services.admission.run(lambda: _answer(tenancy, _from_json(content, tenancy)))
+    return await tenancy.services.admission.run(lambda: _told(tenancy, _from_json(content, tenancy), as_table))
+
+
+def _told(tenancy: Tenancy, question: Question, as_table: bool) -> ClassifyView | Response:
+    """The answer in the form that was asked for."""
+    answer = _answer(tenancy, question)
+    return results_as_csv(question.shown, answer.results) if as_table else answer
 
 
 def _from_json(content: bytes, tenancy: Tenancy) -> Question:
@@ -89,7 +125,16 @@ def _from_json(content: bytes, tenancy: Tenancy) -> Question:
         raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
     limits = tenancy.services.limits
     files = [sent_as_text(f"images[{number}]", text, limits) for number, text in enumerate(body.images)]
-    return Question(body.adapter, files, body.labels, body.template, body.top_k, body.strength)
+    return Question(
+        body.adapter,
+        files,
+        body.labels,
+        body.template,
+        body.top_k,
+        body.strength,
+        skips=body.on_error == "skip",
+        shown=[str(number) for number in range(len(files))],
+    )
 
 
 def _from_form(upload: Form, tenancy: Tenancy) -> Question:
@@ -104,6 +149,8 @@ def _from_form(upload: Form, tenancy: Tenancy) -> Question:
         _form_list(upload, "template", _JSON_LIST_OF_TEXTS),
         _form_top_k(upload),
         _form_strength(upload),
+        skips=_form_choice(upload, "on_error", get_args(OnError)) == "skip",
+        shown=[file.name for file in files],
     )
 
 
@@ -120,6 +167,13 @@ def _form_list(upload: Form, name: str, json_list: re.Pattern[str]) -> list[str]
         if not all(isinstance(value, str) for value in values):
             raise InvalidInput(f"{name}: the JSON list must hold texts")
     return values
+
+
+def _form_choice(upload: Form, name: str, choices: Sequence[str]) -> str | None:
+    text = upload.text(name)
+    if text is not None and text not in choices:
+        raise InvalidInput(f"{name}: give {' or '.join(choices)}, not {text[:20]!r}")
+    return text
 
 
 def _form_top_k(upload: Form) -> int | None:
@@ -153,26 +207,53 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     _check_count(question.files, services.limits)
     strength = model.strength_for(question.strength)
     calibration = model.calibration_for(labels, template, strength, services.strangers)
+    asked = _Asked(model.adapter_id, labels, template, strength, calibration, top_k)
     results: list[ImageResult] = []
     for batch in in_batches(question.files):
-        with services.pictures.room(len(batch)):
-            images = [services.pictures.prepare(source, deadline) for source in batch]
-            answers = services.engine.classify(
-                model.adapter_id,
-                images,
-                labels,
-                template,
-                strength=strength,
-                temperature=calibration.temperature,
-                deadline=deadline,
-            )
-        strange = None
-        if calibration.unknown is not None:
-            strange = services.strangers.probability(calibration.unknown, answers, labels, template)
-        results += _results(answers, labels, top_k, strange)
-    services.metrics.images.inc(len(results))
+        results += _batch_results(services, asked, batch, deadline, skips=question.skips)
+    if all(result.error for result in results):
+        services.engine.embed_labels(model.adapter_id, labels, template, strength=strength, deadline=deadline)
+    services.metrics.images.inc(sum(result.error is None for result in results))
     threshold = calibration.unknown.threshold if calibration.unknown else None
     return ClassifyView(adapter=model.shown_as, results=results, unknown_threshold=threshold)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of every batch."""
+
+    adapter_id: str | None
+    labels: tuple[str, ...]
+    template: Template
+    strength: float
+    calibration: Calibration
+    top_k: int
+
+
+def _batch_results(
+    services: Services, asked: _Asked, batch: Sequence[Source], deadline: float, *, skips: bool
+) -> list[ImageResult]:
+    """The results in the order of the batch; skips: an image that cannot be read has its error in its place."""
+    pictures = services.pictures
+    with pictures.at_hand(batch, deadline) as files, pictures.room(len(files)):
+        read = [_read(pictures, file, deadline, skips=skips) for file in files]
+        images = [image for image in read if isinstance(image, Tensor)]
+        good = iter(_results(services, asked, images, deadline) if images else ())
+        return [next(good) if isinstance(image, Tensor) else _failed(image) for image in read]
+
+
+def _read(pictures: PictureReader, source: Source, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
+    try:
+        return pictures.prepare(source, deadline)
+    except InvalidImage as error:
+        if not skips:
+            raise
+        return error
+
+
+def _failed(error: InvalidImage) -> ImageResult:
+    found = ImageError(code=error.error_code, detail=error.message)
+    return ImageResult(predictions=[], score=None, unknown=None, error=found)
 
 
 def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[str, ...]:
@@ -190,11 +271,21 @@ def _check_count(files: Sequence[Source], limits: Limits) -> None:
         raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
 
 
-def _results(
-    answers: Answers, labels: tuple[str, ...], top_k: int, strange: FloatArray | None
-) -> Iterator[ImageResult]:
-    unknown = [None] * len(answers.cosines) if strange is None else strange.tolist()
+def _results(services: Services, asked: _Asked, images: Sequence[Tensor], deadline: float) -> Iterator[ImageResult]:
+    answers = services.engine.classify(
+        asked.adapter_id,
+        images,
+        asked.labels,
+        asked.template,
+        strength=asked.strength,
+        temperature=asked.calibration.temperature,
+        deadline=deadline,
+    )
+    labels, unknown = asked.labels, [None] * len(images)
+    if asked.calibration.unknown is not None:
+        strange = services.strangers.probability(asked.calibration.unknown, answers, labels, asked.template)
+        unknown = strange.tolist()
     for row, score, stranger in zip(answers.probabilities, answers.cosines.max(axis=1), unknown, strict=True):
-        best = np.argsort(-row, kind="stable")[:top_k]
+        best = np.argsort(-row, kind="stable")[: asked.top_k]
         predictions = [Prediction(label=labels[i], probability=float(row[i])) for i in best]
         yield ImageResult(predictions=predictions, score=float(score), unknown=stranger)

@@ -19,10 +19,11 @@ from PIL import (
 )
 
 from saft_core.data.containers import MAX_PROFILE_BYTES, Picture, cut_gif, cut_jpeg, cut_png, cut_webp
+from saft_core.data.heif import BYTES_PER_PIXEL, PROCESS_BYTES, cut_heif, decode_apart, heif_type
 from saft_core.data.limits import DataLimits
 from saft_core.data.pixels import to_rgb, upright
 from saft_core.data.tiff import colour_profile, cut_tiff, orientation
-from saft_core.errors import InvalidImage
+from saft_core.errors import InvalidImage, Unavailable
 
 # Models scale the shorter side to some hundred pixels: a hair-thin image would grow to gigabytes there.
 MAX_ASPECT_RATIO = 100
@@ -33,9 +34,10 @@ to those of the whole picture; at twice the size it is 0.998."""
 CODED_BYTES_PER_PIXEL = 8
 """What libjpeg keeps of a picture of several scans: 16 bits for each of up to four samples."""
 
-_ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
+_ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
+HEAD_BYTES = 256
 _BMP_HEADER_BYTES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-_OTHER_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
+_OTHER_BRANDS = {b"mif1": "HEIF", b"msf1": "HEIF", b"jpeg": "HEIF", b"j2ki": "HEIF", b"crx ": "Canon CR3"}
 _OTHER_STARTS = {
     b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\0\0\0\x0cJXL ": "JPEG XL",
@@ -53,13 +55,15 @@ _OTHER_STARTS = {
 class _Format:
     """One accepted format: its IANA type, and the decoder named directly so that no other one is ever tried.
 
-    bytes_per_pixel: what decoding and conversion take at their peak, in the costliest mode that the format has.
+    decoder: None where a process of its own decodes (heif.py). bytes_per_pixel: what decoding and conversion take at
+    their peak, in the costliest mode that the format has; more_bytes: whatever the size of the picture.
     """
 
     media_type: str
-    decoder: type[ImageFile.ImageFile]
+    decoder: type[ImageFile.ImageFile] | None
     cut: Callable[[bytes, DataLimits], Picture]
     bytes_per_pixel: int
+    more_bytes: int = 0
 
 
 _JPEG = _Format("image/jpeg", JpegImagePlugin.JpegImageFile, lambda data, _: cut_jpeg(data), 12)
@@ -75,6 +79,10 @@ _TIFF = _Format(
     ),
     20,
 )
+_APART = {
+    kind: _Format(kind, None, lambda data, _: cut_heif(data), BYTES_PER_PIXEL, PROCESS_BYTES)
+    for kind in ("image/heic", "image/avif")
+}
 
 
 def check_file_size(size: int, max_image_bytes: int) -> None:
@@ -119,11 +127,19 @@ class OpenImage:
         Transparency lies on white, 16-bit greys are scaled. Raises InvalidImage, and nothing else.
         """
         with _as_invalid_image(self._form, self._limits):
-            return upright(self._pixels(), orientation(self._picture.exif))
+            if self._form.decoder is None:
+                return self._decoded_apart()
+            return upright(self._pixels(self._form.decoder), orientation(self._picture.exif))
 
-    def _pixels(self) -> Image.Image:
+    def _decoded_apart(self) -> Image.Image:
+        limits = self._limits
+        found = decode_apart(self.media_type, self._picture.data, limits.max_image_pixels, self.memory_bytes)
+        _check_shape(found.image.size, limits)
+        return upright(to_rgb(found.image, found.profile), found.orientation)
+
+    def _pixels(self, decoder: type[ImageFile.ImageFile]) -> Image.Image:
         """The decoder's own copy of the pixels is gone when this returns: two at a time are enough."""
-        with self._form.decoder(io.BytesIO(self._picture.data)) as image:
+        with decoder(io.BytesIO(self._picture.data)) as image:
             _check_shape(image.size, self._limits)
             _draft(image, self._side)
             image.load()
@@ -161,7 +177,7 @@ def _as_invalid_image(form: _Format, limits: DataLimits) -> Iterator[None]:
     """Whatever goes wrong within, as InvalidImage."""
     try:
         yield
-    except InvalidImage:
+    except (InvalidImage, Unavailable):
         raise
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(limits) from error
@@ -176,7 +192,7 @@ def _identify(data: bytes) -> _Format:
     """The format that the first bytes stand for. Raises InvalidImage if it is not one of the accepted ones."""
     if not data:
         raise InvalidImage("The file is empty. Upload it once more.", code="empty_file")
-    form = _by_signature(data[:32])
+    form = _by_signature(data[:HEAD_BYTES])
     if form:
         return form
     other = _OTHER_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None
@@ -190,6 +206,8 @@ def _by_signature(head: bytes) -> _Format | None:
     """The accepted format with this beginning, if any. Two letters alone do not make a BMP: text starts so too."""
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return _WEBP
+    if kind := heif_type(head):
+        return _APART[kind]
     if head.startswith(b"BM"):
         return _BMP if int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES else None
     signatures = {
@@ -207,7 +225,9 @@ def _memory_bytes(form: _Format, picture: Picture, limits: DataLimits, side: int
     """What decoding the picture takes. Raises InvalidImage for its shape, and whatever the decoder raises."""
     if picture.canvas:  # a decoder that allocates when it is opened stays closed until there is room
         _check_shape(picture.canvas, limits)
-        return form.bytes_per_pixel * picture.canvas[0] * picture.canvas[1]
+        return form.more_bytes + form.bytes_per_pixel * picture.canvas[0] * picture.canvas[1]
+    if form.decoder is None:
+        raise EOFError("the container does not say how large the picture is")
     with form.decoder(io.BytesIO(picture.data)) as image:
         _check_shape(image.size, limits)
         coded = CODED_BYTES_PER_PIXEL * image.width * image.height if picture.buffered else 0

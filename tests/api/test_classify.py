@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -18,7 +20,9 @@ from saft_core.calibration import Unknown
 from saft_core.data.images import decode_image
 from saft_core.store.models import Adapter
 from saft_core.templates import Template, as_template
-from tests.fixtures.rest import TEMPLATE, Site, container, ok, png, problem
+from tests.fixtures.rest import TEMPLATE, Site, container, new_collection, ok, png, problem
+
+pillow_heif.register_heif_opener()  # of the tests alone: they write such files
 
 LABELS = ["cat", "dog", "owl"]
 ENSEMBLE = ["an icon of {}", "the {}", "{}!"]
@@ -136,8 +140,19 @@ def test_the_best_k_are_the_first_k_of_all(client: TestClient) -> None:
     assert ok(ask(client, [png()], labels=LABELS, top_k=1000))["results"][0]["predictions"] == everything
 
 
+def test_pictures_of_phones_are_stored_with_their_type_and_found(client: TestClient) -> None:
+    files = {"a.heic": png(1, form="HEIF"), "b.avif": png(2, form="AVIF"), "c.heic": b"\0\0\0\x10ftypheic" + bytes(40)}
+    collection, ids = new_collection(client, files)
+    assert set(ids) == {"a.heic", "b.avif"}
+    for name, kind in (("a.heic", "image/heic"), ("b.avif", "image/avif")):
+        stored = client.get(f"/collections/{collection}/images/{ids[name]}")
+        assert (stored.headers["content-type"], stored.content) == (kind, files[name])
+    query = {"collection_id": collection, "image": b64(files["a.heic"])}
+    assert ok(client.post("/retrieve", json=query))["results"][0]["filename"] == "a.heic"
+
+
 def test_all_accepted_formats_and_data_urls_are_read(client: TestClient) -> None:
-    for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
+    for form in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"):
         ok(ask(client, [png(1, form=form)], labels=LABELS))
     url = "data:image/png;base64," + b64(png())
     answer = client.post("/classify", json={"images": [url], "labels": LABELS})
@@ -395,3 +410,99 @@ def test_a_temperature_sharpens_and_keeps_the_order(site: Site, client: TestClie
     odds = np.log([one["probability"] for one in plainly])
     wanted = np.exp(4 * odds) / np.exp(4 * odds).sum()
     assert [one["probability"] for one in sharper] == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+# --- on_error, scores, tables ----------------------------------------------------------------------------------------
+
+MIXED = [png(1), b"text", png(2), b"", png(3)[:-200], png(4)]
+CODES = [None, "not_an_image", None, "empty_file", "damaged_image", None]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_an_image_that_cannot_be_read_leaves_its_neighbours_as_they_are(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    good = [image for image, code in zip(MIXED, CODES, strict=True) if code is None]
+    alone = ok(ask(client, good, labels=LABELS))["results"]
+    monkeypatch.setattr(pictures, "IMAGES_PER_BATCH", batch)
+    for put in (ask, send):
+        results = ok(put(client, MIXED, labels=LABELS, on_error="skip"))["results"]
+        assert [result["error"] and result["error"]["code"] for result in results] == CODES
+        told = [result for result in results if result["error"] is None]
+        assert plain(told) == close(alone)
+        for result in results:
+            if result["error"]:
+                assert (result["predictions"], result["score"], result["unknown"]) == ([], None, None)
+    assert ok(ask(client, MIXED, labels=LABELS, on_error="skip"))["results"][1]["error"]["detail"].startswith(
+        "images[1]:"
+    )
+
+
+def test_only_the_images_that_were_read_are_counted(site: Site, client: TestClient) -> None:
+    def counted() -> float:
+        return site.services.metrics.registry.get_sample_value("saft_images_classified_total") or 0
+
+    before = counted()
+    ok(ask(client, MIXED, labels=LABELS, on_error="skip"))
+    assert counted() - before == 3
+
+
+def test_what_is_not_about_one_image_fails_the_request_all_the_same(site: Site, client: TestClient) -> None:
+    for images in (MIXED, [b"text"]):
+        problem(ask(client, images, labels=["hot dog", "hot_dog"], on_error="skip"), 422, "labels_alike")
+        problem(ask(client, images, adapter="unknown", labels=LABELS, on_error="skip"), 404, "not_found")
+    narrow = site.with_limits(max_classify_images=2).new_tenant()
+    problem(ask(narrow, [b"x"] * 3, labels=LABELS, on_error="skip"), 422, "invalid_input")
+    skipped = client.post("/classify", json={"images": ["???"], "labels": LABELS, "on_error": "skip"})
+    assert ok(skipped)["results"][0]["error"]["code"] == "not_base64"
+
+
+def test_by_default_and_when_asked_to_an_image_fails_the_request(client: TestClient) -> None:
+    for put in (ask, send):
+        problem(put(client, MIXED, labels=LABELS), 422, "not_an_image")
+        problem(put(client, MIXED, labels=LABELS, on_error="fail"), 422, "not_an_image")
+        assert "on_error" in put(client, MIXED, labels=LABELS, on_error="ignore").json()["detail"]
+
+
+def test_scores_may_be_asked_for_and_are_always_there(client: TestClient) -> None:
+    plainly = ok(ask(client, [png()], labels=LABELS))
+    assert ok(ask(client, [png()], labels=LABELS, scores=True)) == plainly
+    assert ok(send(client, [png()], labels=LABELS, scores="true")) == plainly
+    assert isinstance(plainly["results"][0]["score"], float)
+
+
+def lines_of(answer: Any) -> list[dict[str, str]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    return list(csv.DictReader(io.StringIO(answer.content.decode(), newline="")))
+
+
+def test_a_table_says_what_json_says(client: TestClient) -> None:
+    files = [("files", (name, image)) for name, image in (("=a.png", png(1)), ("b.png", b"text"), ("ä,c.png", png(2)))]
+    form = {"labels": ["cat", "-dog", "owl"], "top_k": "2", "on_error": "skip"}
+    known = ok(client.post("/classify", files=files, data=form))["results"]
+    lines = lines_of(client.post("/classify", files=files, data=form, headers={"accept": "text/csv"}))
+    assert [line["file"] for line in lines] == ["'=a.png", "b.png", "ä,c.png"]
+    for line, result in zip(lines, known, strict=True):
+        found = [(line[f"label{end}"].removeprefix("'"), line[f"probability{end}"]) for end in ("", "_2")]
+        if result["error"]:
+            assert found == [("", "")] * 2
+            assert line["error"].startswith("not_an_image: b.png:")
+        else:
+            assert [label for label, _ in found] == [p["label"] for p in result["predictions"]]
+            numbers = [p["probability"] for p in result["predictions"]]
+            assert [float(number) for _, number in found] == pytest.approx(numbers, abs=1e-6)
+            assert (line["error"], line["unknown"]) == ("", "")
+            assert float(line["score"]) == pytest.approx(result["score"], abs=1e-6)
+
+
+def test_a_table_of_json_images_numbers_them_and_its_errors_are_problems(client: TestClient) -> None:
+    body = {"images": [b64(png(1)), b64(png(2))], "labels": LABELS, "top_k": 1}
+    wish = {"accept": "text/csv;q=0.9, application/json;q=0.5"}
+    lines = lines_of(client.post("/classify", json=body, headers=wish))
+    assert [line["file"] for line in lines] == ["0", "1"]
+    assert list(lines[0]) == ["file", "label", "probability", "score", "unknown", "error"]
+    problem(client.post("/classify", json=body | {"images": ["??"]}, headers=wish), 422, "not_base64")
+    ok(client.post("/classify", json=body, headers={"accept": "text/csv;q=0.1, */*"}))
+    described = ok(client.get("/openapi.json"))["paths"]["/classify"]["post"]["responses"]["200"]["content"]
+    assert set(described) == {"application/json", "text/csv"}

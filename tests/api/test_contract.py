@@ -22,7 +22,7 @@ CALLS = {
     "GET /adapters/{adapter_id}/mistakes", "POST /adapters/import",
     "POST /adapters/{adapter_id}/publish", "POST /adapters/{adapter_id}/retrain", "GET /adapters/{adapter_id}/compare",
     "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
-    "POST /classify", "POST /retrieve",
+    "POST /classify", "POST /retrieve", "POST /v1/embeddings",
     "POST /collections", "GET /collections", "GET /collections/{collection_id}", "DELETE /collections/{collection_id}",
     "POST /collections/{collection_id}/images", "GET /collections/{collection_id}/images",
     "GET /collections/{collection_id}/images/{image_id}", "DELETE /collections/{collection_id}/images/{image_id}",

@@ -28,7 +28,7 @@ def refused(answer: Any) -> dict[str, Any]:
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
-JSON_CALLS = ["/adapters", "/collections", "/classify", "/retrieve"]
+JSON_CALLS = ["/adapters", "/collections", "/classify", "/retrieve", "/v1/embeddings"]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ CONTRACT = [
     ("post", "/collections/{collection_id}/images", "201"),
     ("put", "/collections/{collection_id}/images/{image_id}/metadata", "200"),
     ("post", "/retrieve", "200"),
+    ("post", "/v1/embeddings", "200"),
     ("get", "/healthz", "200"),
     ("get", "/readyz", "200"),
     ("get", "/metrics", "200"),
@@ -64,6 +65,7 @@ ERRORS = {
     ("post", "/datasets"): {400, 401, 408, 409, 413, 415, 422, 429, 503, 507},
     ("post", "/adapters"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 507},
     ("post", "/classify"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504, 507},
+    ("post", "/v1/embeddings"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504, 507},
     ("post", "/retrieve"): {400, 401, 404, 408, 409, 413, 415, 422, 429, 503, 504, 507},
 }
 

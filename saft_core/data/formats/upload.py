@@ -16,7 +16,10 @@ from saft_core.errors import InvalidInput
 Parts = tuple[str, ...]
 """A path, cut at its slashes."""
 
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff")
+_IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".heic", ".heif", ".hif", ".avif"),
+)
 
 
 @dataclass(frozen=True, slots=True)

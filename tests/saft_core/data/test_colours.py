@@ -177,3 +177,20 @@ def test_whatever_a_profile_holds_the_picture_is_read(profile: bytes, flips: lis
     data = io.BytesIO()
     Image.new("RGB", (4, 4), (9, 99, 199)).save(data, "JPEG", icc_profile=bytes(mutated))
     assert decode_image(data.getvalue(), LIMITS).size == (4, 4)
+
+
+DISPLAY_P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+"""XYZ (D50) of red, green and blue of Display P3; its curve is sRGB's, of which 2.2 is near enough here."""
+
+
+def test_a_picture_of_a_phone_in_display_p3_shows_its_colours() -> None:
+    tags = {name: b"XYZ " + bytes(4) + fixed(*xyz) for name, xyz in zip((b"rXYZ", b"gXYZ", b"bXYZ"), DISPLAY_P3)}  # noqa: B905
+    profile = icc(b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve(2.2)))
+    for sent, meant in (
+        ((234, 51, 35), (255, 0, 0)),
+        ((117, 251, 76), (0, 255, 0)),
+        ((128, 128, 128), (128, 128, 128)),
+    ):
+        for form in ("PNG", "TIFF"):
+            shown = decode_image(encoded(picture(sent, (16, 16)), form, icc_profile=profile), LIMITS).getpixel((8, 8))
+            assert shown == pytest.approx(meant, abs=12)

@@ -120,7 +120,8 @@ def test_files_of_the_same_name_are_different_images() -> None:
     [
         ("cat/3.png", b"", "empty_file"),
         ("cat/3.png", b"not an image", "not_an_image"),
-        ("cat/3.heic", b"\0\0\0\x20ftypheic\0\0\0\0", "unsupported_format"),
+        ("cat/3.heic", b"\0\0\0\x10ftypheic\0\0\0\0", "damaged_image"),
+        ("cat/3.jxl", b"\xff\x0a" + bytes(20), "unsupported_format"),
         ("cat/3.png", png(9)[:-20], "damaged_image"),
         ("cat/3.png", encoded(picture(size=(1, 5000))), "too_elongated"),
         ("readme.txt", b"hello", "no_class_folder"),

@@ -1,0 +1,231 @@
+"""HEIC and AVIF: read as the others are, and hostile ones that cost their own process at most."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pi_heif
+import pillow_heif
+import pytest
+from PIL import Image, features
+
+from saft_core.data import heif
+from saft_core.data.heif import MAX_BOXES, PROCESS_BYTES, cut_heif, heif_type
+from saft_core.data.images import decode_image, media_type, open_image
+from saft_core.errors import InvalidImage, Unavailable
+from tests.saft_core.data.test_colours import ADOBE, from_adobe
+from tests.saft_core.data.uploads import LIMITS, encoded, patched, picture
+
+pillow_heif.register_heif_opener()  # of the tests alone: they write such files
+FORMATS = {"HEIF": "image/heic", "AVIF": "image/avif"}
+
+
+def halves(size: tuple[int, int] = (96, 64)) -> Image.Image:
+    """Red above blue, and a green corner at the top left."""
+    image = Image.new("RGB", size, (200, 0, 0))
+    image.paste((0, 0, 200), (0, size[1] // 2, *size))
+    image.paste((0, 200, 0), (0, 0, size[0] // 4, size[1] // 4))
+    return image
+
+
+def code_of(data: bytes, **limits: Any) -> str:
+    with pytest.raises(InvalidImage) as caught:
+        decode_image(data, replace(LIMITS, **limits))
+    return caught.value.error_code
+
+
+def near(image: Image.Image, place: tuple[int, int], colour: tuple[int, int, int]) -> bool:
+    return bool(np.abs(np.asarray(image)[place[1], place[0]].astype(int) - colour).max() < 25)
+
+
+def claiming(form: str, width: int, height: int) -> bytes:
+    """A small picture that says it is another size."""
+    data = encoded(picture(size=(64, 64)), form)
+    at = data.index(b"ispe") + 8
+    return patched(patched(data, at, ">L", width), at + 4, ">L", height)
+
+
+def test_the_decoders_are_there() -> None:
+    assert features.check("avif")
+    assert pi_heif.libheif_info()["decoders"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_picture_is_read_and_its_type_is_right(form: str) -> None:
+    data = encoded(halves(), form, quality=95)
+    opened = open_image(data, LIMITS)
+    assert opened.media_type == media_type(data) == FORMATS[form]
+    image = opened.decode()
+    assert (image.mode, image.size, image.info) == ("RGB", (96, 64), {})
+    assert near(image, (4, 4), (0, 200, 0))
+    assert near(image, (80, 8), (200, 0, 0))
+    assert near(image, (48, 56), (0, 0, 200))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA"])
+def test_greys_and_transparency_lie_on_white(form: str, mode: str) -> None:
+    colour = {"L": 60, "LA": (60, 0), "RGBA": (60, 60, 60, 0)}[mode]
+    image = decode_image(encoded(picture(colour, (64, 64), mode), form, quality=95), LIMITS)
+    assert near(image, (32, 32), (60,) * 3 if mode == "L" else (255,) * 3)
+
+
+def test_ten_bits_are_read() -> None:
+    values = np.full((64, 64, 3), 30_000, np.uint16)
+    file = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", (64, 64), values.tobytes()).save(file, quality=95)
+    assert near(decode_image(file.getvalue(), LIMITS), (32, 32), (117, 117, 117))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_the_picture_stands_upright(form: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[274] = turn
+    image = decode_image(encoded(halves(), form, exif=exif.tobytes(), quality=95), LIMITS)
+    turned = decode_image(encoded(halves(), "PNG", exif=exif.tobytes()), LIMITS)
+    assert image.size == turned.size
+    width, height = image.size
+    for place in ((4, 4), (width - 5, 4), (4, height - 5), (width - 5, height - 5)):
+        assert near(image, place, turned.getpixel(place)), place  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_colour_profile_is_converted_and_a_broken_or_huge_one_is_not_minded(form: str) -> None:
+    image = picture((150, 100, 60), (64, 64))
+    shown = decode_image(encoded(image, form, icc_profile=ADOBE, quality=95), LIMITS)
+    assert shown.getpixel((32, 32)) == pytest.approx(from_adobe((150, 100, 60)), abs=8)
+    for profile in (b"x" * 300, ADOBE[:200], bytes(5 << 20)):
+        assert near(decode_image(encoded(image, form, icc_profile=profile, quality=95), LIMITS), (9, 9), (150, 100, 60))
+
+
+def test_the_picture_is_decoded_and_not_a_thumbnail_that_may_show_something_else() -> None:
+    file = io.BytesIO()
+    halves((512, 512)).save(file, "HEIF", quality=95)
+    made = pillow_heif.open_heif(io.BytesIO(file.getvalue()))
+    other = io.BytesIO()
+    made.save(other, thumbnails=[256])
+    assert decode_image(other.getvalue(), LIMITS, side=16).size == (512, 512)
+
+
+def test_the_first_of_several_pictures_is_read() -> None:
+    one, other = picture((200, 0, 0), (64, 64)), picture((0, 0, 200), (64, 64))
+    for form in FORMATS:
+        data = encoded(one, form, save_all=True, append_images=[other], quality=95)
+        assert near(decode_image(data, LIMITS), (32, 32), (200, 0, 0))
+
+
+def test_a_picture_in_tiles_is_put_together() -> None:
+    data = encoded(halves((1200, 800)), "HEIF", tile_size=512)
+    image = decode_image(data, LIMITS)
+    assert image.size == (1200, 800)
+    assert near(image, (1100, 700), (0, 0, 200))
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_size_and_shape_are_checked_before_a_process_starts(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess, "run", never)
+    data = encoded(picture(size=(64, 64)), form)
+    assert code_of(data, max_image_bytes=len(data) - 1) == "image_too_large"
+    assert code_of(data, max_image_pixels=64 * 64 - 1) == "too_many_pixels"
+    assert code_of(claiming(form, 100_000, 100_000)) == "too_many_pixels"
+    assert code_of(claiming(form, 2**32 - 1, 2**32 - 1)) == "too_many_pixels"
+    assert code_of(claiming(form, 64, 6500)) == "too_elongated"
+    assert code_of(claiming(form, 0, 64)) == "damaged_image"
+    assert code_of(data[:12]) == "damaged_image"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_large_picture_that_says_it_is_small_gets_the_memory_of_a_small_one(form: str) -> None:
+    large = encoded(picture(size=(3000, 3000) if form == "HEIF" else (7000, 7000)), form, speed=10)
+    at = large.index(b"ispe") + 8
+    liar = patched(patched(large, at, ">L", 64), at + 4, ">L", 64)
+    assert open_image(liar, LIMITS).memory_bytes < PROCESS_BYTES + (1 << 20)
+    assert code_of(liar) == "damaged_image"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.99])
+def test_a_file_that_is_cut_off_is_damaged(form: str, share: float) -> None:
+    data = encoded(Image.effect_noise((64, 64), 80).convert("RGB"), form)
+    assert code_of(data[: int(len(data) * share)]) in {"damaged_image", "not_an_image"}
+
+
+def test_boxes_that_do_not_fit_or_are_too_many() -> None:
+    head = encoded(picture(size=(64, 64)), "AVIF")[:32]
+    assert code_of(head + struct.pack(">L4s", 4, b"free")) == "damaged_image"
+    assert code_of(head + struct.pack(">L4sQ", 1, b"meta", 2**63)) == "damaged_image"
+    assert code_of(head + struct.pack(">L4sQ", 1, b"meta", 8)) == "damaged_image"
+    assert code_of(head + struct.pack(">L4s", 0, b"free")) == "damaged_image"
+    with pytest.raises(InvalidImage, match="boxes"):
+        cut_heif(head + struct.pack(">L4s", 8, b"free") * (MAX_BOXES + 1))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_mutation_does_more_than_fail(form: str) -> None:
+    data, chance = encoded(halves(), form), random.Random(0)
+    outcomes = set()
+    for _ in range(25):
+        mutated = bytearray(data)
+        for _ in range(chance.choice((1, 2, 8))):
+            mutated[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            outcomes.add(decode_image(bytes(mutated), LIMITS).mode)
+        except InvalidImage as error:
+            outcomes.add(error.error_code)
+    assert "RGB" in outcomes
+    assert "damaged_image" in outcomes
+
+
+def test_the_decoder_sees_nothing_of_our_environment_and_its_crash_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    program = tmp_path / "program.py"
+    monkeypatch.setattr(heif, "_PROGRAM", program)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    data = encoded(picture(size=(64, 64)), "AVIF")
+    for crash in ("os.abort()", "os.kill(os.getpid(), 9)", "print('x')", "sys.exit(1)", "print('{}')"):
+        program.write_text(f"import os, sys\nassert 'DATABASE_URL' not in os.environ\n{crash}")
+        assert code_of(data) == "damaged_image"
+    program.write_text(
+        'import os, sys\nhead = \'{"mode": "L", "size": [1, 1], "orientation": 1, "profile": 0}\'\n'
+        "sys.stdout.write(head + '\\n' + ('x' if 'DATABASE_URL' in os.environ else '\\0'))"
+    )
+    assert decode_image(data, LIMITS).getpixel((0, 0)) == (0, 0, 0)
+    assert "DATABASE_URL" in os.environ
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    with pytest.raises(Unavailable):
+        decode_image(data, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("brands", "kind"),
+    [
+        ([b"heic"], "image/heic"),
+        ([b"mif1", b"heic"], "image/heic"),
+        ([b"mif1", b"miaf", b"avif"], "image/avif"),
+        ([b"avis"], "image/avif"),
+        ([b"mif1", b"jpeg"], None),
+        ([b"isom", b"mp42"], None),
+    ],
+)
+def test_brands_tell_the_kind(brands: list[bytes], kind: str | None) -> None:
+    body = brands[0] + bytes(4) + b"".join(brands[1:])
+    head = struct.pack(">L4s", 8 + len(body), b"ftyp") + body
+    assert heif_type(head) == heif_type(head + b"heic" * 50) == kind
+    if kind is None:
+        assert code_of(head) in {"unsupported_format", "not_an_image"}
