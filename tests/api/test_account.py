@@ -65,7 +65,9 @@ def test_the_audit_log_says_what_was_done_by_which_key(site: Site) -> None:
     expected: list[tuple[str, str, str]] = [
         ("adapter.deleted", imported["id"], first_key),
         ("image.deleted", image, made["id"]),
+        ("adapter.published", imported["id"], first_key),
         ("adapter.created", imported["id"], first_key),
+        ("adapter.published", adapter, made["id"]),
         ("adapter.created", adapter, made["id"]),
         ("job.created", job["id"], made["id"]),
         ("images.added", collection, made["id"]),
