@@ -286,7 +286,8 @@ class ClassifyView(BaseModel):  # noqa: D101
     adapter: str
     results: list[ImageResult]
     unknown_threshold: float | None = Field(
-        description="Of images that show one of the labels about one in twenty has an `unknown` above it. Null with it."
+        description="Of the images that show one of the labels and that it was fitted on, about one in twenty has an"
+        " `unknown` above it. Null with it."
     )
 
 

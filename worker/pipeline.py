@@ -18,6 +18,7 @@ from saft_core.data.limits import DataLimits
 from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
 from saft_core.store import jobs
 from saft_core.store.models import Adapter, AdapterMistake, Job
+from saft_core.store.turns import next_job
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.mistakes import Mistake
@@ -37,7 +38,9 @@ logger = logging.getLogger(__name__)
 
 
 def run_job(runtime: Runtime, job_id: str) -> None:
-    """Train the job unless it has ended, another worker holds it, or it is for another base.
+    """Train the job whose turn it is, if one waits for this base.
+
+    job_id: of the job that the message named, which is in the log where nothing can be trained at all.
 
     Whatever goes wrong ends up in the job's row.
     """
@@ -47,12 +50,12 @@ def run_job(runtime: Runtime, job_id: str) -> None:
         logger.error("job %s waits on: %s", job_id, error)
         return
     owner = f"{runtime.owner}/{uuid.uuid4().hex[:8]}"  # of this claim: only it may find the job its own already
-    claimed = _claim(runtime, job_id, owner, fingerprint)
+    claimed = _claim(runtime, owner, fingerprint)
     if claimed is None:
         return
     job, since = claimed
     try:
-        with Lease(runtime.sessions, job_id, owner, runtime.settings.job_lease_seconds, since) as lease:
+        with Lease(runtime.sessions, job.id, owner, runtime.settings.job_lease_seconds, since) as lease:
             lease.report(phase="preparing", progress=0.0)
             task = load_task(runtime, job, between_tries=lease.check)
             adaptation = _adapt(runtime, job, task, lease)
@@ -60,18 +63,24 @@ def run_job(runtime: Runtime, job_id: str) -> None:
             persistently(runtime.sessions, lease.settle)
             _finish(runtime, job, owner, adaptation, decision)
     except Exception as error:
-        ending = _ending(job_id, owner, error)
+        ending = _ending(job.id, owner, error)
         persistently(runtime.sessions, ending)
 
 
-def _claim(runtime: Runtime, job_id: str, owner: str, fingerprint: str) -> tuple[Job, float] | None:
-    """The job and when the claim was sent; None if it is not to be had."""
+def _claim(runtime: Runtime, owner: str, fingerprint: str) -> tuple[Job, float] | None:
+    """A job and when its claim was sent; None if there is none to be had.
+
+    One that had to end instead, or that another worker took a moment before, leaves the turn to the next.
+    """
     settings = runtime.settings
 
     def claim(session: Session) -> tuple[Job, float] | None:
-        sent = time.monotonic()
-        job = jobs.claim(session, job_id, owner, settings.job_lease_seconds, settings.job_attempts, fingerprint)
-        return (job, sent) if job is not None else None
+        while (job_id := jobs.held_by(session, owner) or next_job(session, fingerprint)) is not None:
+            sent = time.monotonic()
+            job = jobs.claim(session, job_id, owner, settings.job_lease_seconds, settings.job_attempts, fingerprint)
+            if job is not None:
+                return job, sent
+        return None
 
     return persistently(runtime.sessions, claim)
 

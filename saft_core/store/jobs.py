@@ -93,7 +93,7 @@ def request_cancel(scope: Scope, job_id: str) -> Job:
     if job.status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         raise JobFinished(f"the job has already {job.status}")
     job.cancel_requested = True
-    if job.status == JobStatus.QUEUED or scope.session.scalar(scope.select(Job, Job.id == job_id, _expired())):
+    if job.status == JobStatus.QUEUED or scope.session.scalar(scope.select(Job, Job.id == job_id, is_silent())):
         _end(job, JobStatus.CANCELLED)
     scope.session.flush()
     scope.session.refresh(job)
@@ -127,7 +127,7 @@ def claim(
     """
     # Wait for whoever writes the row just now: the API notes a publication while the message is already here, and a
     # message that skipped the job then would be lost.
-    free = and_(_claimable(), _for_base(base_fingerprint))
+    free = and_(claimable(), is_for(base_fingerprint))
     query = select(Job).where(Job.id == job_id, or_(free, _mine(job_id, owner))).with_for_update()
     job = session.scalar(query)
     if job is None or _end_instead(job, owner, attempts):
@@ -142,6 +142,11 @@ def claim(
     session.flush()
     session.refresh(job)
     return job
+
+
+def held_by(session: Session, owner: str) -> str | None:
+    """The id of the job that `owner` holds."""
+    return session.scalar(select(Job.id).where(Job.status == JobStatus.RUNNING, Job.lease_owner == owner))
 
 
 def _end_instead(job: Job, owner: str, attempts: int) -> bool:
@@ -239,8 +244,8 @@ def lost(session: Session, queued: Callable[[str], int]) -> list[Message]:
     those that were sent first.
     """
     before_silence = and_(Job.status == JobStatus.RUNNING, Job.published_at < Job.lease_expires_at)
-    unsent = and_(_claimable(), or_(Job.published_at.is_(None), before_silence))
-    sent = and_(_claimable(), Job.published_at.is_not(None), not_(before_silence))
+    unsent = and_(claimable(), or_(Job.published_at.is_(None), before_silence))
+    sent = and_(claimable(), Job.published_at.is_not(None), not_(before_silence))
     overdue = Job.published_at < _NOW - REPUBLISH_AFTER
     found = select(Job.id, Job.base_fingerprint).where(unsent).order_by(Job.created_at)
     messages = [Message(job_id, queue_of(base)) for job_id, base in session.execute(found)]
@@ -261,7 +266,7 @@ def mark_published(session: Session, job_ids: Sequence[str]) -> None:
 
 def end_cancelled(session: Session) -> None:
     """End the jobs that were to stop and whose worker is silent."""
-    session.execute(update(Job).where(_expired(), Job.cancel_requested).values(_ending(JobStatus.CANCELLED)))
+    session.execute(update(Job).where(is_silent(), Job.cancel_requested).values(_ending(JobStatus.CANCELLED)))
 
 
 def count_by_status(session: Session) -> dict[str, int]:
@@ -269,15 +274,23 @@ def count_by_status(session: Session) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(select(Job.status, func.count()).group_by(Job.status))}
 
 
-def _expired() -> ColumnElement[bool]:
+def is_running() -> ColumnElement[bool]:
+    """The condition that a worker is at the job, and lives."""
+    return and_(Job.status == JobStatus.RUNNING, Job.lease_expires_at >= _NOW)
+
+
+def is_silent() -> ColumnElement[bool]:
+    """The condition that a worker took the job and went silent."""
     return and_(Job.status == JobStatus.RUNNING, Job.lease_expires_at < _NOW)
 
 
-def _claimable() -> ColumnElement[bool]:
-    return or_(Job.status == JobStatus.QUEUED, _expired())
+def claimable() -> ColumnElement[bool]:
+    """The condition that the job may be taken."""
+    return or_(Job.status == JobStatus.QUEUED, is_silent())
 
 
-def _for_base(fingerprint: str | None) -> ColumnElement[bool]:
+def is_for(fingerprint: str | None) -> ColumnElement[bool]:
+    """The condition that the job is for this base, or for any."""
     return true() if fingerprint is None else or_(Job.base_fingerprint.is_(None), Job.base_fingerprint == fingerprint)
 
 

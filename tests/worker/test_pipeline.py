@@ -57,6 +57,25 @@ def test_a_job_ends_in_an_adapter(local_worker: LocalWorker) -> None:
     assert local_worker.base.flat.sha256() == before
 
 
+def test_a_message_gives_a_turn_and_the_oldest_job_has_it(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset()
+    first, second = (local_worker.queue(dataset, name, evaluate="none") for name in ("first", "second"))
+    run_job(local_worker.runtime, second)
+    assert [local_worker.job(job_id).status for job_id in (first, second)] == ["succeeded", "queued"]
+    run_job(local_worker.runtime, first)
+    assert local_worker.job(second).status == "succeeded"
+    run_job(local_worker.runtime, second)
+    assert len(local_worker.adapters()) == 2
+
+
+def test_a_job_that_has_to_end_instead_leaves_its_turn_to_the_next(local_worker: LocalWorker) -> None:
+    dataset = local_worker.dataset()
+    first, second = (local_worker.queue(dataset, name, evaluate="none") for name in ("first", "second"))
+    local_worker.change(first, attempt=local_worker.settings.job_attempts)
+    run_job(local_worker.runtime, first)
+    assert [local_worker.job(job_id).status for job_id in (first, second)] == ["failed", "succeeded"]
+
+
 def test_the_adapter_says_what_is_in_its_container(local_worker: LocalWorker) -> None:
     local_worker.run(local_worker.queue(density=0.002, template="a picture of {}."))
     (adapter,) = local_worker.adapters()

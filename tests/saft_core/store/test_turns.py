@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from saft_core.store import jobs
+from saft_core.store.models import Job
+from saft_core.store.scope import Scope
+from saft_core.store.turns import next_job
+from tests.fixtures.tenants import add_tenant
+
+LEASE_SECONDS, ATTEMPTS = 60.0, 3
+
+
+def order(scope: Scope, *names: str, base: str | None = None) -> None:
+    for name in names:
+        jobs.create(scope, Job(name=name, config={}, base_fingerprint=base))
+
+
+def take(session: Session, owner: str, base: str | None = None) -> str | None:
+    """The name of the job that a worker takes."""
+    job_id = next_job(session, base)
+    if job_id is None:
+        return None
+    job = jobs.claim(session, job_id, owner, LEASE_SECONDS, ATTEMPTS, base)
+    assert job is not None
+    return job.name
+
+
+def end(session: Session, name: str) -> None:
+    job = session.query(Job).filter_by(name=name).one()
+    jobs.cancel(session, job.id, job.lease_owner or "")
+    session.flush()
+
+
+def test_one_who_orders_much_waits_behind_his_own(session: Session) -> None:
+    flood, quiet, other = (add_tenant(session, name) for name in ("flood", "quiet", "other"))
+    order(flood, *(f"flood {n}" for n in range(5)))
+    order(quiet, "quiet 0", "quiet 1")
+    order(other, "other 0")
+    taken = []
+    for _ in range(8):  # one worker
+        taken.append(take(session, "worker"))
+        end(session, taken[-1] or "")
+    assert taken == [
+        "flood 0", "quiet 0", "other 0", "flood 1", "quiet 1", "flood 2", "flood 3", "flood 4",
+    ]  # fmt: skip
+    assert take(session, "worker") is None
+
+
+def test_who_has_fewest_trainings_under_way_is_next(session: Session) -> None:
+    flood, quiet = add_tenant(session, "flood"), add_tenant(session, "quiet")
+    order(flood, *(f"flood {n}" for n in range(4)))
+    assert [take(session, f"worker {n}") for n in range(2)] == ["flood 0", "flood 1"]  # nobody else is there
+    order(quiet, "quiet 0", "quiet 1", "quiet 2")
+    assert [take(session, f"worker {n}") for n in range(2, 4)] == ["quiet 0", "quiet 1"]
+    end(session, "quiet 0")
+    assert take(session, "worker 4") == "quiet 2"
+
+
+def test_a_job_of_a_silent_worker_is_taken_again_and_not_counted(session: Session) -> None:
+    mine, other = add_tenant(session, "mine"), add_tenant(session, "other")
+    order(mine, "mine 0")
+    assert take(session, "dead") == "mine 0"
+    job = session.query(Job).filter_by(name="mine 0").one()
+    job.lease_expires_at = func.clock_timestamp() - timedelta(seconds=1)
+    session.flush()
+    order(other, "other 0")
+    assert [take(session, "heir"), take(session, "next")] == ["other 0", "mine 0"]
+
+
+@pytest.mark.parametrize(
+    ("worker", "taken"), [("a", ["of a", "of any"]), ("b", ["of any"]), (None, ["of a", "of any"])]
+)
+def test_only_jobs_for_the_base_have_a_turn(session: Session, worker: str | None, taken: list[str]) -> None:
+    scope = add_tenant(session)
+    order(scope, "of a", base="a")
+    order(scope, "of any")
+    assert [take(session, f"worker {n}", worker) for n in range(len(taken))] == taken
+    assert take(session, "last", worker) is None
