@@ -240,8 +240,8 @@ def release(session: Session, owner: str) -> None:
 def lost(session: Session, queued: Callable[[str], int]) -> list[Message]:
     """The messages that may be gone: never sent, of a silent worker, or sent a while ago and missing from their queue.
 
-    queued: how many messages a queue holds. A queue is first in, first out: of the jobs that wait for it, it lacks
-    those that were sent first.
+    queued: how many messages a queue holds. A message gives one worker a turn, whichever job it names (turns.py), so
+    those that are missing are sent for the jobs whose messages are the oldest.
     """
     before_silence = and_(Job.status == JobStatus.RUNNING, Job.published_at < Job.lease_expires_at)
     unsent = and_(claimable(), or_(Job.published_at.is_(None), before_silence))
