@@ -22,11 +22,10 @@ from api.tenant_schemas import (
     TenantDetails,
     TenantView,
 )
-from saft_core.errors import NotFound
 from saft_core.quota import Quota
 from saft_core.store import tenants
 from saft_core.store.idempotency import StoredAnswer
-from saft_core.store.models import AuditEvent, Tenant, new_id
+from saft_core.store.models import AuditEvent, new_id
 
 router = APIRouter(prefix="/tenants", tags=["tenants"], route_class=AdminRoute)
 
@@ -70,7 +69,7 @@ def delete_tenant(tenant_id: str, services: AdminDep) -> object:
     """Shut a tenant out and remove all that it has.
 
     From the answer on none of its keys opens anything, within a second on every replica, and its jobs stop. Its rows,
-    files and adapters are removed by a worker after that; until then the tenant is shown with `deleted_at`.
+    files and adapters are removed by a worker after that; until then the list of tenants shows it, with `deleted_at`.
     """
     with services.sessions.begin() as session:
         return tenants.delete_tenant(session, tenant_id)
@@ -88,7 +87,7 @@ def set_quota(tenant_id: str, body: Quota, services: AdminDep) -> object:
 def list_keys(tenant_id: str, services: AdminDep, paging: PagingDep) -> object:
     """The keys of a tenant, newest first."""
     with services.sessions.begin() as session:
-        _find_live(session, tenant_id)
+        tenants.find(session, tenant_id)
         return tenants.keys(tenants.as_admin(session, tenant_id), paging.limit, paging.cursor)
 
 
@@ -125,13 +124,5 @@ def list_events(tenant_id: str, services: AdminDep, paging: PagingDep) -> object
     with services.sessions() as session:
         page = tenants.as_admin(session, tenant_id).page(AuditEvent, paging.limit, paging.cursor)
         if not page.items:
-            tenants.find(session, tenant_id)
+            tenants.find(session, tenant_id, deleted=True)
         return page
-
-
-def _find_live(session: Session, tenant_id: str) -> Tenant:
-    """Raises NotFound for a tenant that is gone or going."""
-    tenant = tenants.find(session, tenant_id)
-    if tenant.deleted_at is not None:
-        raise NotFound(f"there is no tenant {tenant_id}")
-    return tenant

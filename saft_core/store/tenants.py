@@ -189,10 +189,10 @@ def as_admin(session: Session, tenant_id: str) -> Scope:
     return Scope(session, tenant_id, audit.ADMIN)
 
 
-def find(session: Session, tenant_id: str) -> Tenant:
-    """The tenant, also while it is being removed. Raises NotFound."""
+def find(session: Session, tenant_id: str, *, deleted: bool = False) -> Tenant:
+    """The tenant; with `deleted` also one that is being removed. Raises NotFound."""
     tenant = session.get(Tenant, tenant_id)
-    if tenant is None:
+    if tenant is None or (tenant.deleted_at is not None and not deleted):
         raise NotFound(f"there is no tenant {tenant_id}")
     return tenant
 
@@ -214,22 +214,21 @@ def _kept(quota: Quota) -> dict[str, int]:
 
 
 def delete_tenant(session: Session, tenant_id: str) -> Tenant:
-    """Shut a tenant out and stop its jobs, in this transaction; the sweeper removes the rest. May be done again.
+    """Shut a tenant out and stop its jobs, in this transaction; the sweeper removes the rest.
 
-    Raises NotFound.
+    Raises NotFound, also for one that is being removed.
     """
-    tenant = session.get(Tenant, tenant_id, with_for_update=True)
-    if tenant is None:
+    tenant = session.get(Tenant, tenant_id, with_for_update=True, populate_existing=True)
+    if tenant is None or tenant.deleted_at is not None:
         raise NotFound(f"there is no tenant {tenant_id}")
-    if tenant.deleted_at is None:
-        tenant.deleted_at = _NOW
-        tenant.key_sha256 = _nobodys_hash()
-        scope = as_admin(session, tenant_id)
-        session.execute(delete(TenantKey).where(scope.owns(TenantKey)))
-        jobs.stop_all(scope)
-        audit.note(scope, "tenant.deleted", tenant_id)
-        session.flush()
-        session.refresh(tenant)
+    tenant.deleted_at = _NOW
+    tenant.key_sha256 = _nobodys_hash()
+    scope = as_admin(session, tenant_id)
+    session.execute(delete(TenantKey).where(scope.owns(TenantKey)))
+    jobs.stop_all(scope)
+    audit.note(scope, "tenant.deleted", tenant_id)
+    session.flush()
+    session.refresh(tenant)
     return tenant
 
 
