@@ -9,7 +9,7 @@ _MOST = 2**63 - 1
 
 def _limit(meaning: str) -> int | None:
     """A limit that is not set unless it is said."""
-    limit: int | None = Field(None, ge=0, le=_MOST, description=meaning)
+    limit: int | None = Field(None, ge=0, le=_MOST, strict=True, description=meaning)
     return limit
 
 
