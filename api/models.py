@@ -11,6 +11,7 @@ from api.strangers import Strangers
 from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.errors import BaseMismatch
 from saft_core.store import adapters
+from saft_core.store.models import Adapter
 from saft_core.templates import Template
 
 
@@ -57,7 +58,11 @@ def find_model(tenancy: Tenancy, name: str) -> Model:
     if name == BASE_NAME:
         return Model(None, (), services.engine.base.defaults.template)
     with tenancy.reading() as scope:
-        adapter = adapters.find(scope, name, report=False)
+        return model_of(adapters.find(scope, name, report=False), services)
+
+
+def model_of(adapter: Adapter, services: Services) -> Model:
+    """The model that an adapter is on the base of this service. Raises BaseMismatch."""
     check_base(adapter.base_fingerprint, adapter.base, services)
     calibration = Calibration.of_metrics(adapter.calibration)
     return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength, calibration)

@@ -64,6 +64,8 @@ class Page(BaseModel, Generic[Item]):
 
 MAX_ID_CHARACTERS = 64
 """No id has more, so nothing longer can be found."""
+MAX_NAME_CHARACTERS = 1_000
+"""What is longer is not looked for as an adapter's name."""
 Id = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
 
 

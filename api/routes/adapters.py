@@ -10,13 +10,10 @@ from fastapi import APIRouter, Header, Query, Response
 from api.deps import PagingDep, TenancyDep
 from api.keyed import TenantRoute
 from api.models import check_base
-from api.schemas import AdapterItem, AdapterView, MistakeView, Page
+from api.schemas import MAX_NAME_CHARACTERS, AdapterItem, AdapterView, MistakeView, Page
 from saft_core.store import adapters
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
-
-MAX_NAME_CHARACTERS = 1_000
-"""No limit on names allows more, so nothing longer can be found."""
 
 
 @router.get("", response_model=Page[AdapterItem])

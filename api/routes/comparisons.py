@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import Model, find_model
-from api.pictures import Source, in_batches
-from api.schemas import MAX_ID_CHARACTERS, ComparisonView
+from api.pictures import in_batches, stored
+from api.schemas import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, ComparisonView
 from saft_core.clip.class_names import same_class
 from saft_core.comparison import Answered, Comparison, compare, in_common, renamed
 from saft_core.errors import InvalidInput
@@ -26,7 +26,9 @@ router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRout
 @router.get("/{adapter_id}/compare", response_model=ComparisonView)
 async def compare_adapters(
     adapter_id: str,
-    other: Annotated[str, Query(alias="with", max_length=1_000, description="The other one, as in the path.")],
+    other: Annotated[
+        str, Query(alias="with", max_length=MAX_NAME_CHARACTERS, description="The other one, as in the path.")
+    ],
     tenancy: TenancyDep,
     dataset_id: Annotated[
         str | None, Query(max_length=MAX_ID_CHARACTERS, description="The images; left out: those of their trainings.")
@@ -99,17 +101,12 @@ def _answers(tenancy: Tenancy, images: Sequence[DatasetImage], model: Model, cla
     deadline = services.deadline()
     for batch in in_batches(images):
         with services.pictures.room(len(batch)):
-            pictures = [services.pictures.prepare(_source(tenancy, image), deadline) for image in batch]
+            files = (stored(image.path, services.blobs, image.dataset_id, image.sha256) for image in batch)
+            pictures = [services.pictures.prepare(file, deadline) for file in files]
             answers = services.engine.classify(
                 model.adapter_id, pictures, classes, model.template, strength=model.strength, deadline=deadline
             )
         yield from (classes[place] for place in np.argmax(answers.cosines, axis=1))
-
-
-def _source(tenancy: Tenancy, image: DatasetImage) -> Source:
-    blobs = tenancy.services.blobs
-    read = partial(blobs.get, image.dataset_id, image.sha256)
-    return Source(image.path, blobs.size(image.dataset_id, image.sha256), read)
 
 
 def _view(own: str, other: str, found: Comparison) -> ComparisonView:

@@ -15,7 +15,7 @@ from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
 from api.exports import Download, Exports, Form, Order, etag
 from api.keyed import TenantRoute
-from api.models import find_model
+from api.models import model_of
 from saft_core.delta import decode
 from saft_core.errors import NotFound
 from saft_core.export.description import Description
@@ -82,7 +82,7 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, name, report=False)
         container = adapters.container(scope, adapter.id)
-    model = find_model(tenancy, adapter.id)
+    model = model_of(adapter, services)
     wanted = model.strength_for(strength) + 0.0  # no negative zero
 
     def describe() -> Description:

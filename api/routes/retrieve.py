@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from api import checks
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import find_model
-from api.pictures import Source, in_batches
+from api.pictures import in_batches, stored
 from api.query import Parts, Query
 from api.schemas import Match, RetrieveBody, RetrieveView
 from api.search_cursor import SearchCursor
@@ -111,8 +110,7 @@ def _pictures(tenancy: Tenancy, rows: Sequence[CollectionImage]) -> Iterator[tup
     """The prepared pictures by id. One that is gone or no longer readable does not stop the search."""
     services = tenancy.services
     for row in rows:
-        read = partial(services.blobs.get, row.collection_id, row.sha256)
-        source = Source(row.filename, services.blobs.size(row.collection_id, row.sha256), read)
+        source = stored(row.filename, services.blobs, row.collection_id, row.sha256)
         try:
             yield row.id, services.pictures.prepare(source, services.deadline())
         except (NotFound, InvalidImage):
