@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from saft_core.clip.class_names import same_class
 from saft_core.comparison import Answered, in_common, measured, renamed
-from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.store import adapters
@@ -91,11 +90,18 @@ def _answered_now(
     if not samples:
         return {}
     delta, _ = decode(rival.container, max_bytes=len(rival.container))
-    limits = DataLimits.from_attributes(runtime.settings.limits)
     config = TrainingConfig.read(job.config)
     labels, template, strength = rival.adapter.classes, rival.adapter.template, rival.adapter.strength
     said = predict(
-        runtime.base, list(samples.values()), labels, template, delta, strength, limits, config.batch_size, between
+        runtime.base,
+        list(samples.values()),
+        labels,
+        template,
+        delta,
+        strength,
+        runtime.data_limits,
+        config.batch_size,
+        between,
     )
     return {
         image: Answered("test", unknown[image].label, prediction)

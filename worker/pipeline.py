@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
-from saft_core.data.limits import DataLimits
 from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
 from saft_core.store import jobs
 from saft_core.store.models import Adapter, AdapterMistake, Job
@@ -114,10 +113,11 @@ def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease) -> Adaptation:
             eta_seconds=progress.eta_seconds,
         )
 
-    limits = DataLimits.from_attributes(runtime.settings.limits)
     interval = runtime.settings.checkpoint_interval_seconds
     checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, lease.check)
-    return adapt(runtime.base, task, TrainingConfig.read(job.config), limits, observe, checkpoints, runtime.probe)
+    return adapt(
+        runtime.base, task, TrainingConfig.read(job.config), runtime.data_limits, observe, checkpoints, runtime.probe
+    )
 
 
 def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation, decision: Decision) -> None:

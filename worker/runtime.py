@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from saft_core.data.limits import DataLimits
 from saft_core.process import uncollected
 from saft_core.settings import Settings
 from saft_core.store import jobs
@@ -42,6 +43,11 @@ class Runtime:
     def blobs(self) -> BlobStore:
         """Image files."""
         return BlobStore(self.settings.blob_dir)
+
+    @property
+    def data_limits(self) -> DataLimits:
+        """The limits on images, as the data room takes them."""
+        return DataLimits.from_attributes(self.settings.limits)
 
     @cached_property
     def checkpoints(self) -> CheckpointStore:
