@@ -23,6 +23,7 @@ from saft_core.clip.labels import check_labels
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
+from saft_core.data.formats.labels_files import check_labels_size
 from saft_core.data.labelled import LabelledSet, Save, collect
 from saft_core.errors import InvalidInput, SaftError
 from saft_core.settings import Limits
@@ -166,12 +167,7 @@ def _read(file: Upload, limits: Limits) -> bytes:
     """The bytes of an image or of a labels file. Raises InvalidInput before reading what is too large."""
     if not file.filename.lower().endswith(LABELS_ENDINGS):
         return read_image(file, limits)
-    if file.size > limits.max_labels_bytes:
-        raise InvalidInput(
-            f"It has {file.size:,} bytes; of a labels file at most {limits.max_labels_bytes:,} are taken"
-            " (max_labels_bytes). Leave out what is no label.",
-            code="labels_file_too_large",
-        )
+    check_labels_size(file.size, limits.max_labels_bytes)
     return file.read()
 
 

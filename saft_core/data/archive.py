@@ -17,6 +17,7 @@ from typing import BinaryIO
 from saft_core.data.encodings import readings
 from saft_core.data.entries import Entry, Folder, Item, Rejection
 from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
+from saft_core.data.formats.labels_files import check_labels_size
 from saft_core.data.limits import DataLimits
 from saft_core.data.paths import is_clutter, normalise_path, printable
 from saft_core.data.zip_directory import Member, read_directory
@@ -112,7 +113,7 @@ def _item(file: BinaryIO, member: Member, name: str, end: int, limits: DataLimit
 
 
 def _check(member: Member, limits: DataLimits) -> None:
-    """Raise InvalidArchive if the directory already says that the member cannot be taken."""
+    """Raise InvalidInput if the directory already says that the member cannot be taken."""
     if stat.S_ISLNK(member.unix_mode):
         raise InvalidArchive("It is a link. Put the file itself into the archive.", code="symlink")
     if stat.S_IFMT(member.unix_mode) not in (0, stat.S_IFREG):
@@ -124,20 +125,10 @@ def _check(member: Member, limits: DataLimits) -> None:
             f"It is packed with method {member.method}. Zip the files with the usual method, Deflate.",
             code="unsupported_compression",
         )
-    if member.name.lower().endswith(LABELS_ENDINGS):
-        _check_labels(member, limits)
+    if member.name.lower().endswith(LABELS_ENDINGS):  # and no ratio: a table of zeros and ones packs as a bomb does
+        check_labels_size(member.expanded_bytes, limits.max_labels_bytes)
     else:
         _check_image(member, limits)
-
-
-def _check_labels(member: Member, limits: DataLimits) -> None:
-    """Raise InvalidArchive for a labels file that is too large. A table of zeros and ones packs as a bomb does."""
-    if member.expanded_bytes > limits.max_labels_bytes:
-        raise InvalidArchive(
-            f"It has {member.expanded_bytes:,} bytes; of a labels file at most {limits.max_labels_bytes:,} are taken"
-            " (max_labels_bytes). Leave out what is no label.",
-            code="labels_file_too_large",
-        )
 
 
 def _check_image(member: Member, limits: DataLimits) -> None:

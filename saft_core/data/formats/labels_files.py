@@ -31,6 +31,16 @@ ENDINGS = (".csv", ".tsv", ".json", ".jsonl")
 """Of files that may be labels files: `max_labels_bytes` holds for them."""
 
 
+def check_labels_size(size_bytes: int, max_labels_bytes: int) -> None:
+    """Raise InvalidInput for a labels file that is too large to be read."""
+    if size_bytes > max_labels_bytes:
+        raise InvalidInput(
+            f"It has {size_bytes:,} bytes; of a labels file at most {max_labels_bytes:,} are taken"
+            " (max_labels_bytes). Leave out what is no label.",
+            code="labels_file_too_large",
+        )
+
+
 class Malformed(Exception):
     """What is wrong with a labels file, as a sentence without the file's name."""
 
