@@ -78,9 +78,10 @@ class Measuring:
         """Of a delta that was trained without the held-out images."""
         template = self._config.template
         with self._clock.phase("evaluation"):
-            far = strangers(self._base, self._probe, labels, template) if self._probe else None
+            named = text_embeddings(self._base, labels, template).numpy()
+            far = strangers(self._base, self._probe, named, template) if self._probe else None
             words = words_for(self._base)
-            others = words.none_of(text_embeddings(self._base, labels, template).numpy())
+            others = words.none_of(named)
         with self._clock.phase("evaluation"), self._model(delta, strength):
             texts = text_embeddings(self._base, labels, template)
             known = held.embeddings(delta)

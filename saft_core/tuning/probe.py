@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from saft_core.calibration import CONCEPTS_APART, Words
+from saft_core.calibration import CONCEPTS_APART, FloatArray, Words
 from saft_core.clip.backbone import Base
 from saft_core.data.probe import Probe
 from saft_core.delta import SparseDelta
@@ -56,7 +55,10 @@ def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[
     }
 
 
-def strangers(base: Base, probe: Probe, labels: Sequence[str], template: Template) -> Tensor:
-    """Which samples of the probe set show none of the labels, bool (N,), as far as words tell the base as it is."""
-    concepts, named = text_embeddings(base, probe.concepts, template), text_embeddings(base, labels, template)
-    return torch.from_numpy(Words.of(concepts.numpy(), CONCEPTS_APART).none_of(named.numpy()))[probe.targets]
+def strangers(base: Base, probe: Probe, named: FloatArray, template: Template) -> Tensor:
+    """Which samples of the probe set show none of the labels, bool (N,), as far as words tell the base as it is.
+
+    named: unit embeddings of the labels by the base, float32 (labels, embed_dim).
+    """
+    concepts = Words.of(text_embeddings(base, probe.concepts, template).numpy(), CONCEPTS_APART)
+    return torch.from_numpy(concepts.none_of(named))[probe.targets]

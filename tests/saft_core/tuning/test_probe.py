@@ -5,7 +5,7 @@ import torch
 
 from saft_core.clip.loading import load_base
 from saft_core.data.probe import load_probe
-from saft_core.tuning.evaluation import EncodedImages
+from saft_core.tuning.evaluation import EncodedImages, text_embeddings
 from saft_core.tuning.probe import Recognition, recognise, retention, strangers
 from tests.fixtures.tasks import loader, silent_meter
 
@@ -36,7 +36,8 @@ def test_what_a_label_may_well_mean_is_no_stranger() -> None:
     base, probe = load_base(""), load_probe()
 
     def out(*labels: str) -> set[str]:
-        far = strangers(base, probe, labels, base.defaults.template).tolist()
+        named = text_embeddings(base, labels, base.defaults.template).numpy()
+        far = strangers(base, probe, named, base.defaults.template).tolist()
         return {probe.concepts[sample.label] for sample, one in zip(probe.samples, far, strict=True) if not one}
 
     assert out("cat", "dog") == set()
