@@ -1,6 +1,6 @@
-"""Versions are published and rolled back while everybody asks two API processes.
+"""Two API processes on one database and broker: what one is told, the other knows.
 
-SAFT_REPUBLISHES=1000 pytest -n 0 -s -o timeout=0 tests/flow/test_publishing.py
+SAFT_REPUBLISHES=1000 pytest -n 0 -s -o timeout=0 tests/flow/test_replicas.py    (prints how long it took)
 """
 
 from __future__ import annotations
@@ -27,11 +27,16 @@ CLIENTS = 16
 PICTURE = of_class("test", CLASSES[0])[0].read_bytes()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def second(service: Service) -> Iterator[str]:
     """Where another API process of the same service listens."""
     with service.another_api() as url:
         yield url
+
+
+def at(url: str, client: httpx.Client) -> httpx.Client:
+    """The same tenant at another process."""
+    return httpx.Client(base_url=url, headers=client.headers, timeout=120, verify=NO_TLS)
 
 
 def add_versions(client: httpx.Client) -> list[str]:
@@ -66,9 +71,7 @@ def until_answered(client: httpx.Client, version: str) -> int:
 
 def test_republishing_fails_no_request_mixes_no_answer_and_is_seen_at_once(service: Service, second: str) -> None:
     first = service.new_tenant()
-    clients = [
-        httpx.Client(base_url=url, headers=first.headers, timeout=120, verify=NO_TLS) for url in (service.url, second)
-    ]
+    clients = [first, at(second, first)]
     versions = add_versions(first)
     expected = {version: ask(first, version)[1] for version in versions}
     assert expected[versions[0]] != pytest.approx(expected[versions[1]], abs=0.01)
@@ -106,3 +109,30 @@ def test_republishing_fails_no_request_mixes_no_answer_and_is_seen_at_once(servi
             for what, seconds in (("says so", seen), ("has answered a picture", waits))
         )
     )
+
+
+def test_a_revoked_key_opens_nothing_at_the_other_process_either(service: Service, second: str) -> None:
+    tenant = service.new_tenant()
+    made = tenant.post("/keys", json={"name": "lost"}).raise_for_status().json()
+    lost = at(second, tenant)
+    lost.headers["authorization"] = f"Bearer {made['api_key']}"
+    assert lost.get("/keys").status_code == 200  # it is remembered now
+    assert tenant.delete(f"/keys/{made['id']}").status_code == 204
+    revoked = asked = last = time.monotonic()
+    while lost.get("/keys").status_code == 200:
+        last, asked = asked, time.monotonic()
+        assert last < revoked + 10, "the key still opens the other process"
+    assert lost.get("/keys").status_code == 401
+    print(f"\na revoked key opened the other process for {last - revoked:.2f} s")  # noqa: T201
+
+
+def test_requests_a_minute_are_those_at_all_processes(service: Service, second: str) -> None:
+    tenant = service.new_tenant("hurried")
+    admin = httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {service.admin_key}"}, verify=NO_TLS)
+    (made,) = [one for one in admin.get("/tenants").json()["items"] if one["name"] == "hurried"]
+    admin.put(f"/tenants/{made['id']}/quota", json={"requests_per_minute": 10}).raise_for_status()
+    clients = [tenant, at(second, tenant)]
+    answers = [clients[number % 2].get("/datasets") for number in range(30)]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert sum(answer.status_code == 200 for answer in answers) <= 10
+    assert all(answer.json()["code"] == "quota_exceeded" for answer in answers if answer.status_code == 429)
