@@ -1,8 +1,9 @@
 """The examples of README.md and docs/, run as a reader runs them: page by page, in order, in one shell.
 
-What README.md's example leaves in the shell (`CARRIED`) the other pages go on with. A fenced example is run by its
-language; ```json after one that was run is (a part of) its answer, ```csv the beginning of it. What a test cannot run
-has `<!-- not run: reason -->` before it and is counted in `NOT_RUN`.
+What README.md's example leaves in the shell (`CARRIED`) the other pages go on with; `${NAME:-value}` lets a test give
+another address or port. A fenced example is run by its language; ```json after one that was run is (a part of) its
+answer, ```csv the beginning of it. What cannot be run has `<!-- not run: reason -->` before it and is counted in
+`NOT_RUN`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import httpx
 import pytest
 
 from tests.fixtures.samples import CLASSES, archive, of_class
-from tests.fixtures.service import Service
+from tests.fixtures.service import Service, free_port
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -77,6 +78,7 @@ class Reader:
         commands = Path(sys.executable).parent
         self.environment = os.environ | {
             "SAFT_URL": url,
+            "PORT": str(free_port()),
             "PATH": f"{commands}:{os.environ['PATH']}",
             "CURL_HOME": str(folder),
             "OMP_NUM_THREADS": "1",

@@ -124,15 +124,3 @@ def test_a_revoked_key_opens_nothing_at_the_other_process_either(service: Servic
         assert last < revoked + 10, "the key still opens the other process"
     assert lost.get("/keys").status_code == 401
     print(f"\na revoked key opened the other process for {last - revoked:.2f} s")  # noqa: T201
-
-
-def test_requests_a_minute_are_those_at_all_processes(service: Service, second: str) -> None:
-    tenant = service.new_tenant("hurried")
-    admin = httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {service.admin_key}"}, verify=NO_TLS)
-    (made,) = [one for one in admin.get("/tenants").json()["items"] if one["name"] == "hurried"]
-    admin.put(f"/tenants/{made['id']}/quota", json={"requests_per_minute": 10}).raise_for_status()
-    clients = [tenant, at(second, tenant)]
-    answers = [clients[number % 2].get("/datasets") for number in range(30)]
-    assert {answer.status_code for answer in answers} == {200, 429}
-    assert sum(answer.status_code == 200 for answer in answers) <= 10
-    assert all(answer.json()["code"] == "quota_exceeded" for answer in answers if answer.status_code == 429)
