@@ -213,12 +213,12 @@ class AdapterItem(View):
     base: str
     base_fingerprint: str
     metrics: dict[str, Any] | None = SUMMARY
+    blocks: list[BlockCount]
     created_at: datetime
 
 
 class AdapterView(AdapterItem):  # noqa: D101
     metrics: dict[str, Any]
-    blocks: list[BlockCount]
 
 
 class ComparisonView(BaseModel):

@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Query
 
+from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute
 from api.models import Model, find_model
@@ -46,6 +47,8 @@ async def compare_adapters(
 
 
 def _of_their_trainings(tenancy: Tenancy, adapter_id: str, other: str) -> ComparisonView:
+    if BASE_NAME in (adapter_id, other):
+        raise InvalidInput("dataset_id: the base has no training of its own; name the dataset to compare it on")
     with tenancy.begin() as scope:
         own, with_ = (adapters.find(scope, name, report=False) for name in (adapter_id, other))
         answers, theirs = (adapters.answers(scope, adapter.id) for adapter in (own, with_))

@@ -39,7 +39,6 @@ _WITHOUT_REPORT = _FOUND.options(defer(Adapter.metrics, raiseload=True), defer(A
 
 _ITEM = (
     defer(Adapter.metrics, raiseload=True),
-    defer(Adapter.blocks, raiseload=True),
     with_expression(Adapter.summary, summary_of(Adapter.metrics)),
 )
 _IMAGE_OF_A_MISTAKE = and_(

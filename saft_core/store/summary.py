@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-FIGURES = (
-    "accuracy",
-    "zero_shot_accuracy",
-    "balanced_accuracy",
-    "zero_shot_balanced_accuracy",
-    "interval",
-    "zero_shot_interval",
-    "right",
-    "zero_shot_right",
-    "verdict",
-    "too_few_to_tell",
-    "kept",
-    "strength",
-    "evaluated_on",
-    "test_images",
-    "held_out_images",
-    "train_images",
-)
+SHORT = ("interval", "zero_shot_interval", "unknown")
+"""Members of metrics that are shown though they have members themselves."""
 
 
 def summary_of(metrics: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
-    """Of a JSONB column the FIGURES, null where one is missing; null where there are no metrics."""
-    members = [part for name in FIGURES for part in (name, metrics.op("->")(name))]
-    return case((func.jsonb_typeof(metrics) == "object", func.jsonb_build_object(*members)))
+    """Of a JSONB column the plain values and what is SHORT; null where there are no metrics."""
+    member = func.jsonb_each(metrics).table_valued("key", "value")
+    is_shown = or_(func.jsonb_typeof(member.c.value).not_in(("array", "object")), member.c.key.in_(SHORT))
+    shown = func.jsonb_object_agg(member.c.key, member.c.value).filter(is_shown)
+    figures = select(func.coalesce(shown, func.jsonb_build_object())).select_from(member).scalar_subquery()
+    return case((func.jsonb_typeof(metrics) == "object", figures))

@@ -70,6 +70,8 @@ def test_on_a_dataset_both_are_asked(site: Site, client: TestClient) -> None:
     assert told["with_right"] == sum(one == label for one, label in zip(said[1], labels, strict=True))
     base = compared(client, "icons", "base", dataset_id=dataset["id"])
     assert (base["with_adapter"], base["images"]) == ("base", 10)
+    detail = problem(client.get("/adapters/icons/compare", params={"with": "base"}), 422, "invalid_input")["detail"]
+    assert "dataset_id" in detail
 
 
 def test_of_a_dataset_what_was_trained_on_is_left_out_and_what_was_measured_is_taken(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -11,7 +12,6 @@ from saft_core.errors import Conflict, NotFound
 from saft_core.store import adapters, datasets
 from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake, AdapterName
 from saft_core.store.scope import Scope
-from saft_core.store.summary import FIGURES
 from saft_core.templates import Template
 from tests.fixtures.tenants import add_adapter, add_dataset, add_tenant
 
@@ -182,15 +182,22 @@ def test_versions_of_another_tenant_are_neither_found_nor_deleted(session: Sessi
 def test_a_list_has_the_figures_and_not_the_matrices(scope: Scope) -> None:
     added = add_adapter(scope, "icons")
     added.metrics = {"accuracy": 0.5, "confusion": {"adapted": [[1]]}, "interval": [0.1, 0.9], "verdict": None}
+    added.metrics |= {"unknown": {"threshold": 0.5}, "prompts": {"cat": "a cat"}}
     scope.session.flush()
     scope.session.expunge_all()
     (item,) = adapters.page(scope, 10, None).items
-    assert item.summary is not None
-    assert (item.summary["accuracy"], item.summary["interval"]) == (0.5, [0.1, 0.9])
-    assert set(item.summary) == set(FIGURES)
-    for name in ("metrics", "blocks"):
-        with pytest.raises(InvalidRequestError):
-            getattr(item, name)
+    figures = {"accuracy": 0.5, "interval": [0.1, 0.9], "verdict": None, "unknown": {"threshold": 0.5}}
+    assert item.summary == figures
+    with pytest.raises(InvalidRequestError):
+        _ = item.metrics
+
+
+@pytest.mark.parametrize("metrics", [{}, {"confusion": {"adapted": [[1]]}}])
+def test_a_list_shows_metrics_without_figures_as_empty(scope: Scope, metrics: dict[str, Any]) -> None:
+    add_adapter(scope, "icons").metrics = metrics
+    scope.session.flush()
+    (item,) = adapters.page(scope, 10, None).items
+    assert item.summary == {}
 
 
 def test_a_list_of_one_name_or_of_what_answers(scope: Scope) -> None:
