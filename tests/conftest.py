@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.service",
     "tests.fixtures.tenants",
     "tests.fixtures.rest",
+    "tests.fixtures.client",
     "tests.fixtures.page",
     "tests.fixtures.in_process",
     "tests.fixtures.outage",
