@@ -87,18 +87,6 @@ def test_asyncio_retries_as_well(site: Site, client: TestClient) -> None:
         assert asyncio.run(main(server.url)) == ["pictures"]
 
 
-def test_what_might_be_done_twice_is_not_sent_again() -> None:
-    seen: list[str] = []
-
-    def lost(request: httpx.Request) -> httpx.Response:
-        seen.append(request.url.path)
-        raise httpx.ReadError("reset")
-
-    with pytest.raises(ConnectionFailed):
-        answering(lost).jobs.cancel("job_1")
-    assert seen == ["/jobs/job_1/cancel"]
-
-
 def test_who_is_told_to_come_back_much_later_is_told_so_at_once() -> None:
     seen: list[str] = []
 

@@ -147,7 +147,7 @@ def test_a_job_that_fails_or_is_cancelled_raises(site: Site, client: TestClient,
     with pytest.raises(JobCancelled):
         saft.jobs.wait(cancelled)
     with pytest.raises(Conflict):
-        saft.jobs.cancel(cancelled)
+        saft.jobs.cancel(failed)
     assert {job.id for job in saft.jobs.list()} == {failed, cancelled}
 
 

@@ -16,7 +16,8 @@ from ui.visitors import Visitor
 TASKS = {"Classify an image": snippets.classify, "Search a collection": snippets.retrieve, "Fine-tune": snippets.create}
 BASE_LABELS = ("cat", "dog", "bicycle")
 HELP = """Every part of this page is a call of the HTTP API; [its reference is here](/docs).
-The code runs as you paste it, with an image of yours as the example."""
+The code runs as you paste it, with an image of yours as the example. Python needs the client once:
+`pip install ./client` in a checkout of SAFT."""
 
 
 class CodeTab:
@@ -32,7 +33,7 @@ class CodeTab:
                 self.collection = gr.Dropdown([], label="Collection", elem_id="saft-code-collection")
             self.with_key = gr.Checkbox(
                 label="Write my key into the code",
-                info="Handy to try it out. Otherwise the code reads it from SAFT_KEY, which is safer to share.",
+                info="Handy to try it out. Otherwise the code reads it from SAFT_API_KEY, which is safer to share.",
                 elem_id="saft-with-key",
             )
             self.notice = gr.HTML(elem_classes="saft-quiet")

@@ -82,7 +82,7 @@ def asked(step: Send | Open, retries: int) -> Flow[Answer]:
         try:
             answer: Answer = yield step
         except httpx.HTTPError as error:
-            if last or not (step.request.repeatable or _never_arrived(error)):
+            if last:
                 raise no_answer(error) from error
             lost, pause = True, _pause(attempt)
         else:
@@ -94,10 +94,6 @@ def asked(step: Send | Open, retries: int) -> Flow[Answer]:
                 raise problem(response)
         yield Sleep(pause)
     raise AssertionError("the last attempt returns or raises")
-
-
-def _never_arrived(error: httpx.HTTPError) -> bool:
-    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
 def _is_gone(request: Request, response: httpx.Response) -> bool:

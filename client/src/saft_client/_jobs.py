@@ -38,8 +38,11 @@ class Jobs(Asking[D]):
 
     @call
     def cancel(self, job: Job | str) -> Flow[Job]:
-        """Stop a job: one that waits at once, one that runs within a step. Raises Conflict where it has ended."""
-        return self._record(Job, post(at("jobs", id_of(job), "cancel"), repeatable=False))
+        """Stop a job: one that waits at once, one that runs within a step.
+
+        Raises Conflict for one that has ended otherwise.
+        """
+        return self._record(Job, post(at("jobs", id_of(job), "cancel")))
 
     @listing
     def events(self, job: Job | str, *, reconnect_seconds: float = RECONNECT_SECONDS) -> Items[Job]:

@@ -24,8 +24,8 @@ Part = tuple[str, tuple[str, Any]]
 class Request:
     """A call of the API.
 
-    form and files: a multipart body. headers: besides the key's. answer_seconds: how long to wait for an answer.
-    repeatable: whether it may be sent again when its answer was lost.
+    It may be sent again when its answer was lost: what is not idempotent by itself has an Idempotency-Key. form and
+    files: a multipart body. headers: besides the key's. answer_seconds: how long to wait for an answer.
     """
 
     method: str
@@ -36,7 +36,6 @@ class Request:
     files: Sequence[Part] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     answer_seconds: float = ANSWER_SECONDS
-    repeatable: bool = True
 
 
 def get(path: str, **params: Any) -> Request:
@@ -44,9 +43,9 @@ def get(path: str, **params: Any) -> Request:
     return Request("GET", path, params=given(params))
 
 
-def post(path: str, json: Any = None, *, repeatable: bool = True) -> Request:
+def post(path: str, json: Any = None) -> Request:
     """A question, or something that may be said twice."""
-    return Request("POST", path, json=json, repeatable=repeatable)
+    return Request("POST", path, json=json)
 
 
 def create(path: str, json: Any) -> Request:
