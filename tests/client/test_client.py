@@ -96,7 +96,7 @@ def test_a_service_that_takes_fewer_at_once_gets_fewer_at_once(site: Site, clien
 
 
 def test_an_image_that_cannot_be_read_fails_the_call_or_has_an_error_in_its_place(saft: Client) -> None:
-    images = [png(0), ("bad.png", b"no picture"), png(1)]
+    images: list[saft_client.Image] = [png(0), ("bad.png", b"no picture"), png(1)]
     with pytest.raises(InvalidRequest, match=r"bad\.png"):
         saft.classify(images, labels=["cat"])
     good, bad, other = saft.classify(images, labels=["cat", "[x"], template=["a {}", "the {}"], on_error="skip")
@@ -123,7 +123,8 @@ def test_a_search_has_all_options_and_goes_from_page_to_page(saft: Client, monke
     assert list(saft.retrieve(shop, "a cat", top_k=None)) == everything
     assert list(saft.retrieve(shop, "a cat", top_k=3)) == everything[:3]
     (best,) = saft.retrieve(shop, image=pictures[5], top_k=1)
-    assert (best.filename, best.score) == ("5.png", pytest.approx(1, abs=1e-4))
+    assert best.filename == "5.png"
+    assert best.score == pytest.approx(1, abs=1e-4)
     narrowed = saft.retrieve(
         shop, "a cat", image_id=best.image_id, text_weight=0.3, negative_text="a dog", min_score=-1,
         filter={"number": [1, 2, 5]}, distinct=False, strength=1.0, adapter="base",
@@ -141,7 +142,8 @@ def test_images_of_which_none_can_be_used_and_metadata_that_does_not_fit_are_ref
     with pytest.raises(InvalidRequest) as caught:
         saft.collections.add(shop, [b"no", b"no either"])
     assert (caught.value.code, len(caught.value.rejected)) == ("no_images", 2)
-    for entries in ([], [{}, {}]):
+    none: list[dict[str, str]] = []
+    for entries in (none, [*none, {}, {}]):
         with pytest.raises(ValueError, match="metadata"):
             saft.collections.add(shop, [png(0)], metadata=entries)
 

@@ -45,7 +45,15 @@ def test_names_are_those_of_paths_and_files_or_given_or_numbers(tmp_path: Path) 
     path = tmp_path / "one.png"
     path.write_bytes(b"x")
     with path.open("rb") as file:
-        given = [path, str(path), file, io.BytesIO(b"xy"), b"xyz", ("two.png", b""), ("three.png", path)]
+        given: list[files.Image] = [
+            path,
+            str(path),
+            file,
+            io.BytesIO(b"xy"),
+            b"xyz",
+            ("two.png", b""),
+            ("three.png", path),
+        ]
         (batch,) = batches(given)
     names = ["one.png", "one.png", "one.png", "image-3", "image-4", "two.png", "three.png"]
     assert [entry.name for entry in batch] == names
