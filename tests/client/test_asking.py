@@ -29,7 +29,8 @@ from saft_client import (
     UnexpectedAnswer,
 )
 from saft_client import _asking as asking
-from tests.fixtures.client import Elsewhere, Faulty, key_of
+from tests.fixtures.client import Elsewhere, Faulty
+from tests.fixtures.page import key_of
 from tests.fixtures.rest import Site
 from tests.fixtures.server import Server
 

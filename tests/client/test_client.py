@@ -26,7 +26,8 @@ from saft_client import _asking as asking
 from saft_client import _files as files
 from saft_client import _inference as inference
 from saft_client._flow import Resource, call, listing
-from tests.fixtures.client import Faulty, key_of, written
+from tests.fixtures.client import Faulty, written
+from tests.fixtures.page import key_of
 from tests.fixtures.rest import ADMIN_KEY, Site, labelled, png, zipped
 from tests.fixtures.server import Server
 
@@ -43,6 +44,8 @@ def test_a_folder_and_a_zip_of_it_make_the_same_dataset(saft: Client, tmp_path: 
         saft.datasets.upload_zip(io.BytesIO(archive.read_bytes()), "x"),
     )
     assert [made.name for made in (by_folder, by_path, by_file)] == ["pets", "pets", "x"]
+    by_name = saft.datasets.upload_files("y", ((path, data) for path, data in labelled().items()))
+    assert (by_name.classes, by_name.rejected) == (by_folder.classes, ())
     assert by_folder.classes == by_path.classes == by_file.classes
     assert [(entry.name, entry.count) for entry in by_folder.classes] == [("cat", 2), ("dog", 2)]
     assert [entry.path for entry in by_folder.rejected] == ["cat/notes.txt"]

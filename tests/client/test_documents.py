@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.fixtures.client import key_of, written
+from tests.fixtures.client import written
+from tests.fixtures.page import key_of
 from tests.fixtures.rest import Site, labelled, png
 from tests.fixtures.server import Server
 

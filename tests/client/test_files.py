@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 
 from saft_client import _files as files
@@ -28,6 +29,18 @@ def test_a_folder_becomes_files_named_by_their_path(tmp_path: Path) -> None:
     )
     (tmp_path / "cat/pipe").symlink_to("/dev/null")
     assert [file.name for file in in_folder(tmp_path)] == ["l.csv", "a b/dog/ü.png", "cat/1.png"]
+
+
+def test_a_form_of_many_files_has_one_of_them_open_and_says_its_length(tmp_path: Path) -> None:
+    written(tmp_path, {f"cat/{number}.png": b"x" * number for number in range(300)})
+    form = httpx.Request("POST", "http://x", files=[file.part("files") for file in in_folder(tmp_path)])
+    before = len(os.listdir("/proc/self/fd"))
+    assert isinstance(form.stream, httpx.SyncByteStream)
+    sent, most = 0, 0
+    for chunk in form.stream:
+        sent, most = sent + len(chunk), max(most, len(os.listdir("/proc/self/fd")))
+    assert sent == int(form.headers["content-length"]) > sum(range(300))
+    assert most <= before + 1
 
 
 def test_what_is_no_folder_of_files_is_refused(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ from saft_core.errors import TrainingDiverged
 from saft_core.store import jobs as rows
 from tests.client.test_progress import Terminal
 from tests.client.test_reading import JOB
-from tests.fixtures.client import Faulty, key_of
+from tests.fixtures.client import Faulty
+from tests.fixtures.page import key_of
 from tests.fixtures.rest import Site, new_dataset
 from tests.fixtures.server import Server
 from tests.fixtures.service import free_port

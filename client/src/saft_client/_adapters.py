@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 from saft_client._asking import Asking
 from saft_client._files import Content, named
 from saft_client._flow import D, Flow, Items, call, listing
-from saft_client._requests import Request, at, create, get, given, id_of, post, upload
+from saft_client._requests import WORK_SECONDS, Request, at, create, get, given, id_of, post, upload
 from saft_client.records import Adapter, Comparison, Dataset, Job, Mistake
 
 EXPORT_SECONDS = 660.0
@@ -94,7 +94,8 @@ class Adapters(Asking[D]):
         dataset: on its images; left out: on those that both were measured on when they were trained.
         """
         params = given({"with": id_of(other), "dataset_id": None if dataset is None else id_of(dataset)})
-        return self._record(Comparison, get(at("adapters", id_of(adapter), "compare"), **params))
+        path = at("adapters", id_of(adapter), "compare")
+        return self._record(Comparison, Request("GET", path, params=params, answer_seconds=WORK_SECONDS))
 
     @listing
     def mistakes(self, adapter: Adapter | str) -> Items[Mistake]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from saft_client._asking import Asking
-from saft_client._files import in_folder, named
+from saft_client._files import Content, in_folder, named
 from saft_client._flow import D, Flow, Items, call, listing
 from saft_client._requests import Request, at, get, id_of, upload
 from saft_client.records import Dataset, DatasetImage
@@ -25,6 +26,12 @@ class Datasets(Asking[D]):
         """
         files = [file.part("files") for file in in_folder(folder)]
         return self._record(Dataset, upload("/datasets", {"name": name or Path(folder).resolve().name}, files))
+
+    @call
+    def upload_files(self, name: str, files: Iterable[tuple[str, Content]]) -> Flow[Dataset]:
+        """Upload files that are named class/file, or as they would lie in a zip file; as `upload_folder` does."""
+        parts = [named(file).part("files") for file in files]
+        return self._record(Dataset, upload("/datasets", {"name": name}, parts))
 
     @call
     def upload_zip(self, archive: str | os.PathLike[str] | BinaryIO, name: str | None = None) -> Flow[Dataset]:

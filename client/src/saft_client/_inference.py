@@ -9,7 +9,7 @@ from typing import Any, Literal
 from saft_client._asking import Asking
 from saft_client._files import Image, Named, batches, in_base64
 from saft_client._flow import D, Flow, Give, Items, call, listing
-from saft_client._requests import Request, given, id_of, post
+from saft_client._requests import WORK_SECONDS, Request, given, id_of
 from saft_client.errors import ApiError
 from saft_client.records import Adapter, Collection, Match, Result
 
@@ -114,7 +114,8 @@ class Inference(Asking[D]):
         cursor: dict[str, str] = {}
         while True:
             size = MATCHES_A_PAGE if top_k is None else min(top_k, MATCHES_A_PAGE)
-            page = yield from self._json(post("/retrieve", {**body, "top_k": size, **cursor}))
+            asked = {**body, "top_k": size, **cursor}
+            page = yield from self._json(Request("POST", "/retrieve", json=asked, answer_seconds=WORK_SECONDS))
             matches = [Match.read(match) for match in page.get("results", ())]
             yield from _given(matches)
             top_k = None if top_k is None else top_k - len(matches)

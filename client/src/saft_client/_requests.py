@@ -13,8 +13,8 @@ WRITE_SECONDS = 60.0
 """Without a byte taken, however long an upload lasts."""
 ANSWER_SECONDS = 120.0
 """Twice what the service gives itself for an answer."""
-UPLOAD_SECONDS = 600.0
-"""The service reads every image of an upload before it answers."""
+WORK_SECONDS = 600.0
+"""The service reads every image of an upload, and of a collection that is new to an adapter, before it answers."""
 
 Part = tuple[str, tuple[str, Any]]
 """A form's field, and the name and content of its file."""
@@ -55,7 +55,7 @@ def create(path: str, json: Any) -> Request:
 
 def upload(path: str, form: Mapping[str, str | Sequence[str]], files: Sequence[Part]) -> Request:
     """Make a thing of files: once, however often this is sent."""
-    return Request("POST", path, form=form, files=files, headers=once(), answer_seconds=UPLOAD_SECONDS)
+    return Request("POST", path, form=form, files=files, headers=once(), answer_seconds=WORK_SECONDS)
 
 
 def once() -> dict[str, str]:
