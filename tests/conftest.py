@@ -10,8 +10,8 @@ pytest_plugins = [
     "tests.fixtures.service",
     "tests.fixtures.tenants",
     "tests.fixtures.rest",
-    "tests.fixtures.client",
     "tests.fixtures.page",
+    "tests.fixtures.client",
     "tests.fixtures.in_process",
     "tests.fixtures.outage",
 ]

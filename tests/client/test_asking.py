@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -64,6 +64,20 @@ def test_a_deletion_whose_answer_was_lost_is_done(site: Site, client: TestClient
         assert faulty.seen == ["DELETE"] * 2
         with pytest.raises(NotFound):
             saft.collections.delete(made)
+
+
+def test_a_deletion_that_never_arrived_is_not_taken_for_done() -> None:
+    missing = httpx.Response(404, json={"code": "not_found", "detail": "no"})
+    answers: Iterator[httpx.Response | Exception] = iter([httpx.ConnectError("refused"), missing])
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        given = next(answers)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    with pytest.raises(NotFound):
+        answering(answer).datasets.delete("ds_1")
 
 
 def test_retries_are_bounded(site: Site, client: TestClient) -> None:

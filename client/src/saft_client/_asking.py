@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,14 +78,14 @@ class Asking(Resource[D]):
 def asked(step: Send | Open, retries: int) -> Flow[Answer]:
     """The answer, if it is no error, after up to so many retries. Raises ApiError and ConnectionFailed."""
     lost = False
-    for attempt in range(retries + 1):
-        last = attempt == retries
+    for attempt in itertools.count():
+        last = attempt >= retries
         try:
             answer: Answer = yield step
         except httpx.HTTPError as error:
             if last:
                 raise no_answer(error) from error
-            lost, pause = True, _pause(attempt)
+            lost, pause = lost or not _is_unsent(error), _pause(attempt)
         else:
             response = answer.response
             if response.is_success or (lost and _is_gone(step.request, response)):
@@ -93,7 +94,11 @@ def asked(step: Send | Open, retries: int) -> Flow[Answer]:
             if last or response.status_code not in AGAIN or pause > LONGEST_PAUSE_SECONDS:
                 raise problem(response)
         yield Sleep(pause)
-    raise AssertionError("the last attempt returns or raises")
+    raise AssertionError  # for the type checker: a count does not end
+
+
+def _is_unsent(error: httpx.HTTPError) -> bool:
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
 def _is_gone(request: Request, response: httpx.Response) -> bool:
