@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -32,9 +33,11 @@ Connect = Callable[[str], AsyncClient]
 
 def connect(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> AsyncClient:
     """A client for one event of the page. It asks once, since a visitor waits, and no proxy stands in between."""
-    return AsyncClient(url, key, retries=0, trust_env=False, transport=transport)
+    return AsyncClient(url, key, retries=0, verify=_TLS, trust_env=False, transport=transport)
 
 
+# Made once: each event of the page has a client of its own, and reading the certificates takes some 30 ms.
+_TLS = ssl.create_default_context()
 # What a bearer token may consist of (RFC 6750); all of it may stand in a cookie as it is.
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]{1,500}={0,2}")
 

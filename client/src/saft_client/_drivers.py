@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import httpx
@@ -51,18 +50,12 @@ def authorization(key: str | None) -> dict[bytes, bytes]:
     return {b"Authorization": b"Bearer " + text.encode()}
 
 
-@lru_cache(1)
-def _tls() -> ssl.SSLContext:
-    """Made once: reading the certificates takes some 30 ms."""
-    return ssl.create_default_context()
-
-
 def http_options(url: str | None, key: str | None, verify: ssl.SSLContext | bool, trust_env: bool) -> dict[str, Any]:
     """What both kinds of httpx's clients are made with. No redirect is followed, so that the key goes nowhere else."""
     return {
         "base_url": address(url),
         "headers": httpx.Headers(authorization(key)),
-        "verify": _tls() if verify is True else verify,
+        "verify": verify,
         "trust_env": trust_env,
         "follow_redirects": False,
     }
