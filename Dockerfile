@@ -17,6 +17,7 @@ COPY saft_core saft_core
 COPY api api
 COPY worker worker
 COPY ui ui
+COPY client client
 COPY saft saft
 COPY migrations migrations
 RUN pip install --no-cache-dir .

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.tenants",
     "tests.fixtures.rest",
     "tests.fixtures.page",
+    "tests.fixtures.client",
     "tests.fixtures.in_process",
     "tests.fixtures.outage",
 ]

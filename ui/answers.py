@@ -9,12 +9,12 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from ui.client import ApiError
+from saft_client import ApiError, SaftError
 
 RETRY_AFTER_SECONDS = 2
 
 
-def problem(request: Request, error: ApiError, **extra: Any) -> JSONResponse:
+def problem(request: Request, error: SaftError, **extra: Any) -> JSONResponse:
     """The answer for an error; one without a status is the service that could not be asked."""
     status = HTTPStatus(error.status or HTTPStatus.SERVICE_UNAVAILABLE)
     body = {

@@ -8,12 +8,11 @@ from functools import partial
 import fastapi
 import httpx
 
-from ui.client import ApiClient
 from ui.guard import Guard
 from ui.loading import Built, Page
 from ui.sign_in import SignIn
 from ui.uploads import ParserOf, UploadLimits, Uploads
-from ui.visitors import Visitors
+from ui.visitors import Visitors, connect
 
 
 def mount(
@@ -30,8 +29,8 @@ def mount(
     api_url: where the page reaches the API. parser: takes the files of uploads apart. transport: replaces the network,
     for tests. then: called when the page is there, or could not be loaded.
     """
-    connect = partial(ApiClient, api_url, transport=transport)
-    uploads, visitors = Uploads(parser, limits), Visitors(connect)
+    reach = partial(connect, api_url, transport=transport)
+    uploads, visitors = Uploads(parser, limits), Visitors(reach)
 
     def build() -> Built:
         from ui.page import built  # noqa: PLC0415 (imports Gradio: more CPU time than all else of a start but torch)
@@ -41,5 +40,5 @@ def mount(
     page = Page(build, then)
     page.live_in(app)
     app.router.routes.extend(Guard(page, visitors, uploads).routes())
-    app.router.routes.extend(SignIn(visitors, connect).routes())
+    app.router.routes.extend(SignIn(visitors, reach).routes())
     return page

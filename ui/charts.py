@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import isfinite
 
-from ui.records import BlockCount, ClassCount
+from saft_client import BlockCount, ClassCount
 from ui.wording import count, percent
 
 WIDTH, HEIGHT = 640.0, 220.0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
-from ui.client import ApiError
+from saft_client import ApiError
 from ui.visitors import Visitor
 
 MAX_EVENT_BYTES = 1 << 20

@@ -18,9 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from saft_client import ApiError, SaftError
 from ui import events
 from ui.answers import body_of, chunks_of, problem
-from ui.client import ApiError
 from ui.loading import Page
 from ui.uploads import Upload, Uploads
 from ui.visitors import Visitor, Visitors
@@ -122,7 +122,7 @@ class _Closed:
             visitor = await self.visitors.sender(request)
             request.state.caller = visitor.tag  # whose share of the service the body is, before any of it is read
             answer = await self.answer(request, visitor)
-        except ApiError as error:
+        except SaftError as error:
             answer = problem(request, error)
         await answer(scope, receive, send)
 

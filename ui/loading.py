@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from saft_client import ApiError
 from ui.answers import RETRY_AFTER_SECONDS, problem
-from ui.client import ApiError
 
 STARTING = ApiError("starting", "The page is starting. It will be here in a few seconds.", 503)
 FAILED = ApiError("page_failed", "The page could not be loaded. The log of the service says why.", 500)

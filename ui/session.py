@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import gradio as gr
 import httpx
 
+from saft_client import AsyncClient, SaftError
 from ui import wording
-from ui.client import ApiClient, ApiError
 from ui.uploads import Uploads
-from ui.visitors import Visitor
+from ui.visitors import Visitor, connect
 
 Updates = dict[Any, Any]
 Choices = Sequence[tuple[str, str]]
 
+Item = TypeVar("Item")
+
 BASE = "base"
+MAX_LISTED = 1000
 MISHAP = "Something went wrong on this page. The log of the service says what. Reload the page and try again."
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,16 @@ logger = logging.getLogger(__name__)
 # For every event: hidden from Gradio's own API, and any number of visitors at a time.
 EVENT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 QUIET: dict[str, Any] = EVENT | {"show_progress": "hidden"}
+
+
+async def some(items: AsyncIterator[Item]) -> list[Item]:
+    """The first MAX_LISTED items of a list of the service."""
+    found: list[Item] = []
+    async for item in items:
+        found.append(item)
+        if len(found) == MAX_LISTED:
+            break
+    return found
 
 
 @dataclass(frozen=True)
@@ -42,9 +55,9 @@ class Session:
     address: gr.Textbox
     transport: httpx.AsyncBaseTransport | None = None
 
-    def client(self, visitor: Visitor) -> ApiClient:
+    def client(self, visitor: Visitor) -> AsyncClient:
         """A client that speaks for the visitor."""
-        return ApiClient(self.api_url, visitor.key, transport=self.transport)
+        return connect(self.api_url, visitor.key, transport=self.transport)
 
 
 def guarded(handler: Callable[..., Awaitable[Updates]], notice: gr.HTML) -> Callable[..., Awaitable[Updates]]:
@@ -83,7 +96,7 @@ def _visitor(request: gr.Request) -> Visitor:
 
 def _said(error: Exception) -> str:
     """What the visitor is told. A mistake of the page itself goes to the log, with its trace."""
-    if isinstance(error, ApiError):
+    if isinstance(error, SaftError):
         return wording.problem(error)
     logger.error("the page failed", exc_info=error)
     return wording.note(MISHAP, "bad")

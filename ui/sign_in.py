@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from saft_client import ApiError, ConfigurationError, SaftError
 from ui import wording
 from ui.answers import body_of, problem
-from ui.client import ApiError
 from ui.visitors import COOKIE, Connect, Visitor, Visitors, forget, refuse_other_sites, remember
 
 MAX_BODY_BYTES = 16 << 10
@@ -72,8 +72,12 @@ class SignIn:
         admin_key, name = _text(given, "admin_key"), _text(given, "name")
         if not admin_key or not name:
             raise ApiError("invalid_request", "Fill in the admin key and a name.", 422)
-        async with self._connect(admin_key) as client:
-            tenant = await client.create_tenant(name)
+        try:
+            client = self._connect(admin_key)
+        except ConfigurationError:
+            raise ApiError("unauthorized", "This is no admin key.", 401) from None
+        async with client:
+            tenant = await client.tenants.create(name)
         notice = wording.note(f"Made a key for {tenant.name}. Copy it, then go on to Images.", "good")
         answer = _answer(Visitor(tenant.api_key).tag, notice, key=tenant.api_key)
         remember(answer, request, tenant.api_key, long=given.get("remember") is True)
@@ -87,7 +91,7 @@ def _noticed(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
         try:
             refuse_other_sites(request)
             return await answer(request)
-        except ApiError as error:
+        except SaftError as error:
             return problem(request, error, notice=wording.problem(error))
 
     return noticed

@@ -1,7 +1,7 @@
-"""Code to copy: curl and Python that run as pasted, with nothing to install.
+"""Code to copy that runs as pasted: curl, with nothing to install, and Python with the client.
 
 They use what the tenant has: an image of one of the datasets stands in until the reader puts a file of their own there.
-The key is written into the code only where the user asks for it; otherwise the code reads it from `SAFT_KEY`.
+The key is written into the code only where the user asks for it; otherwise the code reads it from `SAFT_API_KEY`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,8 @@ def classify(example: Example) -> Snippet:
     fields = {"adapter": example.adapter, "top_k": "3"}
     parts = [f"-F {shlex.quote(f'{name}={value}')}" for name, value in fields.items()]
     parts += [f"-F {shlex.quote(f'labels={label}')}" for label in example.labels]
-    body: dict[str, object] = {"adapter": example.adapter, "top_k": 3}
-    if example.labels:
-        body["labels"] = list(example.labels)
-    values = {"FIELDS": " ".join(parts), "BODY": _python(body)}
+    labels = f", labels={_python(list(example.labels))}" if example.labels else ""
+    values = {"FIELDS": " ".join(parts), "ADAPTER": _python(example.adapter), "LABELS": labels}
     return Snippet(
         _curl(example, _CURL_IMAGE[example.dataset_id is None] + _CURL_CLASSIFY, values),
         _script(example, _PYTHON_IMAGE[example.dataset_id is None] + _PYTHON_CLASSIFY, values),
@@ -63,13 +61,13 @@ def retrieve(example: Example) -> Snippet:
     curl = _CURL_IMAGE[example.dataset_id is None] + _CURL_COLLECTION if missing else _CURL_KNOWN_COLLECTION
     values = {
         "COLLECTION": shlex.quote(example.collection_id or ""),
-        "COLLECTION_JSON": _python(example.collection_id),
+        "COLLECTION_ID": _python(example.collection_id),
         "QUERY": shlex.quote(json.dumps({"adapter": example.adapter, "text": example.text, "top_k": 5})[1:-1]),
         "ADAPTER": _python(example.adapter),
         "TEXT": _python(example.text),
     }
-    python = _PYTHON_NO_COLLECTION if missing else _PYTHON_RETRIEVE
-    return Snippet(_curl(example, curl + _CURL_RETRIEVE, values), _script(example, python, values))
+    python = _PYTHON_IMAGE[example.dataset_id is None] + _PYTHON_COLLECTION if missing else _PYTHON_KNOWN_COLLECTION
+    return Snippet(_curl(example, curl + _CURL_RETRIEVE, values), _script(example, python + _PYTHON_RETRIEVE, values))
 
 
 def create(example: Example) -> Snippet:
@@ -78,12 +76,12 @@ def create(example: Example) -> Snippet:
     known = example.dataset_id is not None
     return Snippet(
         _curl(example, (_CURL_KNOWN_DATASET if known else _CURL_UPLOAD) + _CURL_CREATE, values),
-        _script(example, _PYTHON_CREATE if known else _PYTHON_NO_DATASET, values),
+        _script(example, (_PYTHON_KNOWN_DATASET if known else _PYTHON_UPLOAD) + _PYTHON_CREATE, values),
     )
 
 
 def _curl(example: Example, template: str, values: dict[str, str]) -> str:
-    key = f"export SAFT_KEY={shlex.quote(example.key)}\n" if example.key else _CURL_KEY
+    key = f"export SAFT_API_KEY={shlex.quote(example.key)}\n" if example.key else _CURL_KEY
     shared = {"URL": shlex.quote(example.url), "IMAGE": f"/datasets/{example.dataset_id}/images/0"}
     return key + _fill("URL=<URL>\n" + template, values | shared | {"PNG": _TINY_PNG})
 
@@ -91,18 +89,13 @@ def _curl(example: Example, template: str, values: dict[str, str]) -> str:
 def _script(example: Example, template: str, values: dict[str, str]) -> str:
     shared = {
         "URL": _python(example.url),
-        "KEY": _python(example.key)
-        if example.key
-        else 'os.environ.get("SAFT_KEY") or exit("First give your key:  export SAFT_KEY=...")',
-        "IMAGE": _python(f"/datasets/{example.dataset_id}/images/0"),
-        "DATASET_JSON": _python(example.dataset_id),
+        "KEY": f", {_python(example.key)}" if example.key else "",
+        "DATASET_ID": _python(example.dataset_id),
         "PNG": _TINY_PNG,
     }
     code = _PYTHON_START + template
-    modules = [
-        name for name in ("base64", "json", "os", "time", "urllib.request") if f"{name}." in code + shared["KEY"]
-    ]
-    shared["IMPORTS"] = "\n".join(f"import {name}" for name in modules)
+    modules = [name for name in ("base64", "time") if f"{name}." in code]
+    shared["IMPORTS"] = "".join(f"import {name}\n" for name in modules) + ("\n" if modules else "")
     return _fill(code, values | shared)
 
 
@@ -117,14 +110,14 @@ def _fill(template: str, values: dict[str, str]) -> str:
 
 
 _CURL_KEY = """\
-: "${SAFT_KEY:?First give your key:  export SAFT_KEY=...}"
+: "${SAFT_API_KEY:?First give your key:  export SAFT_API_KEY=...}"
 """
 
 # The first for a tenant with a dataset, the second for one without.
 _CURL_IMAGE = (
     """
 # An image of yours to try with. To use another file, leave this line out and name it below.
-curl -sSf "$URL<IMAGE>" -H "Authorization: Bearer $SAFT_KEY" -o example-image
+curl -sSf "$URL<IMAGE>" -H "Authorization: Bearer $SAFT_API_KEY" -o example-image
 """,
     """
 # A tiny image to try with. To use a file of yours, leave this line out and name it below.
@@ -133,7 +126,7 @@ echo <PNG> | base64 -d > example-image
 )
 
 _CURL_CLASSIFY = """
-curl -sS "$URL/classify" -H "Authorization: Bearer $SAFT_KEY" <FIELDS> -F files=@example-image
+curl -sS "$URL/classify" -H "Authorization: Bearer $SAFT_API_KEY" <FIELDS> -F files=@example-image
 """
 
 _CURL_KNOWN_COLLECTION = """
@@ -141,14 +134,14 @@ COLLECTION=<COLLECTION>
 """
 
 _CURL_COLLECTION = """
-COLLECTION=$(curl -sSf "$URL/collections" -H "Authorization: Bearer $SAFT_KEY" \\
+COLLECTION=$(curl -sSf "$URL/collections" -H "Authorization: Bearer $SAFT_API_KEY" \\
   -H 'Content-Type: application/json' -d '{"name": "my pictures"}' | sed -E 's/.*"id": ?"([^"]+)".*/\\1/')
-curl -sSf "$URL/collections/$COLLECTION/images" -H "Authorization: Bearer $SAFT_KEY" -F files=@example-image
+curl -sSf "$URL/collections/$COLLECTION/images" -H "Authorization: Bearer $SAFT_API_KEY" -F files=@example-image
 """
 
 _CURL_RETRIEVE = """
 QUERY=<QUERY>
-curl -sS "$URL/retrieve" -H "Authorization: Bearer $SAFT_KEY" \\
+curl -sS "$URL/retrieve" -H "Authorization: Bearer $SAFT_API_KEY" \\
   -H 'Content-Type: application/json' -d "{\\"collection_id\\": \\"$COLLECTION\\", $QUERY}"
 """
 
@@ -158,75 +151,68 @@ DATASET=<DATASET>
 
 _CURL_UPLOAD = """
 # images.zip: one folder per class, the images in the folders.
-DATASET=$(curl -sSf "$URL/datasets" -H "Authorization: Bearer $SAFT_KEY" \\
+DATASET=$(curl -sSf "$URL/datasets" -H "Authorization: Bearer $SAFT_API_KEY" \\
   -F name=my-images -F archive=@images.zip | sed -E 's/^\\{"id": ?"([^"]+)".*/\\1/')
 """
 
 _CURL_CREATE = """
 NAME="my-adapter-$(date +%H%M%S)"
-JOB=$(curl -sSf "$URL/adapters" -H "Authorization: Bearer $SAFT_KEY" -H 'Content-Type: application/json' \\
+JOB=$(curl -sSf "$URL/adapters" -H "Authorization: Bearer $SAFT_API_KEY" -H 'Content-Type: application/json' \\
   -d "{\\"name\\": \\"$NAME\\", \\"dataset_id\\": \\"$DATASET\\"}" | sed -E 's/^\\{"id": ?"([^"]+)".*/\\1/')
 
 # Prints the job each time it moves on, until it has ended.
-curl -sSN "$URL/jobs/$JOB/events" -H "Authorization: Bearer $SAFT_KEY"
+curl -sSN "$URL/jobs/$JOB/events" -H "Authorization: Bearer $SAFT_API_KEY"
 """
 
 _PYTHON_START = """\
-<IMPORTS>
+# In a checkout of SAFT:  pip install ./client
+<IMPORTS>import saft_client
 
-URL = <URL>
-KEY = <KEY>
-
-
-def call(path, body=None):
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(URL + path, data, headers)) as answer:
-        return answer.read()
-
+client = saft_client.Client(<URL><KEY>)
 """
 
 _PYTHON_IMAGE = (
     """
-# An image of yours to try with. For a file: image = open("photo.jpg", "rb").read()
-image = call(<IMAGE>)
+# An image of yours to try with. For a file: image = "photo.jpg"
+image = client.datasets.image(<DATASET_ID>, 0)
 """,
     """
-# A tiny image to try with. For a file: image = open("photo.jpg", "rb").read()
+# A tiny image to try with. For a file: image = "photo.jpg"
 image = base64.b64decode("<PNG>")
 """,
 )
 
 _PYTHON_CLASSIFY = """
-body = <BODY>
-body["images"] = [base64.b64encode(image).decode()]
-answer = json.loads(call("/classify", body))
-for guess in answer["results"][0]["predictions"]:
-    print(f'{guess["probability"]:7.1%}  {guess["label"]}')
+for result in client.classify([image], <ADAPTER><LABELS>, top_k=3):
+    for guess in result.predictions:
+        print(f"{guess.probability:7.1%}  {guess.label}")
+"""
+
+_PYTHON_KNOWN_COLLECTION = """
+collection = <COLLECTION_ID>
+"""
+
+_PYTHON_COLLECTION = """
+collection = client.collections.create("my pictures")
+client.collections.add(collection, [image])
 """
 
 _PYTHON_RETRIEVE = """
-body = {"adapter": <ADAPTER>, "collection_id": <COLLECTION_JSON>, "text": <TEXT>, "top_k": 5}
-for match in json.loads(call("/retrieve", body))["results"]:
-    print(f'{match["score"]:.3f}  {match["filename"]}')
+for match in client.retrieve(collection, <TEXT>, adapter=<ADAPTER>, top_k=5):
+    print(f"{match.score:.3f}  {match.filename}")
 """
 
-_PYTHON_NO_COLLECTION = """
-# There is no collection yet: make one on the Search tab, or run the curl code, which makes one.
-print(json.loads(call("/collections"))["items"])
+_PYTHON_KNOWN_DATASET = """
+dataset = <DATASET_ID>
+"""
+
+_PYTHON_UPLOAD = """
+# my-images: a folder with one folder per class, the images in the folders.
+dataset = client.datasets.upload_folder("my-images")
 """
 
 _PYTHON_CREATE = """
-body = {"name": time.strftime("my-adapter-%H%M%S"), "dataset_id": <DATASET_JSON>}
-job = json.loads(call("/adapters", body))
-while job["status"] in ("queued", "running"):
-    print(f'{job["phase"]}: {job["progress"]:.0%}')
-    time.sleep(2)
-    job = json.loads(call("/jobs/" + job["id"]))
-print(job["status"], job["adapter_id"], job["metrics"])
-"""
-
-_PYTHON_NO_DATASET = """
-# There are no images yet: upload them on the Images tab, or run the curl code, which uploads a zip.
-print(json.loads(call("/datasets"))["items"])
+job = client.adapters.train(time.strftime("my-adapter-%H%M%S"), dataset)
+job = client.jobs.wait(job, progress=True)
+print(job.adapter_id, job.metrics)
 """

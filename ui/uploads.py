@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any, BinaryIO, Protocol
 
-from ui.client import ApiError
+from saft_client import ApiError
 from ui.visitors import Visitor
 
 MAX_REQUESTS_HELD = 512

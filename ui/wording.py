@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ui.client import ApiError
-from ui.records import Job, Rejected
+from saft_client import Job, Rejected, SaftError
 
 MAX_REJECTED_ROWS = 200
 
@@ -27,7 +26,7 @@ def note(text: str, kind: str = "info", more: str = "") -> str:
     return f'<div class="saft-note saft-{kind}" role="{role}"><p>{escape(text)}</p>{more}</div>'
 
 
-def problem(error: ApiError) -> str:
+def problem(error: SaftError) -> str:
     """What went wrong, what to do next, and which files were refused."""
     step = _NEXT_STEPS.get(error.code, "")
     more = f"<p>{escape(step)}</p>" if step else ""

@@ -268,7 +268,8 @@ def _check_count(files: Sequence[Source], limits: Limits) -> None:
     """Raise InvalidInput if there are none or too many."""
     limit = limits.max_classify_images
     if not 1 <= len(files) <= limit:
-        raise InvalidInput(f"images: give 1 to {limit} (max_classify_images), got {len(files)}")
+        detail = f"images: give 1 to {limit} (max_classify_images), got {len(files)}"
+        raise InvalidInput(detail, max_classify_images=limit)
 
 
 def _results(services: Services, asked: _Asked, images: Sequence[Tensor], deadline: float) -> Iterator[ImageResult]:

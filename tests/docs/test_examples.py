@@ -28,10 +28,12 @@ from tests.fixtures.service import Service, free_port
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+RUN_ELSEWHERE = "client.md"
+"""A page that is one Python program: tests/client/test_documents.py runs it."""
+PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != RUN_ELSEWHERE)
 NOT_RUN = {"README.md": 4, "answers.md": 1}
 """How many examples of a page are marked as not run."""
-CARRIED = ("SAFT_URL", "SAFT_KEY", "DATASET", "IMAGE")
+CARRIED = ("SAFT_URL", "SAFT_API_KEY", "DATASET", "IMAGE")
 """Variables of README.md's example that the other pages name."""
 ANSWERS = ("json", "csv")
 READ_ELSEWHERE = ("hex",)
@@ -163,7 +165,7 @@ def _knows_the_admin(service: Service) -> bool:
 
 def test_the_readme_leads_to_an_adapter_that_answers(reader: Reader) -> None:
     assert set(CARRIED) <= reader.environment.keys()
-    (printed,) = reader.run(['curl -s $SAFT_URL/adapters/photos -H "Authorization: Bearer $SAFT_KEY"'])[:1]
+    (printed,) = reader.run(['curl -s $SAFT_URL/adapters/photos -H "Authorization: Bearer $SAFT_API_KEY"'])[:1]
     assert json.loads(printed)["published"]
 
 

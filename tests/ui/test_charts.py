@@ -4,8 +4,8 @@ import math
 import re
 from xml.etree import ElementTree as ET
 
+from saft_client import BlockCount, ClassCount
 from ui import charts
-from ui.records import BlockCount, ClassCount
 
 
 def points(svg: str) -> list[tuple[float, float]]:

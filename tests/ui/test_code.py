@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ui.records import Adapter
+from saft_client import Adapter
 from ui.tabs.code import search_text
 
 ADAPTER: dict[str, Any] = {
@@ -21,6 +21,8 @@ ADAPTER: dict[str, Any] = {
     "metrics": {},
     "version": 1,
     "published": True,
+    "base_fingerprint": "f",
+    "created_at": "2026-01-01T00:00:00Z",
 }
 
 

@@ -17,11 +17,10 @@ from api.multipart import BodyParser
 from tests.fixtures.page import until_there
 from tests.fixtures.rest import Answer, Site, ok, problem
 from ui.app import mount
-from ui.client import ApiClient
 from ui.guard import Guard
 from ui.loading import Built, Page
 from ui.uploads import UploadLimits, Uploads
-from ui.visitors import Visitors
+from ui.visitors import Visitors, connect
 
 LIMITS = UploadLimits(1 << 20, 1 << 20, 1 << 20, 10, 60)
 
@@ -61,7 +60,7 @@ def app_with(slow: Slow) -> Starlette:
     app = Starlette(routes=[Route("/healthz", lambda _: PlainTextResponse("ok"))])
     page = Page(slow.build, slow.then.set)
     page.live_in(app)
-    visitors = Visitors(partial(ApiClient, "http://127.0.0.1:1"))
+    visitors = Visitors(partial(connect, "http://127.0.0.1:1"))
     app.router.routes.extend(Guard(page, visitors, Uploads(BodyParser, LIMITS)).routes())
     return app
 

@@ -245,7 +245,7 @@ def run_the_code(visit: Visit, key: str, folder: Path) -> None:
         said = run(["bash"], code(visit, "curl"), folder)
         assert '"probability"' in said or '"score"' in said
         visit.page.get_by_role("tab", name="Python").click()
-        expect(visit.part("python")).to_contain_text(path)
+        expect(visit.part("python")).to_contain_text(path.replace("/", "client."))
         assert len(run([sys.executable], code(visit, "python"), folder).splitlines()) >= 2
         visit.page.get_by_role("tab", name="curl").click()
 

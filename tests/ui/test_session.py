@@ -9,7 +9,7 @@ import fastapi
 import gradio as gr
 import pytest
 
-from ui.client import ApiError
+from saft_client import ApiError
 from ui.session import MISHAP, Updates, choose, guarded, guarded_stream
 from ui.visitors import Visitor
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ui.client import ApiError
+from saft_client import ApiError
 from ui.tabs.try_out import labels_of
 from ui.tabs.tune import config
 

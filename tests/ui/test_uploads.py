@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from api.multipart import BodyParser
+from saft_client import ApiError
 from saft_core.errors import InvalidInput
-from ui.client import ApiError
 from ui.uploads import MAX_REQUESTS_HELD, MAX_REQUESTS_OF_ONE, UploadLimits, Uploads
 from ui.visitors import Visitor
 

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
+from saft_client import ApiError, Rejected
 from ui import wording
-from ui.client import ApiError
-from ui.records import Rejected
 
 
 @pytest.mark.parametrize(

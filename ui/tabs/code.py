@@ -6,10 +6,9 @@ from typing import Literal
 
 import gradio as gr
 
+from saft_client import Adapter, AsyncClient
 from ui import snippets
-from ui.client import ApiClient
-from ui.records import Adapter
-from ui.session import BASE, QUIET, Session, Updates, choose, guarded
+from ui.session import BASE, QUIET, Session, Updates, choose, guarded, some
 from ui.tabs.search import BASE_CHOICE, collection_choices
 from ui.tabs.try_out import adapter_choices
 from ui.visitors import Visitor
@@ -17,7 +16,8 @@ from ui.visitors import Visitor
 TASKS = {"Classify an image": snippets.classify, "Search a collection": snippets.retrieve, "Fine-tune": snippets.create}
 BASE_LABELS = ("cat", "dog", "bicycle")
 HELP = """Every part of this page is a call of the HTTP API; [its reference is here](/docs).
-The code runs as you paste it, with an image of yours as the example."""
+The code runs as you paste it, with an image of yours as the example. Python needs the client once:
+`pip install ./client` in a checkout of SAFT."""
 
 
 class CodeTab:
@@ -33,7 +33,7 @@ class CodeTab:
                 self.collection = gr.Dropdown([], label="Collection", elem_id="saft-code-collection")
             self.with_key = gr.Checkbox(
                 label="Write my key into the code",
-                info="Handy to try it out. Otherwise the code reads it from SAFT_KEY, which is safer to share.",
+                info="Handy to try it out. Otherwise the code reads it from SAFT_API_KEY, which is safer to share.",
                 elem_id="saft-with-key",
             )
             self.notice = gr.HTML(elem_classes="saft-quiet")
@@ -83,8 +83,8 @@ class CodeTab:
     async def refresh(self, visitor: Visitor, adapter: str | None, collection: str | None) -> Updates:
         """Read the lists anew."""
         async with self.session.client(visitor) as client:
-            adapters = await client.adapters()
-            collections = await client.collections()
+            adapters = await some(client.adapters.list())
+            collections = await some(client.collections.list())
         chosen = adapter if adapter and adapter != BASE else None
         newest = adapters[0].id if adapters else BASE
         return {
@@ -98,7 +98,7 @@ class CodeTab:
     ) -> Updates:
         """Write the code for what is chosen."""
         async with self.session.client(visitor) as client:
-            adapter = None if adapter_id == BASE else await client.adapter(adapter_id)
+            adapter = None if adapter_id == BASE else await client.adapters.get(adapter_id)
             dataset_id = await _dataset_of(client, adapter)
         example = snippets.Example(
             url=address,
@@ -121,11 +121,11 @@ def search_text(adapter: Adapter | None) -> str:
     return template.replace("{}", adapter.classes[0])
 
 
-async def _dataset_of(client: ApiClient, adapter: Adapter | None) -> str | None:
+async def _dataset_of(client: AsyncClient, adapter: Adapter | None) -> str | None:
     """The dataset that the adapter learnt from, else the newest one, else None."""
-    known = [dataset.id for dataset in await client.datasets()]
+    known = [dataset.id for dataset in await some(client.datasets.list())]
     if adapter and adapter.job_id:
-        job = await client.job(adapter.job_id)
+        job = await client.jobs.get(adapter.job_id)
         if job.dataset_id in known:
             return job.dataset_id
     return known[0] if known else None

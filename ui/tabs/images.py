@@ -9,12 +9,11 @@ from pathlib import PurePath
 
 import gradio as gr
 
+from saft_client import AsyncClient, Dataset, DatasetImage, SaftError
 from ui import charts, wording
-from ui.client import ApiClient, ApiError
 from ui.inputs import by_name
 from ui.pictures import Picture, strip
-from ui.records import Dataset, DatasetImage
-from ui.session import EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
+from ui.session import EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream, some
 from ui.visitors import Visitor
 
 HELP = """### Add images
@@ -129,9 +128,11 @@ class ImagesTab:
         try:
             with self.session.uploads.taken(visitor, [dropped]) as (archive,):
                 async with self.session.client(visitor) as client:
-                    dataset = await client.create_dataset(name.strip() or PurePath(archive.filename).stem, archive)
-                    choices = dataset_choices(await client.datasets())
-        except ApiError as error:
+                    stem = PurePath(archive.filename).stem
+                    with archive.open() as file:
+                        dataset = await client.datasets.upload_zip(file, name.strip() or stem)
+                    choices = dataset_choices(await some(client.datasets.list()))
+        except SaftError as error:
             yield {self.notice: wording.problem(error), self.file: None}
             return
         said = f"{dataset.name}: {wording.count(dataset.image_count, 'image')} in {_classes(dataset)} are ready. "
@@ -145,7 +146,7 @@ class ImagesTab:
     async def refresh(self, visitor: Visitor, current: str | None) -> Updates:
         """Read the list of datasets anew."""
         async with self.session.client(visitor) as client:
-            choices = dataset_choices(await client.datasets())
+            choices = dataset_choices(await some(client.datasets.list()))
         empty = "" if choices else wording.note("There are no images yet. Drop a zip file or folders to begin.")
         return {self.dataset: choose(choices, current)} | ({} if choices else {self.notice: empty})
 
@@ -156,7 +157,7 @@ class ImagesTab:
             yield {self.summary: "", self.thumbnails: "", self.pictures: gr.Column(visible=False)}
             return
         async with self.session.client(visitor) as client:
-            dataset = await client.dataset(dataset_id)
+            dataset = await client.datasets.get(dataset_id)
             names = [entry.name for entry in dataset.classes]
             yield {
                 self.summary: _summary(dataset),
@@ -164,13 +165,13 @@ class ImagesTab:
                 self.shown: gr.Dropdown(choices=[ALL, *names], value=ALL),
                 self.thumbnails: '<p class="saft-empty">Fetching the pictures …</p>',
             }
-            images = await client.dataset_images(dataset_id)
+            images = await some(client.datasets.images(dataset_id))
             yield {self.thumbnails: await _sample(client, dataset_id, images)}
 
     async def show_class(self, visitor: Visitor, dataset_id: str, label: str) -> Updates:
         """Show the pictures of one class, or some of each."""
         async with self.session.client(visitor) as client:
-            images = await client.dataset_images(dataset_id)
+            images = await some(client.datasets.images(dataset_id))
             if label == ALL:
                 return {self.thumbnails: await _sample(client, dataset_id, images)}
             of_class = [image for image in images if image.label == label]
@@ -180,8 +181,8 @@ class ImagesTab:
     async def remove(self, visitor: Visitor, dataset_id: str) -> Updates:
         """Delete the dataset."""
         async with self.session.client(visitor) as client:
-            await client.delete_dataset(dataset_id)
-            choices = dataset_choices(await client.datasets())
+            await client.datasets.delete(dataset_id)
+            choices = dataset_choices(await some(client.datasets.list()))
         gone = wording.note("The dataset is deleted. Adapters made from it stay.", "good")
         return self._ask(False) | {self.notice: gone, self.dataset: choose(choices, None)}
 
@@ -202,7 +203,7 @@ def _summary(dataset: Dataset) -> str:
     )
 
 
-async def _sample(client: ApiClient, dataset_id: str, images: Sequence[DatasetImage]) -> str:
+async def _sample(client: AsyncClient, dataset_id: str, images: Sequence[DatasetImage]) -> str:
     """A few pictures of each class."""
     by_class: dict[str, list[DatasetImage]] = defaultdict(list)
     for image in images:
@@ -215,13 +216,13 @@ async def _sample(client: ApiClient, dataset_id: str, images: Sequence[DatasetIm
     return html + (f'<p class="saft-hint">Choose a class above to see the other {more}.</p>' if more > 0 else "")
 
 
-async def _fetch(client: ApiClient, dataset_id: str, images: Sequence[DatasetImage]) -> list[Picture]:
+async def _fetch(client: AsyncClient, dataset_id: str, images: Sequence[DatasetImage]) -> list[Picture]:
     """The files of the images, a few at a time."""
     gate = asyncio.Semaphore(PARALLEL)
 
     async def one(image: DatasetImage) -> Picture:
         async with gate:
-            content = await client.dataset_image(dataset_id, image.position)
+            content = await client.datasets.image(dataset_id, image.position)
         return Picture(content, f"{image.label}: {image.path}")
 
     return list(await asyncio.gather(*map(one, images)))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 
 import gradio as gr
 
+from saft_client import ApiError, AsyncClient, Collection, Match, SaftError
 from ui import wording
-from ui.client import ApiClient, ApiError
 from ui.inputs import by_name
 from ui.pictures import Picture, strip
-from ui.records import Collection, Match, Rejected
-from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
+from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream, some
 from ui.tabs.try_out import adapter_choices
 from ui.uploads import Upload
 from ui.visitors import Visitor
@@ -20,8 +20,6 @@ from ui.visitors import Visitor
 BASE_CHOICE = ("base model, not adapted", BASE)
 MAX_RESULTS = 50
 PARALLEL = 8
-# Files in one request to the service, which takes them in as a whole.
-FILES_AT_A_TIME = 50
 
 
 def collection_choices(collections: Sequence[Collection]) -> list[tuple[str, str]]:
@@ -100,8 +98,8 @@ class SearchTab:
     async def refresh(self, visitor: Visitor, collection: str | None, adapter: str | None) -> Updates:
         """Read the lists anew."""
         async with self.session.client(visitor) as client:
-            collections = await client.collections()
-            adapters = await client.adapters()
+            collections = await some(client.collections.list())
+            adapters = await some(client.adapters.list())
         chosen = adapter if adapter and adapter != BASE else None
         newest = adapters[0].id if adapters else BASE
         return {
@@ -115,8 +113,8 @@ class SearchTab:
         if not name.strip():
             return {self.notice: wording.note("Give the collection a name.", "bad")}
         async with self.session.client(visitor) as client:
-            made = await client.create_collection(name.strip())
-            choices = collection_choices(await client.collections())
+            made = await client.collections.create(name.strip())
+            choices = collection_choices(await some(client.collections.list()))
         return {
             self.notice: wording.note(f"{made.name} is ready. Now add images to it.", "good"),
             self.collection: choose(choices, made.id),
@@ -135,9 +133,9 @@ class SearchTab:
                 yield {self.notice: wording.note(f"Adding {wording.count(len(files), 'image')} …")}
                 async with self.session.client(visitor) as client:
                     said = await _add(client, collection_id, files)
-                    choices = collection_choices(await client.collections())
+                    choices = collection_choices(await some(client.collections.list()))
             yield {self.notice: said, self.collection: choose(choices, collection_id), self.files: None}
-        except ApiError as error:
+        except SaftError as error:
             yield {self.notice: wording.problem(error), self.files: None}
 
     async def search(
@@ -148,35 +146,36 @@ class SearchTab:
             return {self.notice: wording.note("Make a collection and add images to it first.", "bad")}
         if not text.strip() and not image:
             return {self.notice: wording.note("Say in words what to look for, or choose an image.", "bad")}
-        query = text.strip() or await self.session.uploads.read(visitor, str(image))
+        words = text.strip() or None
+        content = None if words else await self.session.uploads.read(visitor, str(image))
         async with self.session.client(visitor) as client:
-            matches = await client.retrieve(adapter, collection_id, query, int(top))
+            found = client.retrieve(collection_id, words, image=content, adapter=adapter, top_k=int(top))
+            matches = [match async for match in found]
             pictures = await _fetch(client, collection_id, matches)
         if not pictures:
             return {self.notice: wording.note("This collection has no images yet."), self.results: ""}
         return {self.notice: "", self.results: await asyncio.to_thread(strip, pictures, "Best first")}
 
 
-async def _add(client: ApiClient, collection_id: str, files: Sequence[Upload]) -> str:
-    """Add the files, some at a time; returns what to say."""
-    added = 0
-    rejected: list[Rejected] = []
-    for start in range(0, len(files), FILES_AT_A_TIME):
-        answer = await client.add_images(collection_id, files[start : start + FILES_AT_A_TIME])
-        added += answer.added
-        rejected += answer.rejected
+async def _add(client: AsyncClient, collection_id: str, files: Sequence[Upload]) -> str:
+    """Add the files; returns what to say."""
+    with ExitStack() as opened:
+        found = await client.collections.add(
+            collection_id, [(file.filename, opened.enter_context(file.open())) for file in files]
+        )
+    added = len(found.images)
     return wording.note(
-        f"Added {wording.count(added, 'image')}.", "good" if added else "bad", wording.rejected_table(rejected)
+        f"Added {wording.count(added, 'image')}.", "good" if added else "bad", wording.rejected_table(found.rejected)
     )
 
 
-async def _fetch(client: ApiClient, collection_id: str, matches: Sequence[Match]) -> list[Picture]:
+async def _fetch(client: AsyncClient, collection_id: str, matches: Sequence[Match]) -> list[Picture]:
     """The files of the matches, in their order, a few requests at a time."""
     gate = asyncio.Semaphore(PARALLEL)
 
     async def one(rank: int, match: Match) -> Picture:
         async with gate:
-            content = await client.collection_image(collection_id, match.image_id)
+            content = await client.collections.image(collection_id, match.image_id)
         return Picture(content, f"{rank}. {match.filename}", f"{rank} · {match.score:.3f}")
 
     return list(await asyncio.gather(*(one(rank, match) for rank, match in enumerate(matches, 1))))

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from saft_client import Adapter, Result
 from ui import wording
 from ui.inputs import by_name
-from ui.records import Adapter, Answer
-from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded
+from ui.session import BASE, EVENT, QUIET, Session, Updates, choose, guarded, some
 from ui.visitors import Visitor
 
 SHOWN_LABELS = 5
@@ -80,7 +80,7 @@ class TryTab:
     async def refresh(self, visitor: Visitor, current: str | None) -> Updates:
         """Read the list of adapters anew."""
         async with self.session.client(visitor) as client:
-            adapters = await client.adapters()
+            adapters = await some(client.adapters.list())
         notice = {} if adapters else {self.notice: wording.note(NO_ADAPTER)}
         return {self.adapter: choose(adapter_choices(adapters), current)} | notice
 
@@ -92,22 +92,26 @@ class TryTab:
             return {self.notice: wording.note("Choose an image first.", "bad")}
         content = await self.session.uploads.read(visitor, image)
         async with self.session.client(visitor) as client:
-            adapter = await client.adapter(adapter_id)
+            adapter = await client.adapters.get(adapter_id)
             labels = labels_of(text) or adapter.classes
-            base, adapted = await asyncio.gather(
-                client.classify(BASE, content, labels, adapter.template),
-                client.classify(adapter.id, content, labels, adapter.template),
+            (base,), (adapted,) = await asyncio.gather(
+                client.classify(content, BASE, labels=labels, template=adapter.template),
+                client.classify(content, adapter, labels=labels, template=adapter.template),
             )
         return {
             self.notice: _verdict(base, adapted),
-            self.base: base.probabilities,
-            self.adapted: adapted.probabilities,
+            self.base: _probabilities(base),
+            self.adapted: _probabilities(adapted),
         }
 
 
-def _verdict(base: Answer, adapted: Answer) -> str:
-    before, after = base.best, adapted.best
-    sure = f"{wording.percent(base.probabilities[before])} and {wording.percent(adapted.probabilities[after])} sure"
+def _probabilities(result: Result) -> dict[str, float]:
+    return {entry.label: entry.probability for entry in result.predictions}
+
+
+def _verdict(base: Result, adapted: Result) -> str:
+    before, after = base.label, adapted.label
+    sure = f"{wording.percent(base.probability)} and {wording.percent(adapted.probability)} sure"
     said = f"The base model says “{before}”, the adapter “{after}”: {sure}."
     if before == after:
         said = f"Both say “{after}”: {sure}."

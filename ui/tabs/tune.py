@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
+from saft_client import Adapter, ApiError, AsyncClient, Dataset, Job, NotFound, TrainingConfig
 from ui import charts, wording
-from ui.client import ApiClient, ApiError
-from ui.records import Adapter, Dataset, Job, Order
-from ui.session import EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream
+from ui.session import EVENT, QUIET, Session, Updates, choose, guarded, guarded_stream, some
 from ui.tabs.images import dataset_choices
 from ui.visitors import Visitor
 
@@ -102,8 +101,8 @@ class TuneTab:
     async def refresh(self, visitor: Visitor, dataset: str | None, test: str | None, job: str | None) -> Updates:
         """Read the lists anew; a fine-tune that runs is shown, if none was chosen."""
         async with self.session.client(visitor) as client:
-            datasets = await client.datasets()
-            jobs = await client.jobs()
+            datasets = await some(client.datasets.list())
+            jobs = await some(client.jobs.list())
         choices = dataset_choices(datasets)
         running = next((entry.id for entry in jobs if not entry.final), None)
         return {
@@ -120,16 +119,16 @@ class TuneTab:
             return {self.refusal: wording.note("Choose a dataset first; the Images tab makes one.", "bad")}
         if not name.strip():
             return {self.refusal: wording.note("Give the adapter a name.", "bad")}
-        order = Order(name.strip(), dataset, test or None, config(*settings))
+        wanted = config(*settings)
         async with self.session.client(visitor) as client:
-            job = await client.start(order)
-            jobs = await client.jobs()
+            job = await client.adapters.train(name.strip(), dataset, test_dataset=test or None, config=wanted)
+            jobs = await some(client.jobs.list())
         return {self.refusal: "", self.job: choose(job_choices(jobs), job.id), self.name: ""}
 
     async def stop(self, visitor: Visitor, job_id: str) -> Updates:
         """Ask the job to stop; the watch shows when it has."""
         async with self.session.client(visitor) as client:
-            await client.cancel(job_id)
+            await client.jobs.cancel(job_id)
         return {self.notice: "", self.cancel: gr.Button("Stopping …", interactive=False)}
 
     async def watch(self, visitor: Visitor, job_id: str | None) -> AsyncIterator[Updates]:
@@ -139,11 +138,11 @@ class TuneTab:
             return
         yield self._no_result()
         async with self.session.client(visitor) as client:
-            async for job in client.watch(job_id):
+            async for job in client.jobs.events(job_id):
                 yield self._progress(job)
             adapter = await _adapter_of(client, job)
         if job.metrics:
-            yield self._results(job.metrics, adapter)
+            yield self._results(dict(job.metrics), adapter)
 
     def _progress(self, job: Job) -> Updates:
         label = "Stopping …" if job.cancel_requested else "Cancel"
@@ -168,15 +167,13 @@ class TuneTab:
         }
 
 
-async def _adapter_of(client: ApiClient, job: Job) -> Adapter | None:
+async def _adapter_of(client: AsyncClient, job: Job) -> Adapter | None:
     """What the job made; None where it made nothing, or where that has been deleted since."""
     if not job.adapter_id:
         return None
     try:
-        return await client.adapter(job.adapter_id)
-    except ApiError as error:
-        if error.status != 404:
-            raise
+        return await client.adapters.get(job.adapter_id)
+    except NotFound:
         return None
 
 
@@ -190,7 +187,7 @@ def job_choices(jobs: list[Job]) -> list[tuple[str, str]]:
     return [(f"{job.name} · {job.id.partition('_')[2][:6]}", job.id) for job in jobs]
 
 
-def config(epochs: str, batch: str, rate: str, density: str, template: str, encoders: str, seed: str) -> dict[str, Any]:
+def config(epochs: str, batch: str, rate: str, density: str, template: str, encoders: str, seed: str) -> TrainingConfig:
     """The settings that were filled in. Raises ApiError `invalid_config` naming the one that is no number."""
     filled: dict[str, Any] = {}
     fields: tuple[tuple[str, str, type[int] | type[float]], ...] = (
@@ -203,7 +200,8 @@ def config(epochs: str, batch: str, rate: str, density: str, template: str, enco
     for name, text, kind in fields:
         if text.strip():
             filled[name] = _number(name, text.strip(), kind)
-    return filled | {name: text for name, text in (("template", template), ("encoders", encoders)) if text.strip()}
+    texts = {name: text for name, text in (("template", template), ("encoders", encoders)) if text.strip()}
+    return cast("TrainingConfig", filled | texts)
 
 
 def _number(name: str, text: str, kind: type[int] | type[float]) -> float:

@@ -1,0 +1,104 @@
+"""Python client of SAFT. It needs httpx and nothing else.
+
+    client = saft_client.Client("http://localhost:8000", api_key="sk_...")
+    dataset = client.datasets.upload_folder("photos/train")
+    job = client.jobs.wait(client.adapters.train("photos", dataset), progress=True)
+    for result in client.classify(["one.jpg", "two.jpg"], "photos"):
+        print(result.name, result.label, result.probability)
+
+`AsyncClient` has the same methods to be awaited. `errors` lists what is raised.
+"""
+
+from saft_client._adapters import TrainingConfig
+from saft_client._files import Content, Image
+from saft_client.client import AsyncClient, Client
+from saft_client.errors import (
+    ApiError,
+    Busy,
+    ConfigurationError,
+    Conflict,
+    ConnectionFailed,
+    InvalidRequest,
+    JobCancelled,
+    JobFailed,
+    NotFound,
+    QuotaExceeded,
+    SaftError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from saft_client.records import (
+    Account,
+    Adapter,
+    AddedImages,
+    AuditEvent,
+    BlockCount,
+    ClassCount,
+    Collection,
+    CollectionImage,
+    Comparison,
+    Dataset,
+    DatasetImage,
+    ImageError,
+    Job,
+    Key,
+    Match,
+    Mistake,
+    NewKey,
+    NewTenant,
+    Prediction,
+    Quota,
+    Rejected,
+    Result,
+    Tenant,
+    Usage,
+)
+
+__all__ = [
+    "Account",
+    "Adapter",
+    "AddedImages",
+    "ApiError",
+    "AsyncClient",
+    "AuditEvent",
+    "BlockCount",
+    "Busy",
+    "ClassCount",
+    "Client",
+    "Collection",
+    "CollectionImage",
+    "Comparison",
+    "ConfigurationError",
+    "Conflict",
+    "ConnectionFailed",
+    "Content",
+    "Dataset",
+    "DatasetImage",
+    "Image",
+    "ImageError",
+    "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "Key",
+    "Match",
+    "Mistake",
+    "NewKey",
+    "NewTenant",
+    "NotFound",
+    "Prediction",
+    "Quota",
+    "QuotaExceeded",
+    "Rejected",
+    "Result",
+    "SaftError",
+    "Tenant",
+    "TooLarge",
+    "TrainingConfig",
+    "Unauthorized",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "Usage",
+]

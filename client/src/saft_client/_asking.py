@@ -1,0 +1,157 @@
+"""Asking the service: again where that is safe, and errors as exceptions."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from saft_client._flow import Answer, D, Flow, Give, Items, Next, Open, Resource, Send, Sleep
+from saft_client._reading import Record
+from saft_client._requests import Request, get, given
+from saft_client.errors import ApiError, ConnectionFailed, UnexpectedAnswer, kind_of
+
+AGAIN = frozenset({429, 503})
+"""Statuses of what was not done: it may be sent again, whatever it is."""
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
+"""Who is told to come back later than that is told so at once."""
+PAGE_ITEMS = 100
+
+R = TypeVar("R", bound=Record)
+
+
+class Asking(Resource[D]):
+    """What the parts of the API have in common."""
+
+    def _answer(self, request: Request) -> Flow[Answer]:
+        """The answer, if it is no error. Raises ApiError and ConnectionFailed."""
+        return asked(Send(request), self._driver.retries)
+
+    def _json(self, request: Request) -> Flow[dict[str, Any]]:
+        """The object that is answered."""
+        return object_of((yield from self._answer(request)).response)
+
+    def _record(self, kind: type[R], request: Request) -> Flow[R]:
+        """What is answered, read."""
+        return kind.read((yield from self._json(request)))
+
+    def _nothing(self, request: Request) -> Flow[None]:
+        """Done, without a word."""
+        yield from self._answer(request)
+
+    def _bytes(self, path: str) -> Flow[bytes]:
+        """A file of the service, in memory."""
+        return (yield from self._answer(get(path))).response.content
+
+    def _pages(self, kind: type[R], path: str, **params: Any) -> Items[R]:
+        """All items of a list, page by page as they are used."""
+        params = {"limit": PAGE_ITEMS} | given(params)
+        while True:
+            page = yield from self._json(get(path, **params))
+            for item in page.get("items", ()):
+                yield Give(kind.read(item))
+            if not page.get("next_cursor"):
+                return
+            params["cursor"] = page["next_cursor"]
+
+    def _saved(self, request: Request, target: Path) -> Flow[Path]:
+        """The body, written to `target`, which is there whole or not at all."""
+        answer = yield from asked(Open(request, as_lines=False), self._driver.retries)
+        partial = target.with_name(f"{target.name}.part")
+        try:
+            with partial.open("wb") as file:
+                while (chunk := (yield Next(answer))) is not None:
+                    file.write(chunk)
+            partial.replace(target)
+        except httpx.HTTPError as error:
+            raise no_answer(error) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+
+def asked(step: Send | Open, retries: int) -> Flow[Answer]:
+    """The answer, if it is no error, after up to so many retries. Raises ApiError and ConnectionFailed."""
+    lost = False
+    for attempt in itertools.count():
+        last = attempt >= retries
+        try:
+            answer: Answer = yield step
+        except httpx.HTTPError as error:
+            if last:
+                raise no_answer(error) from error
+            lost, pause = lost or not _is_unsent(error), _pause(attempt)
+        else:
+            response = answer.response
+            if response.is_success or (lost and _is_gone(step.request, response)):
+                return answer
+            pause = _pause(attempt, response)
+            if last or response.status_code not in AGAIN or pause > LONGEST_PAUSE_SECONDS:
+                raise problem(response)
+        yield Sleep(pause)
+    raise AssertionError  # for the type checker: a count does not end
+
+
+def _is_unsent(error: httpx.HTTPError) -> bool:
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+
+
+def _is_gone(request: Request, response: httpx.Response) -> bool:
+    """Whether the deletion whose answer was lost is why there is nothing now."""
+    return request.method == "DELETE" and response.status_code == httpx.codes.NOT_FOUND
+
+
+def _pause(attempt: int, response: httpx.Response | None = None) -> float:
+    """Seconds: what the service asks for, or twice as long each time; a little more, not all at the same moment."""
+    asked_for = response.headers.get("retry-after", "") if response is not None else ""
+    seconds = float(asked_for) if asked_for.isdecimal() else FIRST_PAUSE_SECONDS * 2**attempt
+    return seconds + random.uniform(0, FIRST_PAUSE_SECONDS)  # noqa: S311 (no secret)
+
+
+def no_answer(error: httpx.HTTPError) -> ConnectionFailed:
+    """What to raise where no answer came back, or only a part of one."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return ConnectionFailed("no_connection", "The service does not answer.", str(error))
+    if isinstance(error, httpx.TimeoutException):
+        return ConnectionFailed("timeout", "The service took too long to answer.", str(error))
+    return ConnectionFailed("no_connection", "The connection to the service broke off.", str(error))
+
+
+def problem(response: httpx.Response) -> ApiError:
+    """The problem document of an answer; also for answers that carry none, as a proxy's may."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    members: Mapping[str, Any] = body if isinstance(body, dict) else {}
+    known = {"type", "title", "status", "code", "detail", "instance"}
+    extra = {name: value for name, value in members.items() if name not in known}
+    status, detail = response.status_code, members.get("detail")
+    if not isinstance(detail, str) or not detail:
+        detail = _without_words(response)
+    code = str(members.get("code", "error"))
+    title = str(members.get("title") or response.reason_phrase)
+    return kind_of(code, status)(code, detail, status, extra, title)
+
+
+def _without_words(response: httpx.Response) -> str:
+    location = response.headers.get("location")
+    if response.is_redirect and location:
+        return f"This address leads to {location}: give the client the address of the service itself."
+    return f"The service answered with status {response.status_code}."
+
+
+def object_of(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of an answer. Raises UnexpectedAnswer."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise UnexpectedAnswer("The answer is no JSON object: is this the address of SAFT?", response.status_code)
+    return body

@@ -1,0 +1,88 @@
+"""JSON to frozen dataclasses, by their annotations. What a newer service adds is left aside."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from saft_client.errors import UnexpectedAnswer
+
+Self = TypeVar("Self", bound="Record")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Something that the service answers. `raw` is its JSON, with what this version of the client does not know."""
+
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+
+    @classmethod
+    def read(cls: type[Self], data: object, **more: Any) -> Self:
+        """From a JSON object; `more` are members that are not in it. Raises UnexpectedAnswer naming what is missing."""
+        if not isinstance(data, dict):
+            raise UnexpectedAnswer(f"{cls.__name__}: a JSON object was expected")
+        known = data | more
+        members = {entry.name: _member(cls, entry, known) for entry in fields(cls) if entry.name != "raw"}
+        return cls(**members, raw=data)
+
+
+_HINTS: dict[str, dict[str, Any]] = {}
+
+
+def _hints(kind: type[Record]) -> dict[str, Any]:
+    """The annotations of a kind of records, looked up once."""
+    if kind.__qualname__ not in _HINTS:
+        _HINTS[kind.__qualname__] = get_type_hints(kind)
+    return _HINTS[kind.__qualname__]
+
+
+def _member(kind: type[Record], entry: Field[Any], data: Mapping[str, Any]) -> Any:
+    """The member's value; its default where it is missing, or null without being annotated so."""
+    hint, value = _hints(kind)[entry.name], data.get(entry.name)
+    if entry.name not in data or (value is None and type(None) not in get_args(hint)):
+        if entry.default is not MISSING:
+            return entry.default
+        if entry.default_factory is not MISSING:
+            return entry.default_factory()
+        if entry.name not in data:
+            raise UnexpectedAnswer(f"{kind.__name__}.{entry.name} is missing")
+    return _value(hint, value, f"{kind.__name__}.{entry.name}")
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _one_of(get_args(hint), value, where)
+    if origin is tuple and isinstance(value, list):
+        return _tuple(get_args(hint), value, where)
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint.read(value)
+    if hint is datetime and isinstance(value, str):
+        return datetime.fromisoformat(value.replace("Z", "+00:00"))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = origin or hint
+    if expected is not Any and not isinstance(value, expected):
+        raise UnexpectedAnswer(f"{where}: {value!r:.100} is no {getattr(expected, '__name__', expected)}")
+    return value
+
+
+def _one_of(hints: tuple[Any, ...], value: Any, where: str) -> Any:
+    """The value as the type that it fits: None, a list, or what else there is."""
+    if value is None and type(None) in hints:
+        return None
+    others = [hint for hint in hints if hint is not type(None)]
+    fits = (hint for hint in others if (get_origin(hint) is tuple) == isinstance(value, list))
+    return _value(next(fits, others[0]), value, where)
+
+
+def _tuple(hints: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, ...]:
+    """As many as there are of `tuple[X, ...]`, one for each of `tuple[X, Y]`."""
+    if hints[-1] is Ellipsis:
+        return tuple(_value(hints[0], item, where) for item in value)
+    if len(hints) != len(value):
+        raise UnexpectedAnswer(f"{where}: {len(value)} values instead of {len(hints)}")
+    return tuple(_value(hint, item, where) for hint, item in zip(hints, value, strict=True))
