@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-recipe bench-serve bench-train demo test fuzz lint format serve screenshots clean
+.PHONY: bench-gpu bench-recipe bench-serve bench-train demo test test-gpu fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -21,6 +21,14 @@ bench-recipe: $(VENV)/dev
 
 bench-serve: $(VENV)/bench
 	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+# On a CUDA device; where there is none, both say so and fail.
+bench-gpu: $(VENV)/bench
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
+
+# What is claimed of the core (tests marked gpu) on such a device.
+test-gpu: $(VENV)/dev
+	$(BIN)/python -m pytest --device cuda -m 'gpu and not cpu and not hf' tests/saft_core $(ARGS)
 
 test: lint $(VENV)/hf/installed
 	$(BIN)/python -m pytest $(ARGS)

@@ -61,6 +61,19 @@ def side_by_side(
     return {name: Measured(statistics.median(times[1:]), 0, times[1:]) for name, times in seconds.items()}
 
 
+def launches(work: Callable[[], object]) -> Row:
+    """Kernels that one run of `work` starts on the GPU, and MiB that it takes there over what is held before."""
+    work()
+    torch.cuda.synchronize()
+    before = _start_watching("cuda")
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        work()
+        torch.cuda.synchronize()
+    started = sum(event.count for event in profile.key_averages() if "LaunchKernel" in event.key)
+    return {"launches": started, "peak_mib": round((_peak("cuda") - before) / (KIB * KIB))}
+
+
 def alone(module: str, arguments: Mapping[str, Any], timeout_seconds: float = 1800) -> Row:
     """What `python -m module --one ARGUMENTS` prints as its last line, a JSON object; an `error` if it died.
 

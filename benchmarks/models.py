@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import open_clip
 import torch
@@ -64,7 +64,7 @@ class RandomImages(PixelLoader):
         height, width = size if isinstance(size, tuple) else (size, size)
         generator = torch.Generator().manual_seed(1)
         self._all = torch.randn(count, 3, height, width, generator=generator).to(base.device)
-        self._targets = (torch.arange(count) % classes).to(base.device)
+        self._classes = classes
 
     def __len__(self) -> int:
         return len(self._all)
@@ -72,7 +72,11 @@ class RandomImages(PixelLoader):
     def batch(self, positions: object) -> tuple[Tensor, Tensor]:
         """The noise at `positions`."""
         at = list(positions)  # type: ignore[call-overload]
-        return self._all[at], self._targets[at]
+        return self._all[at], self.targets(at).to(self._all.device)
+
+    def targets(self, positions: Iterable[int]) -> Tensor:
+        """Classes in turn."""
+        return torch.tensor(list(positions)) % self._classes
 
 
 def endless_batches(loader: PixelLoader) -> Iterator[tuple[Tensor, Tensor]]:

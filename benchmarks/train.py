@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.measure import Measured, Row, alone, machine, measure, read, replaced, table, write
+from benchmarks.measure import Measured, Row, alone, launches, machine, measure, read, replaced, table, write
 from benchmarks.methods import METHODS, config
 from benchmarks.models import BATCH_SIZE, MODELS, RandomImages, labels, make_base
 from saft_core.clip.backbone import Base
@@ -27,7 +27,7 @@ from saft_core.tuning.texts import ClassPrompts
 TASK = ("device", "model", "classes")
 COLUMNS = (
     "model", "device", "classes", "method", "seconds_per_step", "speed_to_paper", "time_to_forward", "peak_mib",
-    "memory_to_paper", "error",
+    "memory_to_paper", "launches", "error",
 )  # fmt: skip
 SELECTION_COLUMNS = ("model", "device", "classes", "seconds", "seconds_of_epoch", "to_epoch", "peak_mib", "error")
 SELECTION_IMAGES = 64
@@ -45,8 +45,8 @@ def main() -> None:
         for shown in _tasks(options):
             mask = f"{folder}/{shown['model']}-{shown['device']}-{shown['classes']}.npy"
             task = shown | {"mask": mask, "repeats": options.repeats, "selection": options.selection}
-            selections = replaced(selections, [_selection_row(task)], TASK)
-            steps = replaced(steps, _step_rows(task, options.methods), (*TASK, "method"))
+            selections = replaced(selections, [selection_row(task)], TASK)
+            steps = replaced(steps, step_rows(task, options.methods), (*TASK, "method"))
             write(f"{options.name}-selection", selections)
             path = write(options.name, steps)
     print(f"\n{table(steps, COLUMNS)}\n\n{table(selections, SELECTION_COLUMNS)}\n\nwritten to {path}")
@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _selection_row(task: Row) -> Row:
+def selection_row(task: Row) -> Row:
     """Selection, which leaves the mask that the methods with one take."""
     row = _shown(task) | alone("benchmarks.train", task | {"method": "selection"})
     if "peak_bytes" in row:
@@ -81,7 +81,7 @@ def _selection_row(task: Row) -> Row:
     return row
 
 
-def _step_rows(task: Row, methods: Sequence[str]) -> list[Row]:
+def step_rows(task: Row, methods: Sequence[str]) -> list[Row]:
     """A row for each method, with what it is to the paper's listing and to the bare forward."""
     nothing = {"seconds_per_step": None, "peak_bytes": None}
     rows = {}
@@ -117,7 +117,8 @@ def _one(task: Row) -> Row:
     loader = RandomImages(base, 2 * BATCH_SIZE, task["classes"])
     step = METHODS[task["method"]](base, loader, task["classes"], np.load(task["mask"]))
     measured = measure(step, task["repeats"], task["device"])
-    return {"seconds_per_step": measured.seconds} | _result(task, measured)
+    started = launches(step)["launches"] if task["device"] != "cpu" else None
+    return {"seconds_per_step": measured.seconds, "launches": started} | _result(task, measured)
 
 
 def _selection(base: Base, task: Row) -> Row:

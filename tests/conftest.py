@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest_plugins = [
+    "tests.fixtures.device",
     "tests.fixtures.models",
     "tests.fixtures.database",
     "tests.fixtures.service",

@@ -1,4 +1,4 @@
-"""bench=batch: one batch of 32 images by each way of serving several adapters.
+"""bench=batch: one batch of images (32) by each way of serving several adapters.
 
 base     the base's forward, no adapter
 mixed    one forward in which each row has its own adapter, on random places
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.measure import Row, machine, side_by_side
+from benchmarks.measure import Row, launches, machine, side_by_side
 from benchmarks.methods import lora_config, unpack_attention
 from benchmarks.models import BATCH_SIZE, RandomImages, make_base
 from benchmarks.serving.deltas import random_rows, selected_rows
@@ -30,39 +30,51 @@ from saft_core.clip.backbone import Base
 from saft_core.process import keep_memory
 from saft_core.serving import plan
 from saft_core.serving.forward import IMAGE, Forward, Part
+from saft_core.tuning.precision import autocast
 
 MERGED_COPIES = 4
 TURN_SECONDS = 0.5
+WAYS = ("mixed", "selected", "swap", "merged", "peft")
 Work = Callable[[], Any]
 
 
 def rows(task: Row) -> list[Row]:
-    """The rows of one model on one device; `task` has model, device, adapters (a list) and repeats."""
+    """The rows of one model on one device; `task` has model, device, adapters (a list) and repeats.
+
+    It may have a `batch`, of how many images, and `ways`, those that are wanted.
+    """
     keep_memory()  # as the API does
     base = make_base(task["model"], task["device"])
-    selected = selected_rows(base, max(task["adapters"]))
+    selected = selected_rows(base, max(task["adapters"])) if "selected" in task.get("ways", WAYS) else []
     return _rows(task, base, selected)
 
 
 @torch.inference_mode()
 def _rows(task: Row, base: Base, selected: Sequence[plan.Row]) -> list[Row]:
-    pixels = RandomImages(base, BATCH_SIZE, 1).batch(range(BATCH_SIZE))[0]
+    size = task.get("batch", BATCH_SIZE)
+    pixels = RandomImages(base, size, 1).batch(range(size))[0]
     tenants = random_rows(base, max(task["adapters"]))
     works: dict[tuple[str, int], Work] = {("base", 0): lambda: base.encode_pixels(pixels)}
     notes: dict[tuple[str, int], Row] = {("base", 0): {"memory_bytes": _bytes(base.model)}}
-    ways = _ways(base, pixels, tenants, selected)
+    ways = _ways(base, pixels, tenants, selected, task.get("ways", WAYS))
     for adapters in task["adapters"]:
         for mode, (way, memory) in ways.items():
             works[mode, adapters] = way(adapters)
             notes[mode, adapters] = {"memory_bytes": memory(adapters)}
-        off = (works["mixed", adapters]() - works["swap", adapters]()).abs().max()
-        notes["mixed", adapters]["difference_to_swap"] = float(off)
-    seconds = side_by_side(works, task["repeats"], task["device"], turn_seconds=TURN_SECONDS)
+        if "mixed" in ways and "swap" in ways:
+            off = (works["mixed", adapters]() - works["swap", adapters]()).abs().max()
+            notes["mixed", adapters]["difference_to_swap"] = float(off)
+    if task["device"] != "cpu":
+        works["bfloat16", 0] = _in_bfloat16(base, pixels)
+        notes["bfloat16", 0] = {}
+        for name, work in works.items():
+            notes[name] |= launches(work)
+    seconds = side_by_side(works, task["repeats"], task["device"], turn_seconds=task.get("turn_seconds", TURN_SECONDS))
     common = {"model": task["model"], "device": task["device"], "bench": "batch"}
     made = [
         common
-        | {"mode": mode, "adapters": adapters, "batch": BATCH_SIZE}
-        | {"images_per_second": round(BATCH_SIZE / measured.seconds, 3), "p50_ms": round(measured.seconds * 1000, 2)}
+        | {"mode": mode, "adapters": adapters, "batch": size}
+        | {"images_per_second": round(size / measured.seconds, 3), "p50_ms": round(measured.seconds * 1000, 2)}
         | notes[mode, adapters]
         | {"repeats": [round(one, 4) for one in measured.repeats], "machine": machine(task["device"])}
         for (mode, adapters), measured in seconds.items()
@@ -88,7 +100,9 @@ def with_ratios(made: Sequence[Row]) -> list[Row]:
 Way = tuple[Callable[[int], Work], Callable[[int], int]]
 
 
-def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Sequence[plan.Row]) -> dict[str, Way]:
+def _ways(
+    base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Sequence[plan.Row], wanted: Sequence[str]
+) -> dict[str, Way]:
     """By mode: from a number of adapters to the work, and to the bytes that the models take."""
     forward = Forward(base)
     size = _bytes(base.model)
@@ -105,7 +119,7 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Seq
         return make
 
     def swap(adapters: int) -> Work:
-        parts = _parts(pixels, tenants[:adapters], BATCH_SIZE // adapters)
+        parts = _parts(pixels, tenants[:adapters], len(pixels) // adapters)
 
         def work() -> Tensor:
             found = torch.cat([forward._pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
@@ -120,10 +134,21 @@ def _ways(base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Seq
         "swap": (swap, shared),
         "merged": (_merged(base, pixels), lambda adapters: adapters * size),
     }
-    if isinstance(getattr(base.model.visual, "transformer", None), nn.Module):
+    if "peft" in wanted and isinstance(getattr(base.model.visual, "transformer", None), nn.Module):
         lora = _lora(base, pixels, len(tenants))
         ways["peft"] = (lora[0], lambda adapters: size + adapters * lora[1])
-    return ways  # a convolutional tower has no queries and values that peft could adapt
+    # A convolutional tower has no queries and values that peft could adapt.
+    return {mode: way for mode, way in ways.items() if mode in wanted}
+
+
+def _in_bfloat16(base: Base, pixels: Tensor) -> Work:
+    """The base's forward as training runs it on a GPU; serving never does."""
+
+    def work() -> Tensor:
+        with autocast(base.device):
+            return base.encode_pixels(pixels)
+
+    return work
 
 
 def _parts(pixels: Tensor, tenants: Sequence[plan.Row], rows: int) -> list[Part]:

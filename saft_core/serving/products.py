@@ -44,8 +44,7 @@ def add_vector(y: Tensor, own: Differences, *, last: bool = False) -> None:
         kernels.add_vector(y, own, last=last)
     else:
         y = _planes(y, last=last)
-        rows, channels = _channels(own, y.shape[1])
-        y.index_put_((rows, channels), own.values[:, None].expand(-1, y.shape[2]), accumulate=True)
+        y += dense(own, len(y), y.shape[1])[:, :, None]
 
 
 def add_spread(y: Tensor, own: Differences, dim: int) -> None:
@@ -72,8 +71,8 @@ def add_layer_norm(
         kernels.add_layer_norm(y, x, mean, scale, *_pieces(weight, bias))
         return
     if weight is not None:
-        out, values, means, scales = (_planes(t, last=True) for t in (y, x, mean, scale))
-        _add_scaled(out, values, means, scales, cast("Entries", weight))
+        out = _planes(y, last=True)
+        out.addcmul_(_planes((x - mean) * scale, last=True), dense(weight, len(out), out.shape[1])[:, :, None])
     if bias is not None:
         add_vector(y, bias, last=True)
 
@@ -112,19 +111,6 @@ def _planes(values: Tensor, *, last: bool) -> Tensor:
     return values.view(*values.shape[:2], -1)
 
 
-def _add_scaled(y: Tensor, x: Tensor, mean: Tensor, scale: Tensor, entries: Entries) -> None:
-    """Add `(x - mean) * scale * difference of the row` to `y`; (B, channels, N), mean and scale broadcast to it."""
-    at = _channels(entries, y.shape[1])
-    mean, scale = mean.expand_as(x), scale.expand_as(x)
-    y.index_put_(at, (x[at] - mean[at]) * scale[at] * entries.values[:, None], accumulate=True)
-
-
-def _channels(entries: Entries, size: int) -> tuple[Tensor, Tensor]:
-    """Row of the batch and place in a vector of `size` of each entry, (E,) both."""
-    rows = entries.rows.long()
-    return rows, entries.positions.long() - rows * size
-
-
 def add_linear(y: Tensor, x: Tensor, own: Differences) -> None:
     """Add `x @ (difference of the row).T` to `y` (B, T, out), for contiguous `x` (B, T, in)."""
     if isinstance(own, Pieces):
@@ -152,11 +138,19 @@ def block_product(entries: Entries, x: Tensor, out_width: int) -> Tensor:
     batch, in_width, _ = x.shape
     out_row = torch.div(entries.positions, in_width, rounding_mode="floor")
     column = torch.sub(entries.positions, out_row - entries.rows, alpha=in_width)
-    ends = torch.zeros(batch * out_width + 1, dtype=column.dtype, device=column.device)
-    offsets = ends.index_add_(0, out_row + 1, torch.ones_like(column)).cumsum_(0)[:-1]
     flat = x.reshape(batch * in_width, -1)
-    product = F.embedding_bag(column, flat, offsets, mode="sum", per_sample_weights=entries.values)
-    return product.view(batch, out_width, -1)
+    return _bags(flat, column, entries.values, out_row, batch * out_width).view(batch, out_width, -1)
+
+
+def _bags(table: Tensor, rows: Tensor, weights: Tensor, bags: Tensor, count: int) -> Tensor:
+    """Sums of weighted rows of `table` (N, width), those of each bag, (count, width).
+
+    rows, bags: (E,), bags not descending. Each sum is added up in the entries' order, so that it has the same bits each
+    time: `index_add_` on a GPU adds in any order.
+    """
+    every = torch.arange(count, dtype=bags.dtype, device=bags.device)
+    offsets = torch.searchsorted(bags, every, out_int32=bags.dtype == torch.int32)
+    return F.embedding_bag(rows, table, offsets, mode="sum", per_sample_weights=weights)
 
 
 def is_dense(
@@ -229,7 +223,10 @@ def _add_shifted_planes(
     y: Tensor, x: Tensor, kernel: torch.Size, entries: Entries, *,
     stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int],
 ) -> None:  # fmt: skip
-    """As `add_convolution`: gathers a shifted plane of `x` for each entry, instead of unfolding all of `x`."""
+    """As `add_convolution`: gathers a shifted plane of `x` for each entry, instead of unfolding all of `x`.
+
+    Windows that do not overlap are no more than `x`: there, as where a ViT cuts its patches, it is unfolded.
+    """
     outputs, width, height_k, width_k = kernel
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0])).contiguous()
     to_row, to_channel, down, right = padded.stride()
@@ -237,14 +234,18 @@ def _add_shifted_planes(
         (*x.shape[:2], height_k, width_k, *y.shape[2:]),
         (to_row, to_channel, dilation[0] * down, dilation[1] * right, stride[0] * down, stride[1] * right),
     )
+    if x.shape[1] == width and windows.numel() <= x.numel():
+        y += block_product(entries, windows.reshape(len(x), width * height_k * width_k, -1), outputs).view(y.shape)
+        return
     rows = entries.rows.long()
     position = entries.positions.long() - rows * kernel.numel()
     column, k_x = position // width_k, position % width_k
     column, k_y = column // height_k, column % height_k
     out, channel = column // width, column % width
     channel = channel + out // (outputs * width // x.shape[1]) * width  # the first of the output's group
-    planes = windows[rows, channel, k_y, k_x].flatten(1) * entries.values[:, None]
-    y.view(-1, y.shape[2] * y.shape[3]).index_add_(0, rows * y.shape[1] + out, planes)
+    planes = windows[rows, channel, k_y, k_x].flatten(1)
+    each = torch.arange(len(planes), device=planes.device)
+    y += _bags(planes, each, entries.values, rows * outputs + out, len(y) * outputs).view(y.shape)
 
 
 def add_embeddings(y: Tensor, tokens: Tensor, own: Differences, vocabulary: int) -> None:

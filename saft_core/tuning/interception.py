@@ -110,9 +110,10 @@ def _reads_metadata(func: Any) -> bool:
 
 
 def _cast(x: Tensor) -> Tensor:
-    """To the type that autocast would compute in, where autocast is on."""
+    """To the type that autocast would compute in, where autocast is on; it leaves float64 as it is."""
     kind = x.device.type
-    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) and x.is_floating_point() else x
+    lowered = torch.is_autocast_enabled(kind) and x.is_floating_point() and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(kind)) if lowered else x
 
 
 def _linear(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -49,7 +49,7 @@ class SparseLinear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, leaf: Tensor, entries: Entries) -> Tensor:  # noqa: D102
         rows = x.reshape(-1, x.shape[-1])
-        ctx.route = cheapest(len(rows), entries.matrix.extent)
+        ctx.route = cheapest(len(rows), entries.matrix.extent, x.device.type)
         ctx.entries, ctx.dtype = entries.matrix, leaf.dtype
         ctx.save_for_backward(_kept(rows, entries.matrix, ctx.route), weight)
         return F.linear(x, weight.to(x.dtype))
@@ -96,7 +96,10 @@ class SparseEmbedding(Function):
         found = (entries.rows[place] == tokens).nonzero().reshape(-1)
         total = gradient.new_zeros(len(entries.rows), gradient.shape[-1], dtype=ctx.dtype)
         wanted = gradient.reshape(-1, gradient.shape[-1]).index_select(0, found).to(ctx.dtype)
-        total.index_add_(0, place[found], wanted)
+        if total.is_cuda:  # where index_add_ adds in any order, and so gives other bits each time
+            total.index_put_((place[found],), wanted, accumulate=True)
+        else:
+            total.index_add_(0, place[found], wanted)
         return None, None, total[entries.at_row, entries.columns[entries.at_column]], None
 
 
@@ -245,4 +248,5 @@ def _dots(left: Tensor, right: Tensor, entries: MatrixEntries) -> Tensor:
             return product.values()
     chunk = max(1, DOT_BYTES_PER_CHUNK // (8 * left.shape[1]))
     pieces = zip(entries.at_row.split(chunk), entries.at_column.split(chunk), strict=True)
-    return torch.cat([torch.linalg.vecdot(left[r].float(), right[c].float()) for r, c in pieces])
+    dtype = torch.promote_types(left.dtype, torch.float32)
+    return torch.cat([torch.linalg.vecdot(left[r].to(dtype), right[c].to(dtype)) for r, c in pieces])

@@ -1,11 +1,32 @@
-"""The number format of forward and backward passes."""
+"""The number format of forward and backward passes, and operators that give the same numbers each time."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+@contextmanager
+def passes(device: torch.device) -> Iterator[None]:
+    """What selection and training run their passes in: `autocast`, and on a GPU reproducible operators.
+
+    There cuDNN's convolutions and all fused attentions add up gradients in any order; CLIP's sequences are short
+    enough for the plain one.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        with autocast(device), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:

@@ -8,6 +8,8 @@ are wanted. Four routes give exactly these (a layer without a selected entry tak
     gathered   the small matrix product over the touched rows and columns, then the entries of it
     dense      the whole product, then the entries of it
 
+On a GPU only the last two are taken: the others are many short operations, each of which costs a launch of 20 us.
+
 The model counts floating-point operations and moved numbers. Its constants are nanoseconds measured on two cores of a
 Xeon with AVX-512 in float32; what matters is how they relate, which is much the same elsewhere.
 """
@@ -42,6 +44,9 @@ class Route(Enum):
     GATHERED = "gathered"
 
 
+ONE_PRODUCT = (Route.DENSE, Route.GATHERED)
+
+
 @dataclass(frozen=True)
 class Extent:
     """Sizes of a selection within a matrix: its shape, the rows and columns it touches, and its entries."""
@@ -66,10 +71,10 @@ def costs(n: int, extent: Extent) -> dict[Route, float]:
 
 
 @lru_cache(maxsize=4096)
-def cheapest(n: int, extent: Extent) -> Route:
-    """The route of least cost; of equal ones the first in the order of `Route`."""
+def cheapest(n: int, extent: Extent, device: str = "cpu") -> Route:
+    """The route of least cost on this type of device; of equal ones the first in the order of `Route`."""
     by_route = costs(n, extent)
-    return min(Route, key=lambda route: by_route[route])
+    return min(Route if device == "cpu" else ONE_PRODUCT, key=lambda route: by_route[route])
 
 
 class Entries:

@@ -20,7 +20,7 @@ from saft_core.clip.flat import FlatParameters
 from saft_core.data.loaders import PixelLoader
 from saft_core.tuning.loss import cross_entropy, log_priors
 from saft_core.tuning.memory import images_per_pass
-from saft_core.tuning.precision import autocast, logits
+from saft_core.tuning.precision import logits, passes
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.texts import ClassPrompts
 
@@ -43,7 +43,7 @@ def mean_gradient(
     The prompts are encoded once, and once is their gradient carried back: it adds up over the images before. Only the
     marked `slots` get one, the others stay zero.
     """
-    with _gradient(base.flat, slots) as gradient, autocast(base.device):
+    with _gradient(base.flat, slots) as gradient, passes(base.device):
         texts = prompts.encode()
         priors = log_priors(loader.targets(range(len(loader))), len(texts))
         size = min(batch_size, images_per_pass(base, loader.batch([0])[0]))
@@ -62,7 +62,7 @@ def fisher(base: Base, loader: PixelLoader, prompts: ClassPrompts, meter: WorkMe
     squares = torch.zeros_like(base.flat.buffer)
     priors = log_priors(loader.targets(range(len(loader))), len(prompts))
     for position in range(len(loader)):
-        with _gradient(base.flat, slots) as gradient, autocast(base.device):
+        with _gradient(base.flat, slots) as gradient, passes(base.device):
             texts = prompts.encode()
             _backward(base, loader, [position], texts, priors, 1.0)
             prompts.backward(texts)

@@ -22,7 +22,7 @@ from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.early_stopping import EarlyStopping
 from saft_core.tuning.loss import cross_entropy, log_priors
 from saft_core.tuning.memory import images_per_pass
-from saft_core.tuning.precision import autocast, logits
+from saft_core.tuning.precision import logits, passes
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.sparse import SparseParameters
 from saft_core.tuning.texts import ClassPrompts
@@ -136,7 +136,7 @@ class Training:
 
     def _backward(self, prompts: ClassPrompts, positions: list[int]) -> float:
         """The loss over the class prompts, mean over the batch; its gradient goes to the selected entries."""
-        with autocast(self._base.device):
+        with passes(self._base.device):
             texts = prompts.encode()
             parts = np.array_split(np.array(positions), math.ceil(len(positions) / self._images_per_pass))
             total = sum(self._backward_part(part.tolist(), len(positions), texts) for part in parts)
@@ -190,7 +190,7 @@ class Training:
     def _validation_loss(self, prompts: ClassPrompts) -> float:
         assert self._validation is not None  # noqa: S101 (there is no early stopping without)
         total, count, size = 0.0, len(self._validation), self._config.batch_size
-        with autocast(self._base.device):
+        with passes(self._base.device):
             texts = prompts.encode()
             for start in range(0, count, size):
                 pixels, targets = self._validation.batch(range(start, min(start + size, count)))

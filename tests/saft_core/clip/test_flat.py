@@ -7,7 +7,10 @@ from torch import nn
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, Slot
+from tests.fixtures.device import here
 from tests.fixtures.models import bits, make_base, pictures
+
+pytestmark = pytest.mark.gpu
 
 
 def test_flattening_leaves_the_answers_bit_identical() -> None:
@@ -38,14 +41,14 @@ def test_added_changes_the_entries_and_reverts_bit_for_bit(tiny_base: Base) -> N
     generator = torch.Generator().manual_seed(1)
     indices = torch.randperm(len(tiny_base.flat), generator=generator)[:500].sort().values
     before = tiny_base.flat.sha256()
-    with tiny_base.flat.added(indices, torch.full((500,), 1e-3)):
+    with tiny_base.flat.added(indices.to(here()), torch.full((500,), 1e-3, device=here())):
         assert tiny_base.flat.sha256() != before
     assert tiny_base.flat.sha256() == before
 
 
 def test_added_reverts_after_an_error(tiny_vit: Base) -> None:
     before = tiny_vit.flat.sha256()
-    with pytest.raises(ZeroDivisionError), tiny_vit.flat.added(torch.tensor([5]), torch.tensor([1.0])):
+    with pytest.raises(ZeroDivisionError), tiny_vit.flat.added(*torch.tensor([[5], [1]], device=here())):
         raise ZeroDivisionError
     assert tiny_vit.flat.sha256() == before
 
@@ -71,7 +74,9 @@ def test_only_marked_slots_get_a_gradient(tiny_vit: Base) -> None:
     marked[3] = True
     with tiny_vit.flat.trainable(marked), tiny_vit.flat.gradient() as flat:
         tiny_vit.encode_pixels(tiny_vit.pixels(pictures(2))).sum().backward()
-        touched = {tiny_vit.flat.slots[i].name for i in tiny_vit.flat.slots_of(flat.nonzero().reshape(-1).numpy())}
+        touched = {
+            tiny_vit.flat.slots[i].name for i in tiny_vit.flat.slots_of(flat.nonzero().reshape(-1).cpu().numpy())
+        }
     assert touched <= {tiny_vit.flat.slots[3].name}
     assert all(parameter.requires_grad for parameter in tiny_vit.model.parameters())
 
@@ -102,7 +107,7 @@ def test_count_by_block_counts_every_index_once(tiny_base: Base) -> None:
 
 def test_sha256_sees_a_single_bit(tiny_vit: Base) -> None:
     before = tiny_vit.flat.sha256()
-    tiny_vit.flat.buffer[-1] = torch.nextafter(tiny_vit.flat.buffer[-1], torch.tensor(torch.inf))
+    tiny_vit.flat.buffer[-1] = torch.nextafter(tiny_vit.flat.buffer[-1], torch.tensor(torch.inf, device=here()))
     assert tiny_vit.flat.sha256() != before
 
 

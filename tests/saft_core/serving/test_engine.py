@@ -22,7 +22,10 @@ from saft_core.serving.engine import Engine, EngineLimits, FloatArray
 from saft_core.serving.forward import IMAGE, KINDS
 from saft_core.templates import Template
 from tests.fixtures.batches import MIXED_IS_FREE
+from tests.fixtures.device import here
 from tests.fixtures.models import TOWERS, at_rest, make_base, pictures, random_delta
+
+pytestmark = pytest.mark.gpu
 
 LABELS = ("cat", "dog", "owl")
 TEMPLATE = "a photo of a {}."
@@ -40,6 +43,12 @@ def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine
     return Engine(base, load, EngineLimits(cache_bytes=cache_bytes, threads=1))
 
 
+def plain_logits(base: Base, images: Sequence[Image.Image]) -> Tensor:
+    """As the engine has them: embeddings of the device where the base lives, the rest of the CPU."""
+    weights = base.model.logit_scale.detach().cpu().exp() * base.encode_texts(fill(TEMPLATE, LABELS)).cpu()  # type: ignore[operator]
+    return base.encode_pixels(base.pixels(images)).cpu() @ weights.T
+
+
 @pytest.mark.parametrize("tower", sorted(TOWERS))
 def test_an_adapter_answers_bit_equal_to_the_fine_tuned_model(tower: str) -> None:
     base, tuned = make_base(tower), make_base(tower)
@@ -47,10 +56,10 @@ def test_an_adapter_answers_bit_equal_to_the_fine_tuned_model(tower: str) -> Non
     for adapter in range(3):
         delta = random_delta(base, adapter)
         originals = tuned.flat.buffer[delta.indices].clone()
-        tuned.flat.buffer[delta.indices] += torch.from_numpy(delta.values)
+        tuned.flat.buffer[delta.indices] += torch.from_numpy(delta.values).to(here())
         with torch.inference_mode():
-            scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, TEMPLATE)).softmax(dim=1)
-            features = tuned.encode_pixels(tuned.pixels(images))
+            scores = plain_logits(tuned, images).softmax(dim=1)
+            features = tuned.encode_pixels(tuned.pixels(images)).cpu()
         tuned.flat.buffer[delta.indices] = originals
         answer = engine.classify(str(adapter), images, LABELS, TEMPLATE).probabilities
         assert answer.tobytes() == scores.numpy().tobytes()
@@ -164,15 +173,15 @@ def test_class_weights_are_cached_per_adapter_labels_and_template(tiny_vit: Base
 def test_an_ensemble_answers_as_the_fine_tuned_model_with_the_mean_of_its_prompts(tower: str) -> None:
     base, tuned = make_base(tower), make_base(tower)
     delta = random_delta(base, 1)
-    tuned.flat.buffer[delta.indices] += torch.from_numpy(delta.values)
+    tuned.flat.buffer[delta.indices] += torch.from_numpy(delta.values).to(here())
     images = pictures(3)
     templates: list[Template] = [ENSEMBLE, ENSEMBLE[:2], ENSEMBLE[1:], TEMPLATE, ENSEMBLE]
     engine = engine_for(base)
     answers = [engine.classify("1", images, LABELS, template) for template in templates]
     for template, answer in zip(templates, answers, strict=True):
         with torch.inference_mode():
-            scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, template))
-            cosines = scores / tuned.logit_scale
+            scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, template)).cpu()
+            cosines = scores / tuned.logit_scale.cpu()
         np.testing.assert_allclose(answer.probabilities, scores.softmax(dim=1).numpy(), atol=1e-5)
         np.testing.assert_allclose(answer.cosines, cosines.numpy(), atol=1e-5)
     assert len({answer.cosines.tobytes() for answer in answers}) == 4
@@ -269,9 +278,11 @@ def test_a_strength_between_is_the_interpolation_of_the_weights(tiny_base: Base)
     answer = engine.classify("0", images, LABELS, TEMPLATE, strength=0.25).probabilities
     with (
         torch.inference_mode(),
-        at_rest(engine).added(torch.from_numpy(delta.indices), torch.from_numpy(delta.values) * 0.25),
+        at_rest(engine).added(
+            torch.from_numpy(delta.indices).to(here()), torch.from_numpy(delta.values).to(here()) * 0.25
+        ),
     ):
-        scores = logits(tiny_base, tiny_base.pixels(images), class_weights(tiny_base, LABELS, TEMPLATE)).softmax(dim=1)
+        scores = plain_logits(tiny_base, images).softmax(dim=1)
     assert answer.tobytes() == scores.numpy().tobytes()
 
 
@@ -324,7 +335,7 @@ def test_weights_are_the_bases_own_whatever_it_holds_at_the_moment(tiny_base: Ba
     assert engine.forward.held is not None
     assert not torch.equal(tiny_base.flat.buffer, own)
     parts = [engine.weights(start, min(start + 7_001, len(own))) for start in range(0, len(own), 7_001)]
-    assert torch.equal(torch.cat(parts), own)
+    assert torch.equal(torch.cat(parts), own.cpu())
     parts[0].zero_()  # a copy
     assert torch.equal(tiny_base.flat.buffer, own)
 
@@ -336,7 +347,9 @@ def test_weights_are_read_between_batches_and_count_for_none(tiny_vit: Base) -> 
     with ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(engine.embed_images, str(n % 3), pictures(1)) for n in range(20)]
         reads = [pool.submit(engine.weights, 0, 1_000) for _ in range(20)]
-    assert {read.result().numpy().tobytes() for read in reads} == {at_rest(engine).buffer[:1_000].numpy().tobytes()}
+    assert {read.result().numpy().tobytes() for read in reads} == {
+        at_rest(engine).buffer[:1_000].cpu().numpy().tobytes()
+    }
     assert sum(observed) == len(answers) == 20
 
 

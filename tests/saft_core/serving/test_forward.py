@@ -18,10 +18,16 @@ from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
 from tests.fixtures.batches import MIXED_IS_FREE, MIXED_NEVER_PAYS, batch, everywhere
+from tests.fixtures.device import here
 from tests.fixtures.models import bits, pictures
 
+pytestmark = pytest.mark.gpu
 
-@pytest.mark.parametrize("gather", [True, False], ids=["by torch's operators, as on a GPU", "by the loops"])
+LOOPS = pytest.param(False, marks=pytest.mark.cpu, id="by the loops")
+GATHER = [pytest.param(True, id="by torch's operators, as on a GPU"), LOOPS]
+
+
+@pytest.mark.parametrize("gather", GATHER)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
     tiny_base: Base, kind: str, gather: bool, monkeypatch: pytest.MonkeyPatch
@@ -56,7 +62,7 @@ def test_a_pass_of_its_own_writes_one_tower_and_is_bit_equal_to_the_whole_adapte
     with torch.inference_mode():
         before = tiny_base.flat.buffer.clone()
         forward.hold(kind, part.row)
-        changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).numpy()))
+        changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).cpu().numpy()))
     assert set(changed.tolist()) == set(forward._slots[kind])
 
 
@@ -119,27 +125,32 @@ def test_a_weight_from_elsewhere_may_have_a_bias_of_the_base(tiny_vit: Base) -> 
     number = next(n for n, slot in enumerate(tiny_vit.flat.slots) if slot.name == "visual.ln_post.bias")
     slot, adapter = tiny_vit.flat.slots[number], everywhere(tiny_vit, 0)
     bias = tiny_vit.flat.parameter(slot)
-    x, weight = torch.randn(2, 3, 5), torch.randn(slot.size, 5)
+    x, weight = torch.randn(2, 3, 5).to(here()), torch.randn(slot.size, 5).to(here())
     with torch.inference_mode():
         plain = torch.nn.functional.linear(x, weight, bias)
         with MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, [number], [Row(adapter), Row(None)])):
             mixed = torch.nn.functional.linear(x, weight, bias)
-    own = torch.zeros(len(tiny_vit.flat)).index_add(0, adapter.positions.long(), adapter.values)
-    wanted = plain + torch.stack([own[slot.offset : slot.offset + slot.size], torch.zeros(slot.size)])[:, None]
+    own = torch.zeros(len(tiny_vit.flat), device=here()).index_add(0, adapter.positions.long(), adapter.values)
+    wanted = (
+        plain
+        + torch.stack([own[slot.offset : slot.offset + slot.size], torch.zeros(slot.size, device=here())])[:, None]
+    )
     assert not torch.equal(wanted, plain)
     torch.testing.assert_close(mixed, wanted)
 
 
-@pytest.mark.parametrize("gather", [True, False])
+@pytest.mark.parametrize("gather", GATHER)
 @pytest.mark.parametrize("other_width", [None, 6])
 @pytest.mark.parametrize("bias", [True, False])
 def test_attention_to_other_tokens(gather: bool, other_width: int | None, bias: bool) -> None:
     """With one packed weight, or three weights and one bias, as a pooling layer over another tower's width has them."""
-    attention = nn.MultiheadAttention(8, 2, bias=bias, kdim=other_width, vdim=other_width, batch_first=True).eval()
+    attention = (
+        nn.MultiheadAttention(8, 2, bias=bias, kdim=other_width, vdim=other_width, batch_first=True).eval().to(here())
+    )
     flat = FlatParameters(attention)
     picks = [np.arange(first, len(flat), 3) for first in (0, 1)]
     adapters = [make_resident(SparseDelta(pick, np.full(len(pick), 0.1, np.float32)), flat) for pick in picks]
-    queries, others = torch.randn(2, 1, 8), torch.randn(2, 5, other_width or 8)
+    queries, others = torch.randn(2, 1, 8).to(here()), torch.randn(2, 5, other_width or 8).to(here())
     plan = Plan(flat, range(len(flat.slots)), [Row(resident) for resident in adapters], gather=gather)
     with torch.inference_mode():
         with MixedForward(flat, plan):
@@ -153,7 +164,7 @@ def test_attention_to_other_tokens(gather: bool, other_width: int | None, bias: 
 
 def _attend(queries: Tensor, others: Tensor) -> object:
     width = queries.shape[2]
-    packed, out = torch.ones(3 * width, width), torch.ones(width, width)
+    packed, out = torch.ones(3 * width, width, device=here()), torch.ones(width, width, device=here())
     return nn.functional.multi_head_attention_forward(
         queries, others, others, width, 1, packed, None, None, None, False, 0.0, out, None, training=False,
         need_weights=False,
@@ -163,11 +174,11 @@ def _attend(queries: Tensor, others: Tensor) -> object:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda table: nn.functional.linear(table, torch.ones(3, table.shape[1])),
-        lambda table: table @ torch.ones(table.shape[1], 3),
-        lambda table: nn.functional.batch_norm(table, *torch.ones(2, table.shape[1])),
-        lambda table: _attend(table[None], torch.ones(5, *table.shape)),
-        lambda table: _attend(torch.ones(5, *table.shape), table[None]),
+        lambda table: nn.functional.linear(table, torch.ones(3, table.shape[1], device=here())),
+        lambda table: table @ torch.ones(table.shape[1], 3, device=here()),
+        lambda table: nn.functional.batch_norm(table, *torch.ones(2, table.shape[1], device=here())),
+        lambda table: _attend(table[None], torch.ones(5, *table.shape, device=here())),
+        lambda table: _attend(torch.ones(5, *table.shape, device=here()), table[None]),
     ],
 )
 def test_a_parameter_of_as_many_rows_as_the_batch_is_not_taken_for_one(tiny_vit: Base, use: Any) -> None:

@@ -17,6 +17,9 @@ from saft_core.serving.calls import Unsupported
 from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
+from tests.fixtures.device import here
+
+pytestmark = pytest.mark.gpu
 
 ROWS, TOKENS, WIDTH = 3, 5, 8
 Use = Callable[["Some", Tensor], Any]
@@ -54,7 +57,7 @@ class Some(nn.Module):
 
 def answers(use: Use) -> tuple[Tensor, Tensor]:
     """Of the mixed route, and of each row's own model alone. Raises Unsupported as the mixed route does."""
-    model = Some(use).eval()
+    model = Some(use).eval().to(here())
     flat = FlatParameters(model)
     generator = np.random.default_rng(0)
     residents = []
@@ -62,7 +65,7 @@ def answers(use: Use) -> tuple[Tensor, Tensor]:
         indices = np.arange(row % 2, len(flat), 2)
         values = generator.normal(0, 0.3, len(indices)).astype(np.float32)
         residents.append(make_resident(SparseDelta(indices, values), flat))
-    x = torch.randn(ROWS, TOKENS, WIDTH)
+    x = torch.randn(ROWS, TOKENS, WIDTH).to(here())
     before = flat.sha256()
     constants = frozenset(buffer.untyped_storage().data_ptr() for buffer in model.buffers())
     plan = Plan(flat, range(len(flat.slots)), [Row(resident) for resident in residents])
@@ -133,7 +136,7 @@ def multihead(m: Some, x: Tensor, mask: Tensor) -> Tensor:
     return found.transpose(0, 1)
 
 
-UPPER = torch.ones(TOKENS, TOKENS, dtype=torch.bool).triu(1)
+UPPER = torch.ones(TOKENS, TOKENS, dtype=torch.bool, device=here()).triu(1)
 
 
 def normed(m: Some, x: Tensor) -> Tensor:
@@ -217,7 +220,7 @@ EXACT: dict[str, Use] = {
     "a mask of relative positions": lambda m, x: F.scaled_dot_product_attention(
         heads(x), heads(x), heads(x), m.bias_table[m.index].permute(2, 0, 1)[None]
     ),
-    "attention": lambda m, x: multihead(m, x, torch.zeros(TOKENS, TOKENS).masked_fill(UPPER, -torch.inf)),
+    "attention": lambda m, x: multihead(m, x, torch.zeros(UPPER.shape, device=here()).masked_fill(UPPER, -torch.inf)),
     "metadata": lambda m, x: x * m.vector.shape[0] * m.square.dim() * len(m.places) * m.vector,
 }
 

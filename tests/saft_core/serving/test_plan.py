@@ -13,7 +13,12 @@ from saft_core.serving import products
 from saft_core.serving.calls import Unsupported
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import make_resident
+from tests.fixtures.device import here
 from tests.fixtures.models import random_delta
+
+pytestmark = pytest.mark.gpu
+
+GATHER = [True, pytest.param(False, marks=pytest.mark.cpu)]
 
 
 def rows(base: Base) -> list[Row]:
@@ -29,13 +34,13 @@ def written_out(base: Base, plan: Plan) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=["of 32 bits", "of a base beyond 32 bits"])
-@pytest.mark.parametrize("gather", [True, False])
+@pytest.mark.parametrize("gather", GATHER)
 def test_differences_are_what_the_adapters_hold(tiny_vit: Base, gather: bool, dtype: torch.dtype) -> None:
     chosen = [
         row if (r := row.resident) is None else replace(row, resident=replace(r, positions=r.positions.to(dtype)))
         for row in rows(tiny_vit)
     ]
-    wanted = torch.zeros(len(chosen), tiny_vit.parameter_count)
+    wanted = torch.zeros(len(chosen), tiny_vit.parameter_count, device=here())
     for mine, row in zip(wanted, chosen, strict=True):
         if row.resident is not None:
             mine[row.resident.positions.long()] = row.resident.differences(row.strength)
@@ -43,7 +48,7 @@ def test_differences_are_what_the_adapters_hold(tiny_vit: Base, gather: bool, dt
     assert torch.equal(written_out(tiny_vit, Plan(tiny_vit.flat, slots, chosen, gather=gather)), wanted)
 
 
-@pytest.mark.parametrize("gather", [True, False])
+@pytest.mark.parametrize("gather", GATHER)
 def test_a_part_of_a_parameter_differs_as_that_part_of_it(tiny_vit: Base, gather: bool) -> None:
     plan = Plan(tiny_vit.flat, range(len(tiny_vit.flat.slots)), rows(tiny_vit), gather=gather)
     number, slot = max(enumerate(tiny_vit.flat.slots), key=lambda item: item[1].size)

@@ -12,10 +12,17 @@ from torch.testing import assert_close
 
 from saft_core.serving import products
 from saft_core.serving.plan import Differences
+from tests.fixtures.device import here
 from tests.fixtures.differences import Make, random_entries, random_pieces
 
+pytestmark = pytest.mark.gpu
+
 COUNTS = [5, 0, 30]
-either = pytest.mark.parametrize("make", [random_pieces, random_entries])
+either = pytest.mark.parametrize("make", [pytest.param(random_pieces, marks=pytest.mark.cpu), random_entries])
+
+
+def randn(*shape: int) -> Tensor:
+    return torch.randn(shape).to(here())
 
 
 @either
@@ -24,7 +31,7 @@ either = pytest.mark.parametrize("make", [random_pieces, random_entries])
 @pytest.mark.parametrize("padding", [(0, 0), (1, 1), (2, 0), (0, 2)])
 def test_convolution(make: Make, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> None:
     own, weights = make((6, 7, *kernel), COUNTS)
-    x = torch.randn(3, 7, 8, 9)
+    x = randn(3, 7, 8, 9)
     wanted = torch.cat(
         [F.conv2d(x[row : row + 1], weights[row], stride=stride, padding=padding) for row in range(len(x))]
     )
@@ -43,7 +50,7 @@ def test_convolution_of_groups_and_with_gaps(
     make: Make, kernel: tuple[int, int], groups: int, dilation: tuple[int, int], stride: tuple[int, int]
 ) -> None:
     own, weights = make((16, 8 // groups, *kernel), [5, 0, 11])
-    x = torch.randn(3, 8, 8, 9)
+    x = randn(3, 8, 8, 9)
     rows = [F.conv2d(x[n : n + 1], weights[n], None, stride, (1, 2), dilation, groups) for n in range(len(x))]
     for last in (False, True):
         y, x = _ordered(torch.ones_like(torch.cat(rows)), last), _ordered(x, last)
@@ -57,6 +64,7 @@ def _is_dense(own: Differences, kernel: tuple[int, ...], side: int, stride: int 
     return products.is_dense(own, torch.Size(kernel), size, (stride, stride), (padding, padding))
 
 
+@pytest.mark.cpu
 def test_a_kernel_is_written_out_where_its_entries_meet_many_places() -> None:
     few, _ = random_pieces((64, 32, 1, 1), [2, 2])
     assert not _is_dense(few, (64, 32, 1, 1), 5)
@@ -73,6 +81,7 @@ def test_a_gpu_never_writes_kernels_out() -> None:
     assert not _is_dense(entries, (4, 4, 1, 1), 20)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
@@ -98,8 +107,8 @@ def test_weights_that_are_written_out(
     last: bool,
 ) -> None:
     own, weights = random_pieces(kernel, COUNTS)
-    weight, bias = torch.randn(kernel), torch.randn(kernel[0]) if with_bias else None
-    x = _ordered(torch.randn(3, 8, 8, 9), last)
+    weight, bias = randn(*kernel), randn(kernel[0]) if with_bias else None
+    x = _ordered(randn(3, 8, 8, 9), last)
     form: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     rows = [F.conv2d(x[n : n + 1], weight + weights[n], bias, **form) for n in range(len(x))]
     y = products.own_convolutions(x, weight, bias, own, **form)
@@ -113,14 +122,14 @@ def _ordered(values: Tensor, last: bool) -> Tensor:
 
 def test_block_product() -> None:
     entries, weights = random_entries((6, 8), COUNTS)
-    x = torch.randn(3, 8, 4)
+    x = randn(3, 8, 4)
     assert_close(products.block_product(entries, x, 6), weights @ x)
 
 
 @either
 def test_linear(make: Make) -> None:
     own, weights = make((6, 8), COUNTS)
-    x, y = torch.randn(3, 5, 8), torch.randn(3, 5, 6)
+    x, y = randn(3, 5, 8), randn(3, 5, 6)
     wanted = y + x @ weights.transpose(1, 2)
     products.add_linear(y, x, own)
     assert_close(y, wanted)
@@ -129,7 +138,7 @@ def test_linear(make: Make) -> None:
 @either
 def test_right_product(make: Make) -> None:
     own, matrices = make((8, 6), COUNTS)
-    x, y = torch.randn(3, 5, 8), torch.randn(3, 5, 6)
+    x, y = randn(3, 5, 8), randn(3, 5, 6)
     wanted = y + x @ matrices
     products.add_right_product(y, x, own)
     assert_close(y, wanted)
@@ -146,7 +155,7 @@ def test_dense(make: Make) -> None:
 @pytest.mark.parametrize("others", [(), (5,), (2, 3)])
 def test_vector(make: Make, last: bool, others: tuple[int, ...]) -> None:
     own, vectors = make((40,), COUNTS)
-    y = torch.randn(3, *others, 40) if last else torch.randn(3, 40, *others)
+    y = randn(3, *others, 40) if last else randn(3, 40, *others)
     wanted = y + (vectors.view(3, *(1 for _ in others), 40) if last else vectors.view(3, 40, *(1 for _ in others)))
     products.add_vector(y, own, last=last)
     assert_close(y, wanted)
@@ -158,7 +167,7 @@ def test_spread(make: Make, dim: int) -> None:
     own, tables = make((5, 8), COUNTS)
     shape = [5, 8]
     shape.insert(dim, 3)
-    y = torch.randn(shape)
+    y = randn(*shape)
     wanted = y + tables.movedim(0, dim)
     products.add_spread(y, own, dim)
     assert_close(y, wanted)
@@ -179,8 +188,8 @@ def _weight_and_bias(make: Make, which: str) -> tuple[tuple[Differences | None, 
 @pytest.mark.parametrize("tokens", [(), (5,)])
 def test_layer_norm(make: Make, which: str, tokens: tuple[int, ...]) -> None:
     own, weights, biases = _weight_and_bias(make, which)
-    x = torch.randn(3, *tokens, 40)
-    weight, bias = torch.randn(40), torch.randn(40)
+    x = randn(3, *tokens, 40)
+    weight, bias = randn(40), randn(40)
     wanted = [F.layer_norm(x[row], (40,), weight + weights[row], bias + biases[row]) for row in range(3)]
     y, mean, scale = torch.native_layer_norm(x, (40,), weight, bias, 1e-5)
     products.add_layer_norm(y, x, mean, scale, *own)
@@ -192,8 +201,8 @@ def test_layer_norm(make: Make, which: str, tokens: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("plane", [(), (5,), (2, 3)])
 def test_batch_norm(make: Make, which: str, plane: tuple[int, ...]) -> None:
     own, weights, biases = _weight_and_bias(make, which)
-    x, mean, variance = torch.randn(3, 40, *plane), torch.randn(40), torch.rand(40) + 0.1
-    weight, bias = torch.randn(40), torch.randn(40)
+    x, mean, variance = randn(3, 40, *plane), randn(40), torch.rand(40).to(here()) + 0.1
+    weight, bias = randn(40), randn(40)
 
     def normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.batch_norm(x, mean, variance, weight, bias, eps=1e-3)
@@ -205,9 +214,10 @@ def test_batch_norm(make: Make, which: str, plane: tuple[int, ...]) -> None:
         assert y.stride() == memory.stride()
 
 
+@pytest.mark.cpu
 def test_batch_norm_without_parameters_of_its_own() -> None:
     own, weights = random_pieces((40,), COUNTS)
-    x, mean, variance = torch.randn(3, 40, 2, 3), torch.randn(40), torch.rand(40) + 0.1
+    x, mean, variance = randn(3, 40, 2, 3), randn(40), torch.rand(40).to(here()) + 0.1
     wanted = [F.batch_norm(x[row : row + 1], mean, variance, 1 + weights[row]) for row in range(3)]
     assert_close(products.own_batch_norm(x, mean, variance, None, None, 1e-5, own, None), torch.cat(wanted))
 
@@ -215,7 +225,7 @@ def test_batch_norm_without_parameters_of_its_own() -> None:
 @either
 def test_embeddings(make: Make) -> None:
     own, tables = make((9, 6), COUNTS)
-    tokens, y = torch.randint(0, 9, (3, 5)), torch.randn(3, 5, 6)
+    tokens, y = torch.randint(0, 9, (3, 5)).to(here()), randn(3, 5, 6)
     wanted = y + torch.stack([table[row] for table, row in zip(tables, tokens, strict=True)])
     products.add_embeddings(y, tokens, own, 9)
     assert_close(y, wanted)

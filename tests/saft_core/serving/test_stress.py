@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from saft_core.clip.backbone import Base
@@ -17,6 +18,8 @@ from saft_core.delta import SparseDelta
 from saft_core.errors import NotFound
 from saft_core.serving.engine import Engine, EngineLimits
 from tests.fixtures.models import pictures, random_delta
+
+pytestmark = pytest.mark.gpu
 
 THREADS, ADAPTERS, VERSIONS, IMAGES = 64, 50, 2, 4
 WARM, MEASURED, WINDOWS = 2_000, 10_000, 5

@@ -30,10 +30,10 @@ def loss_of(
     """
     pixels, targets = loader.batch(positions)
     images = base.model.encode_image(pixels, normalize=True)  # type: ignore[operator]
-    each = [base.model.encode_text(base.tokenize(list(one)), normalize=True) for one in prompts]  # type: ignore[operator]
+    each = [base.model.encode_text(base.tokenize(list(one)).to(base.device), normalize=True) for one in prompts]  # type: ignore[operator]
     texts = each[0] if len(each) == 1 else nn.functional.normalize(torch.stack(each).mean(dim=0), dim=1)
     scores = base.model.logit_scale.exp() * images @ texts.T  # type: ignore[operator]
-    return nn.functional.cross_entropy(scores + torch.tensor(shares).log(), targets)
+    return nn.functional.cross_entropy(scores + torch.tensor(shares, device=scores.device).log(), targets)
 
 
 def paper_mean_gradient(
@@ -53,7 +53,7 @@ def paper_mean_gradient(
 def paper_mask(mean_gradient: Tensor, density: float) -> Tensor:
     """Equation 3: bool (D,), the floor(density * D) largest magnitudes, but no zeros: those are not selected."""
     order = torch.argsort(mean_gradient.abs(), descending=True, stable=True)
-    mask = torch.zeros(len(mean_gradient), dtype=torch.bool)
+    mask = torch.zeros(len(mean_gradient), dtype=torch.bool, device=mean_gradient.device)
     mask[order[: math.floor(density * len(mean_gradient))]] = True
     return mask & (mean_gradient != 0)
 

@@ -28,6 +28,8 @@ from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader, silent_meter
 
+pytestmark = pytest.mark.gpu
+
 TASK = Task(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1))
 EVALUATE: tuple[Evaluate, ...] = get_args(Evaluate)
 SETTINGS = config(density=0.01, epochs=15, batch_size=12, learning_rate=3e-3)

@@ -17,6 +17,8 @@ from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader, silent_meter
 
+pytestmark = pytest.mark.gpu
+
 SAMPLES = colour_samples(per_class=4)
 PROBE = Probe(("noise", "nothing"), tuple(replace(one, label=one.label % 2) for one in colour_samples(6, seed=9)))
 SETTINGS = config(epochs=4, batch_size=5, density=0.005)

@@ -10,6 +10,8 @@ from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, eval
 from tests.fixtures.models import make_base
 from tests.fixtures.tasks import LABELS, colour_samples, loader, silent_meter
 
+pytestmark = pytest.mark.gpu
+
 
 def images(base: Base, per_class: int, batch_size: int = 4) -> EncodedImages:
     return EncodedImages(base, loader(base, colour_samples(per_class)), batch_size, silent_meter())

@@ -19,6 +19,12 @@ def test_the_model_chooses_by_what_is_touched(extent: Extent, route: Route) -> N
     assert cheapest(1600, extent) is route
 
 
+@pytest.mark.parametrize("entries", [3000, 20_000, 300_000, 2_000_000])
+def test_a_gpu_takes_one_product_and_no_loop_of_short_ones(entries: int) -> None:
+    extent = Extent(3072, 768, min(entries, 3072), min(entries, 768), entries)
+    assert cheapest(1600, extent, "cuda") in (Route.DENSE, Route.GATHERED)
+
+
 def test_more_entries_never_make_the_sampled_route_cheaper() -> None:
     prices = [costs(100, Extent(64, 64, 64, 64, entries))[Route.SAMPLED] for entries in range(64, 4096, 100)]
     assert prices == sorted(prices)

@@ -17,7 +17,10 @@ from saft_core.tuning.layers import SparseConvolution
 from saft_core.tuning.scores import summed_gradient
 from saft_core.tuning.selection import select
 from saft_core.tuning.sparse import SparseParameters
+from tests.fixtures.device import here
 from tests.fixtures.models import TOWERS, bits, make_base, pictures
+
+pytestmark = pytest.mark.gpu
 
 Loss = Callable[[], Tensor]
 
@@ -50,7 +53,9 @@ def test_every_parameter_of_clip_gets_its_gradient(tower: str, density: float) -
 
     def loss() -> Tensor:
         texts = base.encode_texts(["a cat", "a dog in a box", "x"])
-        return F.cross_entropy(base.logit_scale * base.encode_pixels(pixels) @ texts.T, torch.tensor([0, 1, 2, 0]))
+        return F.cross_entropy(
+            base.logit_scale * base.encode_pixels(pixels) @ texts.T, torch.tensor([0, 1, 2, 0], device=here())
+        )
 
     check(base.flat, loss, some_of_each(base.flat, density))
 
@@ -74,8 +79,8 @@ def test_every_parameter_of_clip_gets_its_gradient(tower: str, density: float) -
 @pytest.mark.parametrize("density", [0.05, 0.6])
 def test_every_kind_of_layer_gets_its_gradient(module: nn.Module, density: float) -> None:
     torch.manual_seed(0)
-    flat = FlatParameters(module.double())
-    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
+    flat = FlatParameters(module.double().to(here()))
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64).to(here())
     check(flat, lambda: module(x).sin().sum(), some_of_each(flat, density))
 
 
@@ -86,10 +91,10 @@ def test_every_kind_of_layer_gets_its_gradient(module: nn.Module, density: float
 def test_few_channels_of_a_depthwise_convolution(form: dict[str, Any], memory_format: torch.memory_format) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(4, 16, 1, bias=False), nn.Conv2d(16, 16, 3, groups=16, **form))
-    flat = FlatParameters(module.double())
+    flat = FlatParameters(module.double().to(here()))
     kernel = flat.slots[1]
     indices = kernel.offset + np.array([0, 4, 5, 9 * 9 + 8, 15 * 9])
-    x = torch.randn(3, 4, 9, 8, dtype=torch.float64).contiguous(memory_format=memory_format)
+    x = torch.randn(3, 4, 9, 8, dtype=torch.float64).to(here()).contiguous(memory_format=memory_format)
     with mock.patch.object(SparseConvolution, "apply", wraps=SparseConvolution.apply) as taken:
         check(flat, lambda: module(x).sin().sum(), np.concatenate([[3, 30], indices]))
     assert taken.called
@@ -146,8 +151,8 @@ USES: dict[str, Callable[[Used, Tensor], Tensor]] = {
 def test_every_use_gets_its_gradient_whatever_the_function_is_called(use: Callable[[Used, Tensor], Tensor]) -> None:
     torch.manual_seed(0)
     model = Used(use)
-    flat = FlatParameters(model.double())
-    x = torch.randn(3, 5, 8, dtype=torch.float64)
+    flat = FlatParameters(model.double().to(here()))
+    x = torch.randn(3, 5, 8, dtype=torch.float64).to(here())
     check(flat, lambda: model(x).sin().sum(), some_of_each(flat, 0.3))
 
 
@@ -155,11 +160,14 @@ def test_every_use_gets_its_gradient_whatever_the_function_is_called(use: Callab
 @pytest.mark.parametrize("cross", [False, True])
 def test_attention_of_any_form_gets_its_gradient(mask: str | None, cross: bool) -> None:
     torch.manual_seed(0)
-    attention = nn.MultiheadAttention(16, 4, batch_first=True).double()
+    attention = nn.MultiheadAttention(16, 4, batch_first=True).double().to(here())
     flat = FlatParameters(attention)
-    x, y = torch.randn(2, 2, 5, 16, dtype=torch.float64)
-    upper = torch.ones(5, 5, dtype=torch.bool).triu(1)
-    masks = {"float": torch.zeros(5, 5, dtype=torch.float64).masked_fill(upper, -torch.inf), "bool": upper}
+    x, y = torch.randn(2, 2, 5, 16, dtype=torch.float64).to(here())
+    upper = torch.ones(5, 5, dtype=torch.bool, device=here()).triu(1)
+    masks = {
+        "float": torch.zeros(5, 5, dtype=torch.float64, device=here()).masked_fill(upper, -torch.inf),
+        "bool": upper,
+    }
     masks["causal"] = masks["float"]
     given = {"attn_mask": masks[mask], "is_causal": mask == "causal"} if mask else {}
     other = y if cross else x
@@ -191,11 +199,11 @@ class Seq2Seq(nn.Module):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Logits (N, L, vocabulary) for each next token of `target`."""
-        steps = torch.arange(source.shape[1])
+        steps = torch.arange(source.shape[1], device=source.device)
         distance = (steps[:, None] - steps[None]).clamp(-4, 4) + 4
         bias = self.encoder_bias(distance).permute(2, 0, 1).repeat(len(source), 1, 1)
         memory = self.encoder(self.embedding(source), src_mask=bias)
-        causal = nn.Transformer.generate_square_subsequent_mask(target.shape[1], dtype=memory.dtype)
+        causal = nn.Transformer.generate_square_subsequent_mask(target.shape[1], memory.device, memory.dtype)
         logits: Tensor = self.head(self.decoder(self.embedding(target), memory, tgt_mask=causal))
         return logits
 
@@ -203,10 +211,10 @@ class Seq2Seq(nn.Module):
 def test_an_encoder_decoder_is_adapted_without_clip_in_sight() -> None:
     """The paper's section 3.5: any module, any loss; here to copy a sequence, against dense training with a mask."""
     torch.manual_seed(0)
-    model = Seq2Seq().double()
+    model = Seq2Seq().double().to(here())
     flat = FlatParameters(model)
-    source = torch.randint(0, 50, (8, 6))
-    shifted = torch.cat([torch.zeros(8, 1, dtype=torch.long), source[:, :-1]], dim=1)
+    source = torch.randint(0, 50, (8, 6)).to(here())
+    shifted = torch.cat([torch.zeros(8, 1, dtype=torch.long, device=here()), source[:, :-1]], dim=1)
 
     def loss() -> Tensor:
         return F.cross_entropy(model(source, shifted).flatten(0, 1), source.flatten())
@@ -237,7 +245,7 @@ def test_an_encoder_decoder_is_adapted_without_clip_in_sight() -> None:
 def masked_training(flat: FlatParameters, loss: Loss, indices: IndexArray) -> Tensor:
     """Dense AdamW over all parameters for 20 steps, everything else reset after each."""
     before = flat.buffer.clone()
-    mask = torch.zeros(len(flat), dtype=torch.bool)
+    mask = torch.zeros(len(flat), dtype=torch.bool, device=here())
     mask[indices] = True
     optimizer = torch.optim.AdamW(flat.model_parameters(), lr=1e-2)
     for _ in range(20):
@@ -252,21 +260,21 @@ def masked_training(flat: FlatParameters, loss: Loss, indices: IndexArray) -> Te
 
 
 def test_backward_stops_below_the_first_selected_layer() -> None:
-    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4)))
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4))).to(here())
     flat = FlatParameters(model)
     slot = next(slot for slot in flat.slots if slot.name == "2.weight")
     outputs: list[Tensor] = []
     for layer in model:
         layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     with SparseParameters(flat, np.array([slot.offset])).trained():
-        model(torch.randn(3, 4)).sum().backward()
+        model(torch.randn(3, 4).to(here())).sum().backward()
     assert [output.requires_grad for output in outputs] == [False, False, True, True]
 
 
 def test_a_layer_with_nothing_selected_keeps_no_input() -> None:
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).to(here())
     flat = FlatParameters(model)
-    x = torch.randn(3, 4)
+    x = torch.randn(3, 4).to(here())
     saved: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
@@ -283,14 +291,29 @@ def test_a_layer_with_nothing_selected_keeps_no_input() -> None:
     assert [tuple(t.shape) for t in saved[start:]] == [(4, 4)]  # the weight alone, for the gradient of the input
 
 
+def test_autocast_leaves_float64_alone_as_torchs_own_does() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 3)).double().to(here())
+    flat = FlatParameters(module)
+    x = torch.randn(5, 8, dtype=torch.float64).to(here())
+
+    def loss() -> Tensor:
+        with torch.autocast(here().type, dtype=torch.bfloat16):
+            return module(x).sin().sum()  # type: ignore[no-any-return]
+
+    check(flat, loss, some_of_each(flat, 0.3))
+
+
 def test_mixed_precision_gives_gradients_in_the_precision_of_the_weights() -> None:
     base = make_base("vit")
     pixels = base.pixels(pictures(4))
 
     def loss() -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(here().type, dtype=torch.bfloat16):
             texts = base.encode_texts(["a cat", "a dog in a box", "x"])
-            return F.cross_entropy(base.logit_scale * base.encode_pixels(pixels) @ texts.T, torch.tensor([0, 1, 2, 0]))
+            return F.cross_entropy(
+                base.logit_scale * base.encode_pixels(pixels) @ texts.T, torch.tensor([0, 1, 2, 0], device=here())
+            )
 
     indices = some_of_each(base.flat, 0.01)
     expected = summed_gradient(base.flat, [loss])[indices]

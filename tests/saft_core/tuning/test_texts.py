@@ -13,6 +13,8 @@ from saft_core.tuning.sparse import SparseParameters
 from saft_core.tuning.texts import ClassPrompts
 from tests.fixtures.models import make_base
 
+pytestmark = pytest.mark.gpu
+
 LABELS = tuple(f"thing {number}" for number in range(10))
 
 
@@ -47,7 +49,9 @@ def test_chunks_give_the_gradient_of_the_whole(tokens_per_chunk: int) -> None:
 
 def plain_embeddings(base: Base, templates: Sequence[str]) -> Tensor:
     rows = [
-        base.model.encode_text(base.tokenize([one.replace("{}", label) for label in LABELS]), normalize=True)  # type: ignore[operator]
+        base.model.encode_text(
+            base.tokenize([one.replace("{}", label) for label in LABELS]).to(base.device), normalize=True
+        )  # type: ignore[operator]
         for one in templates
     ]
     mean = torch.stack(rows).mean(dim=0)

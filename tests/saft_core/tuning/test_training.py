@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from tests.fixtures.models import TOWERS, bits, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient, paper_training
 
+pytestmark = pytest.mark.gpu
+
 SAMPLES = colour_samples(per_class=4)
 
 
@@ -35,7 +38,7 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float, templa
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
     prompts = [fill(one, LABELS) for one in each(template)]
     mask = paper_mask(paper_mean_gradient(base, samples, prompts), density)
-    assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())
+    assert np.array_equal(chosen, mask.nonzero().reshape(-1).cpu().numpy())
     before = base.flat.buffer.clone()
     expected = paper_training(
         base, samples, prompts, mask, batches(len(samples), settings),
@@ -51,6 +54,34 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float, templa
     assert bits(base.flat.buffer) == bits(before)
 
 
+@pytest.mark.parametrize(
+    ("tower", "dtype", "nearest"),
+    [("vit", torch.float32, 0.9999), ("resnet", torch.float32, 0.99), ("vit", torch.bfloat16, 0.99)],
+)
+def test_twenty_steps_in_the_numbers_of_a_gpu_come_near_the_papers(
+    tower: str, dtype: torch.dtype, nearest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def passes(device: torch.device) -> AbstractContextManager[object]:
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)
+
+    monkeypatch.setattr(training, "passes", passes)
+    base = make_base(tower)
+    samples, settings = loader(base, SAMPLES), config(epochs=5, batch_size=3, learning_rate=1e-3, density=0.01)
+    prompts = [fill(settings.template, LABELS)]
+    chosen = select_for(base, samples, LABELS, settings, silent_meter())
+    mask = torch.zeros(base.parameter_count, dtype=torch.bool, device=base.device)
+    mask[chosen] = True
+    before = base.flat.buffer.clone()
+    expected = paper_training(
+        base, samples, prompts, mask, batches(len(samples), settings),
+        steps=20, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
+    )  # fmt: skip
+    delta = train(base, samples, LABELS, chosen, settings, silent_meter())
+    moved, wanted = torch.from_numpy(delta.values), (expected - before)[mask].cpu()
+    assert torch.nn.functional.cosine_similarity(moved, wanted, dim=0) > nearest
+    assert bits(base.flat.buffer) == bits(before)
+
+
 @pytest.mark.parametrize("template", ["a photo of a {}.", ("a {}.", "the {}", "{}")])
 def test_of_uneven_classes_each_counts_the_same(template: Template) -> None:
     base = make_base("vit", dtype=torch.float64)
@@ -59,7 +90,7 @@ def test_of_uneven_classes_each_counts_the_same(template: Template) -> None:
     prompts, shares = [fill(one, LABELS) for one in each(settings.template)], [4 / 9, 1 / 9, 4 / 9]
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
     mask = paper_mask(paper_mean_gradient(base, samples, prompts, shares), settings.density)
-    assert np.array_equal(chosen, mask.nonzero().reshape(-1).numpy())
+    assert np.array_equal(chosen, mask.nonzero().reshape(-1).cpu().numpy())
     assert not mask.equal(paper_mask(paper_mean_gradient(base, samples, prompts), settings.density))
     before = base.flat.buffer.clone()
     expected = paper_training(
@@ -67,7 +98,7 @@ def test_of_uneven_classes_each_counts_the_same(template: Template) -> None:
         steps=12, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, shares=shares,
     )  # fmt: skip
     delta = train(base, samples, LABELS, chosen, settings, silent_meter())
-    moved = torch.from_numpy(delta.values).double()
+    moved = torch.from_numpy(delta.values).double().to(mask.device)
     torch.testing.assert_close(moved, (expected - before)[mask], rtol=1e-4, atol=1e-9)
 
 
@@ -223,7 +254,7 @@ def test_early_stopping_keeps_the_best_values_and_ends() -> None:
     wrong = [replace(sample, label=(sample.label + 1) % 3) for sample in SAMPLES]
     delta = Training(base, samples, LABELS, chosen, settings, validation=loader(base, wrong)).run(meter)
     assert len(seen) < 40
-    kept = torch.from_numpy(delta.values) + before
+    kept = torch.from_numpy(delta.values).to(before.device) + before
     best = [torch.allclose(values, kept, atol=1e-6) for values in seen]
     assert best.index(True) == len(seen) - 1 - settings.patience_epochs
 
@@ -236,7 +267,7 @@ def test_augmented_steps_see_other_pictures_each_time(encoders: Encoders, monkey
 
     def noting(pixels: Tensor) -> Tensor:
         if len(pixels) > 1:  # one alone only finds out how many fit into memory
-            seen.append(pixels.contiguous().numpy().tobytes())
+            seen.extend(bits(pixels))
         return encode(pixels)
 
     chosen = select_for(base, loader(base, SAMPLES), LABELS, config(encoders=encoders), silent_meter())
