@@ -49,7 +49,8 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float, templa
     train(base, samples, LABELS, chosen, settings, meter)
     assert len(steps) == 20
     assert (expected[mask] != before[mask]).all()
-    torch.testing.assert_close(steps[-1][mask], expected[mask], rtol=1e-9, atol=0)
+    # AdamW divides by the size of a gradient: one near zero carries its rounding up, to 2e-9 on some processors.
+    torch.testing.assert_close(steps[-1][mask], expected[mask], rtol=1e-8, atol=0)
     assert bits(steps[-1][~mask]) == bits(before[~mask])
     assert bits(base.flat.buffer) == bits(before)
 
