@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
+
+LONGER = 1.5
+"""Lone passes that a short one may take: so much longer does somebody wait who comes while it is under way."""
+DEARER = 2.0
+"""Than in the best pass may a row be in a short one, which has more rows rather than waste half of the engine."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,26 @@ class Group:
 
     rows: int
     entries: int
+
+
+@lru_cache(maxsize=16)
+def short_rows(costs: Costs, most: int) -> int:
+    """Rows of a short pass: as many as take LONGER times what a lone row does, or what it needs to be no DEARER."""
+    seconds = {rows: costs.forward_seconds(rows) for rows in range(1, most + 1)}
+    best = min(passed / rows for rows, passed in seconds.items())
+    useful = min(rows for rows, passed in seconds.items() if passed / rows <= DEARER * best)
+    return max(useful, *(rows for rows, passed in seconds.items() if passed <= LONGER * seconds[1]))
+
+
+def undisturbed(forward: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+    """Times of passes by rows, less what other processes added to one of them and not to all.
+
+    Others only add: so a pass takes no longer than one of more rows, nor than several of fewer rows that do the same.
+    """
+    return tuple(
+        (rows, min(s * (1 if other >= rows else -(-rows // other)) for other, s in forward.items()))
+        for rows in sorted(forward)
+    )
 
 
 Item = TypeVar("Item")
