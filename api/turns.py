@@ -86,7 +86,7 @@ class Turns:
 
     def _hand_out(self) -> None:
         while self._held.total() < self._count:
-            wait = self._queue.take(lambda _: 1.0, self._may_have)
+            wait = self._queue.take(lambda _: 1.0, fits=self._may_have)
             if wait is None:
                 return
             self._held[wait.share] += 1

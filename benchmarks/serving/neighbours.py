@@ -9,7 +9,7 @@ The server is `saft api` in a process of its own, and so are the callers of each
 one's at the lowest priority. Windows of the three modes follow each other, round after round, and with them those of
 other checkouts of this repository:
 
-    python -m benchmarks.serving.neighbours --seconds 6 --rounds 3 --checkouts . ../before
+    python -m benchmarks.serving.neighbours --seconds 5 --rounds 2 --checkouts . ../before
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import base64
 import json
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -30,10 +31,12 @@ from benchmarks.serving.callers import Load, Outcome, ended, start
 from benchmarks.serving.over_http import api
 from benchmarks.serving.pictures import jpeg, picture
 from benchmarks.serving.registry import Registry, neighbour_of, registry
+from saft_core.serving.shares import LATELY_SECONDS
 
 NOISY, ADAPTERS, PICTURES = 64, 8, 16
 QUIET_PAUSE_SECONDS = 0.05
 LOWEST_PRIORITY = 19
+WARM_UP_SECONDS = 2.0
 COLUMNS = ("checkout", "mode", "p50_ms", "p95_ms", "ratio", "images_per_second", "statuses", "repeats")
 
 
@@ -54,6 +57,8 @@ class Server:
             "beside": {"quiet": quiet, "noisy": noisy},
         }
         for mode, loads in modes.items():
+            if mode == "noisy":
+                time.sleep(LATELY_SECONDS + 0.5)  # until then the quiet tenant is expected to come again
             under_way = {name: start(load) for name, load in loads.items()}
             outcome = {name: ended(process) for name, process in under_way.items()}
             self.outcomes.setdefault(mode, []).append(outcome)
@@ -67,11 +72,12 @@ def rows(task: Row) -> list[Row]:
         neighbour = neighbour_of(filled, ADAPTERS)
         ports = [stack.enter_context(api(filled.settings, checkout)) for checkout in checkouts]
         servers = [Server(_load(port, filled), _noisy(_load(port, neighbour))) for port in ports]
-        for number in range(1 + task["rounds"]):
+        for server in servers:
+            server.round(WARM_UP_SECONDS)
+            server.outcomes.clear()
+        for _ in range(task["rounds"]):
             for server in servers:
                 server.round(task["seconds"])
-                if number == 0:  # it warms up
-                    server.outcomes.clear()
     machine_in_words = machine(task["device"])
     return [
         common | {"checkout": checkout, "machine": machine_in_words} | row
@@ -127,8 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.neighbours", description=__doc__)
     parser.add_argument("--model", default=EMBEDDED)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=6, help="of each window")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5, help="of each window")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--checkouts", nargs="+", help="folders whose servers are measured side by side")
     print(table(rows(vars(parser.parse_args())), COLUMNS))
 

@@ -66,7 +66,7 @@ class MicroBatcher(Generic[Payload, Answer]):
 
     run:     gets works of one kind, and gives one answer for each, in order.
     seconds: what works of a kind and so many rows are expected to take.
-    short:   the rows of a pass of a kind while several shares ask.
+    joins:   whether a work may join a batch while several shares ask, which should keep it short.
     on_idle: called in the thread, after the answers, when nothing waits and nothing is announced; and again, for as
              long as that holds, if it gives True.
     """
@@ -77,7 +77,7 @@ class MicroBatcher(Generic[Payload, Answer]):
         limits: BatchLimits,
         *,
         seconds: Callable[[str, int], float] = lambda _, rows: rows,
-        short: Callable[[str], int] | None = None,
+        joins: Callable[[Sequence[Work[Payload, Answer]], Work[Payload, Answer]], bool] = lambda _, __: True,
         on_start: Callable[[], None] = lambda: None,
         on_idle: Callable[[], object] = lambda: None,
         observe: Callable[[int], None] = lambda _: None,
@@ -85,7 +85,7 @@ class MicroBatcher(Generic[Payload, Answer]):
         self._run = run
         self._limits = limits
         self._seconds = seconds
-        self._short = short or (lambda _: limits.max_rows)
+        self._joins = joins
         self._on_start = on_start
         self._on_idle = on_idle
         self._idle = True
@@ -229,9 +229,8 @@ class MicroBatcher(Generic[Payload, Answer]):
                 self._busy_since = None
 
     def _worth_waiting(self) -> bool:
-        oldest = min(self._queue, key=lambda work: work.arrived)
-        waited = time.monotonic() - oldest.arrived
-        full = _rows(self._queue) >= self._most_rows(oldest.kind)
+        waited = time.monotonic() - min(work.arrived for work in self._queue)
+        full = _rows(self._queue) >= self._limits.max_rows or not self._queue.is_alone()
         return not full and not self._closed and self._announced > 0 and waited < self._limits.wait_seconds
 
     def _drop_late(self) -> None:
@@ -248,16 +247,16 @@ class MicroBatcher(Generic[Payload, Answer]):
         while work is not None:
             if work.future.set_running_or_notify_cancel():
                 batch.append(work)
-            left = self._most_rows(work.kind) - _rows(batch)
-            work = self._queue.take(self._cost, partial(_fits, work.kind, left))
+            work = self._queue.take(self._cost, partial(_is_of, work.kind), partial(self._fits, batch))
         return batch
 
     def _cost(self, work: Work[Payload, Answer]) -> float:
         return self._seconds(work.kind, work.rows)
 
-    def _most_rows(self, kind: str) -> int:
-        """Of the next batch."""
-        return self._limits.max_rows if self._queue.is_alone() else self._short(kind)
+    def _fits(self, batch: list[Work[Payload, Answer]], work: Work[Payload, Answer]) -> bool:
+        if _rows(batch) + work.rows > self._limits.max_rows:
+            return False
+        return not batch or self._queue.is_alone() or self._joins(batch, work)
 
     def _answer(self, batch: list[Work[Payload, Answer]]) -> None:
         try:
@@ -285,5 +284,5 @@ def _rows(works: Iterable[Work[Payload, Answer]]) -> int:
     return sum(work.rows for work in works)
 
 
-def _fits(kind: str, rows: int, work: Work[Payload, Answer]) -> bool:
-    return work.kind == kind and work.rows <= rows
+def _is_of(kind: str, work: Work[Payload, Answer]) -> bool:
+    return work.kind == kind

@@ -59,12 +59,19 @@ class Group:
 
 
 @lru_cache(maxsize=16)
-def short_rows(costs: Costs, most: int) -> int:
-    """Rows of a short pass: as many as take LONGER times what a lone row does, or what it needs to be no DEARER."""
+def short_seconds(costs: Costs, most: int) -> float:
+    """What a short pass takes: LONGER times a lone row, or as many rows as it needs to be no DEARER than `most`."""
     seconds = {rows: costs.forward_seconds(rows) for rows in range(1, most + 1)}
     best = min(passed / rows for rows, passed in seconds.items())
     useful = min(rows for rows, passed in seconds.items() if passed / rows <= DEARER * best)
-    return max(useful, *(rows for rows, passed in seconds.items() if passed <= LONGER * seconds[1]))
+    return max(LONGER * seconds[1], seconds[useful])
+
+
+@lru_cache(maxsize=16)
+def short_rows(costs: Costs, most: int) -> int:
+    """The rows of one adapter in a short pass."""
+    allowed = short_seconds(costs, most)
+    return max(rows for rows in range(1, most + 1) if costs.forward_seconds(rows) <= allowed)
 
 
 def undisturbed(forward: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
@@ -79,6 +86,12 @@ def undisturbed(forward: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
 
 
 Item = TypeVar("Item")
+
+
+def planned_seconds(groups: Sequence[Group], costs: Costs, *, mixes: bool) -> float:
+    """What a batch takes by the cheapest split, or by passes of one group each where the base cannot mix."""
+    alone, shared = cheapest([(group, group) for group in groups], costs) if mixes else (groups, [])
+    return sum(map(costs.swap_seconds, alone)) + (costs.shared_seconds(shared) if shared else 0.0)
 
 
 def cheapest(groups: Sequence[tuple[Item, Group]], costs: Costs) -> tuple[list[Item], list[Item]]:

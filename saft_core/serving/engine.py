@@ -31,7 +31,7 @@ from saft_core.errors import Busy, DeadlinePassed, Unavailable
 from saft_core.process import available_cpus
 from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
-from saft_core.serving.costs import short_rows
+from saft_core.serving.costs import short_rows, short_seconds
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
 from saft_core.serving.plan import Row
 from saft_core.serving.resident import Resident, make_resident
@@ -111,7 +111,7 @@ class Engine:
             self._run,
             self.limits.batch,
             seconds=self._seconds,
-            short=self._short,
+            joins=self._joins,
             on_start=self._use_threads,
             on_idle=self._rest,
         )
@@ -338,22 +338,24 @@ class Engine:
 
     def _submit(self, kind: str, part: Part, deadline: float) -> list[_Work]:
         """Queue the rows of a part, in pieces so small that a short pass takes one: between them others may come."""
-        share, size = CLIENT.get().share, self._short(kind)
+        share, size = CLIENT.get().share, short_rows(self.forward.costs[kind], self.limits.batch.max_rows)
         pieces = [replace(part, inputs=part.inputs[start : start + size]) for start in range(0, len(part), size)]
         works: list[_Work] = [Work(kind, len(piece), piece, deadline, share) for piece in pieces]
         self.batcher.submit_all(works)
         return works
-
-    def _short(self, kind: str) -> int:
-        """Rows of a pass of this kind while others wait."""
-        most = self.limits.batch.max_rows
-        return most if kind == WEIGHTS else short_rows(self.forward.costs[kind], most)
 
     def _seconds(self, kind: str, rows: int) -> float:
         """What a piece takes of the engine's time."""
         return 0.0 if kind == WEIGHTS else self.forward.costs[kind].forward_seconds(rows)
 
     # In the engine's thread
+
+    def _joins(self, batch: Sequence[_Work], work: _Work) -> bool:
+        """Whether a pass is still short with this work, too."""
+        if work.kind == WEIGHTS:
+            return True
+        allowed = short_seconds(self.forward.costs[work.kind], self.limits.batch.max_rows)
+        return self.forward.seconds(work.kind, [one.payload for one in (*batch, work)]) <= allowed
 
     def _use_threads(self) -> None:
         torch.set_num_threads(self.threads)

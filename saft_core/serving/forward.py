@@ -28,7 +28,7 @@ from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.serving import kernels
 from saft_core.serving.calls import Unsupported
-from saft_core.serving.costs import Costs, Group, cheapest, undisturbed
+from saft_core.serving.costs import Costs, Group, cheapest, planned_seconds, undisturbed
 from saft_core.serving.mixed import MixedForward
 from saft_core.serving.plan import Plan, Row
 from saft_core.serving.resident import Resident, make_resident
@@ -101,6 +101,14 @@ class Forward:
         for group in alone:
             results |= self._pass(kind, parts, group, mixed=False)
         return [results[number] for number in range(len(parts))]
+
+    def seconds(self, kind: str, parts: Sequence[Part]) -> float:
+        """What these parts are expected to take together."""
+        groups: dict[tuple[str | None, float], list[Part]] = {}
+        for part in parts:
+            groups.setdefault(part.key, []).append(part)
+        sizes = [Group(sum(map(len, group)), self._entries(kind, group[0].row)) for group in groups.values()]
+        return planned_seconds(sizes, self.costs[kind], mixes=len(sizes) > 1 and self.mixes(kind))
 
     def _split(
         self, kind: str, parts: Sequence[Part], groups: list[list[int]]

@@ -75,12 +75,20 @@ class FairQueue(Generic[Item]):
             self._given[share] = max(self._given.get(share, 0.0), self._level)
         self._lines[share].append(item)
 
-    def take(self, cost: Callable[[Item], float], wanted: Callable[[Item], bool] = lambda _: True) -> Item | None:
-        """The next item that is wanted, out of its line, or None; `cost` is what its share is then given."""
+    def take(
+        self,
+        cost: Callable[[Item], float],
+        among: Callable[[Item], bool] = lambda _: True,
+        fits: Callable[[Item], bool] = lambda _: True,
+    ) -> Item | None:
+        """The next item, out of its line; None if there is none. `cost` is what its share is then given.
+
+        among: which items are looked at. fits: whether the first of them in a line is taken; else its share is passed.
+        """
         shares = sorted(self._lines, key=self._given.__getitem__)
         for share in shares:
-            item = next((item for item in self._lines[share] if wanted(item)), None)
-            if item is not None:
+            item = next((item for item in self._lines[share] if among(item)), None)
+            if item is not None and fits(item):
                 self._level = max(self._level, self._given[shares[0]])
                 self._given[share] += cost(item)
                 self.remove(share, item)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -210,13 +211,18 @@ def held(run: Runner, **options: Any) -> MicroBatcher[int, int]:
     return batcher
 
 
+def up_to(rows: int) -> Callable[[Sequence[Work[int, int]], Work[int, int]], bool]:
+    """Passes that are short have so many rows."""
+    return lambda batch, work: sum(one.rows for one in batch) + work.rows <= rows
+
+
 def of(share: str, *payloads: int) -> list[Work[int, int]]:
     return [replace(work(payload), share=share) for payload in payloads]
 
 
 def test_who_comes_beside_a_flood_is_in_the_next_pass_and_the_pass_is_short() -> None:
     run = Runner()
-    batcher = held(run, short=lambda _: 4)
+    batcher = held(run, joins=up_to(4))
     flood, quiet = of("a", *range(64)), of("b", 1000)
     batcher.submit_all(flood)
     batcher.submit_all(quiet)
@@ -230,7 +236,7 @@ def test_who_comes_beside_a_flood_is_in_the_next_pass_and_the_pass_is_short() ->
 
 def test_a_lone_share_has_full_passes() -> None:
     run = Runner()
-    batcher = MicroBatcher(run, BatchLimits(max_rows=32), short=lambda _: 4)
+    batcher = MicroBatcher(run, BatchLimits(max_rows=32), joins=up_to(4))
     batcher.submit_all(of("a", -9))
     assert run.started.wait(30)
     flood = of("a", *range(64))
@@ -243,7 +249,7 @@ def test_a_lone_share_has_full_passes() -> None:
 
 def test_shares_get_equal_time_and_not_equally_many_rows() -> None:
     run = Runner()
-    batcher = held(run, seconds=lambda kind, rows: rows * (8.0 if kind == "image" else 1.0), short=lambda _: 1)
+    batcher = held(run, seconds=lambda kind, rows: rows * (8.0 if kind == "image" else 1.0), joins=up_to(1))
     images = of("a", *range(100))
     texts = [replace(item, kind="text") for item in of("b", *range(100, 200))]
     batcher.submit_all(images)
@@ -293,7 +299,7 @@ def test_works_that_are_given_up_are_not_done_and_their_room_is_free() -> None:
 def test_all_works_of_many_shares_are_answered_whoever_floods() -> None:
     run = Runner()
     run.gate.set()
-    batcher = MicroBatcher(run, BatchLimits(max_rows=32, queue_rows=1 << 20), short=lambda _: 3)
+    batcher = MicroBatcher(run, BatchLimits(max_rows=32, queue_rows=1 << 20), joins=up_to(3))
 
     def ask(share: int) -> list[int]:
         works = []

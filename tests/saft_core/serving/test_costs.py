@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from saft_core.serving.costs import Costs, short_rows, undisturbed
+from saft_core.serving.costs import Costs, Group, planned_seconds, short_rows, short_seconds, undisturbed
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,13 @@ def test_a_time_that_others_made_longer_does_not_count() -> None:
     assert undisturbed(true | {1: 500.0})[0] == (1, 18.0)
     assert undisturbed(true | {8: 900.0})[2] == (8, 72.0)
     assert undisturbed(true | {32: 900.0})[3] == (32, 280.0)
+
+
+def test_rows_of_several_adapters_are_no_short_pass_unless_mixing_is_cheap() -> None:
+    forward = ((1, 10.0), (2, 12.0), (32, 200.0))
+    dear, cheap = Costs(forward, mixed_seconds=9.0), Costs(forward, mixed_seconds=1.0)
+    one, two = [Group(2, 100)], [Group(1, 100), Group(1, 100)]
+    assert planned_seconds(one, dear, mixes=True) == 12.0 <= short_seconds(dear, 32)
+    assert planned_seconds(two, dear, mixes=True) == 20.0 > short_seconds(dear, 32)
+    assert planned_seconds(two, cheap, mixes=True) == 13.0 <= short_seconds(cheap, 32)
+    assert planned_seconds(two, cheap, mixes=False) == 20.0

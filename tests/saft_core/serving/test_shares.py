@@ -63,6 +63,7 @@ def test_what_is_not_wanted_stays_in_its_place() -> None:
     queue = queue_of(a=3, b=1)
     assert queue.take(lambda _: 1.0, lambda item: item == "a2") == "a2"
     assert queue.take(lambda _: 1.0, lambda item: item == "x") is None
+    assert queue.take(lambda _: 1.0, fits=lambda item: item == "a1") is None
     queue.remove("a", "a0")
     assert taken(queue, 9) == ["b0", "a1"]
 
