@@ -92,6 +92,11 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
     def levels() -> dict[str, int]:
         return {name: number for name, number in services.engine.counters().items() if _is_level(name)}
 
+    def gates() -> dict[str, int]:
+        gate = services.gate
+        under_way = {"inference": gate.places.taken, "uploads": services.uploads.taken}
+        return under_way | {"inference_waiting": gate.turns.waiting, "inference_computing": gate.turns.held}
+
     services.engine.observe = services.metrics.batches.observe
     registry = services.metrics.registry
     for numbers in (
@@ -99,6 +104,7 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
             CounterMetricFamily, "saft_engine_events", "What the engine's caches, routes and loop did.", "event", events
         ),
         NumbersOf(GaugeMetricFamily, "saft_engine_state", "What the engine holds and has waiting.", "quantity", levels),
+        NumbersOf(GaugeMetricFamily, "saft_requests", "Requests under way, by what they are at.", "state", gates),
         NumbersOf(GaugeMetricFamily, "saft_jobs", "Jobs by status.", "status", jobs_now),
     ):
         registry.register(numbers)

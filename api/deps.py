@@ -19,6 +19,7 @@ from saft_core.store.scope import Scope
 from saft_core.store.tenants import hashed
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 _tenant_key = HTTPBearer(scheme_name="TenantKey", auto_error=False, description="The key that POST /tenants made.")
 _admin_key = HTTPBearer(scheme_name="AdminKey", auto_error=False, description="The key that 'saft serve' printed.")
@@ -40,6 +41,7 @@ class Tenancy:
     tenant_id: str
     key_id: str
     key_sha256: str
+    request: Request
 
     def scope(self, session: Session) -> Scope:
         """What the tenant owns, in a session that is there; what is done in it is done by the tenant's key."""
@@ -57,6 +59,15 @@ class Tenancy:
         with reading(self.services.sessions) as session:
             yield self.scope(session)
 
+    async def infer(self, work: Callable[[], Answer]) -> Answer:
+        """`work()` in a thread, once it is the tenant's turn. Raises Busy."""
+        return await self.services.gate.run(self.tenant_id, work, self._gone)
+
+    async def _gone(self) -> None:
+        """Return when the client has left; what else it sends has been read, or is of no use."""
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+
     async def check_key(self) -> None:
         """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""
         await self.services.keys.holder_of_hash(self.key_sha256)
@@ -72,7 +83,7 @@ async def admit_tenant(request: Request) -> None:
     if services.rates is not None and holder.requests_per_minute is not None:
         await services.rates.admit(holder.tenant_id, holder.requests_per_minute)
     request.state.caller = holder.tenant_id
-    request.state.tenancy = Tenancy(services, holder.tenant_id, holder.key_id, key_sha256)
+    request.state.tenancy = Tenancy(services, holder.tenant_id, holder.key_id, key_sha256, request)
 
 
 async def admit_admin(request: Request) -> None:

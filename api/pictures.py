@@ -18,12 +18,14 @@ from torch import Tensor
 
 from api.fetching import AT_ONCE, Fetcher, Network
 from api.multipart import Upload
+from api.places import Places
 from api.urls import is_url
 from saft_core.data.budget import Budget
 from saft_core.data.images import check_file_size, open_image, open_to_check
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidImage
 from saft_core.serving.engine import Engine
+from saft_core.serving.shares import CLIENT
 from saft_core.settings import Limits, Settings
 from saft_core.store.blobs import BlobStore
 
@@ -140,11 +142,11 @@ class PictureReader:
         files = settings.picture_memory_bytes // FILE_SHARE
         self.files = Budget(files, "picture_memory_bytes")
         self.pixels = Budget(settings.picture_memory_bytes - files, "picture_memory_bytes")
-        self.prepared = Budget(settings.queue_images, "queue_images")
+        self.prepared = Places(settings.queue_images, "queue_images")
 
     def room(self, pictures: int) -> AbstractContextManager[None]:
         """Hold places for so many prepared pictures: enter before the first one is prepared, leave with the answer."""
-        return self.prepared.reserved(pictures, deadline=0)
+        return self.prepared.held(CLIENT.get().share, pictures)
 
     @contextmanager
     def at_hand(self, sources: Sequence[Source], deadline: float) -> Iterator[Sequence[Source]]:
@@ -157,6 +159,7 @@ class PictureReader:
         if not remote:
             yield sources
             return
+        CLIENT.get().rest()
         with self._fetcher.fetched([source.url for source in remote], deadline) as found:
             files = {id(source): _fetched(source.name, file) for source, file in zip(remote, found, strict=True)}
             yield [files.get(id(source), source) for source in sources]
@@ -169,6 +172,7 @@ class PictureReader:
         if isinstance(source, Remote):
             with self.at_hand([source], deadline) as (file,):
                 return self.prepare(file, deadline)
+        CLIENT.get().compute(deadline)
         with _naming(source.name), self.files.reserved(FILE_COPIES * source.size, deadline):
             opened = open_image(source.read(), self._limits, self._engine.base.image_side)
             with self.pixels.reserved(opened.memory_bytes, deadline):

@@ -9,17 +9,19 @@ from functools import cached_property
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.admission import Admission
 from api.exports import Exports
 from api.fetching import Network
+from api.gate import Gate
 from api.keys import Keys
 from api.metrics import Metrics
 from api.pictures import PictureReader
+from api.places import Places
 from api.rates import Rates
 from api.strangers import Strangers
 from api.threads import Threads
 from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
+from saft_core.process import available_cpus
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings
 from saft_core.store.blobs import BlobStore
@@ -58,14 +60,14 @@ class Services:
         )  # made now: two threads that ask at once would each have one of their own
 
     @cached_property
-    def admission(self) -> Admission:
+    def gate(self) -> Gate:
         """The gate of the inference routes."""
-        return Admission("inference_requests", self.settings.inference_requests)
+        return Gate("inference_requests", self.settings.inference_requests, available_cpus())
 
     @cached_property
-    def uploads(self) -> Admission:
-        """The gate of multipart uploads, from their first byte to their answer."""
-        return Admission("upload_requests", self.settings.upload_requests)
+    def uploads(self) -> Places:
+        """Of multipart uploads, from their first byte to their answer."""
+        return Places(self.settings.upload_requests, "upload_requests")
 
     @cached_property
     def upload_threads(self) -> Threads:

@@ -52,7 +52,7 @@ async def form(request: Request, services: Services) -> AsyncIterator[Form]:
 
     Raises Busy and DiskFull before the body is read, InvalidInput when it is no multipart form, and TooLarge.
     """
-    async with services.uploads.place():
+    with services.uploads.held(request.state.caller):
         check_room(services.settings)
         with tempfile.TemporaryFile(dir=services.settings.data_dir) as spool:
             files = services.limits.max_dataset_images + 1

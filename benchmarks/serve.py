@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.measure import Row, alone, read, replaced, table, write
 from benchmarks.models import EMBEDDED, make_base
-from benchmarks.serving import batches, over_http, registered
+from benchmarks.serving import batches, neighbours, over_http, registered
 from benchmarks.serving.deltas import random_resident
 from benchmarks.serving.plot import PLOT, draw
 
@@ -25,9 +25,11 @@ SIZES = ("ViT-B-32", "ViT-B-16")
 ADAPTERS = [1, 2, 8, 32]
 REGISTERED = [10, 100, 1000, 10_000]
 CONCURRENCY = [1, 16, 64]
+WINDOW_SECONDS = 5
 QUICK, THOROUGH = {"rounds": 2, "requests": 80}, {"rounds": 3, "requests": 160}
 BENCHES: dict[str, Callable[[Row], list[Row]]] = {
     "batch": batches.rows, "registered": registered.rows, "http": over_http.rows,
+    "neighbours": neighbours.rows,
 }  # fmt: skip
 IDENTITY = ("device", "model", "bench", "mode", "via", "adapters", "concurrency")
 """What makes two rows figures of the same thing."""
@@ -39,6 +41,7 @@ COLUMNS = {
     "cold": ("model", "device", "adapters", "p50_ms", "p95_ms", "read_ms", "decode_ms", "resident_ms",
              "container_bytes", "error"),
     "http": ("model", "device", "via", "concurrency", "images_per_second", "p50_ms", "p95_ms", "error"),
+    "neighbours": ("model", "device", "mode", "p50_ms", "p95_ms", "ratio", "images_per_second", "error"),
 }  # fmt: skip
 
 
@@ -79,7 +82,7 @@ def _options() -> argparse.Namespace:
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[Row]:
-    common = {"repeats": options.repeats, "adapters": ADAPTERS, "concurrency": CONCURRENCY}
+    common = {"repeats": options.repeats, "seconds": WINDOW_SECONDS, "adapters": ADAPTERS, "concurrency": CONCURRENCY}
     common |= {"registered": options.registered} | (QUICK if options.quick else THOROUGH)
     for device, model, bench in itertools.product(options.devices, options.models, options.benches):
         yield {"model": model, "device": device, "bench": bench} | common

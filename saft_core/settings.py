@@ -95,8 +95,14 @@ class Settings(BaseSettings):
     adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
     batch_images: int = Field(32, gt=0, description="Images (or texts) in one forward pass.")
     batch_wait_ms: float = Field(5.0, ge=0, description="How long a pass waits for a request that is being read.")
-    queue_images: int = Field(1024, gt=0, description="Images (or texts) that may wait for a pass; then 429.")
-    inference_requests: int = Field(128, gt=0, description="Classify and retrieve requests under way; then 429.")
+    queue_images: int = Field(
+        1024, gt=0, description="Images (or texts) that may wait for a pass; one tenant has half of them; then 429."
+    )
+    inference_requests: int = Field(
+        256,
+        gt=0,
+        description="Classify and retrieve requests under way; one tenant has half of them; then 429.",
+    )
     picture_memory_bytes: int = Field(
         1024 * MIB,
         gt=0,
@@ -109,7 +115,9 @@ class Settings(BaseSettings):
     )
     image_url_requests: int = Field(32, ge=8, description="Images fetched by URL at once; then 429.")
     image_url_seconds: float = Field(10.0, gt=0, description="Longest time for fetching one image by URL.")
-    upload_requests: int = Field(128, gt=0, description="Multipart uploads under way; then 429.")
+    upload_requests: int = Field(
+        256, gt=0, description="Multipart uploads under way; one tenant has half of them; then 429."
+    )
     upload_threads: int = Field(8, gt=0, description="Uploads that are checked and stored at once; others wait.")
     body_memory_bytes: int = Field(256 * MIB, gt=0, description="Bodies held in memory, all requests together.")
     body_disk_bytes: int = Field(4096 * MIB, gt=0, description="Multipart bodies on disk, all requests together.")

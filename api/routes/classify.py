@@ -107,9 +107,9 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView | Resp
     as_table = preferred(",".join(request.headers.getlist("accept")), (_JSON, CSV)) == CSV
     if is_multipart(request.headers.get("content-type", "")):
         async with form(request, tenancy.services) as upload:
-            return await tenancy.services.admission.run(lambda: _told(tenancy, _from_form(upload, tenancy), as_table))
+            return await tenancy.infer(lambda: _told(tenancy, _from_form(upload, tenancy), as_table))
     content = await request.body()
-    return await tenancy.services.admission.run(lambda: _told(tenancy, _from_json(content, tenancy), as_table))
+    return await tenancy.infer(lambda: _told(tenancy, _from_json(content, tenancy), as_table))
 
 
 def _told(tenancy: Tenancy, question: Question, as_table: bool) -> ClassifyView | Response:

@@ -40,10 +40,9 @@ async def compare_adapters(
     Without a dataset these are the images that both were measured on when they were trained: versions of one dataset
     have the same ones held out. Images of a dataset are answered now, but for those that were measured already.
     """
-    services = tenancy.services
     if dataset_id is None:
-        return await services.admission.run(partial(_of_their_trainings, tenancy, adapter_id, other))
-    return await services.admission.run(partial(_on_a_dataset, tenancy, adapter_id, other, dataset_id))
+        return await tenancy.infer(partial(_of_their_trainings, tenancy, adapter_id, other))
+    return await tenancy.infer(partial(_on_a_dataset, tenancy, adapter_id, other, dataset_id))
 
 
 def _of_their_trainings(tenancy: Tenancy, adapter_id: str, other: str) -> ComparisonView:

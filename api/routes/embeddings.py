@@ -44,7 +44,7 @@ async def embeddings(request: Request, tenancy: TenancyDep) -> EmbeddingsView:
     """
     check_json(request.headers.get("content-type", ""))
     content = await request.body()
-    return await tenancy.services.admission.run(lambda: _answer(tenancy, _read(content)))
+    return await tenancy.infer(lambda: _answer(tenancy, _read(content)))
 
 
 def _read(content: bytes) -> EmbeddingsBody:

@@ -40,7 +40,7 @@ async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
     The first search under an adapter and a strength embeds the collection's images with it; later ones find them in the
     database. Of strengths that are neither 1 nor the adapter's own the last few are kept, `max_strengths` of them.
     """
-    return await tenancy.services.admission.run(lambda: _answer(tenancy, body))
+    return await tenancy.infer(lambda: _answer(tenancy, body))
 
 
 def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:

@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,7 +60,7 @@ def rows(task: Row) -> list[Row]:
         engine.warm_up()
         engine.calibrate().result()
         freeze_objects()  # as the server's process does, too
-        with _api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
+        with api(filled.settings) as port, _bare(task["model"], task["device"]) as bare:
             ways = {"http": _over_http(port, filled), "engine": _directly(engine, filled)} | bare
             found = _windows(ways, task)
         engine.close()
@@ -153,8 +154,8 @@ def _over_http(port: int, filled: Registry) -> Ask:
 
 
 @contextmanager
-def _api(settings: Settings) -> Iterator[int]:
-    """`saft api` as it is started, ready; gives its port."""
+def api(settings: Settings, checkout: str = ".") -> Iterator[int]:
+    """`saft api` of a checkout as it is started, ready; gives its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -164,8 +165,9 @@ def _api(settings: Settings) -> Iterator[int]:
         env=clean | {
             "SAFT_PORT": str(port), "SAFT_DATA_DIR": str(settings.data_dir), "SAFT_BASE": settings.base,
             "SAFT_DEVICE": settings.device, "DATABASE_URL": settings.database_url or "",
-            "REDIS_URL": settings.redis_url or "",
+            "REDIS_URL": settings.redis_url or "", "PYTHONPATH": str(Path(checkout).resolve()),
         },
+        cwd=checkout,
         stdout=sys.stderr,
         preexec_fn=die_with_parent,  # noqa: PLW1509 (a benchmark that is killed must not leave a server behind)
     )  # fmt: skip

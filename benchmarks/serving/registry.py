@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -54,6 +54,7 @@ class Registry:
     key: str
     adapter_ids: list[str]
     container_bytes: int
+    base: Base
 
 
 @contextmanager
@@ -84,6 +85,15 @@ def _spec(base: Base, model: str, folder: Path) -> str:
     return f"{model}/{checkpoint}"
 
 
+def neighbour_of(registry: Registry, count: int) -> Registry:
+    """Another tenant of the same service, with `count` of the same adapters, DIFFERENT at most."""
+    key = tenants.new_key()
+    with registry.sessions.begin() as session:
+        scope = Scope(session, tenants.create(session, "neighbour", key).id)
+        made = [_add(scope, registry.base, number) for number in range(min(count, DIFFERENT))]
+    return replace(registry, key=key, adapter_ids=[adapter.id for adapter in made])
+
+
 def _filled(settings: Settings, sessions: sessionmaker[Session], base: Base, count: int) -> Registry:
     key = tenants.new_key()
     with sessions.begin() as session:
@@ -96,7 +106,7 @@ def _filled(settings: Settings, sessions: sessionmaker[Session], base: Base, cou
         session.execute(text(_ADAPTER), numbers)
         session.execute(text(_CONTAINER), numbers)
     ids = [adapter.id for adapter in made] + [f"ad_copy{number}" for number in range(DIFFERENT, count)]
-    return Registry(settings, sessions, key, ids, made[0].delta_bytes)
+    return Registry(settings, sessions, key, ids, made[0].delta_bytes, base)
 
 
 def _add(scope: Scope, base: Base, number: int) -> Adapter:

@@ -9,10 +9,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from saft_core.errors import DeadlinePassed
+from saft_core.serving.shares import CLIENT
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -60,6 +63,7 @@ class ByteBoundedCache(Generic[Key, Value]):
                     self._values.move_to_end(key)
                     return self._values[key]
                 flight = self._loading.get(key) or self._take_off(key, load)
+            CLIENT.get().rest()
             try:
                 return flight.result(max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX)))
             except TimeoutError:
@@ -89,7 +93,8 @@ class ByteBoundedCache(Generic[Key, Value]):
         flight: Future[Value] = Future()
         self._loading[key] = flight
         try:
-            threading.Thread(target=self._fly, args=(key, load, flight), name="saft-load", daemon=True).start()
+            fly = partial(copy_context().run, self._fly, key, load, flight)  # a load is the share's that asked first
+            threading.Thread(target=fly, name="saft-load", daemon=True).start()
         except RuntimeError:  # no more threads
             del self._loading[key]
             raise

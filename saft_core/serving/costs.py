@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
+
+LONGER = 1.5
+"""Lone passes that a short one may take: so much longer does somebody wait who comes while it is under way."""
+DEARER = 2.0
+"""Than in the best pass may a row be in a short one, which has more rows rather than waste half of the engine."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,40 @@ class Group:
     entries: int
 
 
+@lru_cache(maxsize=16)
+def short_seconds(costs: Costs, most: int) -> float:
+    """What a short pass takes: LONGER times a lone row, or as many rows as it needs to be no DEARER than `most`."""
+    seconds = {rows: costs.forward_seconds(rows) for rows in range(1, most + 1)}
+    best = min(passed / rows for rows, passed in seconds.items())
+    useful = min(rows for rows, passed in seconds.items() if passed / rows <= DEARER * best)
+    return max(LONGER * seconds[1], seconds[useful])
+
+
+@lru_cache(maxsize=16)
+def short_rows(costs: Costs, most: int) -> int:
+    """The rows of one adapter in a short pass."""
+    allowed = short_seconds(costs, most)
+    return max(rows for rows in range(1, most + 1) if costs.forward_seconds(rows) <= allowed)
+
+
+def undisturbed(forward: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+    """Times of passes by rows, less what other processes added to one of them and not to all.
+
+    Others only add: so a pass takes no longer than one of more rows, nor than several of fewer rows that do the same.
+    """
+    return tuple(
+        (rows, min(s * (1 if other >= rows else -(-rows // other)) for other, s in forward.items()))
+        for rows in sorted(forward)
+    )
+
+
 Item = TypeVar("Item")
+
+
+def planned_seconds(groups: Sequence[Group], costs: Costs, *, mixes: bool) -> float:
+    """What a batch takes by the cheapest split, or by passes of one group each where the base cannot mix."""
+    alone, shared = cheapest([(group, group) for group in groups], costs) if mixes else (groups, [])
+    return sum(map(costs.swap_seconds, alone)) + (costs.shared_seconds(shared) if shared else 0.0)
 
 
 def cheapest(groups: Sequence[tuple[Item, Group]], costs: Costs) -> tuple[list[Item], list[Item]]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -31,9 +31,11 @@ from saft_core.errors import Busy, DeadlinePassed, Unavailable
 from saft_core.process import available_cpus
 from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
+from saft_core.serving.costs import short_rows, short_seconds
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
 from saft_core.serving.plan import Row
 from saft_core.serving.resident import Resident, make_resident
+from saft_core.serving.shares import CLIENT
 from saft_core.templates import Template
 
 logger = logging.getLogger(__name__)
@@ -86,7 +88,8 @@ class Engine:
     """Answers for the base and for any adapter that `load` knows; safe for any number of threads.
 
     Every call takes `strength` in [0, 1]: 0 is the base, 1 the adapter, between is the interpolation of the weights
-    (WiSE-FT, arXiv 2109.01903). Every call may raise Busy, DeadlinePassed and Unavailable.
+    (WiSE-FT, arXiv 2109.01903). Every call may raise Busy, DeadlinePassed and Unavailable. Whose share of the engine it
+    takes is told by `CLIENT` (shares.py).
 
     load: from an adapter's id to its delta; raises NotFound for an unknown one, which reaches the caller: an unknown
     adapter is never answered by the base. An id must stand for the same delta for ever.
@@ -105,7 +108,12 @@ class Engine:
         self.observe = observe
         self.forward = Forward(base)
         self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
-            self._run, self.limits.batch, on_start=self._use_threads, on_idle=self._rest
+            self._run,
+            self.limits.batch,
+            seconds=self._seconds,
+            joins=self._joins,
+            on_start=self._use_threads,
+            on_idle=self._rest,
         )
         self._calibration: Iterator[None] = iter(())
         self._load = load
@@ -192,10 +200,9 @@ class Engine:
         Taken between two batches, in the engine's thread: at any other moment they may be those of an adapter. Ask for
         some ten million at most, for everybody waits for the copy.
         """
-        entries = range(start, stop)
-        return _collect(
-            [self._submit(WEIGHTS, Part((None, 1.0), Row(None), entries), self._deadline(deadline), rows=0)]
-        )
+        part = Part((None, 1.0), Row(None), range(start, stop))
+        work: _Work = Work(WEIGHTS, 0, part, self._deadline(deadline), CLIENT.get().share)
+        return _collect([self.batcher.submit(work)])
 
     def prepare(self, image: Image.Image, deadline: float | None = None) -> Tensor:
         """What every call takes in the picture's place, so that the picture itself need not wait for a batch."""
@@ -269,7 +276,7 @@ class Engine:
         with self.batcher.announced() as come:
             for start in range(0, len(images), size):
                 pixels = self._in_preparers(self.base.pixels, images[start : start + size], deadline)
-                works.append(self._submit(IMAGE, Part(key, row, pixels), deadline))
+                works += self._submit(IMAGE, Part(key, row, pixels), deadline)
             come()
             return _collect(works)
 
@@ -281,9 +288,7 @@ class Engine:
         return _result(future, deadline)
 
     def _embed_texts(self, key: tuple[AdapterId, float], row: Row, texts: Sequence[str], deadline: float) -> Tensor:
-        size = self.limits.batch.max_rows
-        parts = [Part(key, row, list(texts[start : start + size])) for start in range(0, len(texts), size)]
-        return _collect([self._submit(TEXT, part, deadline) for part in parts])
+        return _collect(self._submit(TEXT, Part(key, row, list(texts)), deadline))
 
     def _classifier(
         self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: Template, deadline: float
@@ -331,10 +336,26 @@ class Engine:
         entry = int(resident.bounds[self._scale_slot])
         return self._log_scale + resident.differences(row.strength)[entry].cpu()
 
-    def _submit(self, kind: str, part: Part, deadline: float, rows: int | None = None) -> _Work:
-        return self.batcher.submit(Work(kind, len(part) if rows is None else rows, part, deadline))
+    def _submit(self, kind: str, part: Part, deadline: float) -> list[_Work]:
+        """Queue the rows of a part, in pieces so small that a short pass takes one: between them others may come."""
+        share, size = CLIENT.get().share, short_rows(self.forward.costs[kind], self.limits.batch.max_rows)
+        pieces = [replace(part, inputs=part.inputs[start : start + size]) for start in range(0, len(part), size)]
+        works: list[_Work] = [Work(kind, len(piece), piece, deadline, share) for piece in pieces]
+        self.batcher.submit_all(works)
+        return works
+
+    def _seconds(self, kind: str, rows: int) -> float:
+        """What a piece takes of the engine's time."""
+        return 0.0 if kind == WEIGHTS else self.forward.costs[kind].forward_seconds(rows)
 
     # In the engine's thread
+
+    def _joins(self, batch: Sequence[_Work], work: _Work) -> bool:
+        """Whether a pass is still short with this work, too."""
+        if work.kind == WEIGHTS:
+            return True
+        allowed = short_seconds(self.forward.costs[work.kind], self.limits.batch.max_rows)
+        return self.forward.seconds(work.kind, [one.payload for one in (*batch, work)]) <= allowed
 
     def _use_threads(self) -> None:
         torch.set_num_threads(self.threads)
@@ -376,6 +397,7 @@ def _logit_scale(base: Base) -> tuple[Tensor, int]:
 
 def _collect(works: Sequence[_Work]) -> Tensor:
     """The answers, row after row. Raises what failed first; what still waits then is given up."""
+    CLIENT.get().rest()
     with ExitStack() as stack:
         for work in works:
             stack.callback(work.future.cancel)

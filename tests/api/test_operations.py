@@ -91,7 +91,7 @@ def test_many_uploads_at_once_starve_nobody(site: Site, monkeypatch: pytest.Monk
         files = {"archive": ("a.zip", b"x")}
         uploads = [pool.submit(client.post, "/datasets", data={"name": "x"}, files=files) for _ in range(count)]
         try:
-            until(lambda: site.services.uploads.under_way == count)
+            until(lambda: site.services.uploads.taken == count)
             assert ok(client.get("/healthz")) == {"status": "ok"}
             ok(client.get("/readyz"))
             ok(client.get("/datasets"))
@@ -111,7 +111,7 @@ def test_an_upload_beyond_the_limit_is_refused(site: Site, monkeypatch: pytest.M
         files = {"archive": ("a.zip", b"x")}
         first = pool.submit(client.post, "/datasets", data={"name": "x"}, files=files)
         try:
-            until(lambda: site.services.uploads.under_way == 1)
+            until(lambda: site.services.uploads.taken == 1)
             found = problem(client.post("/datasets", data={"name": "x"}, files=files), 429, "busy")
             assert "upload_requests" in found["detail"]
         finally:

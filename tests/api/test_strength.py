@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from api.admission import Admission
+from api.gate import Gate
 from api.metrics import Metrics
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
@@ -144,7 +144,7 @@ def test_too_late_is_504_and_too_much_is_429_with_a_time_to_come_back(site: Site
         raise Unavailable
 
     full.services.engine.batcher._run = held
-    full.services.__dict__["admission"] = Admission("inference_requests", 1)
+    full.services.__dict__["gate"] = Gate("inference_requests", 1, turns=1)
     busy = TestClient(full.app, headers=headers)
     with busy, ThreadPoolExecutor(1) as pool:
         first = pool.submit(busy.post, "/classify", data={"labels": "a"}, files={"files": png()})

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -194,3 +198,124 @@ def test_closing_does_not_wait_for_all_idle_work() -> None:
         pass
     batcher.rest()  # of no effect any more
     assert not done.acquire(timeout=0.05)
+
+
+# --- shares ----------------------------------------------------------------------------------------------------------
+
+
+def held(run: Runner, **options: Any) -> MicroBatcher[int, int]:
+    """A batcher whose first batch, -9 of nobody's, is under way until the gate opens."""
+    batcher = MicroBatcher(run, BatchLimits(max_rows=32, queue_rows=4096), **options)
+    batcher.submit(work(-9))
+    assert run.started.wait(30)
+    return batcher
+
+
+def up_to(rows: int) -> Callable[[Sequence[Work[int, int]], Work[int, int]], bool]:
+    """Passes that are short have so many rows."""
+    return lambda batch, work: sum(one.rows for one in batch) + work.rows <= rows
+
+
+def of(share: str, *payloads: int) -> list[Work[int, int]]:
+    return [replace(work(payload), share=share) for payload in payloads]
+
+
+def test_who_comes_beside_a_flood_is_in_the_next_pass_and_the_pass_is_short() -> None:
+    run = Runner()
+    batcher = held(run, joins=up_to(4))
+    flood, quiet = of("a", *range(64)), of("b", 1000)
+    batcher.submit_all(flood)
+    batcher.submit_all(quiet)
+    run.gate.set()
+    assert [item.future.result(30) for item in (*flood, *quiet)] == [*range(0, 128, 2), 2000]
+    assert sorted(run.batches[1]) == [0, 1, 2, 1000]
+    assert max(map(len, run.batches)) == 4
+    assert [payload for batch in run.batches for payload in batch if 0 <= payload < 64] == list(range(64))
+    batcher.close(30)
+
+
+def test_a_lone_share_has_full_passes() -> None:
+    run = Runner()
+    batcher = MicroBatcher(run, BatchLimits(max_rows=32), joins=up_to(4))
+    batcher.submit_all(of("a", -9))
+    assert run.started.wait(30)
+    flood = of("a", *range(64))
+    batcher.submit_all(flood)
+    run.gate.set()
+    assert [item.future.result(30) for item in flood] == list(range(0, 128, 2))
+    assert list(map(len, run.batches)) == [1, 32, 32]
+    batcher.close(30)
+
+
+def test_shares_get_equal_time_and_not_equally_many_rows() -> None:
+    run = Runner()
+    batcher = held(run, seconds=lambda kind, rows: rows * (8.0 if kind == "image" else 1.0), joins=up_to(1))
+    images = of("a", *range(100))
+    texts = [replace(item, kind="text") for item in of("b", *range(100, 200))]
+    batcher.submit_all(images)
+    batcher.submit_all(texts)
+    run.gate.set()
+    for item in (*images, *texts):
+        item.future.result(30)
+    until_texts_end = run.batches[: run.batches.index([199])]
+    assert 12 <= sum(payload < 100 for (payload,) in until_texts_end[1:]) <= 14
+    batcher.close(30)
+
+
+def test_a_share_that_fills_the_queue_is_refused_and_another_is_not() -> None:
+    run = Runner()
+    batcher = MicroBatcher(run, BatchLimits(max_rows=4, queue_rows=8))
+    batcher.submit(work(0))
+    assert run.started.wait(30)
+    taken = of("a", 1, 2, 3, 4)
+    batcher.submit_all(taken)
+    with pytest.raises(Busy, match="queue_images"):
+        batcher.submit_all(of("a", 5))
+    taken += of("b", 6, 7)
+    batcher.submit_all(taken[4:])
+    with pytest.raises(Busy, match="queue_images"):
+        batcher.submit_all(of("c", 8, 9, 10))  # all of them or none
+    assert batcher.waiting_rows == 6
+    run.gate.set()
+    assert [item.future.result(30) for item in taken] == [2, 4, 6, 8, 12, 14]
+    batcher.close(30)
+
+
+def test_works_that_are_given_up_are_not_done_and_their_room_is_free() -> None:
+    run = Runner()
+    batcher = MicroBatcher(run, BatchLimits(max_rows=4, queue_rows=8))
+    batcher.submit(work(0))
+    assert run.started.wait(30)
+    given_up, kept = of("a", 1, 2, 3), of("a", 4)
+    batcher.submit_all([*given_up, *kept])
+    assert all(item.future.cancel() for item in given_up)
+    run.gate.set()
+    assert kept[0].future.result(30) == 8
+    assert run.batches == [[0], [4]]
+    assert batcher.waiting_rows == 0
+    batcher.close(30)
+
+
+def test_all_works_of_many_shares_are_answered_whoever_floods() -> None:
+    run = Runner()
+    run.gate.set()
+    batcher = MicroBatcher(run, BatchLimits(max_rows=32, queue_rows=1 << 20), joins=up_to(3))
+
+    def ask(share: int) -> list[int]:
+        works = []
+        for number in range(250):
+            works += of(str(share), share * 1000 + number)
+            batcher.submit_all(works[-1:])
+            if share and number % 10 == 0:  # the first one floods, the others wait for answers now and then
+                works[-1].future.result(30)
+        return [item.future.result(30) for item in works]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    batcher.close(30)
+    assert answers == [[2 * (share * 1000 + number) for number in range(250)] for share in range(8)]
+    done = [payload for batch in run.batches for payload in batch]
+    assert len(done) == 2000
+    for share in range(8):
+        own = [payload for payload in done if payload // 1000 == share]
+        assert own == sorted(own)

@@ -391,6 +391,7 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
     engine, images, before = engine_for(tiny_base), pictures(6), tiny_base.flat.sha256()
     alone = [engine.embed_images(str(n % 3), images[n : n + 1]) for n in range(6)]
     engine.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
+    at_rest(engine)  # its thread would copy the originals back while this one tries both routes
     mixes = engine.forward.mixes(IMAGE)
     failures, entered, gate = [], threading.Event(), threading.Event()
 
