@@ -351,8 +351,11 @@ class Engine:
     # In the engine's thread
 
     def _joins(self, batch: Sequence[_Work], work: _Work) -> bool:
-        """Whether a pass is still short with this work, too."""
-        if work.kind == WEIGHTS:
+        """Whether it is the first row of its share, or the pass is still short with it.
+
+        So many shares that ask for little fill a pass together, and one that asks for much cannot.
+        """
+        if work.kind == WEIGHTS or (work.rows == 1 and all(one.share != work.share for one in batch)):
             return True
         allowed = short_seconds(self.forward.costs[work.kind], self.limits.batch.max_rows)
         return self.forward.seconds(work.kind, [one.payload for one in (*batch, work)]) <= allowed

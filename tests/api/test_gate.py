@@ -131,6 +131,23 @@ def test_a_quiet_tenant_waits_for_the_pass_under_way_and_its_own(site: Site) -> 
     assert sum(rows.get(noisy_id, 0) for rows in passes) == FLOOD
 
 
+def test_many_tenants_that_ask_for_little_share_a_pass(site: Site) -> None:
+    count = 4 * ROWS
+    with neighbours(site) as many, ThreadPoolExecutor(count + 1) as pool:
+        tenants = [many.tenant() for _ in range(count)]
+        warmed(many, *(ask for _, ask in tenants))
+        while many.entered.acquire(blocking=False):
+            pass
+        first = pool.submit(tenants[0][1])
+        assert many.entered.acquire(timeout=60)
+        answers = [pool.submit(ask) for _, ask in tenants]
+        many.until(count)
+        many.gate.set()
+        assert {answer.result(60).status_code for answer in (first, *answers)} == {200}
+        passes = many.image_passes()
+    assert passes[1] == {tenant_id: 1 for tenant_id, _ in tenants}
+
+
 def test_a_flood_is_refused_beyond_its_share_and_nobody_else(site: Site) -> None:
     with neighbours(site, inference_requests=16) as two, ThreadPoolExecutor(FLOOD + 1) as pool:
         (_, noisy), (_, quiet) = two.tenant(), two.tenant()
