@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.services import Services
 from saft_core.errors import InvalidCursor, Unauthorized
+from saft_core.store import images
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 from saft_core.store.tenants import hashed
@@ -56,6 +57,11 @@ class Tenancy:
         """The same for a single read, without a transaction around it."""
         with reading(self.services.sessions) as session:
             yield self.scope(session)
+
+    def release(self, hashes: Sequence[str], owner_id: str) -> None:
+        """Remove what nobody refers to any more of a dataset or collection that is gone."""
+        self.services.blobs.delete_before(owner_id)
+        images.release(self.services.sessions, self.services.blobs, self.tenant_id, hashes)
 
     async def check_key(self) -> None:
         """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""
