@@ -60,8 +60,9 @@ class Tenancy:
 
     def release(self, hashes: Sequence[str], owner_id: str) -> None:
         """Remove what nobody refers to any more of a dataset or collection that is gone."""
-        self.services.blobs.delete_before(owner_id)
-        images.release(self.services.sessions, self.services.blobs, self.tenant_id, hashes)
+        with images.left_to_the_sweeper():
+            self.services.blobs.delete_before(owner_id)
+            images.release(self.services.sessions, self.services.blobs, self.tenant_id, hashes)
 
     async def check_key(self) -> None:
         """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""

@@ -200,9 +200,10 @@ def delete_image(collection_id: str, image_id: str, tenancy: TenancyDep) -> None
     """Delete one image."""
     with tenancy.begin() as scope:
         image = collections.delete_image(scope, collection_id, image_id)
-    with tenancy.begin() as scope:
-        adoption.forget(scope, tenancy.services.blobs, collection_id, image.sha256)
-    images.release(tenancy.services.sessions, tenancy.services.blobs, tenancy.tenant_id, [image.sha256])
+    with images.left_to_the_sweeper():
+        with tenancy.begin() as scope:
+            adoption.forget(scope, tenancy.services.blobs, collection_id, image.sha256)
+        images.release(tenancy.services.sessions, tenancy.services.blobs, tenancy.tenant_id, [image.sha256])
 
 
 def _view(collection: Collection, image_count: int) -> CollectionView:

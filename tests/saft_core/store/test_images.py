@@ -373,6 +373,24 @@ def test_a_removal_that_dies_between_file_and_row_harms_nobody(
     assert tenant.files() == tenant.rows() == ({ONE} if uploads_again else set())
 
 
+def test_a_disk_that_fails_at_the_end_of_an_upload_leaves_the_rest_to_the_sweeper(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("read-only")
+
+    def fail() -> None:
+        raise QuotaExceeded
+
+    monkeypatch.setattr(BlobStore, "delete", refuse)
+    with pytest.raises(QuotaExceeded):
+        tenant.upload(before_keep=fail)
+    assert "left to the sweeper" in caplog.text
+    monkeypatch.undo()
+    Orphans().sweep(tenant.sessions, tenant.blobs)
+    assert tenant.files() == tenant.rows() == set()
+
+
 BUSY = """
 import hashlib, random, sys
 from pathlib import Path
