@@ -63,16 +63,16 @@ def forget(scope: Scope, blobs: BlobStore, collection_id: str, sha256: str) -> N
 def _adopt_some(
     sessions: sessionmaker[Session], blobs: BlobStore, model: Manifest, tenant_id: str, owner_id: str
 ) -> int:
-    """How many were adopted. Their rows in `images` are committed first: no file of ours is without one."""
+    """How many there were to adopt. Their rows in `images` are committed first: no file of ours is without one."""
     with sessions.begin() as session:
         scope = Scope(session, tenant_id)
         rows = session.scalars(_left(scope, model, owner_id)).all()
         if rows:
             _add_images(scope, rows)
-    if not rows:
-        return 0
-    with sessions.begin() as session:
-        return _link(Scope(session, tenant_id), blobs, model, owner_id)
+    if rows:
+        with sessions.begin() as session:
+            _link(Scope(session, tenant_id), blobs, model, owner_id)
+    return len(rows)
 
 
 def _owner(model: Manifest) -> InstrumentedAttribute[str]:
@@ -95,12 +95,12 @@ def _add_images(scope: Scope, rows: Sequence[DatasetImage | CollectionImage]) ->
     scope.session.execute(adding)
 
 
-def _link(scope: Scope, blobs: BlobStore, model: Manifest, owner_id: str) -> int:
+def _link(scope: Scope, blobs: BlobStore, model: Manifest, owner_id: str) -> None:
     """Adopt rows whose images are there; these, and who owns the rows, stay as long as it takes."""
     try:
         scope.hold(Dataset if model is DatasetImage else Collection, owner_id)
     except NotFound:
-        return 0
+        return
     rows = scope.session.scalars(_left(scope, model, owner_id).with_for_update(key_share=True)).all()
     of_these = among(Image.sha256, [row.sha256 for row in rows])
     images = scope.select(Image, of_these).order_by(Image.sha256).with_for_update(key_share=True)
@@ -110,4 +110,3 @@ def _link(scope: Scope, blobs: BlobStore, model: Manifest, owner_id: str) -> int
         row.adopted = True
         image = present[row.sha256]
         image.size_bytes = image.size_bytes or size
-    return len(found)

@@ -2,100 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import Conflict, NotFound, QuotaExceeded, Unauthorized
 from saft_core.quota import Quota
-from saft_core.store import adoption, datasets, images, tenants
-from saft_core.store.blobs import BlobStore, ImageFile
+from saft_core.store import datasets, images, tenants
+from saft_core.store.blobs import BlobStore
 from saft_core.store.images import Orphans, uploading
-from saft_core.store.models import Dataset, DatasetImage, Image, ImageClaim, new_id
+from saft_core.store.models import Dataset, DatasetImage, new_id
 from saft_core.store.scope import Scope
-from tests.fixtures.tenants import add_tenant
+from tests.fixtures.uploads import FILES, WAIT_SECONDS, Tenant, is_waiting
 
-WAIT_SECONDS = 60
-A_MOMENT = 0.2
-FILES = {hashlib.sha256(bytes([n])).hexdigest(): bytes([n]) for n in range(10)}
 ONE, TWO, *_ = FILES
 
 
 class Killed(BaseException):
     """The process ends here."""
-
-
-class Tenant:
-    """Somebody who uploads and deletes, with what he has."""
-
-    def __init__(self, sessions: sessionmaker[Session], root: Path) -> None:
-        self.sessions, self.blobs = sessions, BlobStore(root)
-        with sessions.begin() as session:
-            self.id = add_tenant(session, new_id("tenant")).tenant_id
-
-    def upload(self, hashes: Collection[str] = (ONE,), before_keep: Callable[[], object] = lambda: None) -> str:
-        """A dataset of these files."""
-        with uploading(self.sessions, self.blobs, self.id) as upload:
-            with upload.saving() as save:
-                for sha256 in hashes:
-                    save(sha256, FILES[sha256], "image/png")
-            before_keep()
-            with self.sessions.begin() as session:
-                scope = Scope(session, self.id)
-                images.keep(scope, upload.id, hashes)
-                return self.write(scope, hashes)
-
-    def write(self, scope: Scope, hashes: Collection[str]) -> str:
-        """A dataset of images that are there."""
-        rows = [
-            DatasetImage(position=n, label="a", path="p", sha256=sha256, media_type="image/png")
-            for n, sha256 in enumerate(hashes)
-        ]
-        row = Dataset(name="d", classes=[], rejected=[], image_count=len(rows))
-        return datasets.add(scope, row, rows).id
-
-    def delete(self, dataset_id: str) -> None:
-        """Remove a dataset and what nobody else has of it."""
-        with self.sessions.begin() as session:
-            hashes = datasets.delete(Scope(session, self.id), dataset_id)
-        self.release(hashes)
-
-    def release(self, hashes: Collection[str] = (ONE,), blobs: BlobStore | None = None) -> None:
-        images.release(self.sessions, blobs or self.blobs, self.id, hashes)
-
-    def files(self) -> set[str]:
-        return {sha256 for sha256 in FILES if self.blobs.has(self.id, sha256)}
-
-    def rows(self) -> set[str]:
-        with self.sessions() as session:
-            return set(session.scalars(select(Image.sha256).where(Image.tenant_id == self.id)))
-
-    def claims(self) -> int:
-        with self.sessions() as session:
-            return session.scalar(select(func.count()).select_from(ImageClaim)) or 0
-
-    def check(self) -> None:
-        """Whether all that is referred to is there, and every file has a row."""
-        with self.sessions() as session:
-            referred = set(session.scalars(select(DatasetImage.sha256).where(DatasetImage.tenant_id == self.id)))
-        for sha256 in referred:
-            assert self.blobs.get(ImageFile(self.id, sha256, new_id("ds"))) == FILES[sha256]
-        assert referred <= self.files() <= self.rows()
-
-
-@pytest.fixture
-def tenant(sessions: sessionmaker[Session], tmp_path: Path) -> Tenant:
-    return Tenant(sessions, tmp_path)
 
 
 def age_claims(sessions: sessionmaker[Session]) -> None:
@@ -194,14 +126,6 @@ class Paused(BlobStore):
         self.reached.set()
         assert self.go_on.wait(WAIT_SECONDS)
         super().delete(tenant_id, sha256)
-
-
-def is_waiting(future: Future[object]) -> bool:
-    try:
-        future.result(A_MOMENT)
-    except NotYet:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -395,10 +319,8 @@ BUSY = """
 import hashlib, random, sys
 from pathlib import Path
 from saft_core.store.database import create_sessions
-from tests.saft_core.store.test_images import FILES, Tenant
-tenant = Tenant.__new__(Tenant)
-from saft_core.store.blobs import BlobStore
-tenant.sessions, tenant.blobs, tenant.id = create_sessions(sys.argv[1]), BlobStore(Path(sys.argv[2])), sys.argv[3]
+from tests.fixtures.uploads import FILES, Tenant
+tenant = Tenant(create_sessions(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 chance, mine = random.Random(int(sys.argv[4])), []
 while True:
     if len(mine) > 2:
@@ -426,78 +348,3 @@ def test_a_process_that_is_killed_takes_nothing_and_leaves_only_what_is_cleared(
     with tenant.sessions() as session:
         assert tenant.rows() == set(session.scalars(select(DatasetImage.sha256)))
     assert tenant.claims() == 0
-
-
-# --- the version before ----------------------------------------------------------------------------------------------
-
-
-def write_as_before(tenant: Tenant, root: Path, hashes: Collection[str]) -> str:
-    """A dataset with its files where the version before has them."""
-    with tenant.sessions.begin() as session:
-        dataset_id = tenant.write(Scope(session, tenant.id), hashes)
-        session.execute(text("UPDATE dataset_images SET adopted = false"))
-    (root / dataset_id).mkdir()
-    for sha256 in hashes:
-        (root / dataset_id / sha256).write_bytes(FILES[sha256])
-    return dataset_id
-
-
-def test_what_is_not_adopted_yet_counts_as_referred_to(tenant: Tenant, tmp_path: Path) -> None:
-    old = write_as_before(tenant, tmp_path, [ONE])
-    tenant.delete(tenant.upload([ONE, TWO]))
-    assert tenant.rows() == {ONE}
-    adoption.adopt(tenant.sessions, tenant.blobs, DatasetImage, tenant.id, old)
-    tenant.check()
-
-
-def test_a_dataset_that_is_deleted_while_it_is_adopted_waits_and_leaves_nothing(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = write_as_before(tenant, tmp_path, [ONE, TWO])
-    adopt = BlobStore.adopt
-    deletions: list[Future[object]] = []
-
-    def slowly(self: BlobStore, files: Sequence[ImageFile]) -> list[int]:
-        deletions.append(pool.submit(tenant.delete, old))
-        assert is_waiting(deletions[0])
-        return adopt(self, files)
-
-    monkeypatch.setattr(BlobStore, "adopt", slowly)
-    with ThreadPoolExecutor(1) as pool:
-        adoption.sweep(tenant.sessions, tenant.blobs)
-        deletions[0].result(WAIT_SECONDS)
-    assert tenant.files() == tenant.rows() == set()
-
-
-def test_adoption_that_dies_between_row_and_file_goes_on(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_as_before(tenant, tmp_path, [ONE, TWO])
-    adopt = BlobStore.adopt
-
-    def die(self: BlobStore, files: Sequence[ImageFile]) -> list[int]:
-        adopt(self, files[:1])
-        raise Killed
-
-    monkeypatch.setattr(BlobStore, "adopt", die)
-    with pytest.raises(Killed):
-        adoption.sweep(tenant.sessions, tenant.blobs)
-    assert (tenant.files(), tenant.rows()) == ({ONE}, {ONE, TWO})
-    monkeypatch.undo()
-    Orphans().sweep(tenant.sessions, tenant.blobs)
-    adoption.sweep(tenant.sessions, tenant.blobs)
-    tenant.check()
-    assert tenant.files() == {ONE, TWO}
-
-
-def test_a_sweep_adopts_for_a_while_and_goes_on_with_the_next(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_as_before(tenant, tmp_path, list(FILES))
-    monkeypatch.setattr(adoption, "ADOPTED_AT_ONCE", 3)
-    monkeypatch.setattr(adoption, "ADOPT_SECONDS", 0)
-    adoption.sweep(tenant.sessions, tenant.blobs)
-    assert tenant.files() == set()
-    monkeypatch.setattr(adoption, "ADOPT_SECONDS", WAIT_SECONDS)
-    adoption.sweep(tenant.sessions, tenant.blobs)
-    assert tenant.files() == set(FILES)
