@@ -25,6 +25,7 @@ from api.routes import (
     jobs,
     operations,
     retrieve,
+    revisions,
     tenants,
     training,
 )
@@ -60,6 +61,7 @@ def create_app(services: Services) -> FastAPI:
         tenants,
         account,
         datasets,
+        revisions,
         training,
         imports,
         adapters,

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.services import Services
 from saft_core.errors import InvalidCursor, Unauthorized
+from saft_core.store import images
 from saft_core.store.database import reading
 from saft_core.store.scope import Scope
 from saft_core.store.tenants import hashed
@@ -67,6 +68,12 @@ class Tenancy:
         """Return when the client has left; what else it sends has been read, or is of no use."""
         while (await self.request.receive())["type"] != "http.disconnect":
             pass
+
+    def release(self, hashes: Sequence[str], owner_id: str) -> None:
+        """Remove what nobody refers to any more of a dataset or collection that is gone."""
+        with images.left_to_the_sweeper():
+            self.services.blobs.delete_before(owner_id)
+            images.release(self.services.sessions, self.services.blobs, self.tenant_id, hashes)
 
     async def check_key(self) -> None:
         """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from api.checks import MAX_TEMPLATE_CHARACTERS
 from api.multipart import MAX_FIELDS, MAX_TEXT_BYTES
 from api.routes.embeddings import MAX_TEXT_CHARACTERS
-from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, EmbeddingsBody, ImageInput, Problem
+from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, EmbeddingsBody, ImageInput, Problem, Relabelling, RevisionBody
 from saft_core.settings import Limits, Settings
 
 REF = "#/components/schemas/"
@@ -49,7 +49,7 @@ def _completed(description: Schema, limits: Limits) -> Schema:
     schemas = description["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for model in (Problem, ImageInput, ClassifyBody, EmbeddingsBody):
+    for model in (Problem, ImageInput, ClassifyBody, EmbeddingsBody, Relabelling, RevisionBody):
         schema = model.model_json_schema(ref_template=REF + "{model}")
         schema.pop("$defs", None)  # each of them is in the list above
         schemas[model.__name__] = schema
@@ -128,11 +128,14 @@ def _bounds(limits: Limits) -> dict[str, dict[str, Schema]]:
     model = {"adapter": {"maxLength": limits.max_name_characters}, "top_k": {"maximum": limits.max_top_k}}
     several = {"type": "array"} | _templates(limits)
     template = {"anyOf": [several["items"], several, {"type": "null"}]}
+    positions = {"maxItems": limits.max_dataset_images}
     return {
         "TenantBody": {"name": name},
         "KeyBody": {"name": name},
         "CollectionBody": {"name": name},
         "AdapterBody": {"name": name},
+        "RevisionBody": {"name": name, "remove": positions, "relabel": positions},
+        "Relabelling": {"label": _text(limits.max_label_characters)},
         "TrainingBody": {
             "density": {"maximum": limits.max_density},
             "epochs": {"maximum": limits.max_epochs},
@@ -155,6 +158,7 @@ def _form_bounds(path: str, limits: Limits) -> dict[str, Schema]:
     most = limits.max_classify_images if path == "/classify" else limits.max_dataset_images
     return {
         "name": _text(limits.max_name_characters),
+        "changes": {"maxLength": MAX_TEXT_BYTES},
         "adapter": {"maxLength": limits.max_name_characters},
         "files": {"minItems": 1, "maxItems": most},
         "metadata": {"maxItems": min(most, MAX_FIELDS), "items": METADATA_TEXT},

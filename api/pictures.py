@@ -27,7 +27,7 @@ from saft_core.errors import InvalidImage
 from saft_core.serving.engine import Engine
 from saft_core.serving.shares import CLIENT
 from saft_core.settings import Limits, Settings
-from saft_core.store.blobs import BlobStore
+from saft_core.store.blobs import BlobStore, ImageFile
 
 Item = TypeVar("Item")
 IMAGES_PER_BATCH = 64
@@ -123,9 +123,9 @@ def sent_as_file(name: str, file: Upload, limits: Limits) -> Source:
     return Source(name, min(file.size, limits.max_image_bytes), partial(read_image, file, limits))
 
 
-def stored(name: str, blobs: BlobStore, owner_id: str, sha256: str) -> Source:
+def stored(name: str, blobs: BlobStore, file: ImageFile) -> Source:
     """An image file of a dataset or a collection; reading it raises NotFound when it is gone."""
-    return Source(name, blobs.size(owner_id, sha256), partial(blobs.get, owner_id, sha256))
+    return Source(name, blobs.size(file), partial(blobs.get, file))
 
 
 class PictureReader:

@@ -18,7 +18,8 @@ from api.search_cursor import DIGEST_BYTES
 from saft_core.errors import InvalidInput
 from saft_core.serving.queries import combine
 from saft_core.settings import Limits
-from saft_core.store.collections import Space
+from saft_core.store.embeddings import Space
+from saft_core.store.members import Members
 from saft_core.store.search import Scalar, Search
 
 FloatArray = npt.NDArray[np.float32]
@@ -31,6 +32,7 @@ class Query:
     """A request that makes sense."""
 
     body: RetrieveBody
+    members: Members
     filters: Mapping[str, Sequence[Scalar]]
 
     @classmethod
@@ -43,7 +45,7 @@ class Query:
             raise InvalidInput("give text or image or image_id (or text and one of these two) to search by")
         if body.text_weight is not None and not (has_image and body.text is not None):
             raise InvalidInput("text_weight: it is for a text beside an image or image_id; give both, or leave it out")
-        return cls(body, checked_filter(body.filter, limits))
+        return cls(body, _members(body), checked_filter(body.filter, limits))
 
     def digest(self, space: Space) -> bytes:
         """What tells this search in `space` from every other, whatever page of it is asked for."""
@@ -55,9 +57,7 @@ class Query:
     def search(self, space: Space, vector: FloatArray) -> Search:
         """The search by the query's vector."""
         body = self.body
-        return Search(
-            body.collection_id, space, vector, self.filters, body.min_score, body.distinct, without=body.image_id
-        )
+        return Search(self.members, space, vector, self.filters, body.min_score, body.distinct, without=body.image_id)
 
     def embed(self, tenancy: Tenancy, space: Space) -> Parts:
         """Embed the texts and the image that came with the request. Raises InvalidInput and what the engine raises."""
@@ -80,6 +80,15 @@ class Parts:
         """The query's own; `stored` is that of the image that it names. Raises InvalidInput."""
         image = self.image if stored is None else stored
         return combine(self.text, image, self.negative, EVEN if text_weight is None else text_weight)
+
+
+def _members(body: RetrieveBody) -> Members:
+    """Where to search. Raises InvalidInput."""
+    if (body.collection_id is None) == (body.dataset_id is None):
+        raise InvalidInput("collection_id and dataset_id: give exactly one of them, as where to search")
+    if body.dataset_id is not None:
+        return Members.of_dataset(body.dataset_id)
+    return Members.of_collection(body.collection_id or "")
 
 
 def _image(tenancy: Tenancy, space: Space, image: str | None) -> FloatArray | None:

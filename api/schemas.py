@@ -89,6 +89,7 @@ class DatasetView(View):  # noqa: D101
         description="What was not taken, and why: files, files that a labels file names in vain, and classes that are"
         " too small."
     )
+    revision_of: str | None = Field(description="The dataset that it was made of, which may be gone, or null.")
     created_at: datetime
 
 
@@ -104,6 +105,23 @@ class DatasetImageView(View):  # noqa: D101
     position: int
     label: str
     path: str
+
+
+MAX_POSITION = 2**31 - 1
+Position = Annotated[int, Field(ge=0, le=MAX_POSITION)]
+
+
+class Relabelling(Body):  # noqa: D101
+    position: Position
+    label: str
+
+
+class RevisionBody(Body):
+    """What is different from a dataset that is there. Positions are those of the dataset, before anything changes."""
+
+    name: str | None = Field(None, description="Left out: that of the dataset.")
+    remove: list[Position] = Field([], description="Positions of images to leave out.")
+    relabel: list[Relabelling] = Field([], description="Positions of images of another class, which may be a new one.")
 
 
 class TrainingBody(Body):
@@ -325,11 +343,14 @@ class RetrieveBody(Body):
     """A search by `text`, by `image`, by `image_id`, or by a text and one of these two together."""
 
     adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
-    collection_id: Id
+    collection_id: Id | None = Field(None, description="Where to search; or else a dataset.")
+    dataset_id: Id | None = Field(None, description="Where to search; or else a collection.")
     text: SearchText | None = Field(None, description="Used as it stands, without a template.")
     image: str | None = Field(None, description="An image file in base64, as in /classify.")
     image_id: Id | None = Field(
-        None, description="An image of the collection: what is like it is found, itself left out."
+        None,
+        description="An image of the collection, or the position of one of the dataset: what is like it is found,"
+        " itself left out.",
     )
     text_weight: float | None = Field(
         None,
@@ -360,7 +381,7 @@ class RetrieveBody(Body):
 
 
 class Match(BaseModel):  # noqa: D101
-    image_id: str
+    image_id: str = Field(description="Of a dataset the position.")
     filename: str
     score: float = Field(description="Cosine of the image and the query.")
     metadata: dict[str, Any]

@@ -45,7 +45,7 @@ class Limits(BaseSettings):
     max_strengths: int = Field(
         4,
         gt=0,
-        description="Strengths with stored embeddings, per collection and adapter, beside 1 and the adapter's own.",
+        description="Strengths with stored embeddings, per collection or dataset, beside 1 and the adapter's own.",
     )
     max_top_k: int = Field(1_000, gt=0, description="Results of one classify or retrieve request.")
     max_adapter_versions: int = Field(

@@ -17,10 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.settings import Settings
-from saft_core.store import housekeeping, jobs, quotas, removal
+from saft_core.store import adoption, housekeeping, jobs, removal
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
+from saft_core.store.images import Orphans
 from worker.broker import Broker
 from worker.persistence import in_a_line
 
@@ -50,20 +51,27 @@ class Sweeper:
     def _run(self) -> None:
         sessions = create_sessions(self._settings.database_url or "")
         blobs = BlobStore(self._settings.blob_dir)
-        checkpoints = CheckpointStore(self._settings.checkpoint_dir)
+        checkpoints, orphans = CheckpointStore(self._settings.checkpoint_dir), Orphans()
         while True:
-            sweep(sessions, self._broker, blobs, checkpoints)
+            sweep(sessions, self._broker, blobs, checkpoints, orphans)
             if self._stopping.wait(self._settings.sweep_interval_seconds):
                 return
 
 
-def sweep(sessions: sessionmaker[Session], broker: Broker, blobs: BlobStore, checkpoints: CheckpointStore) -> None:
+def sweep(
+    sessions: sessionmaker[Session],
+    broker: Broker,
+    blobs: BlobStore,
+    checkpoints: CheckpointStore,
+    orphans: Orphans,
+) -> None:
     """One sweep, unless another worker is at it. A step that fails is logged and keeps no other from being done."""
     steps: tuple[Callable[[], None], ...] = (
         lambda: end_cancelled(sessions),
         lambda: publish_lost(sessions, broker.send, broker.count),
         lambda: housekeeping.sweep(sessions, blobs, checkpoints),
-        lambda: quotas.measure(sessions, blobs),
+        lambda: adoption.sweep(sessions, blobs),
+        lambda: orphans.sweep(sessions, blobs),
         lambda: removal.sweep(sessions, blobs, checkpoints),
     )
     try:

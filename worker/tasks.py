@@ -107,7 +107,7 @@ def _labelled(runtime: Runtime, job: Job, dataset_id: str | None, between_tries:
 def _reader(blobs: BlobStore, image: DatasetImage) -> Callable[[], bytes]:
     def read() -> bytes:
         try:
-            return blobs.get(image.dataset_id, image.sha256)
+            return blobs.get(image.file)
         except NotFound as error:
             raise TrainingFailed(
                 f"the file of {image.path} in dataset {image.dataset_id} is gone; upload the dataset again"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,25 +12,30 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from api import checks
-from api.creation import already_done, created, fingerprint, once, respond
+from api.creation import created, fingerprint, once, respond
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.intake import receive
 from api.keyed import TenantRoute
 from api.metadata import Metadata, checked_metadata, read_metadata
-from api.multipart import Upload
+from api.multipart import Upload as FormFile
 from api.pictures import picture, read_image
 from api.schemas import AddedImages, CollectionBody, CollectionImageView, CollectionView, Page, Rejected
 from api.services import Services
 from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
-from saft_core.data.entries import Rejection
-from saft_core.errors import InvalidInput, NotFound, SaftError, TooLarge
+from saft_core.data.entries import Entry, Rejection
+from saft_core.data.intake import Save, take
+from saft_core.errors import InvalidInput, TooLarge
 from saft_core.settings import Limits
-from saft_core.store import collections, quotas
+from saft_core.store import adoption, collections, images, quotas
 from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.images import Upload
 from saft_core.store.models import Collection, CollectionImage
 from saft_core.store.scope import Scope
 
-Described = tuple[Upload, dict[str, Any] | None]
+Described = tuple[FormFile, dict[str, Any] | None]
 """A file and what the tenant says of it."""
+Kept = tuple[list[CollectionImage], list[Rejected]]
+"""What can be used of an upload, and what not."""
 
 router = APIRouter(prefix="/collections", tags=["collections"], route_class=TenantRoute)
 
@@ -81,8 +86,8 @@ def get_collection(collection_id: str, tenancy: TenancyDep) -> object:
 def delete_collection(collection_id: str, tenancy: TenancyDep) -> None:
     """Delete a collection and its images."""
     with tenancy.begin() as scope:
-        scope.delete(scope.get(Collection, collection_id, lock=True))
-    tenancy.services.blobs.delete_owner(collection_id)
+        hashes = collections.delete(scope, collection_id)
+    tenancy.release(hashes, collection_id)
 
 
 @router.post("/{collection_id}/images", status_code=201, response_model=AddedImages, openapi_extra=FILES_DOCS)
@@ -96,26 +101,22 @@ async def add_images(
     return await handle(request, tenancy.services, lambda form: _add(tenancy, collection_id, form, idempotency_key))
 
 
-def _add(tenancy: Tenancy, collection_id: str, upload: Form, idempotency_key: str | None) -> JSONResponse:
-    request_sha256 = fingerprint(f"POST /collections/{collection_id}/images", upload.digest())
-    before = already_done(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
-    if before is not None:
-        return respond(before, replayed=True)
-    with tenancy.begin() as scope:
+def _add(tenancy: Tenancy, collection_id: str, form: Form, idempotency_key: str | None) -> JSONResponse:
+    def check(scope: Scope) -> None:
         scope.get(Collection, collection_id)
-        quotas.admit(scope, images=1)  # before the work that would be for nothing; the lot is counted at the end
-    kept, rejected = _keep(tenancy, collection_id, _described(upload, tenancy.services.limits))
+        quotas.admit(scope)
 
-    def work(session: Session) -> StoredAnswer:
-        images = _add_rows(tenancy, tenancy.scope(session), collection_id, kept)
+    def write(scope: Scope, upload: Upload, found: Kept) -> StoredAnswer:
+        kept, rejected = found
+        images = _add_rows(tenancy, scope, collection_id, kept, upload)
         views = [CollectionImageView.model_validate(image) for image in images]
         return created(AddedImages(images=views, rejected=rejected))
 
-    try:
-        return respond(*once(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
-    except (SaftError, OSError):
-        _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
-        raise
+    def take_all(save: Save) -> Kept:
+        return _take(tenancy.services, _described(form, tenancy.services.limits), save)
+
+    request_sha256 = fingerprint(f"POST /collections/{collection_id}/images", form.digest())
+    return receive(tenancy, idempotency_key, request_sha256, check, take_all, write)
 
 
 def _described(upload: Form, limits: Limits) -> list[Described]:
@@ -127,65 +128,44 @@ def _described(upload: Form, limits: Limits) -> list[Described]:
     return list(zip(files, metadata, strict=True))
 
 
-def _keep(
-    tenancy: Tenancy, collection_id: str, files: Sequence[Described]
-) -> tuple[list[tuple[CollectionImage, Upload]], list[Rejected]]:
-    """Check and store the files, before any transaction. Raises InvalidInput when there are none, or no image."""
+def _take(services: Services, files: Sequence[Described], save: Save) -> Kept:
+    """Check and save the files. Raises InvalidInput when there are none, or no image."""
     if not files:
         raise InvalidInput("files: send at least one image")
-    kept: list[tuple[CollectionImage, Upload]] = []
+    kept: list[CollectionImage] = []
     rejected: list[Rejected] = []
-    try:
-        with tenancy.services.blobs.writing(collection_id) as save:
-            for file, metadata in files:
-                try:
-                    kept.append((_keep_one(tenancy.services, file, metadata, save), file))
-                except InvalidInput as error:
-                    rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
-    except (SaftError, OSError):  # such as Busy: what is stored by now would stay for ever
-        _drop_unused(tenancy, collection_id, [image.sha256 for image, _ in kept])
-        raise
+    for file, metadata in files:
+        try:
+            kept.append(_take_one(services, file, metadata, save))
+        except InvalidInput as error:
+            rejected.append(Rejected(**asdict(Rejection.of(file.filename, error))))
     if not kept:
         listed = [item.model_dump() for item in rejected]
         raise InvalidInput("none of the files is an image that can be read", code="no_images", rejected=listed)
     return kept, rejected
 
 
-def _keep_one(
-    services: Services, file: Upload, metadata: Metadata | None, save: Callable[[str, bytes], None]
-) -> CollectionImage:
+def _take_one(services: Services, file: FormFile, metadata: Metadata | None, save: Save) -> CollectionImage:
     filename = checks.name(file.filename, services.limits, "filename")
-    data = read_image(file, services.limits)
-    media_type = services.pictures.check(data)
-    save(file.sha256, data)
-    image = CollectionImage(filename=filename, sha256=file.sha256, media_type=media_type, size_bytes=len(data))
+    taken = take(Entry(filename, partial(read_image, file, services.limits)), services.pictures.check)
+    save(taken.sha256, taken.data, taken.media_type)
+    size = len(taken.data)
+    image = CollectionImage(filename=filename, sha256=taken.sha256, media_type=taken.media_type, size_bytes=size)
     if metadata is not None:
         image.user_metadata = metadata
     return image
 
 
 def _add_rows(
-    tenancy: Tenancy, scope: Scope, collection_id: str, kept: Sequence[tuple[CollectionImage, Upload]]
+    tenancy: Tenancy, scope: Scope, collection_id: str, kept: Sequence[CollectionImage], upload: Upload
 ) -> list[CollectionImage]:
     """Raises TooLarge beyond the collection's limit, and NotFound when the collection was deleted in the meantime."""
     collections.locked(scope, collection_id)
-    images = collections.add_images(scope, collection_id, [image for image, _ in kept])
+    images = collections.add_images(scope, collection_id, kept, upload.id)
     limit = tenancy.services.limits.max_collection_images
     if collections.counts(scope, [collection_id])[collection_id] > limit:
         raise TooLarge(f"a collection holds at most {limit:,} images (max_collection_images); start another one")
-    for _, file in kept:  # a deletion may have taken a file that was there a moment ago
-        if not tenancy.services.blobs.has(collection_id, file.sha256):
-            tenancy.services.blobs.put(collection_id, file.sha256, file.read())
     return images
-
-
-def _drop_unused(tenancy: Tenancy, collection_id: str, hashes: Sequence[str]) -> None:
-    """Remove files that no row of the collection stands for; its lock keeps an upload from adding one just now."""
-    with suppress(NotFound), tenancy.begin() as scope:
-        collections.locked(scope, collection_id)
-        used = {image.sha256 for image in collections.with_hashes(scope, collection_id, hashes)}
-        for sha256 in set(hashes) - used:
-            tenancy.services.blobs.delete(collection_id, sha256)
 
 
 @router.get("/{collection_id}/images", response_model=Page[CollectionImageView])
@@ -202,7 +182,7 @@ def get_image(collection_id: str, image_id: str, tenancy: TenancyDep) -> Respons
     """The file of one image, as it was uploaded."""
     with tenancy.begin() as scope:
         image = collections.image(scope, collection_id, image_id)
-    return picture(tenancy.services.blobs.get(collection_id, image.sha256), image.media_type)
+    return picture(tenancy.services.blobs.get(image.file), image.media_type)
 
 
 @router.put("/{collection_id}/images/{image_id}/metadata", response_model=CollectionImageView)
@@ -219,10 +199,11 @@ def put_metadata(collection_id: str, image_id: str, body: Metadata, tenancy: Ten
 def delete_image(collection_id: str, image_id: str, tenancy: TenancyDep) -> None:
     """Delete one image."""
     with tenancy.begin() as scope:
-        collections.locked(scope, collection_id)
-        image = collections.image(scope, collection_id, image_id)
-        scope.delete(image)
-    _drop_unused(tenancy, collection_id, [image.sha256])
+        image = collections.delete_image(scope, collection_id, image_id)
+    with images.left_to_the_sweeper():
+        with tenancy.begin() as scope:
+            adoption.forget(scope, tenancy.services.blobs, collection_id, image.sha256)
+        images.release(tenancy.services.sessions, tenancy.services.blobs, tenancy.tenant_id, [image.sha256])
 
 
 def _view(collection: Collection, image_count: int) -> CollectionView:

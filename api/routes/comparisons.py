@@ -103,7 +103,7 @@ def _answers(tenancy: Tenancy, images: Sequence[DatasetImage], model: Model, cla
     deadline = services.deadline()
     for batch in in_batches(images):
         with services.pictures.room(len(batch)):
-            files = (stored(image.path, services.blobs, image.dataset_id, image.sha256) for image in batch)
+            files = (stored(image.path, services.blobs, image.file) for image in batch)
             pictures = [services.pictures.prepare(file, deadline) for file in files]
             answers = services.engine.classify(
                 model.adapter_id, pictures, classes, model.template, strength=model.strength, deadline=deadline

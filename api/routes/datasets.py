@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
 
 from api import checks
-from api.creation import already_done, created, fingerprint, once, respond
+from api.creation import created, fingerprint
 from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
+from api.intake import receive
 from api.keyed import TenantRoute
 from api.multipart import Upload
 from api.pictures import picture, read_image
@@ -24,32 +23,34 @@ from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
 from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
 from saft_core.data.formats.labels_files import check_labels_size
-from saft_core.data.labelled import LabelledSet, Save, collect
-from saft_core.errors import InvalidInput, SaftError
+from saft_core.data.intake import Save
+from saft_core.data.labelled import LabelledImage, LabelledSet, collect
+from saft_core.errors import InvalidInput
 from saft_core.settings import Limits
-from saft_core.store import datasets, quotas
+from saft_core.store import datasets, images, quotas
 from saft_core.store.idempotency import StoredAnswer
-from saft_core.store.models import Dataset, DatasetImage, new_id
+from saft_core.store.models import Dataset, DatasetImage
+from saft_core.store.scope import Scope
 from saft_core.templates import PLACEHOLDER
 
 TEST_SUFFIX = " (test)"
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
 
-UPLOAD_DOCS = multipart_docs(
-    name={"type": "string"},
-    archive=MULTIPART_SCHEMA
+UPLOAD_FILES: dict[str, Any] = {
+    "archive": MULTIPART_SCHEMA
     | {
         "description": "A zip file with one folder per class, also within folders such as train, valid and test, or"
         " with images and a labels file: labels.csv, COCO's JSON, Roboflow's _classes.csv, Hugging Face's"
         " metadata.jsonl or metadata.csv, or Custom Vision's tagged images as JSON."
     },
-    files={
+    "files": {
         "type": "array",
         "items": MULTIPART_SCHEMA,
         "description": "Files named class/file, or as they would lie in the zip file.",
     },
-)
+}
+UPLOAD_DOCS = multipart_docs(name={"type": "string"}, **UPLOAD_FILES)
 
 
 @router.post("", status_code=201, response_model=NewDatasetView, openapi_extra=UPLOAD_DOCS)
@@ -63,89 +64,43 @@ async def create_dataset(request: Request, tenancy: TenancyDep, idempotency_key:
 
 
 def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
-    services = tenancy.services
-    name = checks.name(upload.text("name"), services.limits)
-    request_sha256 = fingerprint("POST /datasets", upload.digest())
-    before = already_done(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256)
-    if before is not None:
-        return respond(before, replayed=True)
-    with tenancy.begin() as scope:
-        quotas.admit(scope, images=1)  # before the work that would be for nothing; the lot is counted at the end
-    ids = _Ids(new_id("ds"), new_id("ds"))
-    found, sizes = _collect(tenancy, upload, ids)
-
-    def work(session: Session) -> StoredAnswer:
-        scope = tenancy.scope(session)
-        if found.test is not None:
-            datasets.add(scope, *_rows(ids.test, _test_name(name, services.limits), found.test, sizes))
-        dataset = datasets.add(scope, *_rows(ids.main, name, found, sizes))
-        view = NewDatasetView.model_validate(dataset)
-        view.test_dataset_id = ids.test if found.test is not None else None
-        return created(view, f"/datasets/{ids.main}")
-
-    # After a failed commit nobody knows whether there is a row, so the files stay: the sweeper clears what has none.
-    try:
-        answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
-    except SaftError:  # such as QuotaExceeded, before the commit
-        _drop(tenancy, ids)
-        raise
-    if replayed:
-        _drop(tenancy, ids)
-    return respond(answer, replayed)
+    name = checks.name(upload.text("name"), tenancy.services.limits)
+    return receive(
+        tenancy,
+        idempotency_key,
+        fingerprint("POST /datasets", upload.digest()),
+        check=quotas.admit,
+        take=lambda save: labelled_set(tenancy, items(tenancy, upload), save),
+        write=lambda scope, stored, found: write_dataset(scope, stored, name, found, tenancy.services.limits),
+    )
 
 
-@dataclass(frozen=True)
-class _Ids:
-    """Of the dataset of an upload, and of the one to test on, should there be one."""
-
-    main: str
-    test: str
-
-
-def _collect(tenancy: Tenancy, upload: Form, ids: _Ids) -> tuple[LabelledSet, dict[str, int]]:
-    """Check and store the images, before any transaction: that can take minutes; with the bytes of each by its hash.
-
-    Raises InvalidInput.
+def labelled_set(
+    tenancy: Tenancy, found: Sequence[Item], save: Save, base: Sequence[LabelledImage] = ()
+) -> LabelledSet:
+    """What was uploaded as a clean set, added to `base`. Raises InvalidInput.
 
     Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
     """
     services = tenancy.services
     check = functools.partial(check_labels, services.engine.base, template=PLACEHOLDER, field="classes")
-    sizes: dict[str, int] = {}
-    try:
-        with services.blobs.writing(ids.main) as save, services.blobs.writing(ids.test) as save_test:
-            found = collect(
-                _items(tenancy, upload),
-                services.data_limits,
-                _measuring(save, sizes),
-                check,
-                services.pictures.check,
-                _measuring(save_test, sizes),
-            )
-    except BaseException:
-        _drop(tenancy, ids)
-        raise
-    for sha256 in found.unused:
-        services.blobs.delete(ids.main, sha256)
-    if found.test is None:
-        services.blobs.delete_owner(ids.test)
-    return found, sizes
+    return collect(found, services.data_limits, save, check, services.pictures.check, base)
 
 
-def _measuring(put: Save, sizes: dict[str, int]) -> Save:
-    """`put`, noting the bytes of each file by its hash."""
-
-    def save(sha256: str, data: bytes) -> None:
-        sizes[sha256] = len(data)
-        put(sha256, data)
-
-    return save
-
-
-def _drop(tenancy: Tenancy, ids: _Ids) -> None:
-    """Remove the images that were stored for nothing."""
-    tenancy.services.blobs.delete_owner(ids.main)
-    tenancy.services.blobs.delete_owner(ids.test)
+def write_dataset(
+    scope: Scope, upload: images.Upload, name: str, found: LabelledSet, limits: Limits, revision_of: str | None = None
+) -> StoredAnswer:
+    """Write the dataset of an upload, and the one to test on, should there be one. Raises QuotaExceeded."""
+    hashes = {image.sha256 for part in (found, found.test) if part for image in part.images}
+    images.keep(scope, upload.id, hashes & upload.claimed)  # others are those of the dataset that this one revises
+    test = None
+    if found.test is not None:
+        test = datasets.add(scope, *_rows(_test_name(name, limits), found.test))
+    dataset, rows = _rows(name, found)
+    dataset.revision_of = revision_of
+    view = NewDatasetView.model_validate(datasets.add(scope, dataset, rows))
+    view.test_dataset_id = None if test is None else test.id
+    return created(view, f"/datasets/{dataset.id}")
 
 
 def _test_name(name: str, limits: Limits) -> str:
@@ -153,7 +108,7 @@ def _test_name(name: str, limits: Limits) -> str:
     return f"{name[: max(0, limits.max_name_characters - len(TEST_SUFFIX))]}{TEST_SUFFIX}"
 
 
-def _items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
+def items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
     """What was uploaded, in either form. Raises InvalidInput unless it is exactly one of the two."""
     archives, files = upload.files("archive"), upload.files("files")
     if len(archives) + bool(files) != 1:
@@ -171,18 +126,14 @@ def _read(file: Upload, limits: Limits) -> bytes:
     return file.read()
 
 
-def _rows(
-    dataset_id: str, name: str, found: LabelledSet, sizes: Mapping[str, int]
-) -> tuple[Dataset, list[DatasetImage]]:
+def _rows(name: str, found: LabelledSet) -> tuple[Dataset, list[DatasetImage]]:
     dataset = Dataset(
-        id=dataset_id,
         name=name,
         classes=[{"name": label, "count": count} for label, count in found.classes],
         rejected=[{"path": r.path, "code": r.code, "reason": r.reason} for r in found.rejected],
         image_count=len(found.images),
-        size_bytes=sum(sizes[sha256] for sha256 in {image.sha256 for image in found.images}),
     )
-    images = [
+    rows = [
         DatasetImage(
             position=image.position,
             label=image.label,
@@ -192,7 +143,7 @@ def _rows(
         )
         for image in found.images
     ]
-    return dataset, images
+    return dataset, rows
 
 
 @router.get("", response_model=Page[DatasetView])
@@ -213,8 +164,8 @@ def get_dataset(dataset_id: str, tenancy: TenancyDep) -> object:
 def delete_dataset(dataset_id: str, tenancy: TenancyDep) -> None:
     """Delete a dataset and its images. Adapters made from it stay."""
     with tenancy.begin() as scope:
-        datasets.delete(scope, dataset_id)
-    tenancy.services.blobs.delete_owner(dataset_id)
+        hashes = datasets.delete(scope, dataset_id)
+    tenancy.release(hashes, dataset_id)
 
 
 @router.get("/{dataset_id}/images", response_model=Page[DatasetImageView])
@@ -232,4 +183,4 @@ def get_image(dataset_id: str, position: Annotated[int, Path(ge=0, lt=2**31)], t
     """The file of one image, as it was uploaded."""
     with tenancy.begin() as scope:
         image = datasets.image(scope, dataset_id, position)
-    return picture(tenancy.services.blobs.get(dataset_id, image.sha256), image.media_type)
+    return picture(tenancy.services.blobs.get(image.file), image.media_type)

@@ -19,9 +19,11 @@ from api.query import Parts, Query
 from api.schemas import Match, RetrieveBody, RetrieveView
 from api.search_cursor import SearchCursor
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
-from saft_core.store import collections, search
-from saft_core.store.collections import Space
-from saft_core.store.models import Adapter, Collection, CollectionImage
+from saft_core.store import adoption, embeddings, search
+from saft_core.store.blobs import ImageFile
+from saft_core.store.embeddings import Space
+from saft_core.store.members import Member, Members
+from saft_core.store.models import Adapter
 from saft_core.store.scope import Scope
 from saft_core.store.search import Found
 
@@ -32,13 +34,15 @@ logger = logging.getLogger(__name__)
 
 @router.post("/retrieve", response_model=RetrieveView)
 async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
-    """Search a collection by a text, an image or both; best match first, page by page.
+    """Search a collection or a dataset by a text, an image or both; best match first, page by page.
 
     Exact: every image that `filter` and `min_score` leave is compared, so a page is full whenever there is enough to
-    fill it. Pages show what was in the collection when the first one was made, less what was deleted since.
+    fill it. Pages show what was in the collection when the first one was made, less what was deleted since. Of a
+    dataset, `image_id` is the position, `filename` the path, and `metadata` is the `label`.
 
-    The first search under an adapter and a strength embeds the collection's images with it; later ones find them in the
-    database. Of strengths that are neither 1 nor the adapter's own the last few are kept, `max_strengths` of them.
+    The first search under an adapter and a strength embeds the images with it; later ones find them in the database, in
+    whichever collection or dataset they are. Of strengths that are neither 1 nor the adapter's own the last few are
+    kept, `max_strengths` of them.
     """
     return await tenancy.infer(lambda: _answer(tenancy, body))
 
@@ -52,66 +56,72 @@ def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     digest = query.digest(space)
     cursor = None if body.cursor is None else SearchCursor.decode(body.cursor, digest, base.embed_dim)
     with tenancy.begin() as scope:
-        scope.get(Collection, body.collection_id)
+        query.members.check(scope)
         if body.image_id is not None:
-            collections.image(scope, body.collection_id, body.image_id)
+            query.members.get(scope, body.image_id)
     parts = query.embed(tenancy, space) if cursor is None else Parts()
-    _embed_missing(tenancy, body.collection_id, space, kept=(1.0, model.strength))
+    _embed_missing(tenancy, query.members, space, kept=(1.0, model.strength))
     with tenancy.begin() as scope:
         after = None if cursor is None else cursor.place
-        vector = parts.vector(body.text_weight, _stored(scope, body, space)) if cursor is None else cursor.vector
+        vector = parts.vector(body.text_weight, _stored(scope, query, space)) if cursor is None else cursor.vector
         found = search.nearest(scope, query.search(space, vector), limit, after)
     return _view(found, digest, vector)
 
 
 def _view(found: Found, digest: bytes, vector: npt.NDArray[np.float32]) -> RetrieveView:
     matches = [
-        Match(image_id=image.id, filename=image.filename, score=score, metadata=image.user_metadata)
+        Match(image_id=image.id, filename=image.filename, score=score, metadata=image.metadata)
         for image, score in found.matches
     ]
     end = None if found.end is None else SearchCursor(digest, found.end, vector).encode()
     return RetrieveView(results=matches, next_cursor=end)
 
 
-def _stored(scope: Scope, body: RetrieveBody, space: Space) -> npt.NDArray[np.float32] | None:
+def _stored(scope: Scope, query: Query, space: Space) -> npt.NDArray[np.float32] | None:
     """The vector of the image that the query names. Raises NotFound, and InvalidInput where its file is unreadable."""
-    if body.image_id is None:
+    image_id = query.body.image_id
+    if image_id is None:
         return None
-    collections.image(scope, body.collection_id, body.image_id)  # it may have been deleted in the meantime
-    vector = collections.embedding(scope, body.image_id, space)
+    image = query.members.get(scope, image_id)  # it may have been deleted in the meantime
+    vector = embeddings.get(scope, image.sha256, space)
     if vector is None:
-        raise InvalidInput(f"image_id: the file of image {body.image_id} cannot be read; search by another image")
+        raise InvalidInput(f"image_id: the file of image {image_id} cannot be read; search by another image")
     return vector
 
 
-def _embed_missing(tenancy: Tenancy, collection_id: str, space: Space, kept: Sequence[float]) -> None:
+def _embed_missing(tenancy: Tenancy, members: Members, space: Space, kept: Sequence[float]) -> None:
     """Embed the images that have no vector in this space, batch by batch: what is done stays done.
 
     kept: strengths whose vectors stay however many others are asked for.
     """
-    engine = tenancy.services.engine
+    services = tenancy.services
     with tenancy.begin() as scope:
-        missing = collections.without_embedding(scope, collection_id, space)
+        missing = embeddings.missing(scope, members, space)
+        unadopted = bool(missing) and members.has_unadopted(scope)
         if missing and space.strength not in kept:
-            collections.drop_oldest(scope, collection_id, space, tenancy.services.limits.max_strengths, kept)
+            embeddings.drop_oldest(scope, members, space, services.limits.max_strengths, kept)
+    if unadopted:
+        adoption.adopt(services.sessions, services.blobs, members.kind.model, tenancy.tenant_id, members.owner_id)
     for batch in in_batches(missing):
-        with tenancy.services.pictures.room(len(batch)):
-            images = dict(_pictures(tenancy, batch))
+        with services.pictures.room(len(batch)):
+            images = dict(_pictures(tenancy, members, batch))
             if not images:
                 continue
-            vectors = engine.embed_images(space.adapter_id, list(images.values()), strength=space.strength)
+            vectors = services.engine.embed_images(space.adapter_id, list(images.values()), strength=space.strength)
         with tenancy.begin() as scope:
             if space.adapter_id is not None:
                 scope.get(Adapter, space.adapter_id, lock=True)  # it may have been deleted while the engine worked
-            collections.add_embeddings(scope, space, zip(images, vectors, strict=True))
+            embeddings.add(scope, space, zip(images, vectors, strict=True))
 
 
-def _pictures(tenancy: Tenancy, rows: Sequence[CollectionImage]) -> Iterator[tuple[str, Tensor]]:
-    """The prepared pictures by id. One that is gone or no longer readable does not stop the search."""
+def _pictures(tenancy: Tenancy, members: Members, images: Sequence[Member]) -> Iterator[tuple[str, Tensor]]:
+    """The prepared pictures by hash. One that is gone or no longer readable does not stop the search."""
     services = tenancy.services
-    for row in rows:
-        source = stored(row.filename, services.blobs, row.collection_id, row.sha256)
+    for image in images:
+        file = ImageFile(tenancy.tenant_id, image.sha256, members.owner_id)
         try:
-            yield row.id, services.pictures.prepare(source, services.deadline())
+            source = stored(image.filename, services.blobs, file)
+            yield image.sha256, services.pictures.prepare(source, services.deadline())
         except (NotFound, InvalidImage):
-            logger.warning("image %s of collection %s cannot be searched", row.id, row.collection_id, exc_info=True)
+            where = (image.id, members.kind.name, members.owner_id)
+            logger.warning("image %s of %s %s cannot be searched", *where, exc_info=True)

@@ -6,7 +6,6 @@ known where its tokenizer is, so that check comes from the caller.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,8 @@ from typing import Any
 from saft_core.data.entries import Item, Rejection
 from saft_core.data.formats.upload import Placed, names_image
 from saft_core.data.images import open_to_check
-from saft_core.data.layout import lay_out
+from saft_core.data.intake import CheckImage, Save, take
+from saft_core.data.layout import Layout, lay_out
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidDataset, InvalidInput
 
@@ -29,10 +29,7 @@ NO_TEST_SET = (
     " on into class folders of test."
 )
 
-Save = Callable[[str, bytes], None]
 CheckLabels = Callable[[Sequence[str]], None]
-CheckImage = Callable[[bytes], str]
-"""The media type of an image file that decodes; raises InvalidImage if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +47,12 @@ class LabelledImage:
 class LabelledSet:
     """A clean set: images by label and path, `classes` as (name, count) by name, and everything not taken.
 
-    The place of a class in `classes` is its label index. `unused` are hashes of images that were saved before their
-    class turned out to be too small, and `test` is the set to test on, if the upload has one.
+    The place of a class in `classes` is its label index, and `test` is the set to test on, if the upload has one.
     """
 
     images: tuple[LabelledImage, ...]
     classes: tuple[tuple[str, int], ...]
     rejected: tuple[Rejection, ...]
-    unused: tuple[str, ...] = ()
     test: LabelledSet | None = None
 
 
@@ -67,15 +62,16 @@ def collect(
     save: Save,
     check_labels: CheckLabels,
     check_image: CheckImage | None = None,
-    save_test: Save | None = None,
+    base: Sequence[LabelledImage] = (),
 ) -> LabelledSet:
     """Make a labelled set of an upload: of `read_archive`'s items, or of entries, in any format of `formats.table`.
 
-    Every usable image goes through `save(sha256, data)` once, in the order of upload, and is then let go: memory is
-    bounded by one image. If InvalidDataset is raised some images may have been saved already; the caller drops them.
+    Every usable image goes through `save(sha256, data, media_type)` once, in the order of upload, and is then let go:
+    memory is bounded by one image. Some that are saved are in no set, those of a class that turns out to be too small,
+    or all if InvalidDataset is raised; the caller drops them.
 
-    check_image: tells whether an image can be used; one of many uploads may wait there for its turn. save_test: takes
-    the images to test on in the place of `save`.
+    check_image: tells whether an image can be used; one of many uploads may wait there for its turn. base: images of
+    another set that are taken already, to which an upload, or none, is added.
 
     Each file that cannot be used ends in `rejected`, with the codes of `lay_out`, `read_archive` and `decode_image`, or
     `duplicate`, `duplicate_other_class`. Only labels with a usable image or with a file named like an image are
@@ -88,17 +84,18 @@ def collect(
     `too_few_images`, `too_many_classes` or `too_many_images`, its details `rejected` (the first 100) and
     `rejected_count`.
     """
-    layout = lay_out(items, limits)
+    items = tuple(items)
+    layout = lay_out(items, limits) if items or not base else Layout((), ())
     check_image = check_image or partial(_decoded, limits=limits)
-    collector = _Collector(limits, save, check_image, list(layout.rejected))
-    if len(layout.placed) > limits.max_dataset_images:
+    collector = _Collector(limits, save, check_image, list(layout.rejected), base=base)
+    if len(layout.placed) + len(base) > limits.max_dataset_images:
         raise collector.invalid(
-            f"The dataset has {len(layout.placed):,} files; at most {limits.max_dataset_images:,} are taken"
+            f"The dataset has {len(layout.placed) + len(base):,} files; at most {limits.max_dataset_images:,} are taken"
             " (max_dataset_images). Leave some out.",
             "too_many_images",
         )
     to_test = [placed for placed in layout.placed if placed.test]
-    tester = _Collector(limits, save if save_test is None else save_test, check_image, [], known=collector.images)
+    tester = _Collector(limits, save, check_image, [], known=collector.images)
     for part, of_part in ((collector, [one for one in layout.placed if not one.test]), (tester, to_test)):
         part.expect(of_part, check_labels)
     for placed in layout.placed:
@@ -128,7 +125,7 @@ def _decoded(data: bytes, limits: DataLimits) -> str:
 
 
 class _Collector:
-    """What has been taken so far; `known` are images of the other part, by SHA-256."""
+    """What has been taken so far, from `base` on; `known` are images of the other part, by SHA-256."""
 
     def __init__(
         self,
@@ -137,19 +134,20 @@ class _Collector:
         check_image: CheckImage,
         rejected: list[Rejection],
         known: Mapping[str, LabelledImage] = MappingProxyType({}),
+        base: Sequence[LabelledImage] = (),
     ) -> None:
         self.rejected = rejected
-        self.images: dict[str, LabelledImage] = {}  # by SHA-256
+        self.images = {image.sha256: image for image in base}
         self._limits = limits
         self._save = save
         self._check_image = check_image
         self._known = known
         self._expected: set[str] = set()
-        self._labels: set[str] = set()
+        self._labels = {image.label for image in base}
 
     def expect(self, placed: Iterable[Placed], check_labels: CheckLabels) -> None:
         """Check the labels of files that are named like an image: they are classes even without a usable one."""
-        self._expected = {one.label for one in placed if names_image(one.entry.path)}
+        self._expected = {one.label for one in placed if names_image(one.entry.path)} | self._labels
         self.check_number(self._expected)
         if self._expected:
             check_labels(sorted(self._expected))
@@ -160,19 +158,16 @@ class _Collector:
         try:
             if placed.label in left_out:
                 raise InvalidInput(f"Its class '{placed.label}' was left out.", code=TOO_SMALL)
-            data = entry.read()
-            sha256 = hashlib.sha256(data).hexdigest()
-            self._check_new(sha256, placed.label)
-            kind = self._check_image(data)
+            taken = take(entry, self._check_image, partial(self._check_new, placed.label))
         except InvalidInput as error:
             self.rejected.append(Rejection.of(entry.path, error))
             return
         self._labels.add(placed.label)
         self.check_number(self._labels)
-        self._save(sha256, data)
-        self.images[sha256] = LabelledImage(0, placed.label, entry.path, sha256, kind)
+        self._save(taken.sha256, taken.data, taken.media_type)
+        self.images[taken.sha256] = LabelledImage(0, placed.label, entry.path, taken.sha256, taken.media_type)
 
-    def _check_new(self, sha256: str, label: str) -> None:
+    def _check_new(self, label: str, sha256: str) -> None:
         """Raise InvalidInput if the same bytes have been taken already."""
         first = self.images.get(sha256) or self._known.get(sha256)
         if first is None:
@@ -202,10 +197,9 @@ class _Collector:
         kept = self._large_enough(classes)
         if not set(kept) <= self._expected:
             check_labels([name for name, _ in classes])
-        unused = tuple(sha256 for sha256, image in self.images.items() if image.label not in kept)
-        for sha256 in unused:
+        for sha256 in [sha256 for sha256, image in self.images.items() if image.label not in kept]:
             del self.images[sha256]
-        return self._set(kept, unused)
+        return self._set(kept)
 
     def finish_test(self, check_labels: CheckLabels) -> LabelledSet | None:
         """The set to test on, whose classes may be of one image; None if there are not two of them."""
@@ -214,12 +208,12 @@ class _Collector:
             return None
         if not set(counts) <= self._expected:
             check_labels(sorted(counts))
-        return self._set(counts, ())
+        return self._set(counts)
 
-    def _set(self, counts: Mapping[str, int], unused: tuple[str, ...]) -> LabelledSet:
+    def _set(self, counts: Mapping[str, int]) -> LabelledSet:
         ordered = sorted(self.images.values(), key=lambda image: (image.label, image.path, image.sha256))
         images = tuple(replace(image, position=position) for position, image in enumerate(ordered))
-        return LabelledSet(images, tuple(sorted(counts.items())), tuple(sorted(self.rejected, key=_by_path)), unused)
+        return LabelledSet(images, tuple(sorted(counts.items())), tuple(sorted(self.rejected, key=_by_path)))
 
     def _large_enough(self, classes: tuple[tuple[str, int], ...]) -> dict[str, int]:
         """The classes with enough images to learn from. The others are noted as rejected.

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from sqlalchemy import func, or_, select
 
 from saft_core.errors import Conflict, InvalidDataset, NotFound
-from saft_core.store import quotas
+from saft_core.store.images import size_bytes
 from saft_core.store.jobs import UNFINISHED
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
 
 
 def add(scope: Scope, dataset: Dataset, images: Sequence[DatasetImage]) -> Dataset:
-    """Write a dataset and its images, in the order of their positions. Raises QuotaExceeded."""
-    quotas.admit(scope, images=len(images), storage_bytes=dataset.size_bytes or 0)
+    """Write a dataset and who its images are, in the order of their positions; the tenant has these already."""
+    dataset.size_bytes = size_bytes(scope, [image.sha256 for image in images])
     scope.add(dataset)
     for image in images:
         image.tenant_id, image.dataset_id = scope.tenant_id, dataset.id
@@ -69,11 +69,17 @@ def check_unshared(images: int, unshared: int, classes: int) -> None:
         )
 
 
-def delete(scope: Scope, dataset_id: str) -> None:
-    """Remove a dataset. Raises NotFound, and Conflict while a job still needs it."""
+def delete(scope: Scope, dataset_id: str) -> Sequence[str]:
+    """Remove a dataset; the hashes of its images, to be released once that is committed.
+
+    Raises NotFound, and Conflict while a job still needs it.
+    """
     dataset = scope.get(Dataset, dataset_id, lock=True)
     uses = or_(Job.dataset_id == dataset_id, Job.test_dataset_id == dataset_id)
     job = scope.session.scalar(scope.select(Job, uses, Job.status.in_(UNFINISHED)).limit(1))
     if job is not None:
         raise Conflict(f"job {job.id} is using this dataset; wait for its end or cancel it")
+    hashes = select(DatasetImage.sha256).where(scope.owns(DatasetImage), DatasetImage.dataset_id == dataset_id)
+    found = scope.session.scalars(hashes).all()
     scope.delete(dataset)
+    return found

@@ -1,6 +1,6 @@
 """Clearing what nobody needs any more. All of it is safe to do twice and by several workers at once.
 
-It takes four statements, however much there is. What cannot be looked at or removed costs a line in the log.
+It takes five statements, however much there is. What cannot be looked at or removed costs a line in the log.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from saft_core.store import audit, idempotency
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import among
+from saft_core.store.images import ORPHAN_AGE_SECONDS
 from saft_core.store.jobs import UNFINISHED
-from saft_core.store.models import Collection, Dataset, Job
-
-ORPHAN_AGE_SECONDS = 6 * 3600
-"""An upload under way has blobs before it has a row; no upload takes so long."""
+from saft_core.store.models import Collection, Dataset, Job, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +32,19 @@ def sweep(sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: Checkp
 
 
 def _clear_blobs(sessions: sessionmaker[Session], blobs: BlobStore) -> None:
-    old = [owner for owner, changed in blobs.owners() if changed < time.time() - ORPHAN_AGE_SECONDS]
+    """Folders of tenants that are gone, of uploads of the version before, and what a write left half done."""
+    long_ago = time.time() - ORPHAN_AGE_SECONDS
+    blobs.clear_incoming(long_ago)
+    tenants = [owner for owner, changed in blobs.tenants() if changed < long_ago]
+    before = [owner for owner, changed in blobs.owners_before() if changed < long_ago]
     with sessions() as session:
-        rows = (select(model.id).where(among(model.id, old)) for model in (Dataset, Collection))
+        known_tenants = set(session.scalars(select(Tenant.id).where(among(Tenant.id, tenants))))
+        rows = (select(model.id).where(among(model.id, before)) for model in (Dataset, Collection))
         known = set(session.scalars(union_all(*rows)))
-    for owner in set(old) - known:
-        blobs.delete_owner(owner)
+    for tenant_id in set(tenants) - known_tenants:
+        blobs.delete_tenant(tenant_id)
+    for owner in set(before) - known:
+        blobs.delete_before(owner)
 
 
 def _clear_checkpoints(sessions: sessionmaker[Session], checkpoints: CheckpointStore) -> None:

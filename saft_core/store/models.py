@@ -20,6 +20,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -27,6 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, query_expression
 
+from saft_core.store.blobs import ImageFile
 from saft_core.templates import Template, as_template, each
 
 
@@ -111,8 +113,81 @@ class AuditEvent(Owned):
 
 
 def _unmeasured(table: str) -> Index:
-    """Finds the rows whose files have not been measured yet: those of versions that did not."""
+    """Finds the rows whose files the version before has not measured yet; the version after this one drops it."""
     return Index(f"ix_{table}_unmeasured", "id", postgresql_where=text("size_bytes IS NULL"))
+
+
+class Image(Owned):
+    """An image file that a tenant has once, however many datasets and collections it is in.
+
+    Its row is there before its file, and goes after it: so no file is without a row (saft_core/store/images.py).
+    """
+
+    __tablename__ = "images"
+    __table_args__ = (
+        Index(
+            "ix_images_kept",
+            "tenant_id",
+            postgresql_include=["size_bytes"],
+            postgresql_where=text("kept_at IS NOT NULL"),
+        ),
+    )
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    media_type: Mapped[str]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # null until a file of the version before is adopted
+    kept_at: Mapped[datetime | None]  # when a dataset or collection first referred to it; counts for the quotas then
+
+
+def _of_image() -> ForeignKeyConstraint:
+    """What hangs on an image and goes with it."""
+    return ForeignKeyConstraint(["tenant_id", "sha256"], ["images.tenant_id", "images.sha256"], ondelete="CASCADE")
+
+
+class ImageClaim(Owned):
+    """An upload under way that needs an image: while it is there, nobody removes the image."""
+
+    __tablename__ = "image_claims"
+    __table_args__ = (_of_image(), Index("ix_image_claims_created_at", "created_at"))
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    upload_id: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Embedding(Owned):
+    """The unit vector of an image under one adapter; `adapter_id` is null for the base itself."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (
+        _of_image(),
+        UniqueConstraint(
+            "tenant_id",
+            "sha256",
+            "base_fingerprint",
+            "adapter_id",
+            "strength",
+            name="uq_embeddings_space",
+            postgresql_nulls_not_distinct=True,
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column()
+    sha256: Mapped[str]
+    base_fingerprint: Mapped[str]
+    adapter_id: Mapped[str | None] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), index=True)
+    strength: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    embedding: Mapped[Any] = mapped_column(Vector())
+
+
+def _references(table: str, manifest: str) -> tuple[Index, Index]:
+    """Count who refers to an image, and find what a version before wrote."""
+    return (
+        Index(f"ix_{table}_references", "tenant_id", "sha256"),
+        Index(f"ix_{table}_unadopted", manifest, postgresql_where=text("NOT adopted")),
+    )
 
 
 class Dataset(Owned):
@@ -126,13 +201,15 @@ class Dataset(Owned):
     classes: Mapped[list[Any]]  # [{"name", "count"}], sorted by name: the order is the label index
     rejected: Mapped[list[Any]]  # [{"path", "code", "reason"}]
     image_count: Mapped[int]
-    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its files; null until they are measured
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its files, for the version before
+    revision_of: Mapped[str | None]  # the dataset that it was made of; that one may be gone
 
 
 class DatasetImage(Owned):
-    """One labelled image; its bytes are the blob `sha256` of the dataset."""
+    """One labelled image of a dataset."""
 
     __tablename__ = "dataset_images"
+    __table_args__ = _references("dataset_images", "dataset_id")
 
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -140,6 +217,12 @@ class DatasetImage(Owned):
     path: Mapped[str]
     sha256: Mapped[str]
     media_type: Mapped[str]
+    adopted: Mapped[bool] = mapped_column(default=True, server_default=false())  # its file is in the tenant's folder
+
+    @property
+    def file(self) -> ImageFile:
+        """Its file."""
+        return ImageFile(self.tenant_id, self.sha256, self.dataset_id)
 
 
 class JobStatus(StrEnum):
@@ -339,7 +422,7 @@ class Collection(Owned):
 
 
 class CollectionImage(Owned):
-    """One searchable image; its bytes are the blob `sha256` of the collection."""
+    """One searchable image of a collection."""
 
     __tablename__ = "collection_images"
     __table_args__ = (
@@ -352,6 +435,7 @@ class CollectionImage(Owned):
             postgresql_ops={"metadata": "jsonb_path_ops"},
         ),
         _unmeasured("collection_images"),
+        *_references("collection_images", "collection_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("img"))
@@ -361,11 +445,17 @@ class CollectionImage(Owned):
     media_type: Mapped[str]
     user_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict, server_default="{}")
     """What the tenant says of it, under a name that SQLAlchemy does not use itself."""
-    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its file; null until it is measured
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its file, for the version before
+    adopted: Mapped[bool] = mapped_column(default=True, server_default=false())  # its file is in the tenant's folder
+
+    @property
+    def file(self) -> ImageFile:
+        """Its file."""
+        return ImageFile(self.tenant_id, self.sha256, self.collection_id)
 
 
 class ImageEmbedding(Owned):
-    """The unit vector of a collection image under one adapter; `adapter_id` is null for the base itself."""
+    """An embedding as the version before reads and writes it; the version after this one drops the table."""
 
     __tablename__ = "image_embeddings"
     __table_args__ = (

@@ -3,7 +3,7 @@
 What is removed goes files first and row second, one thing a transaction, the tenant's own row last: the rows that are
 left are what is left to do, so a kill at any moment costs nothing but the step under way. (Of a job the row goes first,
 for its worker to see; a state without a job is swept by `housekeeping`.) An upload that was under way
-at the deletion finds no tenant in the end; files that it left are old uploads without a row to `housekeeping`.
+at the deletion finds no tenant in the end; files that it left are a folder without a tenant to `housekeeping`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from saft_core.store import images
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import among
@@ -54,14 +55,17 @@ def _steps(
         yield
     for model in (Dataset, Collection):
         while found := _some(sessions, tenant_id, model, 1):
-            blobs.delete_owner(found[0])
+            blobs.delete_before(found[0])
             _remove(sessions, tenant_id, model, found)
-            blobs.delete_owner(found[0])  # what an upload added between the two
+            blobs.delete_before(found[0])  # what an upload of the version before added between the two
             yield
+    while _remove_images(sessions, blobs, tenant_id):
+        yield
     while found := _some(sessions, tenant_id, Adapter):
         _remove(sessions, tenant_id, Adapter, found)
         yield
     _remove_tenant(sessions, tenant_id)
+    blobs.delete_tenant(tenant_id)  # what an upload added at last
 
 
 Thing = type[Job] | type[Dataset] | type[Collection] | type[Adapter]
@@ -76,6 +80,11 @@ def _some(sessions: sessionmaker[Session], tenant_id: str, model: Thing, limit: 
 def _remove(sessions: sessionmaker[Session], tenant_id: str, model: Thing, found: list[str]) -> None:
     with sessions.begin() as session:
         session.execute(delete(model).where(Scope(session, tenant_id).owns(model), among(model.id, found)))
+
+
+def _remove_images(sessions: sessionmaker[Session], blobs: BlobStore, tenant_id: str) -> int:
+    with sessions.begin() as session:
+        return images.remove_some(Scope(session, tenant_id), blobs, images.RELEASED_AT_ONCE)
 
 
 def _remove_tenant(sessions: sessionmaker[Session], tenant_id: str) -> None:

@@ -63,8 +63,18 @@ class Scope:
 
     def get(self, model: type[Row], row_id: str, *, lock: bool = False) -> Row:
         """The tenant's row with this id, locked until the transaction ends if asked. Raises NotFound."""
-        query = self.select(model, model.id == row_id)  # type: ignore[attr-defined]
-        row = self.session.scalar(query.with_for_update() if lock else query)
+        query = self._by_id(model, row_id)
+        return self._one(query.with_for_update() if lock else query, model, row_id)
+
+    def hold(self, model: type[Row], row_id: str) -> Row:
+        """The same row, which nobody deletes until the transaction ends; others may hold it too. Raises NotFound."""
+        return self._one(self._by_id(model, row_id).with_for_update(read=True, key_share=True), model, row_id)
+
+    def _by_id(self, model: type[Row], row_id: str) -> Select[Row]:
+        return self.select(model, model.id == row_id)  # type: ignore[attr-defined]
+
+    def _one(self, query: Select[Row], model: type[Row], row_id: str) -> Row:
+        row = self.session.scalar(query)
         if row is None:
             raise NotFound(f"there is no {_in_words(model)} {row_id}")
         return row

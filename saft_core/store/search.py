@@ -1,4 +1,4 @@
-"""Searches of a collection: exact whatever narrows them, and page by page.
+"""Searches of a collection or a dataset: exact whatever narrows them, and page by page.
 
 Every vector of what the filters leave is compared with the query. The order is that of (distance, image id), so a page
 goes on behind any place in it, and a search sees the images that were there when its first page was made.
@@ -15,11 +15,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pgvector import Vector
-from sqlalchemy import ColumnElement, Float, LargeBinary, Result, Select, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Float,
+    LargeBinary,
+    Result,
+    Select,
+    String,
+    any_,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 
-from saft_core.store.collections import Space
 from saft_core.store.database import among
-from saft_core.store.models import CollectionImage, ImageEmbedding
+from saft_core.store.embeddings import Space
+from saft_core.store.members import Member, Members
+from saft_core.store.models import Embedding
 from saft_core.store.scope import Scope
 
 Scalar = str | int | float | bool | None
@@ -37,7 +52,7 @@ class Search:
     filters: values of each metadata key, of which an image has to have one. without: an image that is left out.
     """
 
-    collection_id: str
+    members: Members
     space: Space
     vector: Any
     filters: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
@@ -55,11 +70,15 @@ class Place:
     image_id: str
 
 
+Ranked = tuple[Place, str]
+"""A place and the hash of its image."""
+
+
 @dataclass(frozen=True)
 class Found:
     """One page, best first, with cosines; and its end, None on the last page."""
 
-    matches: Sequence[tuple[CollectionImage, float]]
+    matches: Sequence[tuple[Member, float]]
     end: Place | None
 
 
@@ -70,59 +89,63 @@ def nearest(scope: Scope, search: Search, limit: int, after: Place | None = None
     return Found(matches, found[limit - 1][0] if len(found) > limit else None)
 
 
-def _all(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, CollectionImage]]:
+def _all(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, Member]]:
     query, distance = _ranked(scope, search, after)
+    kind = search.members.kind
     if after is not None:
-        key = tuple_(distance, CollectionImage.id)
+        key = tuple_(distance, kind.id)
         query = query.where(key > tuple_(literal(after.distance, Float), literal(after.image_id)))
-    rows = scope.session.execute(query.add_columns(CollectionImage).limit(count))
-    return [(Place(as_of, distance, image_id), image) for as_of, distance, image_id, image in rows]
+    rows = scope.session.execute(query.add_columns(kind.filename, kind.metadata).limit(count))
+    return [
+        (Place(as_of, distance, image_id), Member(image_id, filename, sha256, metadata))
+        for as_of, distance, image_id, sha256, filename, metadata in rows
+    ]
 
 
-def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, CollectionImage]]:
+def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, Member]]:
     """The same without near-duplicates of what is listed before, on this page or on those before it.
 
     So it begins with the best image of all, wherever the page begins.
     """
     query, _ = _ranked(scope, search, after)
     with scope.session.execute(query.execution_options(yield_per=FIRST_ROWS)) as result:
-        blocks = ([Place(*row) for row in rows] for rows in _blocks(result))
-        unlike = _unlike((places, _vectors(scope, search.space, places)) for places in blocks)
+        blocks = ([(Place(*place), sha256) for *place, sha256 in rows] for rows in _blocks(result))
+        unlike = _unlike((ranked, _vectors(scope, search.space, ranked)) for ranked in blocks)
         page = list(islice((place for place in unlike if _is_behind(place, after)), count))
-    ids = among(CollectionImage.id, [place.image_id for place in page])
-    images = {image.id: image for image in scope.session.scalars(scope.select(CollectionImage, ids))}
+    of_page = search.members.kind.id == any_(literal([place.image_id for place in page], ARRAY(String)))
+    images = {image.id: image for image in search.members.where(scope, of_page)}
     return [(place, images[place.image_id]) for place in page if place.image_id in images]
 
 
 def _ranked(scope: Scope, search: Search, after: Place | None) -> tuple[Select[Any], ColumnElement[float]]:
-    """The query for all that matches, best first, as the columns of `Place`; and its distance."""
-    in_collection = CollectionImage.collection_id == search.collection_id
-    distance = ImageEmbedding.embedding.cosine_distance(search.vector)
-    newest = select(func.max(CollectionImage.created_at)).where(in_collection, scope.owns(CollectionImage))
-    as_of = newest.scalar_subquery() if after is None else literal(after.as_of)
+    """The query for all that matches, best first, as the columns of `Place` and the hash; and its distance."""
+    kind, within = search.members.kind, search.members.within(scope)
+    created_at = kind.model.created_at
+    distance = Embedding.embedding.cosine_distance(search.vector)
+    as_of = select(func.max(created_at)).where(*within).scalar_subquery() if after is None else literal(after.as_of)
     query = (
-        select(as_of, distance, CollectionImage.id)
-        .join(ImageEmbedding, ImageEmbedding.image_id == CollectionImage.id)
-        .where(scope.owns(CollectionImage), scope.owns(ImageEmbedding), search.space.holds(), in_collection)
-        .where(*(_has(key, values) for key, values in search.filters.items()))
-        .order_by(distance, CollectionImage.id)
+        select(as_of, distance, kind.id, kind.model.sha256)
+        .join(Embedding, Embedding.sha256 == kind.model.sha256)
+        .where(*within, scope.owns(Embedding), search.space.holds())
+        .where(*(_has(kind.metadata, key, values) for key, values in search.filters.items()))
+        .order_by(distance, kind.id)
     )
     if after is not None:
-        query = query.where(CollectionImage.created_at <= after.as_of)
+        query = query.where(created_at <= after.as_of)
     if search.min_score is not None:  # as the score is computed, so that the score of an answer finds what had it
         query = query.where(literal(1.0, Float) - distance >= literal(search.min_score, Float))
     if search.without is not None:
-        query = query.where(CollectionImage.id != search.without)
+        query = query.where(kind.id != search.without)
     return query, distance
 
 
-def _has(key: str, values: Sequence[Scalar]) -> ColumnElement[bool]:
+def _has(metadata: ColumnElement[Any], key: str, values: Sequence[Scalar]) -> ColumnElement[bool]:
     """The condition that the metadata has one of `values` under `key`, or a list with one of its strings.
 
     As containment, which `ix_collection_images_metadata` serves and PostgreSQL has statistics of.
     """
     lists = [[value] for value in values if isinstance(value, str)]
-    return or_(*(CollectionImage.user_metadata.contains({key: value}) for value in (*values, *lists)))
+    return or_(*(metadata.contains({key: value}) for value in (*values, *lists)))
 
 
 def _is_behind(place: Place, after: Place | None) -> bool:
@@ -137,25 +160,25 @@ def _blocks(result: Result[Any]) -> Iterator[Sequence[Any]]:
         size = min(2 * size, MAX_ROWS)
 
 
-def _vectors(scope: Scope, space: Space, places: Sequence[Place]) -> dict[str, FloatArray]:
-    """The unit vectors of images by id. One that was deleted just now has none."""
-    sent = func.vector_send(ImageEmbedding.embedding, type_=LargeBinary)  # its digits as text take ten times as long
-    query = select(ImageEmbedding.image_id, sent).where(
-        scope.owns(ImageEmbedding), space.holds(), among(ImageEmbedding.image_id, [p.image_id for p in places])
+def _vectors(scope: Scope, space: Space, ranked: Sequence[Ranked]) -> dict[str, FloatArray]:
+    """The unit vectors of images by hash. One that was removed just now has none."""
+    sent = func.vector_send(Embedding.embedding, type_=LargeBinary)  # its digits as text take ten times as long
+    query = select(Embedding.sha256, sent).where(
+        scope.owns(Embedding), space.holds(), among(Embedding.sha256, [sha256 for _, sha256 in ranked])
     )
-    return {image_id: Vector.from_binary(data).to_numpy() for image_id, data in scope.session.execute(query)}
+    return {sha256: Vector.from_binary(data).to_numpy() for sha256, data in scope.session.execute(query)}
 
 
-def _unlike(blocks: Iterable[tuple[Sequence[Place], Mapping[str, FloatArray]]]) -> Iterator[Place]:
+def _unlike(blocks: Iterable[tuple[Sequence[Ranked], Mapping[str, FloatArray]]]) -> Iterator[Place]:
     """The places, best first, whose vectors are no near-duplicate of one before them that is given."""
     listed: list[FloatArray] = []
-    for places, vectors in blocks:
-        present = [place for place in places if place.image_id in vectors]
+    for ranked, vectors in blocks:
+        present = [(place, sha256) for place, sha256 in ranked if sha256 in vectors]
         if present:
-            block = np.stack([vectors[place.image_id] for place in present])  # (places, dim)
+            block = np.stack([vectors[sha256] for _, sha256 in present])  # (places, dim)
             fresh = _fresh(block, listed)
             listed.append(block[fresh])
-            yield from (place for place, is_fresh in zip(present, fresh, strict=True) if is_fresh)
+            yield from (place for (place, _), is_fresh in zip(present, fresh, strict=True) if is_fresh)
 
 
 def _fresh(vectors: FloatArray, listed: Sequence[FloatArray]) -> npt.NDArray[np.bool_]:

@@ -40,11 +40,11 @@ def test_a_revoked_key_of_another_process_is_forgotten_in_a_second(site: Site) -
 
 def test_usage_and_quota_stand_side_by_side(client: TestClient) -> None:
     new_dataset(client)
-    new_collection(client)
+    new_collection(client)  # of the same pictures
     found = ok(client.get("/usage"))
     assert found["quota"] == dict.fromkeys(Quota.model_fields)
     assert set(found["usage"]) == set(Quota.model_fields)
-    assert (found["usage"]["images"], found["usage"]["adapters"]) == (8, 0)
+    assert (found["usage"]["images"], found["usage"]["adapters"]) == (4, 0)
     assert found["usage"]["requests_per_minute"] is None
 
 

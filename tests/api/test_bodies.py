@@ -182,6 +182,10 @@ BODIES = {
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="archive"; filename="a"\r\n\r\n',
     ),
+    "/datasets/x/revisions": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="archive"; filename="a"\r\n\r\n',
+    ),
     "/adapters/import": (
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.fixtures.rest import Site, labelled, new_collection, ok, png, problem
+from tests.fixtures.rest import Site, labelled, new_collection, ok, png, problem, stored_files
 
 
 def add(client: TestClient, collection: str, files: dict[str, bytes], **options: Any) -> Any:
@@ -16,12 +15,7 @@ def add(client: TestClient, collection: str, files: dict[str, bytes], **options:
     )
 
 
-def blobs(root: Path, collection: str) -> int:
-    folder = root / "blobs" / collection
-    return len(list(folder.iterdir())) if folder.is_dir() else 0
-
-
-def test_a_collection_is_made_shown_and_deleted(client: TestClient, tmp_path: Path) -> None:
+def test_a_collection_is_made_shown_and_deleted(site: Site, client: TestClient) -> None:
     answer = client.post("/collections", json={"name": " pictures "})
     made = ok(answer, 201)
     assert answer.headers["location"] == f"/collections/{made['id']}"
@@ -30,11 +24,11 @@ def test_a_collection_is_made_shown_and_deleted(client: TestClient, tmp_path: Pa
     shown = ok(client.get(f"/collections/{made['id']}"))
     assert shown == made | {"image_count": 4}
     assert ok(client.get("/collections"))["items"] == [shown]
-    assert blobs(tmp_path, made["id"]) == 4
+    assert len(stored_files(site)) == 4
     assert client.delete(f"/collections/{made['id']}").status_code == 204
     problem(client.get(f"/collections/{made['id']}"), 404, "not_found")
     problem(add(client, made["id"], labelled()), 404, "not_found")
-    assert blobs(tmp_path, made["id"]) == 0
+    assert len(stored_files(site)) == 0
 
 
 def test_good_images_are_added_and_bad_ones_listed(client: TestClient) -> None:
@@ -47,7 +41,7 @@ def test_good_images_are_added_and_bad_ones_listed(client: TestClient) -> None:
     assert sorted(image["filename"] for image in listed) == ["2.jpg", "a/1.png"]
 
 
-def test_an_image_comes_back_as_it_was_and_is_deleted(client: TestClient, tmp_path: Path) -> None:
+def test_an_image_comes_back_as_it_was_and_is_deleted(site: Site, client: TestClient) -> None:
     files = labelled()
     collection, images = new_collection(client, files)
     for name, image in images.items():
@@ -59,16 +53,16 @@ def test_an_image_comes_back_as_it_was_and_is_deleted(client: TestClient, tmp_pa
     assert client.delete(f"/collections/{collection}/images/{image}").status_code == 204
     problem(client.get(f"/collections/{collection}/images/{image}"), 404, "not_found")
     problem(client.delete(f"/collections/{collection}/images/{image}"), 404, "not_found")
-    assert blobs(tmp_path, collection) == 3
+    assert len(stored_files(site)) == 3
     assert ok(client.get(f"/collections/{collection}"))["image_count"] == 3
 
 
-def test_the_same_bytes_are_one_image(client: TestClient, tmp_path: Path) -> None:
+def test_the_same_bytes_are_one_image(site: Site, client: TestClient) -> None:
     collection, images = new_collection(client, {"first.png": png(1)})
     added = ok(add(client, collection, {"second.png": png(1), "new.png": png(2), "newer.png": png(2)}), 201)
     assert [image["filename"] for image in added["images"]] == ["first.png", "new.png"]
     assert added["images"][0]["id"] == images["first.png"]
-    assert ok(client.get(f"/collections/{collection}"))["image_count"] == blobs(tmp_path, collection) == 2
+    assert ok(client.get(f"/collections/{collection}"))["image_count"] == len(stored_files(site)) == 2
 
 
 def test_without_a_usable_image_nothing_is_added(client: TestClient) -> None:
@@ -79,12 +73,12 @@ def test_without_a_usable_image_nothing_is_added(client: TestClient) -> None:
     problem(answer, 422, "invalid_input")
 
 
-def test_a_full_collection_takes_no_more_and_keeps_no_file(site: Site, tmp_path: Path) -> None:
+def test_a_full_collection_takes_no_more_and_keeps_no_file(site: Site) -> None:
     client = site.with_limits(max_collection_images=3).new_tenant()
     collection, _ = new_collection(client, {"1.png": png(1), "2.png": png(2)})
     body = problem(add(client, collection, {"2.png": png(2), "3.png": png(3), "4.png": png(4)}), 413, "too_large")
     assert "max_collection_images" in body["detail"]
-    assert ok(client.get(f"/collections/{collection}"))["image_count"] == blobs(tmp_path, collection) == 2
+    assert ok(client.get(f"/collections/{collection}"))["image_count"] == len(stored_files(site)) == 2
     ok(add(client, collection, {"1.png": png(1), "2.png": png(2), "3.png": png(3)}), 201)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.fixtures.rest import Site, labelled, new_dataset, ok, png, problem, zipped
+from tests.fixtures.rest import Site, labelled, new_collection, new_dataset, ok, png, problem, stored_files, zipped
 
 
 def test_a_zip_becomes_a_dataset(client: TestClient) -> None:
@@ -68,13 +68,32 @@ def test_datasets_are_listed_in_pages_newest_first(client: TestClient) -> None:
     assert second["next_cursor"] is None
 
 
-def test_a_deleted_dataset_is_gone_with_its_files(site: Site, client: TestClient, tmp_path: Path) -> None:
+def test_a_deleted_dataset_is_gone_with_its_files(site: Site, client: TestClient) -> None:
     made = new_dataset(client)
-    assert (tmp_path / "blobs" / made["id"]).is_dir()
+    assert len(stored_files(site)) == 4
     assert client.delete(f"/datasets/{made['id']}").status_code == 204
     problem(client.get(f"/datasets/{made['id']}"), 404, "not_found")
     problem(client.delete(f"/datasets/{made['id']}"), 404, "not_found")
-    assert not (tmp_path / "blobs" / made["id"]).exists()
+    assert stored_files(site) == set()
+
+
+def test_an_image_is_stored_once_and_stays_as_long_as_anything_has_it(site: Site, client: TestClient) -> None:
+    files = labelled()
+    first, second = (new_dataset(client, files)["id"] for _ in range(2))
+    collection, _ = new_collection(client, files)
+    other = site.new_tenant("other")
+    foreign = new_dataset(other, files)["id"]
+    assert images_stored(client) == images_stored(other) == 4
+    for path in (f"/datasets/{first}", f"/collections/{collection}"):
+        assert client.delete(path).status_code == 204
+        assert client.get(f"/datasets/{second}/images/0").content == files["cat/0.png"]
+    assert client.delete(f"/datasets/{second}").status_code == 204
+    assert (images_stored(client), images_stored(other)) == (0, 4)
+    assert other.get(f"/datasets/{foreign}/images/0").content == files["cat/0.png"]
+
+
+def images_stored(client: TestClient) -> int:
+    return int(ok(client.get("/usage"))["usage"]["images"])
 
 
 def test_a_dataset_in_use_cannot_be_deleted(client: TestClient) -> None:
@@ -247,20 +266,19 @@ def test_splits_become_a_dataset_and_a_test_dataset(client: TestClient, send: Ca
     assert ok(client.post("/adapters", json=body), 202)["test_dataset_id"] == test["id"]
 
 
-def test_without_a_test_set_there_is_no_test_dataset(client: TestClient, tmp_path: Path) -> None:
+def test_without_a_test_set_there_is_no_test_dataset(client: TestClient) -> None:
     made = ok(by_zip(client, labelled()), 201)
     assert made["test_dataset_id"] is None
-    assert [folder.name for folder in (tmp_path / "blobs").iterdir()] == [made["id"]]
     assert "test_dataset_id" not in ok(client.get(f"/datasets/{made['id']}"))
 
 
-def test_splits_sent_twice_with_a_key_make_two_datasets_and_not_four(client: TestClient, tmp_path: Path) -> None:
+def test_splits_sent_twice_with_a_key_make_two_datasets_and_not_four(site: Site, client: TestClient) -> None:
     files, headers = {"archive": ("a.zip", zipped(in_splits()))}, {"Idempotency-Key": "k"}
     sent = (client.post("/datasets", headers=headers, data={"name": "x" * 200}, files=files) for _ in range(2))
     first, second = (ok(answer, 201) for answer in sent)
     assert first == second
     assert len(ok(client.get("/datasets"))["items"]) == 2
-    assert {folder.name for folder in (tmp_path / "blobs").iterdir()} == {first["id"], first["test_dataset_id"]}
+    assert len(stored_files(site)) == len(in_splits())
     assert len(ok(client.get(f"/datasets/{first['test_dataset_id']}"))["name"]) == 200
 
 
@@ -279,12 +297,12 @@ def test_the_test_dataset_is_its_tenants_alone(site: Site, client: TestClient) -
     problem(other.post("/adapters", json=body), 404, "not_found")
 
 
-def test_a_class_that_is_too_small_is_left_out_and_so_are_its_files(client: TestClient, tmp_path: Path) -> None:
+def test_a_class_that_is_too_small_is_left_out_and_so_are_its_files(site: Site, client: TestClient) -> None:
     files = labelled({"cat": 2, "dog": 2, "yak": 1})
     made = ok(by_zip(client, files), 201)
     assert [entry["name"] for entry in made["classes"]] == ["cat", "dog"]
     assert [(r["path"], r["code"]) for r in made["rejected"]] == [("yak", "class_too_small")]
-    assert len([path for path in (tmp_path / "blobs" / made["id"]).rglob("*") if path.is_file()]) == 4
+    assert len(stored_files(site)) == 4
 
 
 CLASSES = ("cat", "dog")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import zipfile
@@ -15,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from tests.fixtures.rest import Site, labelled, new_collection, new_dataset, ok, png, problem, zipped
+from tests.fixtures.rest import Site, labelled, new_collection, new_dataset, ok, png, problem, stored_files, zipped
 
 JSON = {"Content-Type": "application/json"}
 
@@ -268,7 +269,9 @@ SEARCHES: list[tuple[Any, str]] = [
         ({"adapter": "nobody"}, "not_found"),
         ({"collection_id": "nothing"}, "not_found"),
         ({"collection_id": "\0"}, "invalid_request"),
-        ({"collection_id": None}, "invalid_request"),
+        ({"collection_id": None}, "invalid_input"),
+        ({"dataset_id": "ds_x"}, "invalid_input"),
+        ({"collection_id": None, "dataset_id": "nothing"}, "not_found"),
         ({"unknown": 1}, "invalid_request"),
     ]  # fmt: skip
 
@@ -361,7 +364,7 @@ def bomb() -> bytes:
     ],
 )
 def test_a_file_that_is_no_picture_is_refused_everywhere_and_leaves_nothing(
-    client: TestClient, tmp_path: Path, data: bytes, code: str
+    site: Site, client: TestClient, data: bytes, code: str
 ) -> None:
     made = new_dataset(client, labelled() | {"cat/evil.png": data})
     assert [(r["path"], r["code"]) for r in made["rejected"]] == [("cat/evil.png", code)]
@@ -370,7 +373,7 @@ def test_a_file_that_is_no_picture_is_refused_everywhere_and_leaves_nothing(
         client.post(f"/collections/{collection}/images", files={"files": ("evil.png", data)}), 422, "no_images"
     )
     assert [(r["path"], r["code"]) for r in body["rejected"]] == [("evil.png", code)]
-    assert not (tmp_path / "blobs" / collection).exists()
+    assert stored_files(site) == {hashlib.sha256(good).hexdigest() for good in labelled().values()}
     question = {"images": [base64.b64encode(data).decode()], "labels": ["a"]}
     assert refused(client.post("/classify", json=question))["code"] == code
 
@@ -378,7 +381,7 @@ def test_a_file_that_is_no_picture_is_refused_everywhere_and_leaves_nothing(
 # --- archives and names ----------------------------------------------------------------------------------------------
 
 
-def test_paths_that_lead_out_are_turned_away(client: TestClient, tmp_path: Path) -> None:
+def test_paths_that_lead_out_are_turned_away(site: Site, client: TestClient, tmp_path: Path) -> None:
     tricks = ["../../evil.png", "/etc/cat/evil.png", "cat/../../evil.png", "C:/cat/evil.png", "cat\\..\\evil.png"]
     answers = [new_dataset(client, labelled() | {trick: png(50 + n) for n, trick in enumerate(tricks)})]
     parts = [("files", item) for item in (labelled() | {trick: png(50) for trick in tricks}).items()]
@@ -387,9 +390,9 @@ def test_paths_that_lead_out_are_turned_away(client: TestClient, tmp_path: Path)
         assert made["image_count"] == 4
         assert {r["code"] for r in made["rejected"]} == {"unsafe_path"}
         assert len(made["rejected"]) == len(tricks)
-    blobs = tmp_path / "blobs"
-    assert sorted(path.name for path in blobs.iterdir()) == sorted(made["id"] for made in answers)
-    assert all(len(path.name) == 64 for path in blobs.glob("*/*"))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {hashlib.sha256(data).hexdigest() for data in labelled().values()}
+    assert {path.parent for path in files} == {tmp_path / "blobs" / "images" / site.tenant_id(client)}
 
 
 def test_duplicates_are_counted_once(client: TestClient) -> None:

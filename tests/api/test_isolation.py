@@ -40,6 +40,8 @@ def request(client: TestClient, method: str, path: str, ids: dict[str, str]) -> 
     options: dict[str, Any] = {}
     if path.endswith("/images") and method == "POST":
         options = {"files": {"files": ("a.png", png(5))}}
+    elif path.endswith("/revisions"):
+        options = {"json": {"relabel": [{"position": 0, "label": "bird"}]}}
     elif path.endswith("/compare"):
         options = {"params": {"with": "base"}}
     elif path.endswith("/export"):

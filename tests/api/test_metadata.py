@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from fastapi.testclient import TestClient
 from api.metadata import MAX_FILTER_VALUES, checked_filter, checked_metadata, read_metadata
 from saft_core.errors import InvalidInput
 from saft_core.settings import Limits
-from tests.fixtures.rest import Site, new_collection, ok, png, problem
+from tests.fixtures.rest import Site, new_collection, ok, png, problem, stored_files
 
 LIMITS = Limits(max_metadata_keys=3, max_metadata_bytes=60)
 
@@ -105,7 +104,7 @@ def test_the_same_bytes_again_replace_metadata_where_there_is_any(client: TestCl
     assert shown(client, collection)["a.png"] == {}
 
 
-def test_wrong_metadata_refuses_the_upload_whole(client: TestClient, tmp_path: Path) -> None:
+def test_wrong_metadata_refuses_the_upload_whole(site: Site, client: TestClient) -> None:
     collection, _ = new_collection(client, {})
     for metadata in (["{"], [{"a": {"b": 1}}, None], [None], [{"a": "\0"}, None], [{"a": 1}] * 3):
         body = problem(add(client, collection, {"a.png": png(1), "b.png": png(2)}, *metadata), 422, "invalid_input")
@@ -114,7 +113,7 @@ def test_wrong_metadata_refuses_the_upload_whole(client: TestClient, tmp_path: P
     answer = client.post(f"/collections/{collection}/images", files=parts)
     assert "metadata" in problem(answer, 422, "invalid_input")["detail"]
     assert shown(client, collection) == {}
-    assert not (tmp_path / "blobs" / collection).exists()
+    assert stored_files(site) == set()
 
 
 def test_the_limits_are_those_that_are_set(site: Site) -> None:

@@ -21,7 +21,7 @@ from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.errors import Busy, InvalidImage, SaftError
 from tests.fixtures.models import at_rest
-from tests.fixtures.rest import Site, new_collection, ok, png, problem
+from tests.fixtures.rest import Site, new_collection, ok, png, problem, stored_files
 
 LABELS = ["cat", "dog"]
 MANY = 1 << 20
@@ -187,8 +187,7 @@ def test_uploads_take_turns_too_and_leave_nothing_behind_when_there_is_no_room(s
     reader.check = full_at_the_second  # type: ignore[method-assign]
     parts = [("files", ("a.png", png(1))), ("files", ("b.png", png(2)))]
     problem(client.post(f"/collections/{collection}/images", files=parts), 429, "busy")
-    folder = tmp_path / "blobs" / collection
-    assert not folder.exists() or not list(folder.iterdir())
+    assert stored_files(site) == set()
     named = [("files", ("cat/a.png", png(1))), ("files", ("dog/b.png", png(2)))]
     problem(client.post("/datasets", data={"name": "x"}, files=named), 429, "busy")
     assert ok(client.get("/datasets"))["items"] == []
@@ -250,6 +249,6 @@ def test_a_bad_picture_fails_its_own_request_only(site: Site, client: TestClient
 
 def test_a_collection_without_one_readable_file_is_searched(site: Site, client: TestClient) -> None:
     collection, _ = new_collection(client, {"a.png": png()})
-    for blob in (site.services.settings.data_dir / "blobs" / collection).iterdir():
-        blob.unlink()
+    for sha256 in stored_files(site):
+        site.services.blobs.delete(site.tenant_id(client), sha256)
     assert ok(client.post("/retrieve", json={"collection_id": collection, "text": "owl"}))["results"] == []

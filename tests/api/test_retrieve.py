@@ -13,8 +13,8 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from saft_core.data.images import decode_image
-from saft_core.store.models import ImageEmbedding
-from tests.fixtures.rest import Site, new_collection, ok, png, problem
+from saft_core.store.models import Embedding
+from tests.fixtures.rest import Site, new_collection, new_dataset, ok, png, problem
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def ranked(site: Site, files: dict[str, bytes], adapter_id: str | None, text: st
 
 def embeddings(site: Site) -> int:
     with site.services.sessions() as session:
-        return session.scalar(select(func.count()).select_from(ImageEmbedding)) or 0
+        return session.scalar(select(func.count()).select_from(Embedding)) or 0
 
 
 def test_a_text_finds_images_by_cosine_best_first(site: Site, client: TestClient, files: dict[str, bytes]) -> None:
@@ -107,7 +107,7 @@ def test_an_image_whose_file_is_gone_does_not_stop_the_search(
 ) -> None:
     collection, _ = new_collection(client, files)
     sha256 = hashlib.sha256(files["3.png"]).hexdigest()
-    site.services.blobs.delete(collection, sha256)
+    site.services.blobs.delete(site.tenant_id(client), sha256)
     found = {result["filename"] for result in ok(search(client, collection, text="owl"))["results"]}
     assert found == set(files) - {"3.png"}
 
@@ -237,7 +237,7 @@ def test_an_image_to_search_by_is_one_of_the_collection(site: Site, client: Test
 def test_an_image_to_search_by_whose_file_is_gone_is_named(site: Site, client: TestClient) -> None:
     files = {"a.png": png(1), "b.png": png(2)}
     collection, ids = new_collection(client, files)
-    site.services.blobs.delete(collection, hashlib.sha256(files["a.png"]).hexdigest())
+    site.services.blobs.delete(site.tenant_id(client), hashlib.sha256(files["a.png"]).hexdigest())
     assert "image_id" in problem(search(client, collection, image_id=ids["a.png"]), 422, "invalid_input")["detail"]
 
 
@@ -396,3 +396,102 @@ def test_no_filter_reaches_the_images_of_others(site: Site, client: TestClient) 
             for asked, count in (({"colour": "red"}, colour == "red"), ({"colour": ["red", "blue"]}, 1)):
                 query = {"image": b64(png(1)), "filter": asked, "distinct": distinct}
                 assert len(found(owner, collection, **query)) == count
+
+
+# --- in a dataset ----------------------------------------------------------------------------------------------------
+
+
+def in_dataset(client: TestClient, dataset: str, **query: Any) -> Any:
+    return client.post("/retrieve", json={"dataset_id": dataset} | query)
+
+
+def test_a_dataset_is_searched_like_a_collection(site: Site, client: TestClient, files: dict[str, bytes]) -> None:
+    site.new_adapter(client, values=0.3)
+    named = {f"{'cat' if n % 2 else 'dog'}/{name}": data for n, (name, data) in enumerate(files.items())}
+    dataset = new_dataset(client, named)["id"]
+    collection, ids = new_collection(client, named)
+    images = ok(client.get(f"/datasets/{dataset}/images"))["items"]
+    positions = {image["path"]: str(image["position"]) for image in images}
+    for query in (
+        {"text": "owl"}, {"text": "owl", "adapter": "icons"}, {"image": b64(png(60)), "min_score": -0.1},
+        {"text": "owl", "distinct": True}, {"text": "owl", "negative_text": "cat"},
+        {"text": "owl", "top_k": 3}, {"image_id": "cat/1.png"}, {"text": "owl", "image_id": "dog/2.png"},
+    ):  # fmt: skip
+        asked: list[dict[str, Any]] = [dict(query), dict(query)]
+        if "image_id" in query:
+            asked = [query | {"image_id": place[str(query["image_id"])]} for place in (positions, ids)]
+        own, other = ok(in_dataset(client, dataset, **asked[0])), ok(search(client, collection, **asked[1]))
+        assert [(match["filename"], match["score"]) for match in own["results"]] == [
+            (match["filename"], match["score"]) for match in other["results"]
+        ], query
+        assert (own["next_cursor"] is None) == (other["next_cursor"] is None)
+        for match in own["results"]:
+            assert match["image_id"] == positions[match["filename"]]
+            assert match["metadata"] == {"label": match["filename"].split("/")[0]}
+            answer = client.get(f"/datasets/{dataset}/images/{match['image_id']}")
+            assert answer.content == named[match["filename"]]
+
+
+def test_a_dataset_is_narrowed_by_its_labels_and_paged(client: TestClient, files: dict[str, bytes]) -> None:
+    dataset = new_dataset(client, {f"{'cat' if n % 2 else 'dog'}/{n}.png": files[f"{n}.png"] for n in range(8)})["id"]
+    whole = ok(in_dataset(client, dataset, text="owl"))["results"]
+    for label, count in (("cat", 4), (["cat", "dog"], 8), ("owl", 0), (["cat", 1, None], 4)):
+        found = ok(in_dataset(client, dataset, text="owl", filter={"label": label}))["results"]
+        assert found == [match for match in whole if match["metadata"]["label"] in label]
+        assert len(found) == count
+    assert ok(in_dataset(client, dataset, text="owl", filter={"colour": "cat"}))["results"] == []
+    results: list[Any] = []
+    cursor = None
+    while not results or cursor:
+        page = ok(in_dataset(client, dataset, text="owl", top_k=3, **({"cursor": cursor} if cursor else {})))
+        results, cursor = results + page["results"], page["next_cursor"]
+    assert results == whole
+    first = ok(in_dataset(client, dataset, text="owl", top_k=3))["next_cursor"]
+    other = new_dataset(client, {f"{'cat' if n % 2 else 'dog'}/{n}.png": files[f"{n}.png"] for n in range(8)})["id"]
+    problem(in_dataset(client, other, text="owl", cursor=first), 422, "invalid_cursor")
+
+
+def test_an_image_is_embedded_once_whatever_it_is_in(
+    site: Site, client: TestClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[int] = []
+    original = site.services.engine.embed_images
+
+    def counted(adapter_id: str | None, images: Any, **how: Any) -> Any:
+        embedded.append(len(images))
+        return original(adapter_id, images, **how)
+
+    monkeypatch.setattr(site.services.engine, "embed_images", counted)
+    dataset = new_dataset(client, {f"{'cat' if n % 2 else 'dog'}/{n}.png": files[f"{n}.png"] for n in range(6)})["id"]
+    collections = [new_collection(client, files)[0] for _ in range(2)]
+    revision = ok(client.post(f"/datasets/{dataset}/revisions", json={"remove": [0]}), 201)["id"]
+    ok(in_dataset(client, dataset, text="owl"))
+    for collection in collections:
+        ok(search(client, collection, text="owl"))
+    ok(in_dataset(client, revision, text="owl"))
+    assert embedded == [6, 2]
+    foreign, _ = new_collection(site.new_tenant("other"), {})
+    problem(search(client, foreign, text="owl"), 404, "not_found")
+
+
+def test_where_to_search_is_one_of_the_two(site: Site, client: TestClient, files: dict[str, bytes]) -> None:
+    dataset, (collection, ids) = new_dataset(client)["id"], new_collection(client, files)
+    for where in ({}, {"collection_id": collection, "dataset_id": dataset}):
+        body = problem(client.post("/retrieve", json={"text": "owl"} | where), 422, "invalid_input")
+        assert "collection_id and dataset_id" in body["detail"]
+    foreign = new_dataset(site.new_tenant("other"))["id"]
+    for unknown in ("ds_unknown", collection, foreign):
+        problem(in_dataset(client, unknown, text="owl"), 404, "not_found")
+    problem(search(client, dataset, text="owl"), 404, "not_found")
+    for image_id in ("4", "00", "-1", " 0", "0.0", "99999999999999999999", "\u0660", next(iter(ids.values()))):
+        assert image_id in problem(in_dataset(client, dataset, image_id=image_id), 404, "not_found")["detail"]
+
+
+def test_images_of_the_version_before_are_searched_too(site: Site, client: TestClient, files: dict[str, bytes]) -> None:
+    collection, _ = new_collection(client, files)
+    root, tenant_id = site.services.settings.blob_dir, site.tenant_id(client)
+    (root / "images" / tenant_id).rename(root / collection)
+    with site.services.sessions.begin() as session:
+        session.connection().exec_driver_sql("UPDATE collection_images SET adopted = false")
+        session.connection().exec_driver_sql("DELETE FROM images")
+    assert len(ok(search(client, collection, text="owl"))["results"]) == len(files)

@@ -63,10 +63,23 @@ def test_an_order_made_while_the_broker_is_away_is_trained_and_answers(site: Sit
 
 def test_files_that_vanished_fail_the_job_in_words(site: Site, client: TestClient, runtime: InProcessRuntime) -> None:
     job = order(client)
-    site.services.blobs.delete_owner(job["dataset_id"])
+    site.services.blobs.delete_tenant(site.tenant_id(client))
     run_job(runtime, job["id"])
     error = ok(client.get(f"/jobs/{job['id']}"))["error"]
     assert error["code"] == "training_failed"
     assert job["dataset_id"] in error["detail"]
     assert "upload the dataset again" in error["detail"]
+    runtime.sessions.kw["bind"].dispose()
+
+
+def test_a_revision_is_trained_on_like_any_dataset(site: Site, client: TestClient, runtime: InProcessRuntime) -> None:
+    source = new_dataset(client, labelled({"cat": 5, "dog": 5}))["id"]
+    changes = {"remove": [0], "relabel": [{"position": 9, "label": "cat"}]}
+    made = ok(client.post(f"/datasets/{source}/revisions", json=changes), 201)["id"]
+    assert client.delete(f"/datasets/{source}").status_code == 204
+    job = ok(client.post("/adapters", json={"name": "icons", "dataset_id": made, "config": {"epochs": 1}}), 202)
+    run_job(runtime, job["id"])
+    assert ok(client.get(f"/jobs/{job['id']}"))["status"] == "succeeded"
+    for mistake in ok(client.get("/adapters/icons/mistakes"))["items"]:
+        assert client.get(f"/datasets/{made}/images/{mistake['position']}").status_code == 200
     runtime.sessions.kw["bind"].dispose()

@@ -31,6 +31,7 @@ def archive() -> bytes:
 PICTURE, ARCHIVE = png(0), archive()
 FILES: dict[str, dict[str, Any]] = {
     "/datasets": {"archive": ARCHIVE},
+    "/datasets/{dataset_id}/revisions": {"archive": ARCHIVE, "changes": "{}"},
     "/collections/{collection_id}/images": {"files": [PICTURE]},
     "/classify": {"files": [PICTURE], "images": [base64.b64encode(PICTURE).decode()]},
     "/v1/embeddings": {"input": ["a cat", {"image": base64.b64encode(PICTURE).decode()}]},

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import hashlib
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,9 +23,10 @@ from sqlalchemy.orm import Session
 
 from migrations.upgrade import config, upgrade
 from saft_core.quota import Quota
-from saft_core.store import adapters, quotas, tenants
-from saft_core.store.database import with_driver
-from saft_core.store.models import Adapter, Model
+from saft_core.store import adapters, adoption, images, quotas, tenants
+from saft_core.store.blobs import BlobStore
+from saft_core.store.database import create_sessions, with_driver
+from saft_core.store.models import Adapter, CollectionImage, DatasetImage, Embedding, Model
 from saft_core.store.scope import Scope
 
 
@@ -144,7 +149,7 @@ def test_every_step_can_be_taken_back_and_again(empty_url: str, engine: Engine) 
 
 # --- a service of the version before on the new schema ---------------------------------------------------------------
 
-BEFORE = "0008"
+BEFORE = "0011"
 """The schema of the release before this one: a database of it is what an upgrade meets."""
 
 
@@ -158,10 +163,10 @@ BEFORE_TABLES = MetaData()
 
 
 @pytest.fixture
-def filled(empty_url: str, engine: Engine) -> Iterator[None]:
-    """A database of the version before, with a row in each of its tables."""
+def filled(empty_url: str, engine: Engine, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A database of the version before, or one of a test's own choice, with a row in each of its tables."""
     upgrade(empty_url)
-    step(engine, command.downgrade, BEFORE)
+    step(engine, command.downgrade, getattr(request, "param", BEFORE))
     BEFORE_TABLES.clear()
     BEFORE_TABLES.reflect(engine)
     BEFORE_TABLES.remove(BEFORE_TABLES.tables["alembic_version"])
@@ -215,7 +220,8 @@ def test_the_version_before_reads_and_writes_the_new_schema(empty_url: str, engi
         assert all(len(rows) == 2 for rows in rows_as_before(connection).values())
 
 
-def test_adapters_of_the_version_before_are_the_first_of_their_names(
+@pytest.mark.parametrize("filled", ["0008"], indirect=True)
+def test_adapters_of_versions_without_versions_are_the_first_of_their_names(
     empty_url: str, engine: Engine, filled: None
 ) -> None:
     upgrade(empty_url)
@@ -304,7 +310,7 @@ def test_the_key_of_a_tenant_works_after_the_step_and_before_it_again(empty_url:
         assert holder.tenant_id == "ten_1"
         assert [(row.id, row.name) for row in tenants.keys(scope, 9, None).items] == [(holder.key_id, "first")]
         assert quotas.quota(scope) == Quota()
-        assert quotas.usage(scope) == quotas.Usage(images=4, storage_bytes=1, adapters=2, queued_jobs=1)
+        assert quotas.usage(scope) == quotas.Usage(images=1, storage_bytes=1, adapters=2, queued_jobs=1)
         new = tenants.create(session, "new", tenants.new_key())
         new_hash = new.key_sha256
     step(engine, command.downgrade, "0010")
@@ -322,4 +328,135 @@ def test_the_version_before_goes_on_with_the_new_schema(empty_url: str, engine: 
         connection.execute(text("UPDATE tenants SET key_sha256 = :hash"), {"hash": tenants.hashed(key)})
     with Session(engine) as session, session.begin():
         assert tenants.authenticate(session, key).tenant_id == "ten_1"
-        assert quotas.usage(Scope(session, "ten_1")).images == 4
+        assert quotas.usage(Scope(session, "ten_1")) == quotas.Usage(
+            images=0, storage_bytes=1, adapters=2, queued_jobs=1
+        )  # images count once they are adopted
+
+
+# --- images of the version before ------------------------------------------------------------------------------------
+
+TENANT_ID, OTHER_ID, DATASET_ID, COLLECTION_ID, SECOND_ID, ADAPTER_ID = (
+    f"{kind}_{number:032x}" for number, kind in enumerate(("ten", "ten", "ds", "col", "col", "ad"))
+)
+FILES = {hashlib.sha256(data).hexdigest(): data for data in (b"first", b"second", b"third")}
+FIRST, SECOND, THIRD = FILES
+
+
+def write_as_before(connection: Connection, blobs: Path, number: int = 0) -> None:
+    """Rows and files of the version before: a dataset and two collections with an image in common, and embeddings.
+
+    number: tells what it writes from what it wrote before.
+    """
+    dataset_id, collection_id, second_id = (
+        f"{given[:-1]}{int(given[-1]) + 8 * number:x}" for given in (DATASET_ID, COLLECTION_ID, SECOND_ID)
+    )
+    insert = "INSERT INTO {} VALUES {}".format
+    columns = "datasets (id, tenant_id, name, classes, rejected, image_count, size_bytes)"
+    connection.execute(text(insert(columns, f"('{dataset_id}', '{TENANT_ID}', 'd', '[]', '[]', 2, 11)")))
+    collections = f"('{collection_id}', '{TENANT_ID}', 'c'), ('{second_id}', '{TENANT_ID}', 'c')"
+    connection.execute(text(insert("collections (id, tenant_id, name)", collections)))
+    for position, sha256 in enumerate((FIRST, SECOND)):
+        row = f"('{dataset_id}', '{TENANT_ID}', {position}, 'cat', 'p', '{sha256}', 'image/png')"
+        columns = "dataset_images (dataset_id, tenant_id, position, label, path, sha256, media_type)"
+        connection.execute(text(insert(columns, row)))
+        write_blob(blobs, dataset_id, sha256)
+    for place, (collection, sha256) in enumerate(((collection_id, FIRST), (collection_id, THIRD), (second_id, FIRST))):
+        image = f"img_{number}_{place}"
+        row = f"('{image}', '{TENANT_ID}', '{collection}', 'f', '{sha256}', 'image/png')"
+        columns = "collection_images (id, tenant_id, collection_id, filename, sha256, media_type)"
+        connection.execute(text(insert(columns, row)))
+        write_blob(blobs, collection, sha256)
+        for adapter in ("NULL", f"'{ADAPTER_ID}'"):
+            row = f"('{image}', '{TENANT_ID}', 'f', {adapter}, 1, '[0.6,{place}]')"
+            columns = "image_embeddings (image_id, tenant_id, base_fingerprint, adapter_id, strength, embedding)"
+            connection.execute(text(insert(columns, row)))
+
+
+def write_blob(blobs: Path, owner_id: str, sha256: str) -> None:
+    path = blobs / owner_id / sha256
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(FILES[sha256])
+
+
+@pytest.fixture
+def with_images(empty_url: str, engine: Engine, tmp_path: Path) -> None:
+    """A database and a folder of the version before, with images in them; and the upgrade."""
+    upgrade(empty_url)
+    step(engine, command.downgrade, BEFORE)
+    with engine.begin() as connection:
+        for tenant_id in (TENANT_ID, OTHER_ID):
+            connection.execute(
+                text(f"INSERT INTO tenants (id, name, key_sha256) VALUES ('{tenant_id}', 'a', '{tenant_id}')")
+            )
+        connection.execute(text(str(ADAPTER).replace("ad_1", ADAPTER_ID).replace("ten_1", TENANT_ID)))
+        write_as_before(connection, tmp_path)
+    upgrade(empty_url)
+
+
+def files_by_row(session: Session, blobs: BlobStore) -> list[tuple[str, bytes]]:
+    """What the rows of datasets and collections give, by what they are in."""
+    rows = [*session.scalars(select(DatasetImage)), *session.scalars(select(CollectionImage))]
+    return sorted((row.file.before, blobs.get(row.file)) for row in rows)
+
+
+def test_images_are_there_before_and_after_they_are_adopted(
+    empty_url: str, engine: Engine, with_images: None, tmp_path: Path
+) -> None:
+    blobs, sessions = BlobStore(tmp_path), create_sessions(empty_url)
+    expected = sorted(
+        [(DATASET_ID, b"first"), (DATASET_ID, b"second"), (COLLECTION_ID, b"first"), (COLLECTION_ID, b"third"),
+         (SECOND_ID, b"first")]
+    )  # fmt: skip
+    with sessions() as session:
+        assert files_by_row(session, blobs) == expected
+        assert quotas.usage(Scope(session, TENANT_ID)).images == 3  # each once
+        embedded = session.execute(select(Embedding.sha256, Embedding.adapter_id, Embedding.embedding)).all()
+    assert sorted((sha256, adapter or "", vector[1]) for sha256, adapter, vector in embedded) == sorted(
+        (sha256, adapter, place) for sha256, place in ((FIRST, 0), (THIRD, 1)) for adapter in ("", ADAPTER_ID)
+    )
+    adoption.sweep(sessions, blobs)
+    with sessions() as session:
+        assert files_by_row(session, blobs) == expected
+        assert quotas.usage(Scope(session, TENANT_ID)) == quotas.Usage(3, 5 + 6 + 5 + 1, 1, 0)
+    for owner_id, sha256 in ((DATASET_ID, SECOND), (COLLECTION_ID, THIRD), (SECOND_ID, FIRST)):
+        assert (tmp_path / owner_id / sha256).read_bytes() == FILES[sha256]  # where the version before looks
+        assert blobs.has(TENANT_ID, sha256)
+    for folder in (DATASET_ID, COLLECTION_ID, SECOND_ID):
+        shutil.rmtree(tmp_path / folder)
+    with sessions() as session:
+        assert files_by_row(session, blobs) == expected
+
+
+def test_what_the_version_before_writes_on_the_new_schema_is_adopted_too(
+    empty_url: str, engine: Engine, with_images: None, tmp_path: Path
+) -> None:
+    blobs, sessions = BlobStore(tmp_path), create_sessions(empty_url)
+    with engine.begin() as connection:
+        write_as_before(connection, tmp_path, number=1)
+        connection.execute(text(f"DELETE FROM images WHERE sha256 = '{THIRD}'"))  # one that is in it alone
+    adoption.sweep(sessions, blobs)
+    with sessions() as session:
+        assert len(files_by_row(session, blobs)) == 10
+        assert quotas.usage(Scope(session, TENANT_ID)).images == 3
+        assert not session.scalar(select(DatasetImage).where(~DatasetImage.adopted).limit(1))
+
+
+def test_what_the_version_before_deletes_leaves_nothing(
+    empty_url: str, engine: Engine, with_images: None, tmp_path: Path
+) -> None:
+    blobs, sessions = BlobStore(tmp_path), create_sessions(empty_url)
+    adoption.sweep(sessions, blobs)
+    with engine.begin() as connection:
+        connection.execute(text(f"DELETE FROM datasets WHERE id = '{DATASET_ID}'"))
+    shutil.rmtree(tmp_path / DATASET_ID)
+    images.Orphans().sweep(sessions, blobs)
+    assert [blobs.has(TENANT_ID, sha256) for sha256 in FILES] == [True, False, True]
+    with engine.begin() as connection:
+        connection.execute(text(f"DELETE FROM tenants WHERE id = '{TENANT_ID}'"))
+        assert connection.scalar(text("SELECT count(*) FROM images")) == 0
+
+
+def test_the_version_before_clears_no_folder_of_ours(tmp_path: Path) -> None:
+    """Of what looks like a folder of a dataset and has no row it thinks that an upload left it."""
+    BlobStore(tmp_path).put(TENANT_ID, FIRST, b"first")
+    assert not [path for path in tmp_path.iterdir() if re.fullmatch(r"[a-z]{2,4}_[0-9a-f]{32}", path.name)]

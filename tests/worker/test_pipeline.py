@@ -397,7 +397,7 @@ def test_a_training_that_diverges_says_so(local_worker: LocalWorker) -> None:
 def test_a_lost_file_is_named(local_worker: LocalWorker) -> None:
     dataset = local_worker.dataset()
     job_id = local_worker.queue(dataset)
-    local_worker.runtime.blobs.delete_owner(dataset)
+    local_worker.runtime.blobs.delete_tenant(local_worker.tenant_id)
     job = local_worker.run(job_id)
     assert job.status == "failed"
     assert job.error is not None

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from saft import embedded
 from saft_core.store import jobs, tenants
-from saft_core.store.housekeeping import ORPHAN_AGE_SECONDS
+from saft_core.store.images import ORPHAN_AGE_SECONDS, Orphans
 from saft_core.store.jobs import ANY_BASE_QUEUE, Message
-from saft_core.store.models import Dataset, Tenant, new_id
+from saft_core.store.models import DatasetImage, Image, Tenant, new_id
 from tests.fixtures.in_process import LocalWorker
 from worker import sweeper
 from worker.broker import Broker
@@ -52,7 +52,7 @@ def broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def sweep_for(local_worker: LocalWorker, broker: Broker) -> None:
-    sweep(local_worker.sessions, broker, local_worker.runtime.blobs, local_worker.runtime.checkpoints)
+    sweep(local_worker.sessions, broker, local_worker.runtime.blobs, local_worker.runtime.checkpoints, Orphans())
 
 
 def publish(local_worker: LocalWorker, broker: Broker) -> None:
@@ -208,25 +208,28 @@ def test_a_broker_that_is_down_keeps_nothing_else_from_being_done(local_worker: 
     assert not (local_worker.settings.blob_dir / orphan).exists()
 
 
-def test_a_deleted_tenant_is_removed_and_files_are_measured(local_worker: LocalWorker) -> None:
+def test_a_deleted_tenant_is_removed_files_are_adopted_and_orphans_cleared(local_worker: LocalWorker) -> None:
     dataset = local_worker.dataset()
     local_worker.queue(dataset)
     with local_worker.sessions.begin() as session:
-        session.get_one(Dataset, dataset).size_bytes = None
+        image = session.scalars(select(DatasetImage).where(DatasetImage.dataset_id == dataset)).first()
+        assert image is not None
+        image.adopted = False
+        session.add(Image(tenant_id=local_worker.tenant_id, sha256="0" * 64, media_type="image/png"))
     sweep_for(local_worker, NoBroker())
     with local_worker.sessions.begin() as session:
-        assert (session.get_one(Dataset, dataset).size_bytes or 0) > 0
+        assert not session.scalar(select(DatasetImage).where(~DatasetImage.adopted).limit(1))
+        assert session.get(Image, (local_worker.tenant_id, "0" * 64)) is None
         tenants.delete_tenant(session, local_worker.tenant_id)
     sweep_for(local_worker, NoBroker())
     with local_worker.sessions() as session:
         assert session.get(Tenant, local_worker.tenant_id) is None
-    assert list(local_worker.runtime.blobs.owners()) == []
+    assert list(local_worker.runtime.blobs.tenants()) == []
 
 
 def test_the_sweeper_goes_on_after_a_failure_and_clears_what_is_left_over(local_worker: LocalWorker) -> None:
     job_id, orphan, dataset = local_worker.queue(), new_id("ds"), local_worker.dataset()
-    local_worker.runtime.blobs.put(orphan, "0" * 64, b"left by a crash")
-    for owner in (orphan, dataset):
+    for owner in (orphan, dataset):  # folders of the version before
         make_old(local_worker, owner)
     published = threading.Event()
 
@@ -244,7 +247,7 @@ def test_the_sweeper_goes_on_after_a_failure_and_clears_what_is_left_over(local_
     running._thread.join(WAIT_SECONDS)
     assert not running._thread.is_alive()
     assert broker.asked == [job_id] * 3
-    assert [owner for owner, _ in local_worker.runtime.blobs.owners() if owner == orphan] == []
+    assert [owner for owner, _ in local_worker.runtime.blobs.owners_before()] == [dataset]
     assert (local_worker.settings.blob_dir / dataset).is_dir()
 
 

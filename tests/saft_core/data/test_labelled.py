@@ -14,7 +14,7 @@ import pytest
 
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
-from saft_core.data.labelled import MAX_LISTED_REJECTIONS, LabelledSet, collect
+from saft_core.data.labelled import MAX_LISTED_REJECTIONS, LabelledImage, LabelledSet, collect
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidArchive, InvalidDataset, InvalidInput
 from saft_core.settings import Limits
@@ -24,7 +24,7 @@ from tests.saft_core.data.uploads import LIMITS, encoded, entry, picture, png, z
 class Saved(dict[str, bytes]):
     """Blob storage that remembers the order and notices a second save of the same image."""
 
-    def __call__(self, sha256: str, data: bytes) -> None:
+    def __call__(self, sha256: str, data: bytes, media_type: str) -> None:
         assert sha256 not in self
         assert sha256 == hashlib.sha256(data).hexdigest()
         self[sha256] = data
@@ -180,11 +180,62 @@ def test_members_that_the_archive_turns_away_are_rejected() -> None:
 
 
 def test_a_failing_save_is_not_mistaken_for_a_bad_image() -> None:
-    def full(sha256: str, data: bytes) -> None:
+    def full(sha256: str, data: bytes, media_type: str) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
         collect(two_classes(), LIMITS, full, ignore)
+
+
+# --- what is added to a set ---
+
+
+def as_base(found: LabelledSet, **labels: str) -> list[LabelledImage]:
+    """The images of a set, some with other labels, by path."""
+    return [replace(image, label=labels.get(image.path, image.label)) for image in found.images]
+
+
+def test_nothing_added_to_a_set_is_that_set() -> None:
+    found = collected(two_classes())
+    assert collect([], LIMITS, Saved(), ignore, base=as_base(found)) == found
+
+
+def test_images_are_added_to_a_set_and_ordered_with_it() -> None:
+    base, saved = as_base(collected(two_classes())), Saved()
+    added = [
+        entry("cat/0.png", png(7)),
+        entry("cat/1.png", png(1)),
+        entry("ant/x.png", png(2)),
+        entry("bee/1.png", png(8)),
+    ]
+    found = collect([*added, entry("bee/2.png", png(9))], LIMITS, saved, ignore, base=base)
+    assert found.classes == (("bee", 2), ("cat", 3), ("dog", 2))
+    assert [(image.position, image.path) for image in found.images] == list(
+        enumerate(["bee/1.png", "bee/2.png", "cat/0.png", "cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"])
+    )
+    assert {each.path: each.code for each in found.rejected} == {
+        "ant": "class_too_small",
+        "ant/x.png": "duplicate_other_class",
+        "cat/1.png": "duplicate",
+    }
+    assert list(saved) == [hashlib.sha256(png(number)).hexdigest() for number in (7, 8, 9)]
+
+
+def test_the_rules_of_an_upload_hold_for_a_set_with_other_labels() -> None:
+    base = as_base(collected(two_classes({"cat/3.png": png(5)})), **{"dog/1.png": "cat"})
+    with pytest.raises(InvalidDataset) as caught:
+        collect([], LIMITS, Saved(), ignore, base=base)
+    assert caught.value.error_code == "too_few_images"
+    asked: list[Sequence[str]] = []
+    collect([entry("yak/1.png", png(8)), entry("yak/2.png", png(9))], LIMITS, Saved(), asked.append, base=base)
+    assert asked == [["cat", "dog", "yak"]]
+    for limits, code in (
+        ({"max_dataset_images": 5}, "too_many_images"),
+        ({"max_dataset_classes": 2}, "too_many_classes"),
+    ):
+        with pytest.raises(InvalidDataset) as caught:
+            collect([entry("yak/1.png", png(8))], replace(LIMITS, **limits), Saved(), ignore, base=base)
+        assert caught.value.error_code == code
 
 
 # --- what is to be tested on ---
@@ -200,16 +251,15 @@ def in_splits(**more: bytes) -> list[Item]:
 
 
 def test_images_to_test_on_are_a_set_of_their_own() -> None:
-    to_train, to_test = Saved(), Saved()
-    found = collect(in_splits(), LIMITS, to_train, ignore, save_test=to_test)
+    saved = Saved()
+    found = collect(in_splits(), LIMITS, saved, ignore)
     assert found.test is not None
     assert (found.classes, found.test.classes) == ((("cat", 2), ("dog", 2)), (("cat", 1), ("dog", 1)))
     assert [(image.position, image.path) for image in found.test.images] == [
         (0, "test/cat/9.png"),
         (1, "test/dog/9.png"),
     ]
-    assert list(to_test) == [image.sha256 for image in found.test.images]
-    assert len(to_train) == 4
+    assert list(saved)[4:] == [image.sha256 for image in found.test.images]
     assert found.rejected == found.test.rejected == ()
 
 
@@ -299,10 +349,8 @@ def test_a_class_with_too_few_images_is_left_out_with_a_reason() -> None:
         "yak/1.png": "not_an_image",
     }
     assert "1 usable images; it needs 2 (min_class_images)" in found.rejected[0].reason
-    assert set(found.unused) == {hashlib.sha256(png(number)).hexdigest() for number in (5, 6)}
     with_one = collected(items, replace(LIMITS, min_class_images=1))
     assert [name for name, _ in with_one.classes] == ["ant", "bird", "cat", "dog"]
-    assert with_one.unused == ()
 
 
 def test_two_classes_have_to_remain() -> None:
@@ -415,7 +463,7 @@ def test_ten_thousand_files_take_seconds_and_are_never_held() -> None:
     Counted.alive = Counted.most = 0
     names: list[str] = []
 
-    def save(sha256: str, data: bytes) -> None:
+    def save(sha256: str, data: bytes, media_type: str) -> None:
         names.append(sha256)
 
     items = [Entry(f"class{number % 100}/{number}.png", made_when_read(number)) for number in range(10_000)]

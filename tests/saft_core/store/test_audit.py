@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.store import audit, collections, datasets, jobs
+from saft_core.store import audit, datasets, jobs
 from saft_core.store.models import Adapter, AuditEvent, Collection, CollectionImage, Job
 from saft_core.store.scope import Scope
-from tests.fixtures.tenants import add_adapter, add_dataset, add_tenant
+from tests.fixtures.tenants import add_adapter, add_dataset, add_images, add_tenant
 
 
 def events(session: Session) -> list[tuple[str, str | None, str]]:
@@ -27,7 +27,7 @@ def test_what_is_added_and_deleted_is_written_down_with_its_key(scope: Scope) ->
     dataset = add_dataset(scope)
     collection = scope.add(Collection(name="c"))
     image = CollectionImage(filename="a.png", sha256="0" * 64, media_type="image/png")
-    collections.add_images(scope, collection.id, [image])
+    add_images(scope, collection.id, [image])
     scope.delete(image)
     job = jobs.create(scope, Job(name="j", dataset_id=dataset.id, config={}))
     jobs.request_cancel(scope, job.id)

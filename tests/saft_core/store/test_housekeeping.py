@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.errors import NotFound
 from saft_core.store import housekeeping, idempotency
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
+from saft_core.store.images import ORPHAN_AGE_SECONDS
 from saft_core.store.models import Collection, Dataset, IdempotencyRecord, Job, JobStatus, new_id
 from tests.fixtures.tenants import add_tenant
 
@@ -29,36 +29,31 @@ def checkpoints(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "checkpoints")
 
 
-def put(blobs: BlobStore, root: Path, owner: str, age_seconds: float) -> str:
-    blobs.put(owner, SHA256, b"x")
+def make_folder(root: Path, name: str, age_seconds: float) -> Path:
+    """A folder that was changed so long ago, with a file in it."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / SHA256).write_bytes(b"x")
     then = time.time() - age_seconds
-    os.utime(root / owner, (then, then))
-    return owner
+    os.utime(folder, (then, then))
+    return folder
 
 
-def is_there(blobs: BlobStore, owner: str) -> bool:
-    try:
-        blobs.get(owner, SHA256)
-    except NotFound:
-        return False
-    return True
-
-
-def test_only_old_blobs_without_a_row_are_cleared(
+def test_only_old_folders_without_a_row_are_cleared(
     sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore, tmp_path: Path
 ) -> None:
     with sessions.begin() as session:
         scope = add_tenant(session)
         dataset = scope.add(Dataset(name="d", classes=[], rejected=[], image_count=0)).id
         collection = scope.add(Collection(name="c")).id
-    old = housekeeping.ORPHAN_AGE_SECONDS * 1.1
-    kept = [put(blobs, tmp_path, dataset, old), put(blobs, tmp_path, collection, old)]
-    kept.append(put(blobs, tmp_path, new_id("ds"), housekeeping.ORPHAN_AGE_SECONDS * 0.9))
-    cleared = [put(blobs, tmp_path, new_id("ds"), old), put(blobs, tmp_path, new_id("col"), old)]
+    old, young = ORPHAN_AGE_SECONDS * 1.1, ORPHAN_AGE_SECONDS * 0.9
+    kept = [make_folder(tmp_path, name, old) for name in (dataset, collection, f"images/{scope.tenant_id}")]
+    kept += [make_folder(tmp_path, name, young) for name in (new_id("ds"), f"images/{new_id('ten')}")]
+    cleared = [make_folder(tmp_path, name, old) for name in (new_id("ds"), new_id("col"), f"images/{new_id('ten')}")]
     for _ in range(2):
         housekeeping.sweep(sessions, blobs, checkpoints)
-        assert [is_there(blobs, owner) for owner in kept] == [True] * 3
-        assert [is_there(blobs, owner) for owner in cleared] == [False] * 2
+        assert [folder.exists() for folder in kept] == [True] * 5
+        assert [folder.exists() for folder in cleared] == [False] * 3
 
 
 def test_old_idempotency_records_are_cleared(

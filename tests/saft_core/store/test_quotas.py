@@ -1,24 +1,20 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import QuotaExceeded, Unauthorized
 from saft_core.quota import Quota
-from saft_core.store import collections, datasets, jobs, quotas, tenants
-from saft_core.store.blobs import BlobStore
-from saft_core.store.models import Collection, CollectionImage, Dataset, DatasetImage, Job
+from saft_core.store import collections, jobs, quotas, tenants
+from saft_core.store.models import Collection, CollectionImage, Dataset, Job
 from saft_core.store.quotas import Usage
 from saft_core.store.scope import Scope
-from tests.fixtures.tenants import add_adapter, add_dataset, add_tenant
+from tests.fixtures.tenants import BYTES, add_adapter, add_dataset, add_images, add_tenant, claimed
 
 
 def images(count: int, size_bytes: int | None = 10, first: int = 0) -> list[CollectionImage]:
@@ -36,16 +32,24 @@ def test_what_a_tenant_has_is_counted_off_its_rows(session: Session) -> None:
     scope, other = add_tenant(session, "mine"), add_tenant(session, "other")
     assert quotas.usage(scope) == Usage(0, 0, 0, 0)
     for owner in (scope, other):
-        add_dataset(owner, images=3).size_bytes = 100
-        collections.add_images(owner, owner.add(Collection(name="c")).id, images(2))
+        add_dataset(owner, images=3)
+        add_images(owner, owner.add(Collection(name="c")).id, images(2, size_bytes=7, first=3))
         add_adapter(owner, "a", b"12345")
         running, _ = queue(owner, "running"), queue(owner, "waiting")
         assert jobs.claim(session, running.id, "worker", 60, 3)
     ended = queue(scope, "ended")
     jobs.request_cancel(scope, ended.id)
-    assert quotas.usage(scope) == Usage(images=5, storage_bytes=125, adapters=3, queued_jobs=1)
-    scope.delete(session.scalars(scope.select(Dataset)).one())
-    assert quotas.usage(scope) == Usage(images=2, storage_bytes=25, adapters=3, queued_jobs=1)
+    assert quotas.usage(scope) == Usage(images=5, storage_bytes=3 * BYTES + 2 * 7 + 5, adapters=3, queued_jobs=1)
+
+
+def test_an_image_counts_once_whatever_it_is_in_and_not_while_it_is_uploaded(scope: Scope) -> None:
+    claimed(scope, images(9))
+    assert quotas.usage(scope).images == 0
+    for count in (3, 2):
+        add_dataset(scope, images=count)
+    for _ in range(2):
+        add_images(scope, scope.add(Collection(name="c")).id, images(4))
+    assert quotas.usage(scope) == Usage(images=4, storage_bytes=4 * BYTES, adapters=0, queued_jobs=0)
 
 
 def test_without_limits_nothing_is_refused(scope: Scope) -> None:
@@ -67,18 +71,19 @@ def test_a_lower_quota_takes_nothing_away_and_lets_nothing_come(scope: Scope) ->
     dataset = add_dataset(scope, images=3)
     tenants.set_quota(scope.session, scope.tenant_id, Quota(images=2))
     with pytest.raises(QuotaExceeded):
-        add_dataset(scope, images=1)
+        add_dataset(scope, images=1, first=9)
     quotas.admit(scope, images=0)
     assert scope.get(Dataset, dataset.id)
 
 
 def test_an_image_that_is_there_needs_no_room(scope: Scope) -> None:
-    collection = scope.add(Collection(name="c")).id
+    collection, second = (scope.add(Collection(name=name)).id for name in ("c", "d"))
     tenants.set_quota(scope.session, scope.tenant_id, Quota(images=2, storage_bytes=20))
-    collections.add_images(scope, collection, images(2))
-    collections.add_images(scope, collection, images(2))
+    for there in (collection, collection, second):
+        add_images(scope, there, images(2))
+    add_dataset(scope, images=2)
     with pytest.raises(QuotaExceeded):
-        collections.add_images(scope, collection, images(1, first=2))
+        add_images(scope, collection, images(1, first=2))
 
 
 def test_nothing_is_added_to_a_deleted_tenant(scope: Scope) -> None:
@@ -89,7 +94,7 @@ def test_nothing_is_added_to_a_deleted_tenant(scope: Scope) -> None:
 
 
 def add_a_dataset(scope: Scope, number: int) -> None:
-    add_dataset(scope, images=1)
+    add_dataset(scope, images=1, first=number)
 
 
 def add_a_job(scope: Scope, number: int) -> None:
@@ -99,7 +104,7 @@ def add_a_job(scope: Scope, number: int) -> None:
 def add_an_image(scope: Scope, number: int) -> None:
     collection = scope.session.scalars(scope.select(Collection)).one()
     collections.locked(scope, collection.id)
-    collections.add_images(scope, collection.id, images(1, first=number))
+    add_images(scope, collection.id, images(1, first=number))
 
 
 @pytest.mark.parametrize("add", [add_a_dataset, add_a_job, add_an_image])
@@ -123,78 +128,6 @@ def test_two_at_once_cannot_both_take_the_last_place(
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(attempt, range(8))) == 3
-
-
-# --- files of rows that say no size ----------------------------------------------------------------------------------
-
-
-def put(blobs: BlobStore, owner: str, data: bytes) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    blobs.put(owner, sha256, data)
-    return sha256
-
-
-def test_files_of_a_version_before_are_measured(sessions: sessionmaker[Session], tmp_path: Path) -> None:
-    blobs = BlobStore(tmp_path)
-    with sessions.begin() as session:
-        scope = add_tenant(session)
-        tenant_id = scope.tenant_id
-        dataset = add_dataset(scope, images=0)
-        for position, data in enumerate((b"123", b"12345", b"123")):
-            row = DatasetImage(
-                dataset_id=dataset.id, position=position, label="a", path="p", sha256=put(blobs, dataset.id, data),
-                media_type="image/png",
-            )  # fmt: skip
-            scope.add(row)
-        collection = scope.add(Collection(name="c")).id
-        rows = images(2, size_bytes=None)
-        rows[0].sha256 = put(blobs, collection, b"1234567")  # the file of the other one is gone
-        collections.add_images(scope, collection, rows)
-        assert quotas.usage(scope).storage_bytes == 0
-    for _ in range(2):
-        quotas.measure(sessions, blobs)
-        with sessions() as session:
-            assert quotas.usage(Scope(session, tenant_id)).storage_bytes == 8 + 7
-            assert session.scalars(select(CollectionImage.size_bytes).order_by(CollectionImage.size_bytes)).all() == [
-                0,
-                7,
-            ]
-
-
-def test_what_is_deleted_while_it_is_measured_is_no_error(sessions: sessionmaker[Session], tmp_path: Path) -> None:
-    with sessions.begin() as session:
-        scope = add_tenant(session)
-        dataset = add_dataset(scope, images=1)
-
-    class Deleting(BlobStore):
-        def size(self, owner_id: str, sha256: str) -> int:
-            with sessions.begin() as session:
-                datasets.delete(Scope(session, scope.tenant_id), dataset.id)
-            return 1
-
-    quotas.measure(sessions, Deleting(tmp_path))
-    with sessions() as session:
-        assert session.get(Dataset, dataset.id) is None
-
-
-def test_measuring_ends_after_its_time_and_goes_on_with_the_next_sweep(
-    sessions: sessionmaker[Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with sessions.begin() as session:
-        scope = add_tenant(session)
-        for _ in range(3):
-            add_dataset(scope, images=0)
-    monkeypatch.setattr(quotas, "MEASURE_SECONDS", 0)
-    quotas.measure(sessions, BlobStore(tmp_path))
-    assert unmeasured(sessions) == 3
-    monkeypatch.setattr(quotas, "MEASURE_SECONDS", 60)
-    quotas.measure(sessions, BlobStore(tmp_path))
-    assert unmeasured(sessions) == 0
-
-
-def unmeasured(sessions: sessionmaker[Session]) -> int:
-    with sessions() as session:
-        return len(session.scalars(select(Dataset.id).where(Dataset.size_bytes.is_(None))).all())
 
 
 @pytest.mark.parametrize("wrong", [{"images": -1}, {"images": 2**63}, {"imagse": 1}, {"images": "many"}])

@@ -7,13 +7,14 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.store import collections, idempotency, jobs, removal, tenants
+from saft_core.store import embeddings, idempotency, jobs, removal, tenants
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
+from saft_core.store.embeddings import Space
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import AuditEvent, Collection, CollectionImage, IdempotencyRecord, Job, Model, Tenant
 from saft_core.store.scope import Scope
-from tests.fixtures.tenants import add_adapter, add_dataset
+from tests.fixtures.tenants import add_adapter, add_dataset, add_images, claimed
 
 SHA256 = "a" * 64
 
@@ -29,11 +30,22 @@ class Deadly(BlobStore):
         super().__init__(root)
         self.left = at
 
-    def delete_owner(self, owner_id: str) -> None:
+    def _count(self) -> None:
         self.left -= 1
         if self.left == 0:
             raise Killed
-        super().delete_owner(owner_id)
+
+    def delete_before(self, owner_id: str, sha256: str | None = None) -> None:
+        self._count()
+        super().delete_before(owner_id, sha256)
+
+    def delete(self, tenant_id: str, sha256: str) -> None:
+        self._count()
+        super().delete(tenant_id, sha256)
+
+    def delete_tenant(self, tenant_id: str) -> None:
+        self._count()
+        super().delete_tenant(tenant_id)
 
 
 @pytest.fixture
@@ -53,16 +65,25 @@ def make(session: Session, blobs: BlobStore, checkpoints: CheckpointStore, name:
     for number in range(2):
         dataset, collection = add_dataset(scope), scope.add(Collection(name="c"))
         image = CollectionImage(filename="f", sha256=SHA256, media_type="image/png")
-        collections.add_images(scope, collection.id, [image])
+        add_images(scope, collection.id, [image])
+        claimed(scope, [image])  # an upload under way
         adapter = add_adapter(scope, f"a{number}")
-        collections.add_embeddings(scope, collections.Space("f", adapter.id), [(image.id, [1.0, 0.0])])
+        embeddings.add(scope, Space("f", adapter.id), [(SHA256, [1.0, 0.0])])
         job = jobs.create(scope, Job(name=f"j{number}", dataset_id=dataset.id, config={}))
         checkpoints.save(job.id, 1, b"state")
+        blobs.put(tenant_id, SHA256, b"file")
         for owner in (dataset.id, collection.id):
-            blobs.put(owner, SHA256, b"file")
+            put_before(blobs, owner)
     idempotency.begin(session, tenant_id, "k", "h")
     idempotency.complete(session, tenant_id, "k", StoredAnswer(201, {}, None))
     return tenant_id
+
+
+def put_before(blobs: BlobStore, owner: str) -> None:
+    """A file of the version before."""
+    folder = blobs._root / owner
+    folder.mkdir(parents=True)
+    (folder / SHA256).write_bytes(b"file")
 
 
 def left(session: Session, tenant_id: str) -> dict[str, int]:
@@ -95,11 +116,12 @@ def test_nothing_is_left_of_a_deleted_tenant_and_all_of_another(
             ("tenant.deleted", "admin"),
         ]
         assert left(session, other) == before
-    assert len(list(blobs.owners())) == 4
+    assert [tenant_id for tenant_id, _ in blobs.tenants()] == [other]
+    assert len(list(blobs.owners_before())) == 4
     assert len(list(checkpoints.job_ids())) == 2
 
 
-@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("at", range(1, 14))
 def test_a_kill_at_any_moment_only_delays(
     at: int, sessions: sessionmaker[Session], tmp_path: Path, checkpoints: CheckpointStore
 ) -> None:
@@ -113,8 +135,7 @@ def test_a_kill_at_any_moment_only_delays(
     with sessions() as session:
         assert left(session, gone) == {"audit_events": 2}
     assert list(checkpoints.job_ids()) == []
-    files = [owner for owner, _ in blobs.owners()]
-    assert files == []
+    assert [*blobs.tenants(), *blobs.owners_before()] == []
 
 
 def test_a_removal_that_takes_long_lets_others_have_their_turn(

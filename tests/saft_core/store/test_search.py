@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from saft_core.store import collections, search
-from saft_core.store.collections import Space
-from saft_core.store.models import Collection, CollectionImage
+from saft_core.store import datasets, embeddings, images, search
+from saft_core.store.embeddings import Space
+from saft_core.store.members import Members
+from saft_core.store.models import Collection, CollectionImage, Dataset, DatasetImage
 from saft_core.store.scope import Scope
 from saft_core.store.search import DUPLICATE_COSINE, Place, Scalar, Search
 from tests.fixtures.plans import plans
-from tests.fixtures.tenants import add_tenant
+from tests.fixtures.tenants import add_images, add_tenant, claimed
 
 BASE = Space("fingerprint", None)
 IMAGES, DIM = 300, 24
@@ -38,7 +39,7 @@ class World:
     """A collection and all that is in it."""
 
     scope: Scope
-    collection: str
+    members: Members
     images: list[Image]
 
     def add(self, vectors: FloatArray, metadata: Sequence[dict[str, Any]]) -> list[str]:
@@ -47,13 +48,13 @@ class World:
             CollectionImage(filename="f", sha256=f"{number + n:064x}", media_type="image/png", user_metadata=given)
             for n, given in enumerate(metadata)
         ]
-        ids = [image.id for image in collections.add_images(self.scope, self.collection, rows)]
-        collections.add_embeddings(self.scope, BASE, zip(ids, vectors, strict=True))
+        ids = [image.id for image in add_images(self.scope, self.members.owner_id, rows)]
+        embeddings.add(self.scope, BASE, zip([row.sha256 for row in rows], vectors, strict=True))
         self.images += [Image(*one) for one in zip(ids, vectors, metadata, strict=True)]
         return ids
 
     def search(self, vector: FloatArray, **narrowed: Any) -> Search:
-        return Search(self.collection, BASE, vector, **narrowed)
+        return Search(self.members, BASE, vector, **narrowed)
 
     def expected(self, looked_for: Search) -> list[str]:
         """What brute force gives: the ids of all that match, best first."""
@@ -158,29 +159,77 @@ def filters(generator: np.random.Generator) -> dict[str, Sequence[Scalar]]:
 @pytest.fixture
 def world(scope: Scope) -> World:
     generator = np.random.default_rng(1)
-    world = World(scope, scope.add(Collection(name="c")).id, [])
+    world = World(scope, Members.of_collection(scope.add(Collection(name="c")).id), [])
     world.add(spread(generator, IMAGES), [described(generator) for _ in range(IMAGES)])
     return world
+
+
+@pytest.fixture
+def dataset_world(scope: Scope) -> World:
+    """A dataset; of an image the metadata is its label."""
+    generator = np.random.default_rng(2)
+    labels = sorted(str(label) for label in generator.choice(["1", "a", "grün", '"quoted"'], size=IMAGES))
+    rows = [
+        DatasetImage(position=n, label=label, path=f"{label}/{n}", sha256=f"{n:064x}", media_type="image/png")
+        for n, label in enumerate(labels)
+    ]
+    hashes, vectors = [row.sha256 for row in rows], spread(generator, IMAGES)
+    images.keep(scope, claimed(scope, rows), hashes)
+    dataset = datasets.add(scope, Dataset(name="d", classes=[], rejected=[], image_count=IMAGES), rows)
+    embeddings.add(scope, BASE, zip(hashes, vectors, strict=True))
+    known = [Image(str(n), vector, {"label": labels[n]}) for n, vector in enumerate(vectors)]
+    return World(scope, Members.of_dataset(dataset.id), known)
+
+
+LABEL_FILTERS: list[dict[str, Sequence[Scalar]]] = [
+    {}, {"label": ["a"]}, {"label": ["1", "grün"]}, {"label": [1]}, {"label": ['"quoted"', None]}, {"colour": ["a"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_every_page_of_a_dataset_is_that_of_brute_force(dataset_world: World, distinct: bool) -> None:
+    generator = np.random.default_rng(int(distinct))
+    for given in LABEL_FILTERS * 3:
+        agrees_with_brute_force(dataset_world, generator, given, distinct)
+    vector = dataset_world.images[7].vector
+    for member, _ in search.nearest(dataset_world.scope, dataset_world.search(vector), 20).matches:
+        assert member.metadata == dataset_world.images[int(member.id)].metadata
+        assert member.filename == f"{member.metadata['label']}/{member.id}"
+
+
+def test_ties_of_a_dataset_are_ordered_by_position_as_text(scope: Scope) -> None:
+    rows = [
+        DatasetImage(position=n, label="a", path="p", sha256=f"{n:064x}", media_type="image/png") for n in range(25)
+    ]
+    images.keep(scope, claimed(scope, rows), [row.sha256 for row in rows])
+    dataset = datasets.add(scope, Dataset(name="d", classes=[], rejected=[], image_count=25), rows)
+    embeddings.add(scope, BASE, [(row.sha256, chain(0)[0]) for row in rows])
+    looked_for = Search(Members.of_dataset(dataset.id), BASE, chain(0)[0])
+    assert all_pages(scope, looked_for, iter([4] * 9)) == sorted(str(n) for n in range(25))
+
+
+def agrees_with_brute_force(
+    world: World, generator: np.random.Generator, given: dict[str, Sequence[Scalar]], distinct: bool
+) -> tuple[int, int]:
+    """How many are found, and how many were left out as near-duplicates."""
+    looked_for = world.search(
+        world.query(generator),
+        filters=given,
+        min_score=None if generator.random() < 0.5 else float(generator.uniform(-0.4, 0.5)),
+        without=None if generator.random() < 0.5 else world.images[generator.integers(IMAGES)].id,
+        distinct=distinct,
+    )
+    expected = world.expected(looked_for)
+    assert all_pages(world.scope, looked_for, page_sizes(generator)) == expected
+    return len(expected), len(world.expected(replace(looked_for, distinct=False))) - len(expected)
 
 
 @pytest.mark.parametrize("distinct", [False, True])
 def test_every_page_of_every_filter_is_that_of_brute_force(world: World, distinct: bool) -> None:
     generator = np.random.default_rng(int(distinct))
-    lengths, folded = set(), 0
-    for _ in range(40):
-        looked_for = world.search(
-            world.query(generator),
-            filters=filters(generator),
-            min_score=None if generator.random() < 0.5 else float(generator.uniform(-0.4, 0.5)),
-            without=None if generator.random() < 0.5 else world.images[generator.integers(IMAGES)].id,
-            distinct=distinct,
-        )
-        expected = world.expected(looked_for)
-        assert all_pages(world.scope, looked_for, page_sizes(generator)) == expected
-        lengths.add(len(expected))
-        folded += len(world.expected(replace(looked_for, distinct=False))) - len(expected)
-    assert len(lengths) > 15
-    assert (folded > 100) == distinct
+    outcomes = [agrees_with_brute_force(world, generator, filters(generator), distinct) for _ in range(40)]
+    assert len({found for found, _ in outcomes}) > 15
+    assert (sum(folded for _, folded in outcomes) > 100) == distinct
 
 
 def test_ties_are_ordered_by_id_through_all_pages(world: World) -> None:
@@ -207,7 +256,7 @@ def chain(*degrees: float) -> FloatArray:
 def test_what_is_left_out_is_like_something_that_is_listed_before_it(scope: Scope) -> None:
     """Along a chain the third is listed: the second, which it is like, is not."""
     near = np.degrees(np.arccos(DUPLICATE_COSINE)) * 0.9
-    world = World(scope, scope.add(Collection(name="c")).id, [])
+    world = World(scope, Members.of_collection(scope.add(Collection(name="c")).id), [])
     ids = world.add(chain(0, near, 2 * near, 3 * near), [{}] * 4)
     looked_for = world.search(chain(0)[0], distinct=True)
     for size in (1, 2, 9):
@@ -215,7 +264,7 @@ def test_what_is_left_out_is_like_something_that_is_listed_before_it(scope: Scop
 
 
 def test_a_group_is_not_listed_again_on_a_later_page(scope: Scope) -> None:
-    world = World(scope, scope.add(Collection(name="c")).id, [])
+    world = World(scope, Members.of_collection(scope.add(Collection(name="c")).id), [])
     ids = world.add(chain(0, 40, 1, 41, 2, 80), [{}] * 6)
     assert all_pages(scope, world.search(chain(0)[0], distinct=True), iter([1] * 9)) == [ids[0], ids[1], ids[5]]
 
@@ -245,7 +294,9 @@ def test_what_comes_and_goes_between_pages_neither_repeats_nor_hides_anything(wo
 
 def test_a_search_sees_its_own_tenant_collection_and_space_only(session: Session) -> None:
     mine, other = add_tenant(session, "mine"), add_tenant(session, "other")
-    worlds = [World(scope, scope.add(Collection(name="c")).id, []) for scope in (mine, mine, other)]
+    worlds = [
+        World(scope, Members.of_collection(scope.add(Collection(name="c")).id), []) for scope in (mine, mine, other)
+    ]
     vectors = chain(0, 90)
     for world in worlds:
         world.add(vectors, [{"colour": "red"}, {"colour": "blue"}])
@@ -270,11 +321,17 @@ def test_a_rare_value_is_found_by_the_index(scope: Scope) -> None:
     )
     scope.session.execute(
         text(
-            "INSERT INTO image_embeddings (id, image_id, base_fingerprint, strength, embedding, tenant_id)"
-            " SELECT row_number() OVER (), id, 'fingerprint', 1, '[1,0]', tenant_id FROM collection_images"
+            "INSERT INTO images (tenant_id, sha256, media_type)"
+            " SELECT tenant_id, sha256, media_type FROM collection_images"
         )
     )
-    scope.session.execute(text("ANALYZE collection_images, image_embeddings"))
-    looked_for = Search(collection, BASE, chain(0)[0], filters={"number": [77]})
+    scope.session.execute(
+        text(
+            "INSERT INTO embeddings (sha256, base_fingerprint, strength, embedding, tenant_id)"
+            " SELECT sha256, 'fingerprint', 1, '[1,0]', tenant_id FROM collection_images"
+        )
+    )
+    scope.session.execute(text("ANALYZE collection_images, embeddings"))
+    looked_for = Search(Members.of_collection(collection), BASE, chain(0)[0], filters={"number": [77]})
     found = str(plans(scope.session, lambda: search.nearest(scope, looked_for, 9)))
     assert "ix_collection_images_metadata" in found

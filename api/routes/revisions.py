@@ -1,0 +1,149 @@
+"""Revisions: a dataset made of another one, with whose images it shares the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from api import checks
+from api.bodies import is_multipart
+from api.creation import fingerprint
+from api.deps import IdempotencyKey, Tenancy, TenancyDep
+from api.intake import receive
+from api.keyed import TenantRoute, check_json
+from api.routes.datasets import UPLOAD_FILES, items, labelled_set, write_dataset
+from api.schemas import NewDatasetView, RevisionBody
+from api.uploads import Form, handle
+from saft_core.data.formats.upload import checked_label
+from saft_core.data.intake import Save
+from saft_core.data.labelled import LabelledImage, LabelledSet
+from saft_core.data.limits import DataLimits
+from saft_core.errors import InvalidInput
+from saft_core.store import adoption, datasets, quotas
+from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.images import Upload
+from saft_core.store.models import Dataset, DatasetImage
+from saft_core.store.scope import Scope
+
+router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
+
+_BODY = {"$ref": "#/components/schemas/RevisionBody"}
+_CHANGES = {"type": "string", "contentMediaType": "application/json", "contentSchema": _BODY}
+DOCS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _BODY},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"changes": _CHANGES | {"description": "The JSON of the other form."}} | UPLOAD_FILES,
+                }
+            },
+        },
+    }
+}
+
+
+@router.post("/{dataset_id}/revisions", status_code=201, response_model=NewDatasetView, openapi_extra=DOCS)
+async def create_revision(
+    dataset_id: str, request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """Make a dataset of another one: without images, with other labels, or with more images (in a form).
+
+    Nothing is uploaded again, and the other one stays as it is. The rules of an upload hold for the result.
+    """
+    services = tenancy.services
+    if is_multipart(request.headers.get("content-type", "")):
+        return await handle(request, services, lambda form: _from_form(tenancy, dataset_id, form, idempotency_key))
+    check_json(request.headers.get("content-type", ""))
+    body = _parsed(await request.body())
+    digest = body.model_dump_json().encode()
+    with services.uploads.held(tenancy.tenant_id):
+        return await services.upload_threads.run(_create, tenancy, dataset_id, body, None, digest, idempotency_key)
+
+
+def _from_form(tenancy: Tenancy, dataset_id: str, form: Form, idempotency_key: str | None) -> JSONResponse:
+    if form.files("changes"):
+        raise InvalidInput("changes: send it as text, without a filename (curl: -F 'changes=<file.json')")
+    body = _parsed((form.text("changes") or "{}").encode())
+    has_files = bool(form.files("files") or form.files("archive"))
+    return _create(tenancy, dataset_id, body, form if has_files else None, form.digest(), idempotency_key)
+
+
+def _parsed(content: bytes) -> RevisionBody:
+    try:
+        return RevisionBody.model_validate_json(content)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+
+
+def _create(
+    tenancy: Tenancy, dataset_id: str, body: RevisionBody, form: Form | None, digest: bytes, idempotency_key: str | None
+) -> JSONResponse:
+    services = tenancy.services
+    if body.name is not None:
+        checks.name(body.name, services.limits)
+    if not (body.remove or body.relabel or form):
+        raise InvalidInput("remove, relabel, files, archive: give at least one of them, for there is nothing to change")
+
+    def check(scope: Scope) -> None:
+        scope.get(Dataset, dataset_id)
+        quotas.admit(scope)
+
+    def take(save: Save) -> LabelledSet:
+        base = revised(_images(tenancy, dataset_id), body, services.data_limits)
+        return labelled_set(tenancy, items(tenancy, form) if form else (), save, base)
+
+    def write(scope: Scope, upload: Upload, found: LabelledSet) -> StoredAnswer:
+        source = scope.hold(Dataset, dataset_id)  # so its images stay until the revision has them too
+        name = checks.name(source.name if body.name is None else body.name, services.limits)
+        return write_dataset(scope, upload, name, found, services.limits, revision_of=dataset_id)
+
+    request_sha256 = fingerprint(f"POST /datasets/{dataset_id}/revisions", digest)
+    return receive(tenancy, idempotency_key, request_sha256, check, take, write)
+
+
+def _images(tenancy: Tenancy, dataset_id: str) -> Sequence[DatasetImage]:
+    """The images of the dataset, all of them where a revision of it finds them."""
+    services = tenancy.services
+    adoption.adopt(services.sessions, services.blobs, DatasetImage, tenancy.tenant_id, dataset_id)
+    with tenancy.begin() as scope:
+        return datasets.load(scope, dataset_id)[1]
+
+
+def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimits) -> list[LabelledImage]:
+    """The images of a dataset without those that are removed, the others with their new labels. Raises InvalidInput."""
+    places = [(f"remove[{n}]", position) for n, position in enumerate(body.remove)]
+    places += [(f"relabel[{n}].position", one.position) for n, one in enumerate(body.relabel)]
+    _check_places(places, {image.position for image in images})
+    removed = set(body.remove)
+    labels = {one.position: _label(n, one.label, limits) for n, one in enumerate(body.relabel)}
+    kept = (
+        LabelledImage(image.position, image.label, image.path, image.sha256, image.media_type)
+        for image in images
+        if image.position not in removed
+    )
+    return [replace(image, label=labels.get(image.position, image.label)) for image in kept]
+
+
+def _check_places(places: Sequence[tuple[str, int]], present: set[int]) -> None:
+    """Whether each field names an image of the dataset, and no two the same."""
+    named: dict[int, str] = {}
+    for field, position in places:
+        if position not in present:
+            raise InvalidInput(f"{field}: the dataset has no image {position}")
+        if (before := named.setdefault(position, field)) != field:
+            raise InvalidInput(f"{field}: image {position} is named by {before} already; name it once")
+
+
+def _label(number: int, label: str, limits: DataLimits) -> str:
+    try:
+        return checked_label(label, limits)
+    except InvalidInput as error:
+        raise InvalidInput(f"relabel[{number}].label: {error.message}", code=error.error_code) from error
