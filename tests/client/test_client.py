@@ -55,6 +55,16 @@ def test_a_folder_and_a_zip_of_it_make_the_same_dataset(saft: Client, tmp_path: 
     assert saft.datasets.get(by_folder.id) == by_folder
 
 
+def test_a_dataset_is_revised_without_uploading_it_again(saft: Client, tmp_path: Path) -> None:
+    before = saft.datasets.upload_folder(written(tmp_path / "pets", labelled({"cat": 3, "dog": 3})))
+    cats = [image.position for image in saft.datasets.images(before) if image.label == "cat"]
+    fewer = saft.datasets.revise(before, remove=cats[:1], name="fewer")
+    assert (fewer.name, fewer.image_count) == ("fewer", 5)
+    changed = saft.datasets.revise(before, relabel={cats[0]: "dog"}, add=[("dog/new.png", png(99))])
+    assert [(entry.name, entry.count) for entry in changed.classes] == [("cat", 2), ("dog", 5)]
+    assert saft.datasets.get(before).image_count == 6
+
+
 def test_an_upload_that_is_refused_names_the_files(saft: Client, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest) as caught:
         saft.datasets.upload_folder(written(tmp_path / "x", {"cat/a.png": b"no", "cat/b.png": b"no"}))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from saft_client._asking import Asking
 from saft_client._files import Content, in_folder, named
 from saft_client._flow import D, Flow, Items, call, listing
-from saft_client._requests import Request, at, get, id_of, upload
+from saft_client._requests import Request, at, create, get, given, id_of, upload
 from saft_client.records import Dataset, DatasetImage
 
 
@@ -44,6 +45,28 @@ class Datasets(Asking[D]):
             name = name or Path(archive).stem
         file = named((f"{name or 'archive'}.zip", archive))
         return self._record(Dataset, upload("/datasets", {"name": name or "archive"}, [file.part("archive")]))
+
+    @call
+    def revise(
+        self,
+        dataset: Dataset | str,
+        *,
+        remove: Iterable[int] = (),
+        relabel: Mapping[int, str] | None = None,
+        add: Iterable[tuple[str, Content]] = (),
+        name: str | None = None,
+    ) -> Flow[Dataset]:
+        """Make a dataset of another one, which stays as it is; nothing that is there is uploaded again.
+
+        remove: positions of images to leave out. relabel: new labels by position. add: files named class/file. name:
+        that of the dataset, if left out.
+        """
+        labels = [{"position": position, "label": label} for position, label in (relabel or {}).items()]
+        changes = given({"name": name, "remove": list(remove), "relabel": labels})
+        path, parts = at("datasets", id_of(dataset), "revisions"), [named(file).part("files") for file in add]
+        if not parts:
+            return self._record(Dataset, create(path, changes))
+        return self._record(Dataset, upload(path, {"changes": json.dumps(changes)}, parts))
 
     @call
     def get(self, dataset: Dataset | str) -> Flow[Dataset]:
