@@ -46,10 +46,11 @@ async def compare_adapters(
 
 
 def _of_their_trainings(tenancy: Tenancy, adapter_id: str, other: str) -> ComparisonView:
-    if BASE_NAME in (adapter_id, other):
-        raise InvalidInput("dataset_id: the base has no training of its own; name the dataset to compare it on")
     with tenancy.begin() as scope:
-        own, with_ = (adapters.find(scope, name, report=False) for name in (adapter_id, other))
+        found = [adapters.find(scope, name, report=False) for name in (adapter_id, other) if name != BASE_NAME]
+        if len(found) < 2:
+            raise InvalidInput("dataset_id: the base has no training of its own; name the dataset to compare it on")
+        own, with_ = found
         answers, theirs = (adapters.answers(scope, adapter.id) for adapter in (own, with_))
     names = same_class(with_.classes, own.classes)
     return _view(own.id, with_.id, in_common(answers, renamed(theirs, names)))

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from saft_core.errors import Busy, DeadlinePassed, Unavailable
-from saft_core.serving.shares import FairQueue, has_room
+from saft_core.serving.shares import NOBODY, FairQueue, has_room
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Work(Generic[Payload, Answer]):
     rows: int
     payload: Payload
     deadline: float
-    share: str = ""
+    share: str = NOBODY
     future: Future[Answer] = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
 

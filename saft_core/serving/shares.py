@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
+NOBODY = ""
+"""The share of what the service does for itself, which waits for nothing."""
 LATELY_SECONDS = 5.0
 """So long after it asked for something a share is expected to ask again."""
 Item = TypeVar("Item")
@@ -19,7 +21,7 @@ Item = TypeVar("Item")
 class Client:
     """Who asks for something: the name of the share, and what to do when the asking thread waits or goes on."""
 
-    def __init__(self, share: str = "") -> None:
+    def __init__(self, share: str = NOBODY) -> None:
         self.share = share
 
     def compute(self, deadline: float) -> None:
@@ -108,10 +110,10 @@ class FairQueue(Generic[Item]):
         self._lines.clear()
 
     def is_alone(self, share: str | None = None) -> bool:
-        """Whether nobody else asked lately; without a share, whether no more than one did."""
+        """Whether nobody else asked lately; without a share, whether no more than one did. NOBODY does not count."""
         since = time.monotonic() - LATELY_SECONDS
         others = {other for other, asked in self._asked.items() if asked > since} | self._lines.keys()
-        return len(others - {share}) <= (share is None)
+        return len(others - {share, NOBODY}) <= (share is None)
 
     def _forget(self) -> None:
         """Keep only what those were given who asked lately, or who wait."""

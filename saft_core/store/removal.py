@@ -64,8 +64,9 @@ def _steps(
     while found := _some(sessions, tenant_id, Adapter):
         _remove(sessions, tenant_id, Adapter, found)
         yield
+    blobs.delete_tenant(tenant_id)
     _remove_tenant(sessions, tenant_id)
-    blobs.delete_tenant(tenant_id)  # what an upload added at last
+    blobs.delete_tenant(tenant_id)  # what an upload added between the two
 
 
 Thing = type[Job] | type[Dataset] | type[Collection] | type[Adapter]

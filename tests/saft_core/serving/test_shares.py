@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from saft_core.serving import shares
-from saft_core.serving.shares import FairQueue, has_room
+from saft_core.serving.shares import NOBODY, FairQueue, has_room
 
 
 def queue_of(**lines: int) -> FairQueue[str]:
@@ -70,11 +70,12 @@ def test_what_is_not_wanted_stays_in_its_place() -> None:
 
 def test_who_asked_lately_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = queue_of(a=2)
+    queue.add(NOBODY, "0")
     assert queue.is_alone()
     assert queue.is_alone("a")
     assert not queue.is_alone("b")
     queue.add("b", "b0")
-    taken(queue, 3)
+    taken(queue, 4)
     assert not queue.is_alone()
     assert not queue.is_alone("a")
     monkeypatch.setattr(shares, "LATELY_SECONDS", -1.0)

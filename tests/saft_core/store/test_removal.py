@@ -121,7 +121,7 @@ def test_nothing_is_left_of_a_deleted_tenant_and_all_of_another(
     assert len(list(checkpoints.job_ids())) == 2
 
 
-@pytest.mark.parametrize("at", range(1, 14))
+@pytest.mark.parametrize("at", range(1, 15))
 def test_a_kill_at_any_moment_only_delays(
     at: int, sessions: sessionmaker[Session], tmp_path: Path, checkpoints: CheckpointStore
 ) -> None:
