@@ -134,11 +134,12 @@ def test_an_image_by_url_is_answered_as_the_file_is(site: Site, host: Host, call
     assert found[0]["filename"] == "a.png"
 
 
-def test_many_are_fetched_side_by_side_and_answered_in_order(host: Host, caller: TestClient) -> None:
+def test_many_are_fetched_side_by_side_and_answered_in_order(host: Host, site: Site) -> None:
+    caller = allowing(site, f"http://localhost:{host.port}", image_url_seconds=60.0).new_tenant()
     together = threading.Barrier(4)
 
     def answer(request: Handler) -> None:
-        together.wait(5)
+        together.wait(60)
         request.reply(200, png(int(request.path[1:])))
 
     urls = []
