@@ -245,7 +245,9 @@ class ComparisonView(BaseModel):
     adapter: str
     with_adapter: str
     images: int
-    left_out_images: int = Field(description="Images that one of the two was trained on, which say nothing.")
+    left_out_images: int = Field(
+        description="Images that do not count: one was trained on them, or only one was measured on them."
+    )
     agreement: float | None = Field(description="Share of the images on which both say the same.")
     accuracy: float | None
     with_accuracy: float | None

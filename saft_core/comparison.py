@@ -118,4 +118,4 @@ def in_common(own: Mapping[str, Answered], other: Mapping[str, Answered]) -> Com
     mine, theirs = measured(own), measured(other)
     shared = [image for image in mine if image in theirs and mine[image].label == theirs[image].label]
     rows = ((mine[image].label, mine[image].prediction, theirs[image].prediction) for image in shared)
-    return compare(rows, left_out=len(mine) - len(shared))
+    return compare(rows, left_out=len(mine.keys() | theirs.keys()) - len(shared))

@@ -150,6 +150,16 @@ def test_a_search_has_all_options_and_goes_from_page_to_page(saft: Client, monke
     assert saft.collections.get(shop).image_count == 6
 
 
+def test_a_dataset_is_searched_as_a_collection_is(saft: Client) -> None:
+    dataset = saft.datasets.upload_files("pets", sorted(labelled().items()))
+    found = list(saft.retrieve(dataset, "a cat", filter={"label": "cat"}, top_k=None))
+    assert {match.metadata["label"] for match in found} == {"cat"}
+    assert {match.filename for match in found} == {name for name in labelled() if name.startswith("cat/")}
+    assert list(saft.retrieve(dataset.id, "a cat", filter={"label": "cat"}, top_k=None)) == found
+    revision = saft.datasets.revise(dataset, add=[("cat/9.png", png(99))])
+    assert (revision.revision_of, revision.image_count) == (dataset.id, dataset.image_count + 1)
+
+
 def test_images_of_which_none_can_be_used_and_metadata_that_does_not_fit_are_refused(saft: Client) -> None:
     shop = saft.collections.create("shop")
     with pytest.raises(InvalidRequest) as caught:

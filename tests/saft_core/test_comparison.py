@@ -71,5 +71,6 @@ def test_only_images_measured_for_both_and_labelled_alike_are_compared() -> None
         "trained": Answered("test", "cat", "cat"),
         "relabelled": Answered("test", "dog", "dog"),
     }
-    assert in_common(own, other) == Comparison(images=1, right=1, won=1, left_out=3)
+    assert in_common(own, other) == Comparison(images=1, right=1, won=1, left_out=4)
+    assert in_common(other, own) == Comparison(images=1, other_right=1, lost=1, left_out=4)
     assert set(measured(other)) == {"both", "trained", "relabelled"}

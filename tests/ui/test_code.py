@@ -31,5 +31,11 @@ def test_the_search_text_is_a_prompt_of_the_adapter(template: str | list[str]) -
     assert search_text(Adapter.read(ADAPTER | {"template": template})) == "an icon of cat"
 
 
+@pytest.mark.parametrize("prompts", ["an icon of a cat.", ["an icon of a cat.", "the cat"]])
+def test_it_is_the_prompt_that_was_trained_with(prompts: str | list[str]) -> None:
+    metrics = {"prompts": {"cat": prompts, "dog": prompts}}
+    assert search_text(Adapter.read(ADAPTER | {"metrics": metrics})) == "an icon of a cat."
+
+
 def test_without_classes_it_is_a_photo() -> None:
     assert search_text(None) == search_text(Adapter.read(ADAPTER | {"classes": []})) == "a photo of a cat"

@@ -114,11 +114,13 @@ class CodeTab:
 
 
 def search_text(adapter: Adapter | None) -> str:
-    """One that fits the adapter: its first class in its (first) template."""
+    """One that fits the adapter: the (first) prompt of its first class, as it was trained with if that is known."""
     if adapter is None or not adapter.classes:
         return "a photo of a cat"
     template = adapter.template if isinstance(adapter.template, str) else adapter.template[0]
-    return template.replace("{}", adapter.classes[0])
+    name = adapter.classes[0]
+    prompt: str | list[str] = (adapter.metrics.get("prompts") or {}).get(name) or template.replace("{}", name)
+    return prompt if isinstance(prompt, str) else prompt[0]
 
 
 async def _dataset_of(client: AsyncClient, adapter: Adapter | None) -> str | None:

@@ -11,9 +11,10 @@ from saft_client._files import Image, Named, batches, in_base64
 from saft_client._flow import D, Flow, Give, Items, call, listing
 from saft_client._requests import WORK_SECONDS, Request, given, id_of
 from saft_client.errors import ApiError
-from saft_client.records import Adapter, Collection, Match, Result
+from saft_client.records import Adapter, Collection, Dataset, Match, Result
 
 BASE = "base"
+DATASET_ID = "ds_"
 MATCHES_A_PAGE = 100
 
 Value = str | int | float | bool | None
@@ -73,7 +74,7 @@ class Inference(Asking[D]):
     @listing
     def retrieve(
         self,
-        collection: Collection | str,
+        images: Collection | Dataset | str,
         text: str | None = None,
         *,
         image: Image | None = None,
@@ -87,16 +88,17 @@ class Inference(Asking[D]):
         top_k: int | None = 10,
         strength: float | None = None,
     ) -> Items[Match]:
-        """The images of a collection that fit a text, an image, or both; best first.
+        """The images of a collection or dataset that fit a text, an image, or both; best first.
 
-        image: a file; image_id: one of the collection. text_weight: of the text beside an image, 0.5 if left out.
-        negative_text: keep away from it. filter: only images with such metadata. distinct: of near-duplicates the best
-        one. top_k: so many at most, or None for all that there are, page by page as they are used.
+        image: a file; image_id: one of the images, of a dataset its position as text. text_weight: of the text beside
+        an image, 0.5 if left out. negative_text: keep away from it. filter: only images with such metadata. distinct:
+        of near-duplicates the best one. top_k: so many at most, or None for all that there are, page by page as they
+        are used.
         """
         body = given(
             {
                 "adapter": id_of(adapter),
-                "collection_id": id_of(collection),
+                "dataset_id" if id_of(images).startswith(DATASET_ID) else "collection_id": id_of(images),
                 "text": text,
                 "image": None if image is None else in_base64(image),
                 "image_id": image_id,

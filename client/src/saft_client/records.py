@@ -31,7 +31,10 @@ class Rejected(Record):
 
 @dataclass(frozen=True)
 class Dataset(Record):
-    """A labelled image set. test_dataset_id: the dataset that an upload's test folders became, told once."""
+    """A labelled image set.
+
+    revision_of: the dataset that it was made of. test_dataset_id: what an upload's test folders became, told once.
+    """
 
     id: str
     name: str
@@ -40,6 +43,7 @@ class Dataset(Record):
     rejected: tuple[Rejected, ...]
     created_at: datetime
     test_dataset_id: str | None = None
+    revision_of: str | None = None
 
 
 @dataclass(frozen=True)
