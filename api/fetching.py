@@ -21,17 +21,16 @@ import anyio
 import httpx
 from anyio import from_thread
 
+from api.budget import Budget
 from api.disk import check_room
 from api.urls import AllowedHosts, IpAddress, Target, is_public
-from saft_core.data.budget import Budget
 from saft_core.data.images import check_file_size
 from saft_core.errors import DeadlinePassed, InvalidImage
+from saft_core.serving.shares import CLIENT
 from saft_core.settings import Settings
 
 AT_ONCE = 8
 """Images that one request fetches at a time; `image_url_requests` is no less."""
-PLACE_SECONDS = 2.0
-"""How long a request waits for others to have theirs: slow hosts must not take all places of inference."""
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 3
 """Of one host are tried, one after the other."""
@@ -53,7 +52,7 @@ class Fetcher:
     def __init__(self, settings: Settings, network: Network) -> None:
         self._settings, self._network = settings, network
         self._hosts = AllowedHosts(settings.image_urls)
-        self.places = Budget(settings.image_url_requests, "image_url_requests")
+        self.places = Budget("image_url_requests", settings.image_url_requests, "places")
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -65,12 +64,21 @@ class Fetcher:
 
         Raises Busy when it has waited for a place, DeadlinePassed and DiskFull.
         """
-        with self.places.reserved(len(urls), min(deadline, time.monotonic() + PLACE_SECONDS)), ExitStack() as stack:
+        with self._places(len(urls)), ExitStack() as stack:
             check_room(self._settings)
             folder = self._settings.data_dir
             files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in urls]
             errors = from_thread.run(self._fetch_all, urls, files, deadline)
             yield [error or file for error, file in zip(errors, files, strict=True)]
+
+    @contextmanager
+    def _places(self, count: int) -> Iterator[None]:
+        share = CLIENT.get().share
+        from_thread.run(self.places.take, share, count)
+        try:
+            yield
+        finally:
+            from_thread.run_sync(self.places.give_back, share, count)
 
     async def _fetch_all(
         self, urls: Sequence[str], files: Sequence[IO[bytes]], deadline: float

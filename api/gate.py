@@ -44,7 +44,7 @@ class Gate:
                 return await anyio.to_thread.run_sync(work, limiter=self._threads)
             finally:
                 CLIENT.reset(token)
-                caller.rest()
+                caller.close()
 
     async def _turn(self, tenant_id: str, gone: Gone) -> None:
         wait = self.turns.line_up(tenant_id)

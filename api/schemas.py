@@ -5,8 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from api.many import Many
 from api.metadata import Filter
 from api.search_cursor import MAX_CURSOR_CHARACTERS
 
@@ -17,7 +26,7 @@ Augment = Literal["none", "crop", "crop_flip"]
 Publish = Literal["auto", "if_better", "manual"]
 OnError = Literal["fail", "skip"]
 Item = TypeVar("Item")
-Templates = str | list[str]
+Templates = str | Many[str]
 TEMPLATE: Any = Field(
     None,
     description="The prompt; {} in it stands for the class name. Of a list, each class has the mean of its prompts'"
@@ -43,10 +52,21 @@ ON_ERROR = (
 )
 
 
+MAX_FIELDS = 100
+
+
 class Body(BaseModel):
     """A request body: an unknown field is an error, since it is most likely a typing slip."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_number(cls, given: Any) -> Any:
+        """Each unknown field is an error of its own, which a million of them must not be."""
+        if isinstance(given, dict) and len(given) > MAX_FIELDS:
+            raise PydanticCustomError("too_many_fields", f"{len(given):,} fields; at most {MAX_FIELDS} are taken")
+        return given
 
 
 class View(BaseModel):
@@ -107,8 +127,8 @@ class DatasetImageView(View):  # noqa: D101
     path: str
 
 
-MAX_POSITION = 2**31 - 1
-Position = Annotated[int, Field(ge=0, le=MAX_POSITION)]
+MAX_POSITION, MAX_CHANGES = 2**31 - 1, 1_000_000
+Position = Annotated[int, Field(ge=0, le=MAX_POSITION, strict=True)]
 
 
 class Relabelling(Body):  # noqa: D101
@@ -120,8 +140,10 @@ class RevisionBody(Body):
     """What is different from a dataset that is there. Positions are those of the dataset, before anything changes."""
 
     name: str | None = Field(None, description="Left out: that of the dataset.")
-    remove: list[Position] = Field([], description="Positions of images to leave out.")
-    relabel: list[Relabelling] = Field([], description="Positions of images of another class, which may be a new one.")
+    remove: Many[Position] = Field([], max_length=MAX_CHANGES, description="Positions of images to leave out.")
+    relabel: Many[Relabelling] = Field(
+        [], max_length=MAX_CHANGES, description="Positions of images of another class, which may be a new one."
+    )
 
 
 class TrainingBody(Body):
@@ -269,8 +291,8 @@ class MistakeView(View):  # noqa: D101
 
 class ClassifyBody(Body):  # noqa: D101
     adapter: str = Field("base", description="An adapter's id or name, or 'base'.")
-    images: list[str] = Field(min_length=1, description=BASE64_IMAGES)
-    labels: list[str] | None = None
+    images: Many[str] = Field(min_length=1, description=BASE64_IMAGES)
+    labels: Many[str] | None = None
     template: Templates | None = TEMPLATE
     top_k: int | None = Field(None, ge=1)
     strength: float | None = STRENGTH
@@ -404,7 +426,7 @@ class EmbeddingsBody(Body):
     """As OpenAI's clients send it."""
 
     model: str = Field(description="An adapter's id or name, or 'base'.")
-    input: Annotated[str, Field(description="A text.")] | list[str | ImageInput] = Field(
+    input: Annotated[str, Field(description="A text.")] | Many[str | ImageInput] = Field(
         description="A text, or a list of texts, of images, or of both. Texts are taken as they are, without template."
     )
     encoding_format: Literal["float", "base64"] = Field(

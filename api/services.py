@@ -19,6 +19,7 @@ from api.places import Places
 from api.rates import Rates
 from api.strangers import Strangers
 from api.threads import Threads
+from api.turns import Turns
 from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
 from saft_core.process import available_cpus
@@ -68,6 +69,11 @@ class Services:
     def uploads(self) -> Places:
         """Of multipart uploads, from their first byte to their answer."""
         return Places(self.settings.upload_requests, "upload_requests")
+
+    @cached_property
+    def upload_turns(self) -> Turns:
+        """Turns of tenants at `upload_threads`."""
+        return Turns(self.settings.upload_threads)
 
     @cached_property
     def upload_threads(self) -> Threads:

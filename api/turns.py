@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from saft_core.errors import Busy
+from saft_core.errors import Busy, Unavailable
 from saft_core.serving.shares import Client, FairQueue
 
 
@@ -59,8 +62,7 @@ class Turns:
         """Leave the line, or return the turn if it has come."""
         with self._lock:
             if wait.turn.done():
-                self._held[wait.share] -= 1
-                self._hand_out()
+                self._return(wait.share)
             else:
                 self._queue.remove(wait.share, wait)
 
@@ -76,8 +78,23 @@ class Turns:
     def give_back(self, share: str) -> None:
         """Return a turn."""
         with self._lock:
-            self._held[share] -= 1
-            self._hand_out()
+            self._return(share)
+
+    def _return(self, share: str) -> None:
+        self._held[share] -= 1
+        if not self._held[share]:
+            del self._held[share]
+        self._hand_out()
+
+    @asynccontextmanager
+    async def held_by(self, share: str) -> AsyncIterator[None]:
+        """A turn for as long as the context is open, waited for in the event loop."""
+        wait = self.line_up(share)
+        try:
+            await asyncio.wrap_future(wait.turn)
+            yield
+        finally:
+            self.leave(wait)
 
     def is_wanted(self, share: str) -> bool:
         """Whether somebody else waits than this share."""
@@ -98,12 +115,15 @@ class Turns:
 
 
 class Caller(Client):
-    """A request: it has a turn from its start, gives it up whenever it waits, and takes one to go on."""
+    """A request: it has a turn from its start, gives it up whenever it waits, and takes one to go on.
+
+    Once it is closed it takes none, even if its thread goes on: that of a request which was cancelled may.
+    """
 
     def __init__(self, share: str, turns: Turns) -> None:
         super().__init__(share)
         self._turns = turns
-        self._has_turn = True
+        self._has_turn, self._closed = True, False
         self._lock = threading.Lock()
 
     def compute(self, deadline: float) -> None:
@@ -112,7 +132,11 @@ class Caller(Client):
             return
         self.rest()
         self._turns.block(self.share, deadline)
-        self._has_turn = True
+        with self._lock:
+            self._has_turn = not self._closed
+        if self._closed:
+            self._turns.give_back(self.share)
+            raise Unavailable("nobody waits for the answer any more")
 
     def rest(self) -> None:
         """Have none."""
@@ -120,3 +144,9 @@ class Caller(Client):
             had, self._has_turn = self._has_turn, False
         if had:
             self._turns.give_back(self.share)
+
+    def close(self) -> None:
+        """Have none, and take none any more."""
+        with self._lock:
+            self._closed = True
+        self.rest()

@@ -25,6 +25,10 @@ class Form:
     def __init__(self, items: Sequence[tuple[str, str | Upload]]) -> None:
         self._items = items
 
+    def names(self) -> set[str]:
+        """Of the fields."""
+        return {field for field, _ in self._items}
+
     def text(self, name: str) -> str | None:
         """A text field, or None."""
         return next(iter(self.texts(name)), None)
@@ -65,7 +69,7 @@ async def form(request: Request, services: Services) -> AsyncIterator[Form]:
 
 async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
     """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
-    async with form(request, services) as upload:
+    async with form(request, services) as upload, services.upload_turns.held_by(request.state.caller):
         return await services.upload_threads.run(work, upload)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
@@ -32,6 +33,7 @@ from saft_core.store.scope import Scope
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
 
+FIELDS = {"changes", "files", "archive"}
 _BODY = {"$ref": "#/components/schemas/RevisionBody"}
 _CHANGES = {"type": "string", "contentMediaType": "application/json", "contentSchema": _BODY}
 DOCS = {
@@ -62,15 +64,24 @@ async def create_revision(
     if is_multipart(request.headers.get("content-type", "")):
         return await handle(request, services, lambda form: _from_form(tenancy, dataset_id, form, idempotency_key))
     check_json(request.headers.get("content-type", ""))
-    body = _parsed(await request.body())
-    digest = body.model_dump_json().encode()
+    content = await request.body()
     with services.uploads.held(tenancy.tenant_id):
-        return await services.upload_threads.run(_create, tenancy, dataset_id, body, None, digest, idempotency_key)
+        async with services.upload_turns.held_by(tenancy.tenant_id):
+            return await services.upload_threads.run(_from_json, tenancy, dataset_id, content, idempotency_key)
+
+
+def _from_json(tenancy: Tenancy, dataset_id: str, content: bytes, idempotency_key: str | None) -> JSONResponse:
+    body = _parsed(content)
+    return _create(tenancy, dataset_id, body, None, body.model_dump_json().encode(), idempotency_key)
 
 
 def _from_form(tenancy: Tenancy, dataset_id: str, form: Form, idempotency_key: str | None) -> JSONResponse:
     if form.files("changes"):
         raise InvalidInput("changes: send it as text, without a filename (curl: -F 'changes=<file.json')")
+    if len(form.texts("changes")) > 1:
+        raise InvalidInput("changes: send it once, with all that changes")
+    if unknown := form.names() - FIELDS:
+        raise InvalidInput(f"{min(unknown)}: the form takes {', '.join(sorted(FIELDS))}; a name goes into changes")
     body = _parsed((form.text("changes") or "{}").encode())
     has_files = bool(form.files("files") or form.files("archive"))
     return _create(tenancy, dataset_id, body, form if has_files else None, form.digest(), idempotency_key)
@@ -119,9 +130,9 @@ def _images(tenancy: Tenancy, dataset_id: str) -> Sequence[DatasetImage]:
 
 def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimits) -> list[LabelledImage]:
     """The images of a dataset without those that are removed, the others with their new labels. Raises InvalidInput."""
-    places = [(f"remove[{n}]", position) for n, position in enumerate(body.remove)]
-    places += [(f"relabel[{n}].position", one.position) for n, one in enumerate(body.relabel)]
-    _check_places(places, {image.position for image in images})
+    removed_at = ((f"remove[{n}]", position) for n, position in enumerate(body.remove))
+    relabelled_at = ((f"relabel[{n}].position", one.position) for n, one in enumerate(body.relabel))
+    _check_places(chain(removed_at, relabelled_at), {image.position for image in images})
     removed = set(body.remove)
     labels = {one.position: _label(n, one.label, limits) for n, one in enumerate(body.relabel)}
     kept = (
@@ -132,7 +143,7 @@ def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimi
     return [replace(image, label=labels.get(image.position, image.label)) for image in kept]
 
 
-def _check_places(places: Sequence[tuple[str, int]], present: set[int]) -> None:
+def _check_places(places: Iterable[tuple[str, int]], present: set[int]) -> None:
     """Whether each field names an image of the dataset, and no two the same."""
     named: dict[int, str] = {}
     for field, position in places:

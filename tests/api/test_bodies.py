@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from api.multipart import BodyParser
 from api.protocol import EdgeProtocol
@@ -420,3 +421,23 @@ def test_what_is_not_http_is_answered_with_problem_details(site: Site, start: by
         status, headers, body = raw.answer()
         assert (status, headers["content-type"], body["code"]) == (400, "application/problem+json", "bad_request")
         assert raw.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/classify", {"images": [""], "labels": [1] * 100_000}),
+        ("/classify", {"images": [1] * 100_000}),
+        ("/classify", {"images": [""], "template": [1] * 100_000}),
+        ("/classify", {f"images{number}": 1 for number in range(100_000)}),
+        ("/v1/embeddings", {"model": "base", "input": [1] * 100_000}),
+        ("/datasets/ds_x/revisions", {"remove": [-1] * 100_000}),
+        ("/datasets/ds_x/revisions", {"relabel": [1] * 100_000}),
+        ("/adapters", {f"name{number}": 1 for number in range(100_000)}),
+        ("/adapters", {"name": "x", "dataset_id": "x", "config": {str(number): 1 for number in range(100_000)}}),
+    ],
+)
+def test_a_hundred_thousand_flaws_have_a_short_answer(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    answer = client.post(path, json=body)
+    problem(answer, 422, "invalid_request")
+    assert len(answer.content) < 5_000

@@ -362,3 +362,16 @@ def test_a_table_of_zeros_packs_as_strongly_as_a_bomb_and_is_read(client: TestCl
     made = ok(client.post("/datasets", data={"name": "x"}, files={"archive": ("a.zip", file.getvalue())}), 201)
     assert made["classes"] == [{"name": "c0", "count": 2}, {"name": "c1", "count": 2}]
     assert {r["code"] for r in made["rejected"]} == {"missing_file"}
+
+
+def test_uploads_of_one_tenant_leave_a_thread_to_another(site: Site) -> None:
+    small = site.with_settings(upload_threads=2)
+    quiet, turns = small.new_tenant(), small.services.upload_turns
+    dataset = new_dataset(quiet, labelled({"cat": 3, "dog": 2}))
+    flood = [turns.line_up("noisy") for _ in range(3)]
+    assert [wait.turn.done() for wait in flood] == [True, False, False]
+    ok(quiet.post(f"/datasets/{dataset['id']}/revisions", json={"relabel": [{"position": 0, "label": "dog"}]}), 201)
+    new_dataset(quiet, labelled(seed=50))
+    assert [wait.turn.done() for wait in flood] == [True, False, False]
+    turns.leave(flood[0])
+    assert flood[1].turn.done()

@@ -159,6 +159,21 @@ def test_a_form_that_cannot_be_read_says_why(client: TestClient) -> None:
         assert answer.status_code == status
 
 
+def test_a_field_that_would_be_dropped_is_refused(client: TestClient) -> None:
+    path = f"/datasets/{new_dataset(client, FILES, 'pets')['id']}/revisions"
+    remove = ("changes", (None, '{"remove": [1]}'))
+    twice = client.post(path, files=[remove, remove])
+    assert "changes" in problem(twice, 422, "invalid_input")["detail"]
+    named = client.post(path, files=[remove, ("name", (None, "other"))])
+    assert "name" in problem(named, 422, "invalid_input")["detail"]
+
+
+@pytest.mark.parametrize("position", [True, "1", 1.0])
+def test_a_position_is_a_whole_number(client: TestClient, position: Any) -> None:
+    dataset = new_dataset(client, FILES, "pets")["id"]
+    assert "remove.0" in problem(revise(client, dataset, remove=[position]), 422, "invalid_request")["detail"]
+
+
 def test_a_class_that_gets_too_small_is_left_out(client: TestClient) -> None:
     source = new_dataset(client, labelled({"cat": 2, "dog": 2, "yak": 2}))["id"]
     made = ok(revise(client, source, remove=[5]), 201)

@@ -4,10 +4,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
 
 from api.turns import Caller, Turns
-from saft_core.errors import Busy
+from saft_core.errors import Busy, Unavailable
 
 
 def later() -> float:
@@ -121,3 +122,57 @@ def test_never_more_turns_than_there_are_and_all_come_to_theirs() -> None:
     assert done == 1200
     assert most <= 3
     assert (turns.held, turns.waiting) == (0, 0)
+
+
+def test_a_request_that_is_closed_takes_no_turn_any_more() -> None:
+    turns = Turns(1)
+    one = caller(turns, "a")
+    one.close()
+    assert turns.held == 0
+    with pytest.raises(Unavailable):
+        one.compute(later())
+    assert turns.held == 0
+
+
+def test_who_is_gone_is_forgotten() -> None:
+    turns = Turns(2)
+    for number in range(100):
+        caller(turns, str(number)).close()
+    assert not turns._held
+
+
+def test_a_turn_that_is_waited_for_in_the_loop_comes_and_goes() -> None:
+    turns = Turns(1)
+    first = turns.line_up("a")
+    order: list[str] = []
+
+    async def one(share: str) -> None:
+        async with turns.held_by(share):
+            order.append(share)
+
+    async def both() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number, share in enumerate("ab", 1):
+                tasks.start_soon(one, share)
+                while turns.waiting < number:
+                    await anyio.sleep(0.001)
+            assert order == []
+            turns.leave(first)
+
+    anyio.run(both)
+    assert order == ["b", "a"]
+    assert (turns.held, turns.waiting) == (0, 0)
+
+
+def test_who_is_cancelled_in_the_line_leaves_it() -> None:
+    turns = Turns(1)
+    first = turns.line_up("a")
+
+    async def impatient() -> None:
+        with anyio.move_on_after(0.01):
+            async with turns.held_by("b"):
+                raise AssertionError("there is no turn")
+
+    anyio.run(impatient)
+    assert (turns.held, turns.waiting) == (1, 0)
+    turns.leave(first)
