@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -167,6 +169,48 @@ def test_an_error_without_a_problem_document_still_says_something(body: bytes) -
 def test_an_answer_of_something_else_is_unexpected(body: bytes) -> None:
     with pytest.raises(UnexpectedAnswer):
         answering(lambda _: httpx.Response(200, content=body)).usage()
+
+
+@pytest.mark.parametrize("items", [None, 5, {"a": 1}, "text", [5]])
+def test_a_list_that_is_none_is_unexpected(items: object) -> None:
+    saft = answering(lambda _: httpx.Response(200, json={"items": items, "results": items}))
+    for ask in (saft.jobs.list, lambda: saft.retrieve("col_1", "a cat"), lambda: saft.classify(b"x")):
+        with pytest.raises(UnexpectedAnswer):
+            list(ask())
+
+
+def test_results_for_fewer_images_are_unexpected() -> None:
+    with pytest.raises(UnexpectedAnswer, match="0 for 2 images"):
+        answering(lambda _: httpx.Response(200, json={"results": []})).classify([b"x", b"y"])
+
+
+def test_pages_that_go_round_in_circles_are_unexpected() -> None:
+    pages = itertools.cycle({"items": [], "results": [], "next_cursor": cursor} for cursor in "ab")
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.path)
+        assert len(seen) < 9
+        return httpx.Response(200, json=next(pages))
+
+    saft = answering(answer)
+    for ask in (saft.jobs.list, lambda: saft.retrieve("col_1", "a cat", top_k=None)):
+        with pytest.raises(UnexpectedAnswer, match="next_cursor"):
+            list(ask())
+    assert seen == ["/jobs"] * 3 + ["/retrieve"] * 3
+
+
+def test_a_download_touches_no_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "x.saft.part").write_bytes(b"mine")
+    (tmp_path / "y.saft.part").symlink_to(tmp_path / "x.saft.part")
+    (tmp_path / "new").touch()
+    saft = answering(lambda _: httpx.Response(200, content=b"delta"))
+    for name in ("x.saft", "y.saft"):
+        target = saft.adapters.download_delta("ad_1", tmp_path / name)
+        assert (target.read_bytes(), target.is_symlink()) == (b"delta", False)
+        assert target.stat().st_mode == (tmp_path / "new").stat().st_mode
+    assert (tmp_path / "x.saft.part").read_bytes() == b"mine"
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_no_redirect_is_followed_with_the_key(site: Site, client: TestClient) -> None:

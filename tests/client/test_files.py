@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from saft_client import Client
 from saft_client import _files as files
-from saft_client._files import LaterFile, batches, in_folder, named
+from saft_client._files import LaterFile, batches, in_base64, in_folder, named
 from tests.fixtures.client import written
 
 
@@ -41,6 +43,32 @@ def test_a_form_of_many_files_has_one_of_them_open_and_says_its_length(tmp_path:
         sent, most = sent + len(chunk), max(most, len(os.listdir("/proc/self/fd")))
     assert sent == int(form.headers["content-length"]) > sum(range(300))
     assert most <= before + 1
+
+
+def test_a_file_name_that_is_not_utf_8_is_refused_and_named(tmp_path: Path) -> None:
+    folder = written(tmp_path, {"cat/caf\udce9.png": b"x"})
+    nowhere = Client("http://127.0.0.1:1", "key", retries=0)
+    for send in (
+        lambda: nowhere.datasets.upload_folder(folder),
+        lambda: nowhere.classify(folder / "cat/caf\udce9.png"),
+        lambda: nowhere.datasets.upload_folder(written(tmp_path / "caf\udce9", {"a.png": b"x"})),
+    ):
+        with pytest.raises(ValueError, match=r"caf\\udce9.* rename"):
+            send()
+    assert in_base64(folder / "cat/caf\udce9.png") == "eA=="
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_named(tmp_path: Path, saft: Client) -> None:
+    path = written(tmp_path, {"a.png": b"x" * 200_000}) / "a.png"
+
+    def shrinking(rest: bytes) -> Iterator[tuple[str, Path]]:
+        yield "cat/a.png", path
+        path.write_bytes(rest)
+
+    for rest in (b"x" * 100_000, b""):
+        with pytest.raises(OSError, match=r"a\.png became shorter"):
+            saft.datasets.upload_files("pets", shrinking(rest))
+        path.write_bytes(b"x" * 200_000)
 
 
 def test_what_is_no_folder_of_files_is_refused(tmp_path: Path) -> None:

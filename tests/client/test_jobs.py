@@ -19,8 +19,10 @@ from saft_client import (
     JobCancelled,
     JobFailed,
     NotFound,
+    UnexpectedAnswer,
 )
 from saft_client import _jobs as module
+from saft_client._jobs import Events
 from saft_client._progress import Bar
 from saft_core.errors import TrainingDiverged
 from saft_core.store import jobs as rows
@@ -69,6 +71,27 @@ def test_an_event_may_span_several_data_lines() -> None:
     lines = json.dumps(JOB | {"status": "failed"}, indent=1).splitlines()
     text = "".join(f"data: {line}\n" for line in lines) + "\n"
     assert [job.status for job in watched(lambda _: stream(text))] == ["failed"]
+
+
+def test_events_come_in_chunks_of_any_size() -> None:
+    text = (": ping\n\n" + event(step=1) + event(step=2)).encode()
+    for size in (1, 2, 7, len(text)):
+        events = Events()
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        assert [data["step"] for chunk in chunks for data in events.feed(chunk)] == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["data: " + "x" * 2000, "data:\n" * 2000, ":" * 2000])
+def test_an_event_without_end_is_unexpected(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVENT_BYTES", 1000)
+    with pytest.raises(UnexpectedAnswer, match="event is larger"):
+        watched(lambda _: stream(text))
+
+
+def test_an_event_may_have_a_long_curve_in_it() -> None:
+    losses = [[step, 0.123456789] for step in range(200_000)]
+    (job,) = watched(lambda _: stream(event(status="succeeded", losses=losses)))
+    assert len(job.losses) == 200_000
 
 
 @pytest.mark.parametrize("events", [502, 200, httpx.ReadError("reset")])

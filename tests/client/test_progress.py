@@ -28,6 +28,10 @@ def test_a_terminal_sees_one_line_drawn_anew() -> None:
     assert len(second) >= len(first)
 
 
+def test_no_name_commands_the_terminal() -> None:
+    assert line(Job.read(JOB | {"name": "\x1b[2J", "phase": "\r\x07"})).startswith(r"\x1b[2J: \r\x07 ")
+
+
 def test_who_is_no_terminal_or_did_not_ask_sees_nothing() -> None:
     for shown, stream in ((True, io.StringIO()), (False, Terminal())):
         with Bar(shown, stream) as bar:

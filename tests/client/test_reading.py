@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from saft_client import Adapter, Job, Result, UnexpectedAnswer
+from saft_client._reading import next_cursor, object_of
 
 JOB: dict[str, Any] = {
     "id": "job_1",
@@ -48,6 +49,40 @@ def test_what_is_missing_or_of_another_type_is_named() -> None:
         Job.read(JOB | {"step": "three"})
     with pytest.raises(UnexpectedAnswer, match="JSON object"):
         Job.read(["job_1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("created_at", "yesterday"),
+        ("created_at", 3),
+        ("progress", 10**400),
+        ("progress", float("nan")),
+        ("progress", True),
+        ("step", True),
+        ("losses", [[True, 0.1]]),
+        ("losses", [[1]]),
+        ("losses", 5),
+    ],
+)
+def test_a_value_that_cannot_be_is_unexpected_and_named(name: str, value: object) -> None:
+    with pytest.raises(UnexpectedAnswer, match=f"Job.{name}"):
+        Job.read(JOB | {name: value})
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"9" * 100_000, b"\xff", b"", b"[]", b"null"])
+def test_what_is_no_object_of_json_is_unexpected(text: bytes) -> None:
+    with pytest.raises(UnexpectedAnswer) as caught:
+        object_of(text, 200)
+    assert caught.value.status == 200
+
+
+@pytest.mark.parametrize("cursor", ["a", 5, ["b"]])
+def test_a_cursor_leads_on_once(cursor: object) -> None:
+    seen: set[str] = set()
+    assert [next_cursor({"next_cursor": step}, seen) for step in ("a", "c", None)] == ["a", "c", None]
+    with pytest.raises(UnexpectedAnswer, match="next_cursor"):
+        next_cursor({"next_cursor": cursor}, seen)
 
 
 @pytest.mark.parametrize(("template", "read"), [("a {}", "a {}"), (["a {}", "the {}"], ("a {}", "the {}"))])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 
-from saft_client._flow import Answer, D, Flow, Give, Items, Next, Open, Resource, Send, Sleep
-from saft_client._reading import Record
+from saft_client._flow import Answer, D, Flow, Give, Items, Next, Open, Resource, Sleep
+from saft_client._reading import Record, list_of, next_cursor, object_of
 from saft_client._requests import Request, get, given
-from saft_client.errors import ApiError, ConnectionFailed, UnexpectedAnswer, kind_of
+from saft_client.errors import ApiError, ConnectionFailed, UnexpectedAnswer, kind_of, text_of
 
 AGAIN = frozenset({429, 503})
 """Statuses of what was not done: it may be sent again, whatever it is."""
@@ -21,6 +23,10 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 """Who is told to come back later than that is told so at once."""
 PAGE_ITEMS = 100
+ANSWER_BYTES = 256 << 20
+"""Unpacked, of an answer that is kept in memory: eight times the largest image that SAFT takes if nothing is set."""
+ENCODINGS = frozenset({"identity", "gzip"})
+"""One layer of gzip makes at most 66 MB of a chunk of 64 KB; two, or brotli, make any size of it."""
 
 R = TypeVar("R", bound=Record)
 
@@ -30,11 +36,12 @@ class Asking(Resource[D]):
 
     def _answer(self, request: Request) -> Flow[Answer]:
         """The answer, if it is no error. Raises ApiError and ConnectionFailed."""
-        return asked(Send(request), self._driver.retries)
+        return asked(request, self._driver.retries)
 
     def _json(self, request: Request) -> Flow[dict[str, Any]]:
         """The object that is answered."""
-        return object_of((yield from self._answer(request)).response)
+        answer = yield from self._answer(request)
+        return object_of(answer.body, answer.response.status_code)
 
     def _record(self, kind: type[R], request: Request) -> Flow[R]:
         """What is answered, read."""
@@ -46,25 +53,26 @@ class Asking(Resource[D]):
 
     def _bytes(self, path: str) -> Flow[bytes]:
         """A file of the service, in memory."""
-        return (yield from self._answer(get(path))).response.content
+        return (yield from self._answer(get(path))).body
 
     def _pages(self, kind: type[R], path: str, **params: Any) -> Items[R]:
         """All items of a list, page by page as they are used."""
         params = {"limit": PAGE_ITEMS} | given(params)
+        seen: set[str] = set()
         while True:
             page = yield from self._json(get(path, **params))
-            for item in page.get("items", ()):
+            for item in list_of(page, "items"):
                 yield Give(kind.read(item))
-            if not page.get("next_cursor"):
+            if (cursor := next_cursor(page, seen)) is None:
                 return
-            params["cursor"] = page["next_cursor"]
+            params["cursor"] = cursor
 
     def _saved(self, request: Request, target: Path) -> Flow[Path]:
         """The body, written to `target`, which is there whole or not at all."""
-        answer = yield from asked(Open(request, as_lines=False), self._driver.retries)
-        partial = target.with_name(f"{target.name}.part")
+        answer = yield from asked(request, self._driver.retries, whole=False)
+        partial = target.with_name(f"{uuid4().hex}.part")
         try:
-            with partial.open("wb") as file:
+            with partial.open("xb") as file:  # a new file: never one that is there, nor where a link leads
                 while (chunk := (yield Next(answer))) is not None:
                     file.write(chunk)
             partial.replace(target)
@@ -75,26 +83,45 @@ class Asking(Resource[D]):
         return target
 
 
-def asked(step: Send | Open, retries: int) -> Flow[Answer]:
-    """The answer, if it is no error, after up to so many retries. Raises ApiError and ConnectionFailed."""
+def asked(request: Request, retries: int, *, whole: bool = True) -> Flow[Answer]:
+    """The answer, if it is no error, after up to so many retries. Raises ApiError and ConnectionFailed.
+
+    whole: with its body; an error has it always.
+    """
     lost = False
     for attempt in itertools.count():
         last = attempt >= retries
         try:
-            answer: Answer = yield step
+            answer = yield from _opened(request, whole)
         except httpx.HTTPError as error:
             if last:
                 raise no_answer(error) from error
             lost, pause = lost or not _is_unsent(error), _pause(attempt)
         else:
             response = answer.response
-            if response.is_success or (lost and _is_gone(step.request, response)):
+            if response.is_success or (lost and _is_gone(request, response)):
                 return answer
             pause = _pause(attempt, response)
             if last or response.status_code not in AGAIN or pause > LONGEST_PAUSE_SECONDS:
-                raise problem(response)
+                raise problem(answer)
         yield Sleep(pause)
     raise AssertionError  # for the type checker: a count does not end
+
+
+def _opened(request: Request, whole: bool) -> Flow[Answer]:
+    """An answer, and its body if it is an error or wanted whole. Raises httpx.HTTPError and UnexpectedAnswer."""
+    answer: Answer = yield Open(request)
+    response = answer.response
+    if response.headers.get("content-encoding", "identity").lower() not in ENCODINGS:
+        raise UnexpectedAnswer("The answer is packed in a way that was not asked for.", response.status_code)
+    if response.is_success and not whole:
+        return answer
+    body = bytearray()
+    while (chunk := (yield Next(answer))) is not None:
+        body += chunk
+        if len(body) > ANSWER_BYTES:
+            raise UnexpectedAnswer(f"The answer is larger than {ANSWER_BYTES >> 20} MiB.", response.status_code)
+    return replace(answer, body=bytes(body))
 
 
 def _is_unsent(error: httpx.HTTPError) -> bool:
@@ -122,20 +149,19 @@ def no_answer(error: httpx.HTTPError) -> ConnectionFailed:
     return ConnectionFailed("no_connection", "The connection to the service broke off.", str(error))
 
 
-def problem(response: httpx.Response) -> ApiError:
+def problem(answer: Answer) -> ApiError:
     """The problem document of an answer; also for answers that carry none, as a proxy's may."""
+    response = answer.response
     try:
-        body = response.json()
-    except ValueError:
-        body = None
-    members: Mapping[str, Any] = body if isinstance(body, dict) else {}
+        members: Mapping[str, Any] = object_of(answer.body)
+    except UnexpectedAnswer:
+        members = {}
     known = {"type", "title", "status", "code", "detail", "instance"}
     extra = {name: value for name, value in members.items() if name not in known}
-    status, detail = response.status_code, members.get("detail")
-    if not isinstance(detail, str) or not detail:
-        detail = _without_words(response)
-    code = str(members.get("code", "error"))
-    title = str(members.get("title") or response.reason_phrase)
+    code = text_of(members, "code") or "error"
+    detail = text_of(members, "detail") or _without_words(response)
+    title = text_of(members, "title") or response.reason_phrase
+    status = response.status_code
     return kind_of(code, status)(code, detail, status, extra, title)
 
 
@@ -144,14 +170,3 @@ def _without_words(response: httpx.Response) -> str:
     if response.is_redirect and location:
         return f"This address leads to {location}: give the client the address of the service itself."
     return f"The service answered with status {response.status_code}."
-
-
-def object_of(response: httpx.Response) -> dict[str, Any]:
-    """The JSON object of an answer. Raises UnexpectedAnswer."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise UnexpectedAnswer("The answer is no JSON object: is this the address of SAFT?", response.status_code)
-    return body

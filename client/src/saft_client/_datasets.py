@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from saft_client._asking import Asking
-from saft_client._files import Content, in_folder, named
+from saft_client._files import Content, in_folder, named, sendable
 from saft_client._flow import D, Flow, Items, call, listing
 from saft_client._requests import Request, at, create, get, given, id_of, upload
 from saft_client.records import Dataset, DatasetImage
@@ -23,10 +23,12 @@ class Datasets(Asking[D]):
         """Upload a folder with a folder per class, or with images and a labels file, as it would lie in a zip file.
 
         The files are streamed one after the other, whatever their number. name: the folder's, if left out. What could
-        not be used is in `rejected`. Raises NotADirectoryError, ValueError for an empty folder, InvalidRequest.
+        not be used is in `rejected`. Raises NotADirectoryError, ValueError for an empty folder or a name
+        that is not UTF-8, InvalidRequest.
         """
         files = [file.part("files") for file in in_folder(folder)]
-        return self._record(Dataset, upload("/datasets", {"name": name or Path(folder).resolve().name}, files))
+        form = {"name": name or sendable(Path(folder).resolve().name)}
+        return self._record(Dataset, upload("/datasets", form, files))
 
     @call
     def upload_files(self, name: str, files: Iterable[tuple[str, Content]]) -> Flow[Dataset]:

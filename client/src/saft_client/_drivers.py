@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from saft_client._flow import Answer, Flow, Give, Items, Next, Open, Run, Send, Sleep
+from saft_client._flow import Answer, Flow, Give, Items, Next, Open, Run, Sleep
 from saft_client._requests import CONNECT_SECONDS, WRITE_SECONDS, Request
 from saft_client.errors import ConfigurationError
 
@@ -51,10 +51,14 @@ def authorization(key: str | None) -> dict[bytes, bytes]:
 
 
 def http_options(url: str | None, key: str | None, verify: ssl.SSLContext | bool, trust_env: bool) -> dict[str, Any]:
-    """What both kinds of httpx's clients are made with. No redirect is followed, so that the key goes nowhere else."""
+    """What both kinds of httpx's clients are made with.
+
+    No redirect is followed, so that the key goes nowhere else. Of encodings only gzip is asked for: other ones unpack
+    a chunk to any size.
+    """
     return {
         "base_url": address(url),
-        "headers": httpx.Headers(authorization(key)),
+        "headers": httpx.Headers(authorization(key) | {b"Accept-Encoding": b"gzip"}),
         "verify": verify,
         "trust_env": trust_env,
         "follow_redirects": False,
@@ -109,21 +113,16 @@ class Blocking:
                 else:
                     run.answer(outcome)
 
-    def _do(self, step: Send | Open | Next | Sleep, opened: ExitStack) -> object:
+    def _do(self, step: Open | Next | Sleep, opened: ExitStack) -> object:
         if isinstance(step, Sleep):
             time.sleep(step.seconds)
             return None
         if isinstance(step, Next):
             return next(step.answer.parts, None)
-        if isinstance(step, Send):
-            return Answer(self.http.send(built(self.http, step.request)))
         opened.close()
         response = self.http.send(built(self.http, step.request), stream=True)
         opened.callback(response.close)
-        if not response.is_success:
-            response.read()
-            return Answer(response)
-        return Answer(response, response.iter_lines() if step.as_lines else response.iter_bytes())
+        return Answer(response, response.iter_bytes())
 
 
 class Awaited:
@@ -160,18 +159,13 @@ class Awaited:
                 else:
                     run.answer(outcome)
 
-    async def _do(self, step: Send | Open | Next | Sleep, opened: AsyncExitStack) -> object:
+    async def _do(self, step: Open | Next | Sleep, opened: AsyncExitStack) -> object:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
             return None
         if isinstance(step, Next):
             return await anext(step.answer.parts, None)
-        if isinstance(step, Send):
-            return Answer(await self.http.send(built(self.http, step.request)))
         await opened.aclose()
         response = await self.http.send(built(self.http, step.request), stream=True)
         opened.push_async_callback(response.aclose)
-        if not response.is_success:
-            await response.aread()
-            return Answer(response)
-        return Answer(response, response.aiter_lines() if step.as_lines else response.aiter_bytes())
+        return Answer(response, response.aiter_bytes())

@@ -33,16 +33,20 @@ class LaterFile(io.RawIOBase):
         self._position = 0
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes; at the end none, and the file is closed."""
+        """The next bytes; at the end none, and the file is closed. Raises OSError where it ends before its size."""
         if self._position >= self.size:
             return b""
         if self._file is None:
             self._file = self.path.open("rb")
             self._file.seek(self._position)
-        data = self._file.read(min(size, self.size - self._position) if size >= 0 else self.size - self._position)
+        rest = self.size - self._position
+        wanted = min(size, rest) if size >= 0 else rest
+        data = self._file.read(wanted)
         self._position += len(data)
-        if not data or self._position >= self.size:
+        if len(data) < wanted or self._position >= self.size:
             self._let_go()
+        if len(data) < wanted:
+            raise OSError(f"{self.path} became shorter while it was sent")
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -75,8 +79,17 @@ class Named:
     size: int
 
     def part(self, field: str) -> Part:
-        """As a field of a form."""
-        return field, (self.name, self.content)
+        """As a field of a form. Raises ValueError for a name that cannot be sent."""
+        return field, (sendable(self.name), self.content)
+
+
+def sendable(name: str) -> str:
+    """The name. Raises ValueError for one that was not UTF-8 on disk: it cannot be sent as it is."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the name {name!a} is not UTF-8: rename the file") from None
+    return name
 
 
 def named(image: Image, number: int = 0) -> Named:

@@ -1,6 +1,6 @@
 """Methods written once, for callers that wait and for those that await.
 
-A method of the API is a generator, its *flow*: it yields what has to be done (`Send`, `Open`, `Next`, `Sleep`), is sent
+A method of the API is a generator, its *flow*: it yields what has to be done (`Open`, `Next`, `Sleep`), is sent
 the outcome, or has the error thrown into it, and returns the result or gives items one by one (`Give`). It does no I/O
 itself; a driver does (`_drivers.py`), one that blocks or one of asyncio. `call` and `listing` make methods of flows,
 typed for the driver that the object has.
@@ -25,23 +25,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Send:
-    """Send it, and read the answer to its end. Gives an Answer."""
-
-    request: Request
-
-
-@dataclass(frozen=True)
 class Open:
-    """Send it, and leave the body of an answer that is no error to be read in parts. Gives an Answer."""
+    """Send it, and leave the body of the answer to be read in parts. Gives an Answer."""
 
     request: Request
-    as_lines: bool
 
 
 @dataclass(frozen=True)
 class Next:
-    """Read on. Gives a line (str) or a chunk (bytes), or None at the end."""
+    """Read on. Gives a chunk (bytes), or None at the end."""
 
     answer: Answer
 
@@ -62,13 +54,14 @@ class Give(Generic[T]):
 
 @dataclass(frozen=True)
 class Answer:
-    """The response, and the iterator of its body's parts where it was opened."""
+    """The response, the iterator of its body's parts, and the body once all of them were read."""
 
     response: httpx.Response
-    parts: Any = None
+    parts: Any
+    body: bytes = b""
 
 
-Step = Send | Open | Next | Sleep
+Step = Open | Next | Sleep
 Flow = Generator[Step, Any, T]
 Items = Generator[Step | Give[T], Any, None]
 

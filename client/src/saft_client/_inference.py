@@ -9,8 +9,9 @@ from typing import Any, Literal
 from saft_client._asking import Asking
 from saft_client._files import Image, Named, batches, in_base64
 from saft_client._flow import D, Flow, Give, Items, call, listing
+from saft_client._reading import list_of, next_cursor
 from saft_client._requests import WORK_SECONDS, Request, given, id_of
-from saft_client.errors import ApiError
+from saft_client.errors import ApiError, UnexpectedAnswer
 from saft_client.records import Adapter, Collection, Dataset, Match, Result
 
 BASE = "base"
@@ -68,8 +69,10 @@ class Inference(Asking[D]):
             first = yield from self._classified(form, files[:half])
             return first + (yield from self._classified(form, files[half:]))
         more = {"unknown_threshold": answer.get("unknown_threshold")}
-        pairs = zip(files, answer.get("results", ()), strict=True)
-        return [Result.read(result, name=file.name, **more) for file, result in pairs]
+        results = list_of(answer, "results")
+        if len(results) != len(files):
+            raise UnexpectedAnswer(f"results: {len(results)} for {len(files)} images")
+        return [Result.read(result, name=file.name, **more) for file, result in zip(files, results, strict=True)]
 
     @listing
     def retrieve(
@@ -113,17 +116,18 @@ class Inference(Asking[D]):
 
     def _found(self, body: Mapping[str, Any], top_k: int | None) -> Items[Match]:
         """So many matches, or all, page by page."""
-        cursor: dict[str, str] = {}
+        seen: set[str] = set()
         while True:
             size = MATCHES_A_PAGE if top_k is None else min(top_k, MATCHES_A_PAGE)
-            asked = {**body, "top_k": size, **cursor}
+            asked = {**body, "top_k": size}
             page = yield from self._json(Request("POST", "/retrieve", json=asked, answer_seconds=WORK_SECONDS))
-            matches = [Match.read(match) for match in page.get("results", ())]
+            matches = [Match.read(match) for match in list_of(page, "results")]
             yield from _given(matches)
             top_k = None if top_k is None else top_k - len(matches)
-            if not page.get("next_cursor") or (top_k is not None and top_k <= 0):
+            cursor = next_cursor(page, seen)
+            if cursor is None or (top_k is not None and top_k <= 0):
                 return
-            cursor = {"cursor": page["next_cursor"]}
+            body = {**body, "cursor": cursor}
 
 
 def _given(matches: Iterable[Match]) -> Iterator[Give[Match]]:

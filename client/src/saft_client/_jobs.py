@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import io
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
-from saft_client._asking import Asking, asked, no_answer, object_of
-from saft_client._flow import D, Flow, Give, Items, Next, Open, Send, Sleep, call, each, listing
+from saft_client._asking import Asking, asked, no_answer
+from saft_client._flow import D, Flow, Give, Items, Next, Sleep, call, each, listing
 from saft_client._progress import Bar
+from saft_client._reading import json_of, object_of
 from saft_client._requests import Request, at, get, id_of, post
 from saft_client.errors import ApiError, ConnectionFailed, JobCancelled, JobFailed, UnexpectedAnswer
 from saft_client.records import Job
@@ -20,6 +21,8 @@ SILENCE_SECONDS = 45.0
 """The service sends a sign of life on a quiet event stream well within this time."""
 LOOK_SECONDS = 1.5
 RECONNECT_SECONDS = 300.0
+EVENT_BYTES = 16 << 20
+"""Of an event, which has the whole curve of the job in it: half a million steps."""
 _FOR_A_WHILE = frozenset({408, 429})
 
 
@@ -116,18 +119,18 @@ def _watched(job_id: str, reconnect_seconds: float) -> Items[Job]:
 
 
 def _looked_at(job_id: str, seen: _Seen) -> Items[Job]:
-    answer = yield from asked(Send(get(at("jobs", job_id))), retries=0)
-    yield from seen.news(Job.read(object_of(answer.response)))
+    answer = yield from asked(get(at("jobs", job_id)), retries=0)
+    yield from seen.news(Job.read(object_of(answer.body)))
 
 
 def _streamed(job_id: str, seen: _Seen) -> Items[Job]:
     headers = {"Accept": "text/event-stream"}
     request = Request("GET", at("jobs", job_id, "events"), headers=headers, answer_seconds=SILENCE_SECONDS)
-    answer = yield from asked(Open(request, as_lines=True), retries=0)
-    event = Event()
+    answer = yield from asked(request, retries=0, whole=False)
+    events = Events()
     try:
-        while (line := (yield Next(answer))) is not None:
-            if (data := event.feed(line)) is not None:
+        while (chunk := (yield Next(answer))) is not None:
+            for data in events.feed(chunk):
                 yield from seen.news(Job.read(data))
                 if seen.ended:
                     return
@@ -135,20 +138,27 @@ def _streamed(job_id: str, seen: _Seen) -> Items[Job]:
         raise no_answer(error) from error
 
 
-class Event:
-    """A server-sent event of JSON as its lines come in; comments and other fields are left aside."""
+class Events:
+    """Server-sent events of JSON as their bytes come in; comments and other fields are left aside."""
 
     def __init__(self) -> None:
-        self._data: list[str] = []
+        self._line = bytearray()
+        self._data = bytearray()
 
-    def feed(self, line: str) -> Any:
-        """The event's data, once a line has ended it. Raises UnexpectedAnswer."""
-        if line.startswith("data:"):
-            self._data.append(line.removeprefix("data:").removeprefix(" "))
-        if line or not self._data:
-            return None
-        text, self._data = "\n".join(self._data), []
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise UnexpectedAnswer("An event is no JSON.") from None
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """The data of each event that ends within the chunk. Raises UnexpectedAnswer."""
+        for piece in io.BytesIO(chunk):
+            self._line += piece
+            if len(self._line) + len(self._data) > EVENT_BYTES:
+                raise UnexpectedAnswer(f"An event is larger than {EVENT_BYTES >> 20} MiB.")
+            if piece.endswith(b"\n"):
+                line, self._line = self._line, bytearray()
+                yield from self._ended(line.rstrip(b"\r\n"))
+
+    def _ended(self, line: bytearray) -> Iterator[Any]:
+        """The data of the event, if an empty line ends it."""
+        if line.startswith(b"data:"):
+            self._data += line.removeprefix(b"data:").removeprefix(b" ") + b"\n"
+        elif not line and self._data:
+            data, self._data = self._data, bytearray()
+            yield json_of(data)

@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 from typing import TextIO
 
+from saft_client.errors import shown
 from saft_client.records import Job
 
 WIDTH = 24
@@ -45,7 +46,7 @@ def line(job: Job) -> str:
     done = min(1.0, max(0.0, job.progress))
     filled = round(done * WIDTH)
     told = job.status if job.final else job.phase
-    facts = [f"{job.name}: {told:<10} [{'#' * filled}{'-' * (WIDTH - filled)}] {done:4.0%}"]
+    facts = [f"{shown(job.name)}: {shown(told):<10} [{'#' * filled}{'-' * (WIDTH - filled)}] {done:4.0%}"]
     if job.loss is not None:
         facts.append(f"loss {job.loss:.3f}")
     if job.eta_seconds is not None and not job.final:

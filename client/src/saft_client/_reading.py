@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import reprlib
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -60,14 +63,23 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return _tuple(get_args(hint), value, where)
     if isinstance(hint, type) and issubclass(hint, Record):
         return hint.read(value)
-    if hint is datetime and isinstance(value, str):
-        return datetime.fromisoformat(value.replace("Z", "+00:00"))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     expected = origin or hint
-    if expected is not Any and not isinstance(value, expected):
-        raise UnexpectedAnswer(f"{where}: {value!r:.100} is no {getattr(expected, '__name__', expected)}")
-    return value
+    found = _converted(expected, value)
+    if expected is not Any and not isinstance(found, expected):
+        raise UnexpectedAnswer(f"{where}: {reprlib.repr(value)} is no {getattr(expected, '__name__', expected)}")
+    return found
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    """What JSON has no type for, or less strict a one; None where the value is none of this kind."""
+    try:
+        if kind is datetime and isinstance(value, str):
+            return datetime.fromisoformat(value.replace("Z", "+00:00"))
+        if kind is float and type(value) in (int, float):
+            return float(value) if math.isfinite(value) else None
+    except (ValueError, OverflowError):  # no date, an integer larger than any float
+        return None
+    return None if kind is int and isinstance(value, bool) else value
 
 
 def _one_of(hints: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -86,3 +98,38 @@ def _tuple(hints: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, .
     if len(hints) != len(value):
         raise UnexpectedAnswer(f"{where}: {len(value)} values instead of {len(hints)}")
     return tuple(_value(hint, item, where) for hint, item in zip(hints, value, strict=True))
+
+
+def json_of(text: bytes | bytearray, status: int = 0) -> Any:
+    """What JSON says. Raises UnexpectedAnswer for what is none, or nested too deep to be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise UnexpectedAnswer("What came is no JSON: is this the address of SAFT?", status) from None
+
+
+def object_of(body: bytes, status: int = 0) -> dict[str, Any]:
+    """The JSON object of an answer. Raises UnexpectedAnswer."""
+    found = json_of(body, status)
+    if not isinstance(found, dict):
+        raise UnexpectedAnswer("The answer is no JSON object: is this the address of SAFT?", status)
+    return found
+
+
+def list_of(answer: Mapping[str, Any], name: str) -> list[Any]:
+    """A member that is a list. Raises UnexpectedAnswer."""
+    found = answer.get(name)
+    if not isinstance(found, list):
+        raise UnexpectedAnswer(f"{name}: {reprlib.repr(found)} is no list")
+    return found
+
+
+def next_cursor(page: Mapping[str, Any], seen: set[str]) -> str | None:
+    """Where the next page begins, None after the last. Raises UnexpectedAnswer for one that was `seen` before."""
+    cursor = page.get("next_cursor")
+    if cursor is None:
+        return None
+    if not isinstance(cursor, str) or cursor in seen:
+        raise UnexpectedAnswer(f"next_cursor: {reprlib.repr(cursor)} leads to no page that is new")
+    seen.add(cursor)
+    return cursor

@@ -34,6 +34,10 @@ class _Service(Inference[D]):
         self.keys = Keys(driver)
         self.tenants = Tenants(driver)
 
+    def __repr__(self) -> str:
+        driver = getattr(self, "_driver", None)  # none where __init__ has raised
+        return f"{type(self).__name__}({str(driver.http.base_url)!r})" if driver else f"{type(self).__name__}()"
+
     @call
     def check_key(self) -> Flow[None]:
         """Raise Unauthorized unless the key is a tenant's."""
@@ -65,9 +69,6 @@ class _Blocks(Resource[Blocking]):
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._driver.http.base_url)!r})"
-
 
 class _Awaits(Resource[Awaited]):
     """A client's connections: close it, or use it in an `async with`."""
@@ -83,9 +84,6 @@ class _Awaits(Resource[Awaited]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._driver.http.base_url)!r})"
 
 
 class Client(_Service[Blocking], _Blocks):

@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from saft_client.records import Job, Rejected
 
 
+def shown(text: str) -> str:
+    """The text for a terminal: what it would obey instead of showing (ESC, line breaks) is escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def text_of(members: Mapping[str, Any], name: str) -> str:
+    """A member that is a text; the empty one, where it is something else or missing."""
+    found = members.get(name)
+    return found if isinstance(found, str) else ""
+
+
 class SaftError(Exception):
     """Something went wrong.
 
@@ -40,6 +51,9 @@ class SaftError(Exception):
         self.code = code
         self.detail = detail
         self.status = status
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
@@ -62,7 +76,7 @@ class ConnectionFailed(SaftError):
         self.cause = cause
 
     def __str__(self) -> str:
-        return f"{super().__str__()} ({self.cause})" if self.cause else super().__str__()
+        return f"{super().__str__()} ({shown(self.cause)})" if self.cause else super().__str__()
 
 
 class UnexpectedAnswer(SaftError):
@@ -77,8 +91,8 @@ class JobFailed(SaftError):
 
     def __init__(self, job: Job) -> None:
         error = job.error or {}
-        detail = error.get("detail") or f"job {job.id} ended as {job.status}"
-        super().__init__(str(error.get("code") or job.status), str(detail))
+        detail = text_of(error, "detail") or f"job {job.id} ended as {job.status}"
+        super().__init__(text_of(error, "code") or job.status, detail)
         self.job = job
 
 
