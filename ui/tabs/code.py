@@ -118,9 +118,10 @@ def search_text(adapter: Adapter | None) -> str:
     if adapter is None or not adapter.classes:
         return "a photo of a cat"
     template = adapter.template if isinstance(adapter.template, str) else adapter.template[0]
-    name = adapter.classes[0]
-    prompt: str | list[str] = (adapter.metrics.get("prompts") or {}).get(name) or template.replace("{}", name)
-    return prompt if isinstance(prompt, str) else prompt[0]
+    prompt = adapter.metrics.get("prompts")
+    while isinstance(prompt, list) and prompt:  # of the first class, of which there may be several
+        prompt = prompt[0]
+    return prompt if isinstance(prompt, str) else template.replace("{}", adapter.classes[0])
 
 
 async def _dataset_of(client: AsyncClient, adapter: Adapter | None) -> str | None:
