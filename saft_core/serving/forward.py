@@ -84,10 +84,7 @@ class Forward:
     @torch.inference_mode()
     def run(self, kind: str, parts: Sequence[Part]) -> list[Tensor]:
         """Unit embeddings float32 (rows, embed_dim), one tensor for each part."""
-        groups: dict[tuple[str | None, float], list[int]] = {}
-        for number, part in enumerate(parts):
-            groups.setdefault(part.key, []).append(number)
-        alone, shared = self._split(kind, parts, list(groups.values()))
+        alone, shared = self._split(kind, parts, _by_model(parts))
         results: dict[int, Tensor] = {}
         if shared:
             numbers = [number for group in shared for number in group]
@@ -104,22 +101,19 @@ class Forward:
 
     def seconds(self, kind: str, parts: Sequence[Part]) -> float:
         """What these parts are expected to take together."""
-        groups: dict[tuple[str | None, float], list[Part]] = {}
-        for part in parts:
-            groups.setdefault(part.key, []).append(part)
-        sizes = [Group(sum(map(len, group)), self._entries(kind, group[0].row)) for group in groups.values()]
-        return planned_seconds(sizes, self.costs[kind], mixes=len(sizes) > 1 and self.mixes(kind))
+        groups = [self._measured(kind, parts, numbers) for numbers in _by_model(parts)]
+        return planned_seconds(groups, self.costs[kind], mixes=len(groups) > 1 and self.mixes(kind))
 
     def _split(
         self, kind: str, parts: Sequence[Part], groups: list[list[int]]
     ) -> tuple[list[list[int]], list[list[int]]]:
         if len(groups) == 1 or not self.mixes(kind):
             return groups, []
+        return cheapest([(group, self._measured(kind, parts, group)) for group in groups], self.costs[kind])
 
-        def measure(numbers: list[int]) -> Group:
-            return Group(sum(len(parts[number]) for number in numbers), self._entries(kind, parts[numbers[0]].row))
-
-        return cheapest([(group, measure(group)) for group in groups], self.costs[kind])
+    def _measured(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> Group:
+        """The parts with these numbers, which are of one model."""
+        return Group(sum(len(parts[number]) for number in numbers), self._entries(kind, parts[numbers[0]].row))
 
     def _pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
         """One forward over the parts with these numbers."""
@@ -288,6 +282,14 @@ def _cut(entries: Tensor, bounds: npt.NDArray[np.int64], runs: Sequence[tuple[in
     """What of `entries` lies in these runs of slots; a view of it where that is possible."""
     parts = [entries[bounds[first] : bounds[last]] for first, last in runs]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _by_model(parts: Sequence[Part]) -> list[list[int]]:
+    """The numbers of the parts of each model, in the order of the first ones."""
+    groups: dict[tuple[str | None, float], list[int]] = {}
+    for number, part in enumerate(parts):
+        groups.setdefault(part.key, []).append(number)
+    return list(groups.values())
 
 
 def _joined(inputs: Sequence[Any]) -> Any:
