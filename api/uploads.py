@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 
@@ -16,6 +16,7 @@ from api.multipart import BodyParser, Upload
 from api.services import Services
 from saft_core.errors import TooLarge
 
+Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
@@ -69,8 +70,16 @@ async def form(request: Request, services: Services) -> AsyncIterator[Form]:
 
 async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
     """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
-    async with form(request, services) as upload, services.upload_turns.held_by(request.state.caller):
-        return await services.upload_threads.run(work, upload)
+    async with form(request, services) as upload:
+        return await in_turn(services, request.state.caller, work, upload)
+
+
+async def in_turn(
+    services: Services, share: str, work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Answer:
+    """`work(...)` in a thread of the uploads, once it is the share's turn."""
+    async with services.upload_turns.held_by(share):
+        return await services.upload_threads.run(work, *args, **kwargs)
 
 
 def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:

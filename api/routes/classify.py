@@ -10,8 +10,6 @@ from typing import Any, get_args
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from torch import Tensor
 
 from api import checks
@@ -119,10 +117,7 @@ def _told(tenancy: Tenancy, question: Question, as_table: bool) -> ClassifyView 
 
 
 def _from_json(content: bytes, tenancy: Tenancy) -> Question:
-    try:
-        body = ClassifyBody.model_validate_json(content)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+    body = ClassifyBody.of_json(content)
     limits = tenancy.services.limits
     files = [sent_as_text(f"images[{number}]", text, limits) for number, text in enumerate(body.images)]
     return Question(

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 
 from api.deps import Tenancy, TenancyDep
 from api.keyed import TenantRoute, check_json
@@ -44,14 +42,7 @@ async def embeddings(request: Request, tenancy: TenancyDep) -> EmbeddingsView:
     """
     check_json(request.headers.get("content-type", ""))
     content = await request.body()
-    return await tenancy.infer(lambda: _answer(tenancy, _read(content)))
-
-
-def _read(content: bytes) -> EmbeddingsBody:
-    try:
-        return EmbeddingsBody.model_validate_json(content)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+    return await tenancy.infer(lambda: _answer(tenancy, EmbeddingsBody.of_json(content)))
 
 
 def _answer(tenancy: Tenancy, body: EmbeddingsBody) -> EmbeddingsView:

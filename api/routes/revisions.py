@@ -7,9 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 
 from api import checks
 from api.bodies import is_multipart
@@ -19,7 +17,7 @@ from api.intake import receive
 from api.keyed import TenantRoute, check_json
 from api.routes.datasets import UPLOAD_FILES, items, labelled_set, write_dataset
 from api.schemas import NewDatasetView, RevisionBody
-from api.uploads import Form, handle
+from api.uploads import Form, handle, in_turn
 from saft_core.data.formats.upload import checked_label
 from saft_core.data.intake import Save
 from saft_core.data.labelled import LabelledImage, LabelledSet
@@ -66,12 +64,11 @@ async def create_revision(
     check_json(request.headers.get("content-type", ""))
     content = await request.body()
     with services.uploads.held(tenancy.tenant_id):
-        async with services.upload_turns.held_by(tenancy.tenant_id):
-            return await services.upload_threads.run(_from_json, tenancy, dataset_id, content, idempotency_key)
+        return await in_turn(services, tenancy.tenant_id, _from_json, tenancy, dataset_id, content, idempotency_key)
 
 
 def _from_json(tenancy: Tenancy, dataset_id: str, content: bytes, idempotency_key: str | None) -> JSONResponse:
-    body = _parsed(content)
+    body = RevisionBody.of_json(content)
     return _create(tenancy, dataset_id, body, None, body.model_dump_json().encode(), idempotency_key)
 
 
@@ -82,16 +79,9 @@ def _from_form(tenancy: Tenancy, dataset_id: str, form: Form, idempotency_key: s
         raise InvalidInput("changes: send it once, with all that changes")
     if unknown := form.names() - FIELDS:
         raise InvalidInput(f"{min(unknown)}: the form takes {', '.join(sorted(FIELDS))}; a name goes into changes")
-    body = _parsed((form.text("changes") or "{}").encode())
+    body = RevisionBody.of_json((form.text("changes") or "{}").encode())
     has_files = bool(form.files("files") or form.files("archive"))
     return _create(tenancy, dataset_id, body, form if has_files else None, form.digest(), idempotency_key)
-
-
-def _parsed(content: bytes) -> RevisionBody:
-    try:
-        return RevisionBody.model_validate_json(content)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
 
 
 def _create(
