@@ -68,17 +68,23 @@ def test_an_image_finds_itself_first(site: Site, client: TestClient, files: dict
         assert results[0]["score"] == pytest.approx(1, abs=1e-5)
 
 
-def test_embeddings_are_made_once_and_for_what_is_missing_only(
-    site: Site, client: TestClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    embedded: list[int] = []
+@pytest.fixture
+def embedded(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images the engine was given, each time."""
+    numbers: list[int] = []
     original = site.services.engine.embed_images
 
     def counted(adapter_id: str | None, images: Any, **how: Any) -> Any:
-        embedded.append(len(images))
+        numbers.append(len(images))
         return original(adapter_id, images, **how)
 
     monkeypatch.setattr(site.services.engine, "embed_images", counted)
+    return numbers
+
+
+def test_embeddings_are_made_once_and_for_what_is_missing_only(
+    site: Site, client: TestClient, files: dict[str, bytes], embedded: list[int]
+) -> None:
     collection, _ = new_collection(client, files)
     assert embeddings(site) == 0
     first = ok(search(client, collection, text="owl"))
@@ -452,16 +458,8 @@ def test_a_dataset_is_narrowed_by_its_labels_and_paged(client: TestClient, files
 
 
 def test_an_image_is_embedded_once_whatever_it_is_in(
-    site: Site, client: TestClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    site: Site, client: TestClient, files: dict[str, bytes], embedded: list[int]
 ) -> None:
-    embedded: list[int] = []
-    original = site.services.engine.embed_images
-
-    def counted(adapter_id: str | None, images: Any, **how: Any) -> Any:
-        embedded.append(len(images))
-        return original(adapter_id, images, **how)
-
-    monkeypatch.setattr(site.services.engine, "embed_images", counted)
     dataset = new_dataset(client, {f"{'cat' if n % 2 else 'dog'}/{n}.png": files[f"{n}.png"] for n in range(6)})["id"]
     collections = [new_collection(client, files)[0] for _ in range(2)]
     revision = ok(client.post(f"/datasets/{dataset}/revisions", json={"remove": [0]}), 201)["id"]
