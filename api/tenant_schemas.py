@@ -32,6 +32,9 @@ class UsageView(View):  # noqa: D101
 
 
 class UsageAndQuota(BaseModel):  # noqa: D101
+    tenant_id: str
+    name: str = Field(description="The tenant's.")
+    key_id: str = Field(description="Of the key that asks.")
     usage: UsageView
     quota: Quota = Field(description="Null is no limit.")
 

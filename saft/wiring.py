@@ -13,13 +13,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.multipart import BodyParser
 from api.protocol import EdgeProtocol
 from api.queue import CeleryPublisher
 from api.rates import Rates
 from api.services import Services
 from saft.addresses import bind, http_url, local_url
 from saft.admin_key import current_admin_key
+from saft.own_key import KeyFile
 from saft_core.clip.loading import load_base
 from saft_core.data.probe import PICTURES, load_probe
 from saft_core.delta import SparseDelta, decode
@@ -33,7 +33,6 @@ from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
 from saft_core.store.jobs import queue_of
 from ui.app import mount
-from ui.uploads import UploadLimits
 
 logger = logging.getLogger(__name__)
 
@@ -101,20 +100,9 @@ def create_site(settings: Settings) -> FastAPI:
             services.strangers.warm_up()
 
     app = create_app(services)
-    mount(app, local_url(settings.host, settings.port), BodyParser, upload_limits(settings), then=complete)
+    own = (services.admin_key, KeyFile(settings.data_dir / "own-key")) if settings.signs_in_by_itself else None
+    mount(app, local_url(settings.host, settings.port), own=own, then=complete)
     return app
-
-
-def upload_limits(settings: Settings) -> UploadLimits:
-    """The page's share of the settings."""
-    limits = settings.limits
-    return UploadLimits(
-        request_bytes=limits.max_upload_bytes,
-        tenant_bytes=limits.max_page_tenant_bytes,
-        total_bytes=limits.max_page_total_bytes,
-        files=limits.max_dataset_images,
-        keep_seconds=settings.page_upload_seconds,
-    )
 
 
 def create_server(settings: Settings) -> Server:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from pydantic import DirectoryPath, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -55,10 +56,6 @@ class Limits(BaseSettings):
     max_epochs: int = Field(1_000, gt=0, description="Epochs of one training.")
     max_density: float = Field(0.1, gt=0, le=1, description="Share of the parameters one adapter may change.")
     max_delta_bytes: int = Field(256 * MIB, gt=0, description="Size of one delta container.")
-    max_page_tenant_bytes: int = Field(
-        2048 * MIB, gt=0, description="Files of one key that wait in the page to be used."
-    )
-    max_page_total_bytes: int = Field(4096 * MIB, gt=0, description="Files of all keys that wait in the page.")
 
 
 class Settings(BaseSettings):
@@ -72,6 +69,11 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(None, description="Key that may create tenants; made at first start if unset.")
     admin_key_file: Path | None = Field(
         None, description="File with that key, read again when it changes; 'admin-key' in the data folder if unset."
+    )
+    page_sign_in: Literal["auto", "key"] = Field(
+        "auto",
+        description="'auto': on the machine of whoever started the service, the page signs them in by itself; 'key':"
+        " nobody gets in without a key.",
     )
     default_quota: Quota | None = Field(
         None, description="Quota of new tenants, as JSON such as '{\"images\": 1000}'; no limits if unset."
@@ -141,7 +143,6 @@ class Settings(BaseSettings):
     job_attempts: int = Field(3, gt=0, description="Workers that may die on a job before it fails.")
     checkpoint_interval_seconds: float = Field(30.0, gt=0, description="Pause between two saves of a training's state.")
     sweep_interval_seconds: float = Field(5.0, gt=0, description="Pause between looks for lost jobs.")
-    page_upload_seconds: float = Field(3600.0, gt=0, description="How long the page keeps a file that nobody uses.")
     limits: Limits = Field(default_factory=Limits)
 
     @field_validator("image_urls")
@@ -163,6 +164,11 @@ class Settings(BaseSettings):
         if scheme.split("+")[0] not in ("postgres", "postgresql") or not separator:
             raise ValueError("DATABASE_URL must start with postgresql://")
         return f"postgresql+psycopg://{rest}"
+
+    @property
+    def signs_in_by_itself(self) -> bool:
+        """Whether the page may sign somebody in without a key: only a service that this machine alone reaches."""
+        return self.page_sign_in == "auto" and self.host in ("127.0.0.1", "::1", "localhost")
 
     @property
     def blob_dir(self) -> Path:

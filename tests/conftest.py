@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.uploads",
     "tests.fixtures.rest",
     "tests.fixtures.page",
+    "tests.fixtures.browser",
     "tests.fixtures.client",
     "tests.fixtures.in_process",
     "tests.fixtures.outage",

@@ -8,37 +8,39 @@ from functools import partial
 import fastapi
 import httpx
 
-from ui.guard import Guard
-from ui.loading import Built, Page
+from ui.door import Door
+from ui.guard import routes
+from ui.loading import Page
+from ui.own_machine import KeyKeeper, OwnMachine
 from ui.sign_in import SignIn
-from ui.uploads import ParserOf, UploadLimits, Uploads
-from ui.visitors import Visitors, connect
+from ui.static import FILES
+from ui.visitors import connect
 
 
 def mount(
     app: fastapi.FastAPI,
     api_url: str,
-    parser: ParserOf,
-    limits: UploadLimits,
     *,
+    own: tuple[Callable[[], str], KeyKeeper] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     then: Callable[[], object] = lambda: None,
 ) -> Page:
-    """Add the page's routes to `app`, and its loading to what `app` does while it runs.
+    """Add the page to `app`: its routes, its way to the API, and its loading to what `app` does while it runs.
 
-    api_url: where the page reaches the API. parser: takes the files of uploads apart. transport: replaces the network,
-    for tests. then: called when the page is there, or could not be loaded.
+    api_url: where the page reaches the API. own: the admin key and where the key of this machine's own tenant is kept,
+    where whoever started the service needs none. transport: replaces the network, for tests. then: called when the page
+    is there, or could not be loaded.
     """
     reach = partial(connect, api_url, transport=transport)
-    uploads, visitors = Uploads(parser, limits), Visitors(reach)
 
-    def build() -> Built:
+    def build() -> fastapi.FastAPI:
         from ui.page import built  # noqa: PLC0415 (imports Gradio: more CPU time than all else of a start but torch)
 
-        return built(api_url, uploads, limits.request_bytes, transport=transport)
+        return built()
 
     page = Page(build, then)
     page.live_in(app)
-    app.router.routes.extend(Guard(page, visitors, uploads).routes())
-    app.router.routes.extend(SignIn(visitors, reach).routes())
+    sign_in = SignIn(reach, OwnMachine(*own, reach) if own else None)
+    app.router.routes.extend([*routes(page), FILES.route, *sign_in.routes()])
+    app.add_middleware(Door)
     return page

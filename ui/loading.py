@@ -7,15 +7,14 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from saft_client import ApiError
 from ui.answers import RETRY_AFTER_SECONDS, problem
@@ -34,43 +33,23 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Built:
-    """The page when it is loaded.
-
-    gradio: its application. functions: numbers of those of its functions that run here. running: the context in which
-    it does what it has to do beside requests.
-    """
-
-    gradio: ASGIApp
-    functions: frozenset[int]
-    running: Callable[[], AbstractAsyncContextManager[object]]
-
-
 class Page:
     """Gradio's application as it is now: an ASGI application that says 503 and why until the page is loaded."""
 
-    def __init__(self, build: Callable[[], Built], then: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, build: Callable[[], Starlette], then: Callable[[], object] = lambda: None) -> None:
         self._build = build
         self._then = then
-        self._shown: Built | None = None
+        self._shown: Starlette | None = None
         self._absence = STARTING
 
     @cached_property
-    def built(self) -> Built:
+    def built(self) -> Starlette:
         """The page, loaded when first asked for."""
         return self._build()
 
-    @property
-    def functions(self) -> frozenset[int]:
-        """Numbers of the page's functions. Raises ApiError `starting` or `page_failed`."""
-        if self._shown is None:
-            raise self._absence
-        return self._shown.functions
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI asks."""
-        answer = self._shown.gradio if self._shown else self._absent(Request(scope))
+        answer = self._shown if self._shown else self._absent(Request(scope))
         await answer(scope, receive, send)
 
     def live_in(self, app: Starlette) -> None:
@@ -92,7 +71,7 @@ class Page:
     async def _load(self, stack: AsyncExitStack) -> None:
         try:
             built = await _in_thread(lambda: self.built)
-            await stack.enter_async_context(built.running())
+            await stack.enter_async_context(built.router.lifespan_context(built))
             self._shown = built
         except Exception:
             logger.exception("the page could not be loaded; all else goes on")

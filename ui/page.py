@@ -1,75 +1,63 @@
-"""The page: six tabs over the HTTP API. Importing this imports Gradio, which takes seconds."""
+"""The page: Gradio's frame with its tabs, each filled by a module of `static/`. Importing this takes seconds."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-
 import fastapi
 import gradio as gr
-import httpx
-from starlette.routing import Mount
 
-from ui.loading import Built
-from ui.session import Session
-from ui.tabs.code import CodeTab
-from ui.tabs.images import ImagesTab
-from ui.tabs.key import KeyTab
-from ui.tabs.search import SearchTab
-from ui.tabs.try_out import TryTab
-from ui.tabs.tune import TuneTab
+from ui.static import FILES, PREFIX
 from ui.theme import theme
-from ui.uploads import Uploads
 
-HERE = Path(__file__).parent
-SCRIPTS = ("sign_in.js", "folder.js")
 TITLE = "SAFT: your own image classifier from a few pictures"
-MAX_SESSIONS = 1000
-"""Browser tabs whose state Gradio holds, 0.2 MB each; the oldest makes room."""
-HEADER = """<header class="saft-header"><h1>SAFT</h1>
-<p>Teach a CLIP model your own classes with a few images, in minutes.</p></header>"""
+TABS = {
+    "teach": "Teach",
+    "try": "Try",
+    "search": "Search",
+    "adapters": "Adapters",
+    "use": "Use it",
+}
+"""The tabs by the modules that fill them. The modules write the labels anew, in the visitor's language."""
+_MOUNT = "import(new URL('{prefix}/app.js', document.baseURI)).then((app) => app.mount('{name}', element))"
 
 
-def build(api_url: str, uploads: Uploads, *, transport: httpx.AsyncBaseTransport | None = None) -> gr.Blocks:
-    """The page over the service at `api_url`. `transport` replaces the network, for tests."""
+def part(name: str) -> gr.HTML:
+    """A part of the page that the module of this name draws, as soon as it is to be seen."""
+    return gr.HTML(
+        html_template=f'<div class="saft" data-part="{name}"></div>',
+        js_on_load=_MOUNT.format(prefix=PREFIX, name=name),
+        apply_default_css=False,
+        elem_id=f"saft-{name}",
+    )
+
+
+def build() -> gr.Blocks:
+    """The frame. None of its events runs anything here."""
     page = gr.Blocks(title=TITLE, analytics_enabled=False)
-    page.state_session_capacity = MAX_SESSIONS
     with page:
-        gr.HTML(HEADER)
-        who = gr.Textbox(value="", label="Visitor", visible="hidden")
-        address = gr.Textbox(value="", label="Address in use", visible="hidden")
-        session = Session(api_url.rstrip("/"), uploads, who, address, transport)
+        part("header")
         with gr.Tabs(elem_id="saft-tabs", overflow_behavior="wrap"):
-            with gr.Tab("1 Key", elem_id="saft-tab-key"):
-                key_tab = KeyTab(session)
-            with gr.Tab("2 Images", elem_id="saft-tab-images") as images:
-                ImagesTab(session).wire(images)
-            with gr.Tab("3 Fine-tune", elem_id="saft-tab-tune") as tune:
-                TuneTab(session).wire(tune)
-            with gr.Tab("4 Try", elem_id="saft-tab-try") as try_out:
-                TryTab(session).wire(try_out)
-            with gr.Tab("5 Search", elem_id="saft-tab-search") as search:
-                SearchTab(session).wire(search)
-            with gr.Tab("6 API", elem_id="saft-tab-api") as code:
-                CodeTab(session).wire(code)
-        key_tab.wire(page)
-    page.queue(api_open=False, default_concurrency_limit=None)
+            for name, label in TABS.items():
+                with gr.Tab(label, elem_id=f"saft-tab-{name}"):
+                    part(name)
+    page.queue(api_open=False)
     return page
 
 
-def built(
-    api_url: str, uploads: Uploads, max_bytes: int, *, transport: httpx.AsyncBaseTransport | None = None
-) -> Built:
-    """The page in Gradio's app. Nothing is recorded, and nothing is loaded from other hosts.
+def head() -> str:
+    """What the page loads of ours; all modules at once, for the browser would find them one after another."""
+    styles = "".join(f'<link rel="stylesheet" href="{path}">' for path in FILES.under("styles/", ".css"))
+    modules = [path for path in FILES.under("", ".js") if "/lazy/" not in path]
+    loads = "".join(f'<link rel="modulepreload" href="{path}">' for path in modules)
+    icon = f'<link rel="icon" type="image/svg+xml" href="{PREFIX}/icon.svg">'
+    return f"{icon}{styles}{loads}"
 
-    max_bytes: of one file. transport: replaces the network, for tests.
-    """
-    page = build(api_url, uploads, transport=transport)
-    # Gradio's app is taken out of a stand-in, which it was mounted to as a whole: nothing reaches it but by the guard.
+
+def built() -> fastapi.FastAPI:
+    """The frame as an application. Nothing is recorded, and nothing is loaded from other hosts."""
     stand_in = fastapi.FastAPI()
     gr.mount_gradio_app(
         stand_in,
-        page,
+        build(),
         path="/",
         footer_links=[],
         run_history=False,
@@ -78,11 +66,7 @@ def built(
         ssr_mode=False,
         mcp_server=False,
         pwa=False,
-        max_file_size=max_bytes,
         theme=theme(),
-        css_paths=HERE / "style.css",
-        head="".join(f"<script>{(HERE / name).read_text(encoding='utf-8')}</script>" for name in SCRIPTS),
+        head=head(),
     )
-    functions = frozenset(function["id"] for function in page.config["dependencies"] if function["backend_fn"])
-    gradio = next(route.app for route in stand_in.routes if isinstance(route, Mount))
-    return Built(gradio, functions, partial(stand_in.router.lifespan_context, stand_in))
+    return stand_in

@@ -1,4 +1,12 @@
-"""Signing in and out: the key is sent once; from then on it comes as a cookie that no script can read."""
+"""Signing in and out: the key is sent once; from then on it comes as a cookie that no script can read.
+
+| request | what it does |
+|---|---|
+| GET /page/session?who= | who is signed in: of that name, or the only one there is |
+| POST /page/session | sign in with `key`, or with none on one's own machine |
+| DELETE /page/session?who= | sign out |
+| POST /page/tenants | make a tenant with the admin key, and sign in as it |
+"""
 
 from __future__ import annotations
 
@@ -11,59 +19,61 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from saft_client import ApiError, ConfigurationError, SaftError
-from ui import wording
 from ui.answers import body_of, problem
-from ui.visitors import COOKIE, Connect, Visitor, Visitors, forget, refuse_other_sites, remember
+from ui.own_machine import OwnMachine, is_own
+from ui.visitors import Connect, checked, forget, key_of, name_of, names_in, refuse_other_sites, remember
 
 MAX_BODY_BYTES = 16 << 10
-WORKS = "Your key works. Go on to Images."
+NOBODY: dict[str, Any] = {"who": None, "name": None}
 
 
 class SignIn:
-    """The requests that sign_in.js makes. Each answers with `who` is signed in and, as HTML, a `notice` for them."""
+    """The requests. `own_machine` is None where everybody needs a key."""
 
-    def __init__(self, visitors: Visitors, connect: Connect) -> None:
-        self._visitors = visitors
+    def __init__(self, connect: Connect, own_machine: OwnMachine | None = None) -> None:
         self._connect = connect
+        self._own_machine = own_machine
 
     def routes(self) -> list[Route]:
-        """All of them; errors are problem details with a `notice`."""
+        """All of them; errors are problem details."""
         return [
-            Route("/page/session", _noticed(answer), methods=[method])
-            for method, answer in (
-                ("GET", self.show),
-                ("POST", self.enter),
-                ("PATCH", self.keep),
-                ("DELETE", self.leave),
+            Route(path, _closed(answer), methods=[method])
+            for method, path, answer in (
+                ("GET", "/page/session", self.show),
+                ("POST", "/page/session", self.enter),
+                ("DELETE", "/page/session", self.leave),
+                ("POST", "/page/tenants", self.make),
             )
-        ] + [Route("/page/tenants", _noticed(self.make), methods=["POST"])]
+        ]
 
     async def show(self, request: Request) -> Response:
-        """Who is signed in; `who` is empty where nobody is, and nobody is where the key is no longer anybody's."""
-        if COOKIE not in request.cookies:
-            return _answer("", "")
-        return _welcome(await self._visitors.sender(request))
+        """Who is signed in, and nobody where the key is no longer anybody's."""
+        names = names_in(request)
+        name = request.query_params.get("who") or (names[0] if len(names) == 1 else "")
+        if name not in names:
+            return _answer(NOBODY)
+        try:
+            return _answer(await self._visitor(key_of(request, name)))
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            answer = _answer(NOBODY)
+            forget(answer, request, name)
+            return answer
 
     async def enter(self, request: Request) -> Response:
-        """Sign in with `key`; `remember` keeps it beyond the browser's end."""
+        """Sign in; `remember` keeps the key beyond the browser's end. Raises ApiError `no_key` without a `key`."""
         given = await _given(request)
-        visitor = await self._visitors.holder(_text(given, "key"))
-        answer = _welcome(visitor)
-        remember(answer, request, visitor.key, long=given.get("remember") is True)
-        return answer
-
-    async def keep(self, request: Request) -> Response:
-        """Change `remember` for who is signed in."""
-        given = await _given(request)
-        visitor = await self._visitors.sender(request)
-        answer = _welcome(visitor)
-        remember(answer, request, visitor.key, long=given.get("remember") is True)
+        key = _text(given, "key") or await self._own_key(request)
+        visitor = await self._visitor(checked(key))
+        answer = _answer(visitor)
+        remember(answer, request, key, long=given.get("remember") is True)
         return answer
 
     async def leave(self, request: Request) -> Response:
         """Sign out."""
-        answer = _answer("", "")
-        forget(answer, request)
+        answer = _answer(NOBODY)
+        forget(answer, request, request.query_params.get("who", ""))
         return answer
 
     async def make(self, request: Request) -> Response:
@@ -78,31 +88,37 @@ class SignIn:
             raise ApiError("unauthorized", "This is no admin key.", 401) from None
         async with client:
             tenant = await client.tenants.create(name)
-        notice = wording.note(f"Made a key for {tenant.name}. Copy it, then go on to Images.", "good")
-        answer = _answer(Visitor(tenant.api_key).tag, notice, key=tenant.api_key)
-        remember(answer, request, tenant.api_key, long=given.get("remember") is True)
+        key = tenant.api_key
+        answer = _answer({"who": name_of(key), "name": tenant.name, "key": key})
+        remember(answer, request, key, long=given.get("remember") is True)
         return answer
 
+    async def _own_key(self, request: Request) -> str:
+        if self._own_machine is None or not is_own(request):
+            raise ApiError("no_key", "Signing in takes a key here.", 401)
+        return await self._own_machine.key()
 
-def _noticed(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """`answer` to this page alone, with an error's words as a notice."""
+    async def _visitor(self, key: str) -> dict[str, Any]:
+        async with self._connect(key) as client:
+            account = await client.usage()
+        return {"who": name_of(key), "name": account.name}
 
-    async def noticed(request: Request) -> Response:
+
+def _closed(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """`answer` to this page alone, with errors as problem details."""
+
+    async def closed(request: Request) -> Response:
         try:
             refuse_other_sites(request)
             return await answer(request)
         except SaftError as error:
-            return problem(request, error, notice=wording.problem(error))
+            return problem(request, error)
 
-    return noticed
-
-
-def _welcome(visitor: Visitor) -> JSONResponse:
-    return _answer(visitor.tag, wording.note(WORKS, "good"))
+    return closed
 
 
-def _answer(who: str, notice: str, **more: str) -> JSONResponse:
-    return JSONResponse({"who": who, "notice": notice} | more, headers={"Cache-Control": "no-store"})
+def _answer(visitor: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(visitor, headers={"Cache-Control": "no-store"})
 
 
 async def _given(request: Request) -> dict[str, Any]:

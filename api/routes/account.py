@@ -20,9 +20,15 @@ router = APIRouter(tags=["account"], route_class=TenantRoute)
 
 @router.get("/usage", response_model=UsageAndQuota)
 async def get_usage(tenancy: TenancyDep) -> object:
-    """What you have, and what you may have."""
+    """Who you are, what you have, and what you may have."""
     tenant, usage = await usage_of(tenancy.services, tenancy.tenant_id)
-    return {"usage": usage, "quota": tenant.quota}
+    return {
+        "tenant_id": tenant.id,
+        "name": tenant.name,
+        "key_id": tenancy.key_id,
+        "usage": usage,
+        "quota": tenant.quota,
+    }
 
 
 @router.get("/audit", response_model=Page[AuditView])

@@ -265,8 +265,11 @@ class Usage(Record):
 
 @dataclass(frozen=True)
 class Account(Record):
-    """What a tenant has, and what it may have."""
+    """Who a tenant is, by which key, what it has, and what it may have."""
 
+    tenant_id: str
+    name: str
+    key_id: str
     usage: Usage
     quota: Quota
 

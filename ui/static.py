@@ -1,0 +1,72 @@
+"""The page's own files: modules, styles, words, fonts. They are read once; a browser asks whether they are still so."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from mimetypes import guess_type
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from saft_client import ApiError
+from ui.answers import problem
+
+FOLDER = Path(__file__).parent / "static"
+PREFIX = "page/static"
+_TYPES = {".js": "text/javascript", ".woff2": "font/woff2", ".json": "application/json"}
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as it is sent."""
+
+    content: bytes
+    media_type: str
+
+    @cached_property
+    def etag(self) -> str:
+        """Of the content (RFC 9110, section 8.8.3)."""
+        return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
+
+
+class Files:
+    """All files below a folder, by their paths in it: nothing that a request says is ever a path of the server."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def by_path(self) -> dict[str, File]:
+        """Each file, read."""
+        found = sorted(path for path in self._folder.rglob("*") if path.is_file())
+        return {path.relative_to(self._folder).as_posix(): _read(path) for path in found}
+
+    def under(self, folder: str, ending: str) -> list[str]:
+        """Addresses of the files of a kind, relative to the page."""
+        return [f"{PREFIX}/{path}" for path in self.by_path if path.startswith(folder) and path.endswith(ending)]
+
+    @property
+    def route(self) -> Route:
+        """Where they are."""
+        return Route(f"/{PREFIX}/{{path:path}}", self._answer, methods=["GET"])
+
+    async def _answer(self, request: Request) -> Response:
+        file = self.by_path.get(request.path_params["path"])
+        if file is None:
+            return problem(request, ApiError("not_found", "There is nothing at this path.", 404))
+        headers = {"ETag": file.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+        if request.headers.get("if-none-match") == file.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.content, headers=headers, media_type=file.media_type)
+
+
+def _read(path: Path) -> File:
+    media_type = _TYPES.get(path.suffix) or guess_type(path.name)[0] or "application/octet-stream"
+    return File(path.read_bytes(), media_type)
+
+
+FILES = Files(FOLDER)

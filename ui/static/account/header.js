@@ -1,0 +1,27 @@
+// The page's head: what this is, who is signed in, the language.
+import { html, useState } from "../lib/preact.js";
+import { LANGUAGES, choose_language, language, useWords } from "../lib/i18n.js";
+import { session, sign_out } from "../lib/session.js";
+import { useStore } from "../lib/store.js";
+import { Button } from "../parts/button.js";
+import { Account } from "./account.js";
+
+export function Header() {
+  const t = useWords();
+  const { state, name } = useStore(session);
+  const spoken = useStore(language);
+  const [open, setOpen] = useState(false);
+  return html`<header class="head">
+    <h1 class="brand"><span class="mark" aria-hidden="true"></span>SAFT</h1>
+    <p class="claim">${t("head.claim")}</p>
+    <div class="head-tools">
+      <select class="language" aria-label=${t("head.language")} value=${spoken}
+        onChange=${(event) => choose_language(event.target.value)}>
+        ${Object.entries(LANGUAGES).map(([key, text]) => html`<option value=${key} selected=${key === spoken}>${text}</option>`)}
+      </select>
+      ${state === "in" && html`<${Button} kind="quiet" onClick=${() => setOpen(true)} id="saft-account">${t("head.signed_in", { name })}<//>
+        <${Button} kind="quiet" onClick=${sign_out} id="saft-sign-out">${t("head.sign_out")}<//>`}
+    </div>
+    ${open && html`<${Account} onClose=${() => setOpen(false)} />`}
+  </header>`;
+}

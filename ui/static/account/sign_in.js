@@ -1,0 +1,70 @@
+// The one screen for those who are not signed in.
+import { html, useState } from "../lib/preact.js";
+import { useWords } from "../lib/i18n.js";
+import { enter_made, make_tenant, session, sign_in, sign_in_here } from "../lib/session.js";
+import { useStore } from "../lib/store.js";
+import { Button } from "../parts/button.js";
+import { Check, Field } from "../parts/field.js";
+import { Note } from "../parts/note.js";
+
+// An error's words in the visitor's language, where there are some.
+const words_of = (t, error) => (t(`error.${error.code}`) === `error.${error.code}` ? error.message : t(`error.${error.code}`, { detail: error.message }));
+
+export function SignIn() {
+  const t = useWords();
+  const { error } = useStore(session);
+  const [remember, setRemember] = useState(false);
+  return html`<main class="sign-in">
+    <h2>${t("sign_in.title")}</h2><p>${t("sign_in.words")}</p>
+    ${error && html`<${Note} kind="warn">${t(`sign_in.${error}`)}<//>`}
+    <${WithKey} remember=${remember} />
+    <${Check} label=${t("sign_in.remember")} checked=${remember} onInput=${setRemember} />
+    <details><summary>${t("sign_in.admin_title")}</summary><${NewTenant} remember=${remember} /></details>
+  </main>`;
+}
+
+function useTry(work) {
+  const t = useWords();
+  const [error, setError] = useState("");
+  const [busy, setBusy] = useState(false);
+  const run = async (event) => {
+    event?.preventDefault();
+    setBusy(true);
+    setError("");
+    try {
+      await work();
+    } catch (failed) {
+      setError(words_of(t, failed));
+    }
+    setBusy(false);
+  };
+  return { run, busy, error };
+}
+
+function WithKey({ remember }) {
+  const t = useWords();
+  const [key, setKey] = useState("");
+  const entering = useTry(() => (key.trim() ? sign_in(key.trim(), remember) : sign_in_here()));
+  return html`<form onSubmit=${entering.run}>
+    <${Field} label=${t("sign_in.key")} type="password" autocomplete="current-password" value=${key} onInput=${setKey} name="key" />
+    ${entering.error && html`<${Note} kind="bad">${entering.error}<//>`}
+    <${Button} kind="primary" type="submit" busy=${entering.busy}>${t("sign_in.enter")}<//>
+  </form>`;
+}
+
+function NewTenant({ remember }) {
+  const t = useWords();
+  const [admin_key, setAdminKey] = useState("");
+  const [name, setName] = useState("");
+  const [made, setMade] = useState(null);
+  const making = useTry(async () => setMade(await make_tenant(admin_key.trim(), name.trim(), remember)));
+  if (made)
+    return html`<${Note} kind="good"><p>${t("sign_in.made", { name: made.name })}</p><code class="secret" id="saft-new-key">${made.key}</code>
+      <${Button} kind="primary" onClick=${() => enter_made(made)}>${t("sign_in.go_on")}<//><//>`;
+  return html`<form onSubmit=${making.run}><p class="hint">${t("sign_in.admin_words")}</p>
+    <${Field} label=${t("sign_in.admin_key")} type="password" autocomplete="off" value=${admin_key} onInput=${setAdminKey} name="admin-key" />
+    <${Field} label=${t("sign_in.tenant")} value=${name} onInput=${setName} name="tenant" />
+    ${making.error && html`<${Note} kind="bad">${making.error}<//>`}
+    <${Button} type="submit" busy=${making.busy}>${t("sign_in.make")}<//>
+  </form>`;
+}

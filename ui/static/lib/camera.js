@@ -1,0 +1,35 @@
+// The device's camera. Browsers lend it only to pages of https addresses and of this machine.
+export const has_camera = () => Boolean(navigator.mediaDevices?.getUserMedia);
+
+const SIDE = 640; // of the pictures taken: what models look at is smaller
+
+// Shows the camera in a <video>. Gives {shoot, flip, close}; throws what getUserMedia throws (NotAllowedError, ...).
+export async function open_camera(video) {
+  let facing = "environment";
+  let stream = null;
+  const show = async () => {
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: facing, width: { ideal: 1280 } }, audio: false });
+    video.srcObject = stream;
+    await video.play();
+  };
+  await show();
+  return {
+    // What is seen now, as a JPEG file.
+    async shoot() {
+      const scale = Math.min(1, SIDE / Math.max(video.videoWidth, video.videoHeight));
+      const canvas = new OffscreenCanvas(Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
+      canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
+      const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
+      return new File([blob], `camera-${Date.now()}.jpg`, { type: "image/jpeg" });
+    },
+    async flip() {
+      facing = facing === "user" ? "environment" : "user";
+      await show();
+    },
+    close() {
+      stream?.getTracks().forEach((track) => track.stop());
+      video.srcObject = null;
+    },
+  };
+}

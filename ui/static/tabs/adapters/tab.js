@@ -1,0 +1,7 @@
+import { html } from "../../lib/preact.js";
+import { useWords } from "../../lib/i18n.js";
+
+export function Adapters() {
+  const t = useWords();
+  return html`<h2>${t("tab.adapters")}</h2>`;
+}
