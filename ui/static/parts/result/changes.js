@@ -1,5 +1,5 @@
 // What the visitor wants different about a version's pictures, collected until it is taught again with them.
-import { html, useState } from "../../lib/preact.js";
+import { html, useRef, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
 import { speak } from "../../lib/speak.js";
 import { store, useStore } from "../../lib/store.js";
@@ -51,15 +51,23 @@ async function revisions(changes) {
 async function next_version(adapter, job, revised) {
   const id = (dataset_id) => revised[dataset_id]?.id ?? dataset_id;
   const test = job.test_dataset_id ? { test_dataset_id: id(job.test_dataset_id) } : {};
-  await teach(adapter.name, id(job.dataset_id), { ...test, config: job.config, publish: job.publish });
+  try {
+    await teach(adapter.name, id(job.dataset_id), { ...test, config: job.config, publish: job.publish });
+  } catch (error) {
+    if (error.status === 404) made.clear(); // somebody deleted one of them
+    throw error;
+  }
   made.clear();
   undo_all(adapter.id);
 }
+
+let ids = 0;
 
 // The list of changes, each of which can be undone, and what makes a version of them.
 export function Changes({ adapter, job, onTaught = () => {} }) {
   const t = useWords();
   const changes = useChanges(adapter.id);
+  const id = useRef(`changes-${(ids += 1)}`).current; // it may be on the page and in a dialog at once
   const [error, setError] = useState(null);
   const [left_out, setLeftOut] = useState(null);
   if (!changes.length) return null;
@@ -74,10 +82,10 @@ export function Changes({ adapter, job, onTaught = () => {} }) {
     if (files.length) setLeftOut({ files, revised });
     else await go(revised);
   };
-  return html`<section class="changes" aria-labelledby="saft-changes"><h4 id="saft-changes">${t("result.changes", { count: changes.length })}</h4>
+  return html`<section class="changes" aria-labelledby=${id}><h3 id=${id}>${t("result.changes", { count: changes.length })}</h3>
     <ul>${changes.map((one) => html`<${Change} key=${key_of(one)} adapter=${adapter} change=${one} />`)}</ul>
     <${Problem} error=${error} />
-    <div class="row"><${WorkButton} kind="primary" work=${again} onError=${setError} disabled=${!job?.dataset_id} id="saft-teach-again">${t("result.teach_again")}<//>
+    <div class="row"><${WorkButton} kind="primary" work=${again} onError=${setError} disabled=${!job?.dataset_id}>${t("result.teach_again")}<//>
       <${Button} kind="quiet" onClick=${() => undo_all(adapter.id)}>${t("result.undo_all")}<//></div>
     <p class="hint">${t(job?.dataset_id ? "result.teach_again.hint" : "result.teach_again.gone")}</p>
     ${left_out && html`<${Confirm} title=${t("result.left_out")} words=${left_out.files.map(({ path, reason }) => `${path}: ${reason}`).join(" ")}

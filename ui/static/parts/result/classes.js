@@ -1,6 +1,7 @@
 // How well each class is told, in counts; the worst come first.
 import { html, useState } from "../../lib/preact.js";
 import { percent, useWords } from "../../lib/i18n.js";
+import { Label } from "../label.js";
 
 // A row for each class: of its `count` pictures `right` were found, and of the `answered` ones that were given its name.
 export function rows_of({ confusion }) {
@@ -33,7 +34,7 @@ export function Classes({ metrics }) {
 function Row({ row }) {
   const t = useWords();
   const { right, count, answered, before } = row;
-  return html`<tr><th scope="row">${row.label}</th>
+  return html`<tr><th scope="row"><${Label} text=${row.label} /></th>
     <td>${t("result.of", { right, count })} <span class="hint">${percent(row.recall)}${before !== right && `, ${t("result.was", { before })}`}</span></td>
     <td>${t("result.of", { right, count: answered })} <span class="hint">${percent(row.precision)}</span></td></tr>`;
 }

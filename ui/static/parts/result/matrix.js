@@ -1,6 +1,7 @@
 // Which class was taken for which. Where pictures were told wrongly by the adapter, their number opens them.
 import { html, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
+import { Label } from "../label.js";
 
 const MOST_CLASSES = 12; // of a table that the eye can read
 const MOST_PAIRS = 25;
@@ -26,8 +27,8 @@ function Table({ labels, counts, open }) {
   const t = useWords();
   return html`<div class="sideways" tabindex="0" role="region" aria-label=${t("result.matrix")}><table class="matrix">
     <caption class="heard">${t("result.matrix.hint")}</caption>
-    <thead><tr><td></td>${labels.map((label) => html`<th scope="col" key=${label}><span>${label}</span></th>`)}</tr></thead>
-    <tbody>${labels.map((label, row) => html`<tr key=${label}><th scope="row">${label}</th>
+    <thead><tr><td></td>${labels.map((label) => html`<th scope="col" key=${label}><span title=${label}>${label}</span></th>`)}</tr></thead>
+    <tbody>${labels.map((label, row) => html`<tr key=${label}><th scope="row"><${Label} text=${label} /></th>
       ${labels.map((said, column) => html`<${Cell} key=${said} label=${label} said=${said} count=${counts[row][column]}
         share=${counts[row][column] / (counts[row].reduce((sum, one) => sum + one, 0) || 1)} open=${open} />`)}</tr>`)}</tbody>
   </table></div>`;

@@ -6,6 +6,7 @@ import { speak } from "../../lib/speak.js";
 import { Button } from "../button.js";
 import { Dialog } from "../dialog.js";
 import { Field, Select } from "../field.js";
+import { Label } from "../label.js";
 import { Problem } from "../note.js";
 import { Thumbnail, dataset_thumbnail } from "../picture.js";
 import { Changes, change, key_of, useChanges } from "./changes.js";
@@ -77,7 +78,7 @@ function Pick({ picture, picked, to, onToggle }) {
   const words = t("result.mistake", { path, label, said: prediction });
   return html`<li><label class="pick"><input type="checkbox" checked=${picked} onChange=${onToggle} />
     <${Thumbnail} src=${dataset_thumbnail(dataset_id, position)} alt=${words} name=${path} />
-    <span class="pick-words" aria-hidden="true">${label} <b>→ ${prediction}</b></span>
+    <span class="pick-words" aria-hidden="true"><${Label} text=${label} /> <b>→ <${Label} text=${prediction} /></b></span>
     <span class="tag tag-plain">${t(`result.split.${split}`)}</span>
     ${to !== undefined && html`<span class="tag">${to === null ? t("result.out") : t("result.to", { to })}</span>`}</label></li>`;
 }

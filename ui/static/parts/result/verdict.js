@@ -15,14 +15,14 @@ export function verdict_of(metrics) {
 export const counts_of = (metrics) => ({ right: metrics.right, count: metrics.test_images, before: metrics.zero_shot_right });
 
 const KINDS = { better: "good", worse: "bad", unmeasured: "plain" };
-const MARKS = { good: "↑", bad: "↓", warn: "=", plain: "–" };
+const MARKS = { better: "↑", worse: "↓", perhaps: "?", too_few: "?", no_better: "=", already: "=", unmeasured: "–" };
 
 export function Headline({ metrics }) {
   const t = useWords();
   const verdict = verdict_of(metrics);
   const kind = KINDS[verdict] ?? "warn";
   const counts = counts_of(metrics ?? {});
-  return html`<div class="verdict verdict-${kind}"><span class="verdict-mark" aria-hidden="true">${MARKS[kind]}</span>
+  return html`<div class="verdict verdict-${kind}"><span class="verdict-mark" aria-hidden="true">${MARKS[verdict]}</span>
     <div><h3 class="verdict-title">${t(`result.title.${verdict}`, counts)}</h3><p>${t(`result.words.${verdict}`, counts)}</p></div></div>`;
 }
 
@@ -60,10 +60,8 @@ export function Measured({ metrics }) {
 export function Kept({ metrics }) {
   const t = useWords();
   if (typeof metrics.kept !== "number") return null;
-  const words = t("result.kept", { share: percent(metrics.kept) });
-  return html`<div class="kept"><p id="saft-kept">${words}</p>
-    <div class="kept-track" role="meter" aria-labelledby="saft-kept" aria-valuemin="0" aria-valuemax="100"
-      aria-valuenow=${Math.round(metrics.kept * 100)}><span style=${`width: ${metrics.kept * 100}%`}></span></div></div>`;
+  return html`<div class="kept"><p>${t("result.kept", { share: percent(metrics.kept) })}</p>
+    <div class="kept-track" aria-hidden="true"><span style=${`width: ${metrics.kept * 100}%`}></span></div></div>`;
 }
 
 export function Strength({ metrics }) {

@@ -7,6 +7,7 @@ import { changed, useOne } from "../../lib/live.js";
 import { speak } from "../../lib/speak.js";
 import { Button, WorkButton } from "../../parts/button.js";
 import { Confirm } from "../../parts/dialog.js";
+import { Label } from "../../parts/label.js";
 import { Problem } from "../../parts/note.js";
 import { verdict_of } from "../../parts/result/verdict.js";
 import { Compare } from "./compare.js";
@@ -25,17 +26,18 @@ export function AdapterCard({ name, versions, onOpen }) {
     <div class="row"><${Button} kind="primary" onClick=${() => try_adapter(shown.id)}>${t("adapters.try")}<//>
       <${Button} onClick=${() => search_with(shown.id)}>${t("adapters.search")}<//>
       <${Button} onClick=${() => use_adapter(shown.id)}>${t("adapters.use")}<//>
-      ${shown.job_id && html`<${WorkButton} onError=${setError} work=${() => teach_again(shown)}>${t("adapters.teach")}<//>`}</div>
+      ${shown.job_id && html`<${WorkButton} onError=${setError} work=${() => teach_again(shown, t)}>${t("adapters.teach")}<//>`}
+      <${DeleteAll} name=${name} versions=${versions} /></div>
     <${Problem} error=${error} />
     <h4>${t("adapters.versions")}</h4>
     <ol class="versions">${versions.map((one) => html`<${Version} key=${one.id} version=${one} answering=${answering} onOpen=${onOpen} onError=${setError} />`)}</ol>
     ${versions.length > 1 && html`<${Compare} versions=${versions} />`}
-    <${DeleteAll} name=${name} versions=${versions} />
   </article>`;
 }
 
-async function teach_again({ name, job_id }) {
+async function teach_again({ name, job_id }, t) {
   const { dataset_id } = await get(`/jobs/${job_id}`);
+  if (!dataset_id) throw new Error(t("result.teach_again.gone"));
   const { edit_dataset } = await import("../teach/draft.js");
   await edit_dataset(dataset_id, name);
 }
@@ -43,7 +45,7 @@ async function teach_again({ name, job_id }) {
 function Facts({ version }) {
   const t = useWords();
   const { metrics, classes } = version;
-  const names = html`<ul class="classes-of">${classes.map((label) => html`<li key=${label}>${label}</li>`)}</ul>`;
+  const names = html`<ul class="classes-of">${classes.map((label) => html`<li key=${label}><${Label} text=${label} /></li>`)}</ul>`;
   return html`<div class="adapter-facts">${metrics?.test_images > 0 && html`<p class="adapter-share"><strong>${percent(metrics.accuracy)}</strong>
       <span>${t("adapters.right", { right: metrics.right, count: metrics.test_images })}</span></p>`}
     <p class="hint">${t("adapters.facts", { count: classes.length, when: ago(version.created_at) })}</p>
@@ -100,7 +102,7 @@ function DeleteAll({ name, versions }) {
     for (const { id } of [...versions].sort((one, other) => one.published - other.published)) await remove(`/adapters/${id}`);
     changed("/adapters", "/usage");
   };
-  return html`<div class="row row-end"><${Button} kind="quiet" onClick=${() => setAsking(true)}>${t("adapters.delete_all", { name })}<//></div>
+  return html`<${Button} kind="quiet" class="button button-quiet adapter-delete" onClick=${() => setAsking(true)} aria-label=${t("adapters.delete_all", { name })}>${t("adapters.delete")}<//>
     ${asking && html`<${Confirm} title=${t("adapters.delete_all", { name })} words=${t("adapters.delete_all.words", { count: versions.length })}
       yes=${t("adapters.delete")} work=${work} onClose=${() => setAsking(false)} />`}`;
 }

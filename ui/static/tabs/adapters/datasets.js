@@ -28,7 +28,7 @@ function Dataset({ dataset, datasets }) {
   const { id, name, classes, image_count, revision_of, created_at } = dataset;
   const parent = datasets.find((one) => one.id === revision_of);
   const words = { name };
-  const edit = async () => (await import("../teach/draft.js")).edit_dataset(id, name);
+  const edit = async () => (await import("../teach/draft.js")).edit_dataset(id);
   return html`<li class="card dataset"><div><h3>${name}</h3>
       <p class="hint">${t("datasets.pictures", { count: image_count })} · ${t("datasets.classes", { count: classes.length })} · ${ago(created_at)}</p>
       ${revision_of && html`<p class="hint">${parent ? t("datasets.revision", { name: parent.name, when: ago(parent.created_at) }) : t("datasets.revision_gone")}</p>`}</div>
