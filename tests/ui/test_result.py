@@ -124,7 +124,7 @@ def test_many_classes_are_a_list_of_mixups_that_opens_them_too(visit: Visit, own
 
 def test_all_mistakes_are_filtered_by_split_and_class(visit: Visit, owner: Owner) -> None:
     mistakes = owner.mistakes(first_version(owner)["id"])
-    opened(visit).get_by_role("button", name="mistakes").click()
+    opened(visit).get_by_role("button", name="Look at").click()
     assert len(pictures(visit)) == len(mistakes)
     dialog(visit).get_by_label("Pictures").select_option("test")
     dialog(visit).get_by_label("Taken for").select_option("fish")
@@ -135,7 +135,7 @@ def test_all_mistakes_are_filtered_by_split_and_class(visit: Visit, owner: Owner
 
 def test_a_change_is_undone_and_then_nothing_is_taught(visit: Visit) -> None:
     result = opened(visit)
-    result.get_by_role("button", name="mistakes").click()
+    result.get_by_role("button", name="Look at").click()
     pick(visit, WRONG).check()
     dialog(visit).get_by_role("button", name="Remove", exact=True).click()
     expect(dialog(visit)).to_contain_text("1 change for the next version")
@@ -174,7 +174,7 @@ def test_mistakes_are_put_right_by_keyboard_and_make_the_next_version(visit: Vis
 
 def test_a_new_class_that_is_too_small_is_told_before_anything_is_taught(visit: Visit, owner: Owner) -> None:
     jobs = visit.api("GET", "/jobs?limit=100")["items"]
-    opened(visit).get_by_role("button", name="mistakes").click()
+    opened(visit).get_by_role("button", name="Look at").click()
     pick(visit, WRONG).check()
     dialog(visit).get_by_label("Move to class").select_option("a new class …")
     dialog(visit).get_by_label("Name of the new class").fill("lonely")
@@ -198,7 +198,7 @@ def test_a_result_and_its_mistakes_are_accessible_and_fit_a_phone(visit: Visit, 
         assert violations(visit.page) == []
         assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         visit.picture(f"result-{scheme}-{'phone' if size else 'desktop'}")
-        result.get_by_role("button", name="mistakes").click()
+        result.get_by_role("button", name="Look at").click()
         pick(visit, WRONG).check()
         dialog(visit).get_by_role("button", name="Remove", exact=True).click()
         assert violations(visit.page) == []

@@ -21,11 +21,15 @@ const fits = (mistake, { split, label, prediction }) =>
   (!split || mistake.split === split) && (!label || read(mistake.label) === read(label)) && (!prediction || mistake.prediction === prediction);
 
 // filter: {split, label, prediction} of one cell of the matrix, or nothing: all, to be filtered here.
-export function Mistakes({ adapter, job, filter, onClose }) {
+export function Mistakes({ adapter, job, filter, onClose, onTaught }) {
   const t = useWords();
   const { state, value, error } = useAll(`/adapters/${adapter.id}/mistakes`);
   const [chosen, setChosen] = useState(ALL);
   const found = useMemo(() => (value ?? []).filter((one) => fits(one, filter ?? chosen)), [value, filter, chosen]);
+  const close = () => {
+    onClose();
+    onTaught();
+  };
   const title = filter ? t("result.mistakes.of", { label: filter.label, said: filter.prediction }) : t("result.mistakes.all");
   return html`<${Dialog} title=${title} onClose=${onClose} wide>
     ${!filter && value?.length > 0 && html`<${Filters} mistakes=${value} chosen=${chosen} setChosen=${setChosen} />`}
@@ -33,7 +37,7 @@ export function Mistakes({ adapter, job, filter, onClose }) {
     <${Problem} error=${error} />
     ${value && !found.length && html`<p class="hint">${t(value.length ? "result.mistakes.none_so" : "result.mistakes.none")}</p>`}
     ${found.length > 0 && html`<${Pictures} key=${JSON.stringify(chosen)} adapter=${adapter} found=${found} labels=${labels_of(adapter, value)} />`}
-    <${Changes} adapter=${adapter} job=${job} onTaught=${onClose} />
+    <${Changes} adapter=${adapter} job=${job} onTaught=${close} />
   <//>`;
 }
 

@@ -13,7 +13,8 @@ import { Mistakes } from "./mistakes.js";
 import { Bars, Headline, Kept, Measured, Strength, verdict_of } from "./verdict.js";
 
 // adapter: a version, as the interface tells of it, alone or in a list. job: what made it; left out, it is asked for.
-export function Result({ adapter, job = null }) {
+// onTaught: called when the next version has been ordered from here.
+export function Result({ adapter, job = null, onTaught = () => {} }) {
   const t = useWords();
   const adapter_id = adapter?.id ?? job?.adapter_id ?? null;
   const told = useOne(adapter_id && `/adapters/${adapter_id}`);
@@ -21,10 +22,10 @@ export function Result({ adapter, job = null }) {
   const made_by = useOne(job?.losses || !job_id ? null : `/jobs/${job_id}`);
   if (told.error) return html`<${Problem} error=${told.error} />`;
   if (!told.value) return html`<p role="status">${t("result.reading")}</p>`;
-  return html`<${Whole} key=${adapter_id} adapter=${told.value} job=${job?.losses ? job : made_by.value ?? null} />`;
+  return html`<${Whole} key=${adapter_id} adapter=${told.value} job=${job?.losses ? job : made_by.value ?? null} onTaught=${onTaught} />`;
 }
 
-function Whole({ adapter, job }) {
+function Whole({ adapter, job, onTaught }) {
   const t = useWords();
   const { metrics } = adapter;
   const [looking, setLooking] = useState(null);
@@ -36,10 +37,10 @@ function Whole({ adapter, job }) {
       ${measured && html`<${Bars} metrics=${metrics} /><${Measured} metrics=${metrics} />`}
       <${Kept} metrics=${metrics} /><${Strength} metrics=${metrics} /><${Rival} metrics=${metrics} />
       <${MistakesButton} adapter=${adapter} onOpen=${() => setLooking("all")} /></section>
-    <${Changes} adapter=${adapter} job=${job} />
+    <${Changes} adapter=${adapter} job=${job} onTaught=${onTaught} />
     ${measured && metrics.confusion && html`<div class="result-pair"><${Classes} metrics=${metrics} /><${Matrix} metrics=${metrics} open=${open} /></div>`}
     <section class="card result-facts"><${Facts} adapter=${adapter} job=${job} /><${Curve} losses=${job?.losses} /><${Blocks} adapter=${adapter} /></section>
-    ${looking && html`<${Mistakes} adapter=${adapter} job=${job} filter=${looking === "all" ? null : looking} onClose=${() => setLooking(null)} />`}
+    ${looking && html`<${Mistakes} adapter=${adapter} job=${job} filter=${looking === "all" ? null : looking} onClose=${() => setLooking(null)} onTaught=${onTaught} />`}
   </div>`;
 }
 

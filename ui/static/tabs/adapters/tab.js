@@ -42,5 +42,5 @@ function Opened({ version, onBack }) {
   }, [version.id]);
   return html`<div class="stack"><div class="row"><${Button} onClick=${onBack}>← ${t("adapters.back")}<//></div>
     <h2 tabindex="-1" ref=${title}>${t("adapters.result_of", { name: version.name, version: version.version })}</h2>
-    <${Result} adapter=${version} /></div>`;
+    <${Result} adapter=${version} onTaught=${onBack} /></div>`;
 }
