@@ -79,7 +79,7 @@ def test_the_verdict_and_all_counts_are_those_of_the_metrics(visit: Visit, owner
 def test_classes_are_sorted_by_what_is_worst(visit: Visit, owner: Owner) -> None:
     told = {entry["label"]: entry for entry in first_version(owner)["metrics"]["per_class"]}
     result = opened(visit)
-    names = result.locator(".classes tbody th")
+    names = result.locator(".class-table tbody th")
     for column, figure in (("Found", "recall"), ("Right when said", "precision")):
         result.get_by_role("button", name=column).click()
         values = [told[name][figure] for name in names.all_inner_texts()]

@@ -26,7 +26,7 @@ export function Classes({ metrics }) {
   const head = (name) => html`<th scope="col" aria-sort=${order === name ? "ascending" : "none"}>
     <button type="button" class="sort" onClick=${() => setOrder(name)}>${t(`result.classes.${name}`)}<span aria-hidden="true">${order === name ? " ↑" : ""}</span></button></th>`;
   return html`<section class="card"><h4>${t("result.classes")}</h4><p class="hint">${t("result.classes.hint")}</p>
-    <div class="sideways" tabindex="0" role="region" aria-label=${t("result.classes")}><table class="classes">
+    <div class="sideways" tabindex="0" role="region" aria-label=${t("result.classes")}><table class="class-table">
       <thead><tr>${Object.keys(ORDERS).map(head)}</tr></thead>
       <tbody>${rows.map((row) => html`<${Row} key=${row.label} row=${row} />`)}</tbody></table></div></section>`;
 }
