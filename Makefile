@@ -54,12 +54,14 @@ screenshots: $(VENV)/dev
 # Installed anew whenever pyproject.toml changes. Compiling every module of every package took longer than the demo runs;
 # Python compiles those that are used.
 $(VENV)/installed: pyproject.toml
+	@echo "Installing what SAFT needs into $(VENV): once, some 2 minutes, 5 GB."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
 # What checks and tests need beside it.
 $(VENV)/dev: $(VENV)/installed
+	@echo "Installing what the checks and tests need: once, a minute."
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
