@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-gpu bench-recipe bench-serve bench-train demo test test-gpu fuzz lint format serve screenshots clean
+.PHONY: bench-gpu bench-page bench-recipe bench-serve bench-train demo test test-gpu fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -21,6 +21,10 @@ bench-recipe: $(VENV)/dev
 
 bench-serve: $(VENV)/bench
 	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+# How soon the page can be used, in Chromium.
+bench-page: $(VENV)/dev
+	$(BIN)/python -m benchmarks.page $(ARGS)
 
 # On a CUDA device; where there is none, both say so and fail.
 bench-gpu: $(VENV)/bench
