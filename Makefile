@@ -53,7 +53,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 
 screenshots: $(VENV)/dev
-	SAFT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/ui/test_page.py
+	$(BIN)/python -m tools.tour
 
 # Installed anew whenever pyproject.toml changes. Compiling every module of every package took longer than the demo runs;
 # Python compiles those that are used.
