@@ -15,6 +15,7 @@ from api.metrics import NumbersOf, RequestMetrics
 from api.routes import (
     account,
     adapters,
+    base,
     classify,
     collections,
     comparisons,
@@ -61,6 +62,7 @@ def create_app(services: Services) -> FastAPI:
     for module in (
         tenants,
         account,
+        base,
         datasets,
         revisions,
         training,

@@ -14,6 +14,7 @@ CALLS = {
     "PUT /tenants/{tenant_id}/quota", "GET /tenants/{tenant_id}/audit",
     "GET /tenants/{tenant_id}/keys", "POST /tenants/{tenant_id}/keys", "PATCH /tenants/{tenant_id}/keys/{key_id}",
     "DELETE /tenants/{tenant_id}/keys/{key_id}",
+    "GET /base",
     "GET /keys", "POST /keys", "PATCH /keys/{key_id}", "DELETE /keys/{key_id}", "GET /usage", "GET /audit",
     "POST /datasets", "GET /datasets", "GET /datasets/{dataset_id}", "DELETE /datasets/{dataset_id}",
     "GET /datasets/{dataset_id}/images", "GET /datasets/{dataset_id}/images/{position}",

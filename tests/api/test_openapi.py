@@ -18,6 +18,7 @@ CONTRACT = [
     ("get", "/tenants/{tenant_id}/keys", "200"),
     ("post", "/tenants/{tenant_id}/keys", "201"),
     ("delete", "/tenants/{tenant_id}/keys/{key_id}", "204"),
+    ("get", "/base", "200"),
     ("get", "/usage", "200"),
     ("get", "/audit", "200"),
     ("post", "/datasets", "201"),
