@@ -15,11 +15,13 @@ from api.metrics import NumbersOf, RequestMetrics
 from api.routes import (
     account,
     adapters,
+    base,
     classify,
     collections,
     comparisons,
     datasets,
     embeddings,
+    example,
     exports,
     imports,
     jobs,
@@ -27,6 +29,7 @@ from api.routes import (
     retrieve,
     revisions,
     tenants,
+    thumbnails,
     training,
 )
 from api.services import Services
@@ -60,10 +63,12 @@ def create_app(services: Services) -> FastAPI:
     for module in (
         tenants,
         account,
+        base,
         datasets,
         revisions,
         training,
         imports,
+        example,
         adapters,
         comparisons,
         exports,
@@ -72,6 +77,7 @@ def create_app(services: Services) -> FastAPI:
         embeddings,
         collections,
         retrieve,
+        thumbnails,
         operations,
     ):
         app.include_router(module.router)
@@ -97,6 +103,7 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
     def gates() -> dict[str, int]:
         gate = services.gate
         under_way = {"inference": gate.places.taken, "uploads": services.uploads.taken}
+        under_way["thumbnails"] = services.thumbnail_gate.places.taken
         return under_way | {"inference_waiting": gate.turns.waiting, "inference_computing": gate.turns.held}
 
     services.engine.observe = services.metrics.batches.observe
