@@ -127,8 +127,8 @@ def test_only_a_job_that_waits_has_a_place(session: Session) -> None:
     scope = add_tenant(session)
     order(scope, "first", "second")
     take(session, "worker")
-    end(session, "second")
     jobs_by_name = {job.name: job for job in session.query(Job).all()}
+    jobs.request_cancel(scope, jobs_by_name["second"].id)
     assert [position(scope, jobs_by_name[name]) for name in ("first", "second")] == [None, None]
 
 
