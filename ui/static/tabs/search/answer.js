@@ -1,5 +1,5 @@
 // What is asked and what came back. An answer belongs to its question: once that changes, it is not shown any more.
-import { post, request } from "../../lib/api.js";
+import { new_key, post, request } from "../../lib/api.js";
 import { files_of, small_picture } from "../../lib/files.js";
 import { useEffect, useRef, useState } from "../../lib/preact.js";
 import { collection_thumbnail, dataset_thumbnail } from "../../parts/picture.js";
@@ -66,7 +66,7 @@ async function ask(question, signal) {
   const steps = await steps_of(question);
   signal.throwIfAborted();
   const body = await body_of(question, steps, signal);
-  const { results, next_cursor } = await post("/retrieve", body, { signal });
+  const { results, next_cursor } = await post("/retrieve", body, { signal, key: new_key() });
   return { body, steps, matches: results, next: next_cursor, error: null };
 }
 
@@ -94,7 +94,7 @@ export function useAnswer(question) {
   }, [key]);
   const answer = held.key === key && key !== null ? held : null;
   const more = async () => {
-    const { results, next_cursor } = await post("/retrieve", { ...answer.body, cursor: answer.next });
+    const { results, next_cursor } = await post("/retrieve", { ...answer.body, cursor: answer.next }, { key: new_key() });
     if (now.current === answer.key) setHeld({ ...answer, matches: [...answer.matches, ...results], next: next_cursor });
   };
   return { asked: key !== null, answer, more };

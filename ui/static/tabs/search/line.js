@@ -10,13 +10,14 @@ import { first_picture, picture_of } from "./answer.js";
 
 const MOST_CHARACTERS = 300;
 
-export function Line({ words, onWords, negative, onNegative, picture, onPicture, weight, onWeight }) {
+export function Line({ words, onWords, before, negative, onNegative, picture, onPicture, weight, onWeight }) {
   const t = useWords();
   const [over, setOver] = useState(false);
   const taking = usePicture(onPicture);
   const place = usePaste(taking.take);
   const drop = async (event) => {
     event.preventDefault();
+    event.stopPropagation();
     setOver(false);
     taking.take(await first_picture(event.dataTransfer, is_picture));
   };
@@ -28,7 +29,9 @@ export function Line({ words, onWords, negative, onNegative, picture, onPicture,
       <${ChoosePicture} onFile=${taking.take} busy=${taking.busy} /></div>
     <${Problem} error=${taking.error} />
     ${picture && html`<div class="search-by"><${Thumbnail} key=${picture.src} src=${picture.src} alt="" name="" />
-      <p>${t("search.by_picture", { name: picture.name })}</p>
+      <div><p>${t("search.by_picture", { name: picture.name })}</p>${before && !words.trim()
+        ? html`<${Button} kind="quiet" onClick=${() => onWords(before)}>${t("search.with_words", { words: before })}<//>`
+        : html`<p class="hint">${t("search.with_more")}</p>`}</div>
       <${Button} kind="quiet" aria-label=${t("search.without_picture")} onClick=${() => onPicture(null)}>×<//></div>`}
     ${picture && words.trim() && html`<${Slider} label=${t("search.weight")} value=${weight} step=${0.05} onInput=${onWeight}
       text=${t("search.weight_text", { words: percent(weight), picture: percent(1 - weight) })} />`}

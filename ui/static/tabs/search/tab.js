@@ -14,7 +14,7 @@ import { Line } from "./line.js";
 import { usePlaces } from "./places.js";
 import { Browse, Found } from "./results.js";
 
-const START = { words: "", negative: "", picture: null, weight: 0.5, floor: 0, distinct: true };
+const START = { words: "", before: "", negative: "", picture: null, weight: 0.5, floor: 0, distinct: true };
 
 export function Search() {
   const t = useWords();
@@ -29,16 +29,18 @@ export function Search() {
     ...asked, place, adapter: adapter.ready ? adapter.id : null, text: asked.words.trim(), negative: asked.negative.trim(),
   });
   useEffect(() => () => asked.picture?.data && URL.revokeObjectURL(asked.picture.src), [asked.picture]);
+  // A picture takes the place of the words, which can be added to it again.
+  const by_picture = (picture) => setAsked((now) => (picture ? { ...now, picture, words: "", before: now.words.trim() || now.before } : { ...now, picture, before: "" }));
   const like = (match) => {
     setOpen(null);
-    setAsked((before) => ({ ...before, words: "", picture: stored_picture(place, match) }));
+    by_picture(stored_picture(place, match));
     document.getElementById("saft-search-words").scrollIntoView({ block: "center" });
   };
   const shown = { place, onOpen: (match) => setOpen({ match, place, steps: answering.answer?.steps }), onLike: like };
   return html`<h2 class="heard">${t("tab.search")}</h2><div class="search-page"><div class="stack">
       ${there && !places.length ? html`<${Nothing} />` : html`
         <${Line} words=${asked.words} onWords=${set("words")} negative=${asked.negative} onNegative=${set("negative")}
-          picture=${asked.picture} onPicture=${set("picture")} weight=${asked.weight} onWeight=${set("weight")} />
+          picture=${asked.picture} before=${asked.before} onPicture=${by_picture} weight=${asked.weight} onWeight=${set("weight")} />
         <div class="search-where"><${Select} label=${t("search.where")} value=${place?.key} onInput=${setWanted}
             options=${places.map((one) => [one.key, t(`search.place_${one.kind}`, { name: one.name, count: one.count })])} />
           <${AdapterSelect} label=${t("search.adapter")} /></div>
