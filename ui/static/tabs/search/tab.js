@@ -29,8 +29,8 @@ export function Search() {
     ...asked, place, adapter: adapter.ready ? adapter.id : null, text: asked.words.trim(), negative: asked.negative.trim(),
   });
   useEffect(() => () => asked.picture?.data && URL.revokeObjectURL(asked.picture.src), [asked.picture]);
-  // A picture takes the place of the words, which can be added to it again.
-  const by_picture = (picture) => setAsked((now) => (picture ? { ...now, picture, words: "", before: now.words.trim() || now.before } : { ...now, picture, before: "" }));
+  // A picture takes the place of the words; they can be added to it again, and are back when it goes.
+  const by_picture = (picture) => setAsked((now) => (picture ? { ...now, picture, words: "", before: now.words.trim() || now.before } : { ...now, picture, words: now.words.trim() ? now.words : now.before, before: "" }));
   const like = (match) => {
     setOpen(null);
     by_picture(stored_picture(place, match));
