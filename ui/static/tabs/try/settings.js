@@ -24,7 +24,7 @@ export function Settings({ adapters, adapter, settings, set }) {
   const t = useWords();
   return html`<section class="card stack try-settings" aria-labelledby="try-settings-title">
     <h3 id="try-settings-title">${t("try.settings")}</h3>
-    <${Select} label=${t("try.adapter")} options=${choices(t, adapters)} value=${adapter?.id ?? BASE} onInput=${(id) => chosen.set(id)} id="saft-try-adapter" />
+    <${Select} label=${t("try.adapter")} options=${choices(t, adapters)} value=${adapter?.id ?? BASE} onInput=${(id) => chosen.set(id)} />
     ${!adapters.length && html`<p class="hint">${t("try.no_adapter")}</p><${Button} onClick=${() => open_tab("teach")}>${t("try.teach")}<//>`}
     <${Field} label=${t("try.labels")} hint=${labels_hint(t, adapter)} value=${settings.labels} onInput=${(labels) => set({ labels })}
       placeholder=${(adapter?.classes ?? []).slice(0, 3).join(", ") || t("try.labels_example")} autocomplete="off" />

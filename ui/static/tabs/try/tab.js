@@ -53,7 +53,7 @@ export function Try() {
   const name = adapter ? adapter.name : t("try.base");
   const picture = held.pictures.find(({ id }) => id === selected) ?? held.pictures[0];
   return html`<section class="try ${drop.over ? "drop-over" : ""}" ref=${place} aria-label=${t("tab.try")} ...${drop.handlers}>
-    <div class="stack try-main">
+    <div class="stack try-main"><h2 class="heard">${t("try.title")}</h2>
       <${Problem} error=${list.error} />
       <${Refused} held=${held} />
       ${camera && html`<div class="card"><${Live} question=${question} name=${name} take=${take} onClose=${() => setCamera(false)} /></div>`}
@@ -69,7 +69,7 @@ export function Try() {
 function Empty({ take, adapter, known, onCamera }) {
   const t = useWords();
   return html`<div class="try-empty"><div class="try-frame" aria-hidden="true"></div>
-    <h2>${t("try.invite")}</h2><p>${t("try.invite_words", { count: MOST })}</p>
+    <h3>${t("try.invite")}</h3><p>${t("try.invite_words", { count: MOST })}</p>
     <div class="row"><${Choose} take=${take}>${t("try.choose")}<//><${Camera} onCamera=${onCamera} /></div>
     <${Samples} adapter=${adapter} take=${take} />
     ${known && !adapter && html`<p>${t("try.teach_first")} <${Button} kind="quiet" onClick=${() => open_tab("teach")}>${t("try.teach")}<//></p>`}</div>`;
