@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 
 import pillow_heif
 import pytest
-from playwright.sync_api import FilePayload, expect
+from PIL import Image
+from playwright.sync_api import FilePayload, Request, expect
 
 from tests.fixtures import samples
 from tests.fixtures.accessibility import violations
@@ -147,6 +149,27 @@ def test_more_than_fifty_pictures_are_refused_in_words(trying: Trying) -> None:
     trying.sees("3 pictures were left out")
     expect(trying.button("Download answers (CSV)")).to_be_enabled()
     assert len(asked) == 2 * 4  # sixteen pictures at a time, of the adapter and of the base
+
+
+def test_a_large_photograph_is_sent_smaller_and_means_the_same(trying: Trying) -> None:
+    large = enlarged(photo(CLASSES[0]))
+    sent: list[Request] = []
+    trying.page.on("requestfinished", lambda request: sent.append(request) if request.method == "POST" else None)
+    trying.choose(large)
+    bars = trying.bars()
+    trying.until(lambda: len(sent) == 2)
+    assert all(0 < request.sizes()["requestBodySize"] < len(large["buffer"]) / 2 for request in sent)
+    (main,) = trying.asked([large])["results"]
+    for one in main["predictions"]:
+        assert bars[one["label"]][0] == pytest.approx(100 * one["probability"], abs=5)
+
+
+def enlarged(picture: FilePayload) -> FilePayload:
+    """The same as a file of several megabytes, such as cameras make."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(picture["buffer"])) as image:
+        image.convert("RGB").resize((3000, 2250)).save(file, "BMP")
+    return {"name": "large.bmp", "mimeType": "image/bmp", "buffer": file.getvalue()}
 
 
 def test_all_answers_are_downloaded_as_a_table(trying: Trying) -> None:

@@ -52,9 +52,8 @@ def test_the_camera_ends_with_the_tab(trying: Trying) -> None:
 
 
 def test_a_camera_that_may_not_be_used_says_so(trying: Trying) -> None:
-    trying.page.evaluate(
-        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); }; }"
-    )
+    refuse = "() => { throw new DOMException('no', 'NotAllowedError'); }"
+    trying.page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = async {refuse}; }}")
     trying.button("Use the camera").click()
     trying.sees("The browser may not use the camera.")
 

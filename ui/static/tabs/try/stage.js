@@ -16,7 +16,7 @@ export function Stage({ picture, answers, question, name, onRemove }) {
       <figcaption class="row row-apart"><span class="stage-name">${picture.name}</span>
         <${Button} kind="quiet" onClick=${onRemove} aria-label=${t("try.remove", { name: picture.name })}>${t("try.remove_short")}<//></figcaption></figure>
     <div class="stage-answer">${
-      answers.error && !answer?.main.error
+      answers.error && !fresh
         ? html`<${Problem} error=${answers.error} /><${Button} onClick=${answers.again}>${t("try.again")}<//>`
         : answer && (question || answer.main.error)
           ? html`<${Answer} answer=${answer} waiting=${!fresh} name=${name} />`

@@ -102,6 +102,7 @@ function Tools({ held, answers, question, take, onCamera }) {
       ${onCamera && html`<${Camera} onCamera=${onCamera} />`}
       <${Button} disabled=${!ready} onClick=${save}>${t("try.download")}<//>
       ${pictures.length > 1 && html`<${Button} kind="quiet" onClick=${held.clear}>${t("try.remove_all")}<//>`}</div>
+    ${answers.error && answers.done > 0 && html`<${Problem} error=${answers.error} /><${Button} onClick=${answers.again}>${t("try.again")}<//>`}
     ${answers.waiting && pictures.length > 1 && html`<${Done} done=${answers.done} count=${pictures.length} />`}`;
 }
 
