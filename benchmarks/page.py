@@ -37,8 +37,8 @@ new PerformanceObserver((list) => window.saftFrames.push(...list.getEntries().ma
 class Load:
     """One load of the page.
 
-    seconds: until it can be used. kilobytes: of all files, as sent. ours_ms: the longest script of ours without a break,
-    over the load and a walk through all tabs.
+    seconds: until it can be used. kilobytes: of all files, as sent. ours_ms: the longest script of ours without a
+    break, over the load and a walk through all tabs.
     """
 
     seconds: float
