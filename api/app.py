@@ -15,6 +15,7 @@ from api.metrics import NumbersOf, RequestMetrics
 from api.routes import (
     account,
     adapters,
+    base,
     classify,
     collections,
     comparisons,
@@ -27,6 +28,7 @@ from api.routes import (
     retrieve,
     revisions,
     tenants,
+    thumbnails,
     training,
 )
 from api.services import Services
@@ -60,6 +62,7 @@ def create_app(services: Services) -> FastAPI:
     for module in (
         tenants,
         account,
+        base,
         datasets,
         revisions,
         training,
@@ -72,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
         embeddings,
         collections,
         retrieve,
+        thumbnails,
         operations,
     ):
         app.include_router(module.router)
@@ -97,6 +101,7 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
     def gates() -> dict[str, int]:
         gate = services.gate
         under_way = {"inference": gate.places.taken, "uploads": services.uploads.taken}
+        under_way["thumbnails"] = services.thumbnail_gate.places.taken
         return under_way | {"inference_waiting": gate.turns.waiting, "inference_computing": gate.turns.held}
 
     services.engine.observe = services.metrics.batches.observe

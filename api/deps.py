@@ -64,6 +64,10 @@ class Tenancy:
         """`work()` in a thread, once it is the tenant's turn. Raises Busy."""
         return await self.services.gate.run(self.tenant_id, work, self._gone)
 
+    async def draw(self, work: Callable[[], Answer]) -> Answer:
+        """The same for thumbnails, which have turns of their own. Raises Busy."""
+        return await self.services.thumbnail_gate.run(self.tenant_id, work, self._gone)
+
     async def _gone(self) -> None:
         """Return when the client has left; what else it sends has been read, or is of no use."""
         while (await self.request.receive())["type"] != "http.disconnect":

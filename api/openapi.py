@@ -12,6 +12,7 @@ from api.checks import MAX_TEMPLATE_CHARACTERS
 from api.multipart import MAX_FIELDS, MAX_TEXT_BYTES
 from api.routes.embeddings import MAX_TEXT_CHARACTERS
 from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, EmbeddingsBody, ImageInput, Problem, Relabelling, RevisionBody
+from api.thumbnails import MEDIA_TYPE as WEBP
 from saft_core.settings import Limits, Settings
 
 REF = "#/components/schemas/"
@@ -24,6 +25,9 @@ MEDIA_TYPES = {
     EXPORT: "application/octet-stream",
     "/datasets/{dataset_id}/images/{position}": "image/*",
     "/collections/{collection_id}/images/{image_id}": "image/*",
+    "/datasets/{dataset_id}/images/{position}/thumbnail": WEBP,
+    "/collections/{collection_id}/images/{image_id}/thumbnail": WEBP,
+    "/thumbnails": WEBP,
     "/jobs/{job_id}/events": "text/event-stream",
     "/metrics": "text/plain",
 }
@@ -59,7 +63,7 @@ def _completed(description: Schema, limits: Limits) -> Schema:
         responses = operation["responses"]
         responses.pop("422", None)
         responses |= {str(int(status)): _problem(status) for status in sorted(_errors(path, method, operation))}
-        if method == "get" and path in MEDIA_TYPES:
+        if "200" in responses and path in MEDIA_TYPES:
             responses["200"]["content"] = {MEDIA_TYPES[path]: {"schema": {"type": "string", "format": "binary"}}}
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path" and parameter["schema"]["type"] == "string":

@@ -14,6 +14,7 @@ from functools import partial
 from typing import IO, TypeVar
 
 from fastapi import Response
+from PIL import Image
 from torch import Tensor
 
 from api.fetching import AT_ONCE, Fetcher, Network
@@ -172,11 +173,20 @@ class PictureReader:
         if isinstance(source, Remote):
             with self.at_hand([source], deadline) as (file,):
                 return self.prepare(file, deadline)
+        with self.decoded(source, self._engine.base.image_side, deadline) as image:
+            return self._engine.prepare(image, deadline)
+
+    @contextmanager
+    def decoded(self, source: Source, side: int, deadline: float) -> Iterator[Image.Image]:
+        """The picture itself, as `open_image` has it for `side`, for as long as the context is open.
+
+        Raises InvalidImage naming the source.
+        """
         CLIENT.get().compute(deadline)
         with _naming(source.name), self.files.reserved(FILE_COPIES * source.size, deadline):
-            opened = open_image(source.read(), self._limits, self._engine.base.image_side)
+            opened = open_image(source.read(), self._limits, side)
             with self.pixels.reserved(opened.memory_bytes, deadline):
-                return self._engine.prepare(opened.decode(), deadline)
+                yield opened.decode()
 
     def check(self, data: bytes) -> str:
         """The media type of an image file that can be decoded. Raises InvalidImage."""

@@ -66,6 +66,12 @@ class Services:
         return Gate("inference_requests", self.settings.inference_requests, available_cpus())
 
     @cached_property
+    def thumbnail_gate(self) -> Gate:
+        """The gate of thumbnails: a page full of them takes no turn at the cores from inference."""
+        turns = self.settings.thumbnail_threads or max(1, available_cpus() // 2)
+        return Gate("thumbnail_requests", self.settings.thumbnail_requests, turns)
+
+    @cached_property
     def uploads(self) -> Places:
         """Of multipart uploads, from their first byte to their answer."""
         return Places(self.settings.upload_requests, "upload_requests")

@@ -110,6 +110,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Memory for the pictures that one API process reads at once; others wait, then 429.",
     )
+    thumbnail_requests: int = Field(
+        256, gt=0, description="Thumbnails asked for at once; one tenant has half of them; then 429."
+    )
+    thumbnail_threads: int = Field(
+        0, ge=0, description="Thumbnails that one API process makes at once; 0: one for every two CPUs that it may use."
+    )
     image_urls: str = Field(
         "",
         description="Hosts that images may be fetched from by URL, separated by commas: 'images.example.com',"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
+from api.caching import IfNoneMatch, is_current, not_modified
 from api.deps import PagingDep, TenancyDep
 from api.keyed import TenantRoute
 from api.models import check_base
@@ -86,15 +87,13 @@ def delete_adapter(adapter_id: str, tenancy: TenancyDep) -> None:
 
 
 @router.get("/{adapter_id}/delta", response_class=Response, responses={304: {"description": "Not modified."}})
-def get_delta(
-    adapter_id: str, tenancy: TenancyDep, if_none_match: Annotated[str | None, Header(max_length=8_000)] = None
-) -> Response:
+def get_delta(adapter_id: str, tenancy: TenancyDep, if_none_match: IfNoneMatch = None) -> Response:
     """The delta container; docs/delta-format.md describes it."""
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, adapter_id)
         container = adapters.container(scope, adapter.id)
-    etag = f'"{hashlib.sha256(container).hexdigest()}"'
-    if if_none_match == etag:
-        return Response(status_code=304, headers={"ETag": etag})
-    headers = {"Content-Disposition": f'attachment; filename="{adapter.id}.saft"', "ETag": etag}
+    headers = {"ETag": f'"{hashlib.sha256(container).hexdigest()}"'}
+    if is_current(if_none_match, headers["ETag"]):
+        return not_modified(headers)
+    headers["Content-Disposition"] = f'attachment; filename="{adapter.id}.saft"'
     return Response(container, media_type="application/octet-stream", headers=headers)

@@ -8,9 +8,10 @@ import time
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from api.caching import IfNoneMatch, is_current, not_modified
 from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
 from api.exports import Download, Exports, Form, Order, etag
@@ -43,7 +44,7 @@ async def export_adapter(
         float | None,
         Query(ge=0, le=1, allow_inf_nan=False, description="How much of the adapter; its own strength if left out."),
     ] = None,
-    if_none_match: Annotated[str | None, Header(max_length=8_000)] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The base with the adapter's weights merged in, as a file that other tools load; docs/export.md describes it.
 
@@ -51,8 +52,8 @@ async def export_adapter(
     """
     order, tag = await run_in_threadpool(_order, tenancy, adapter_id, form, strength)
     headers = {"ETag": tag}
-    if if_none_match == tag:
-        return Response(status_code=304, headers=headers)
+    if is_current(if_none_match, tag):
+        return not_modified(headers)
     exports = tenancy.services.exports
     async with exports.place(tenancy.tenant_id) as leave:
         file = await _made(exports, order, request)

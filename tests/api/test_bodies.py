@@ -191,6 +191,10 @@ BODIES = {
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',
     ),
+    "/thumbnails": (
+        "multipart/form-data; boundary=x",
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n',
+    ),
     "/collections/x/images": (
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n',

@@ -14,19 +14,22 @@ CALLS = {
     "PUT /tenants/{tenant_id}/quota", "GET /tenants/{tenant_id}/audit",
     "GET /tenants/{tenant_id}/keys", "POST /tenants/{tenant_id}/keys", "PATCH /tenants/{tenant_id}/keys/{key_id}",
     "DELETE /tenants/{tenant_id}/keys/{key_id}",
+    "GET /base",
     "GET /keys", "POST /keys", "PATCH /keys/{key_id}", "DELETE /keys/{key_id}", "GET /usage", "GET /audit",
     "POST /datasets", "GET /datasets", "GET /datasets/{dataset_id}", "DELETE /datasets/{dataset_id}",
     "GET /datasets/{dataset_id}/images", "GET /datasets/{dataset_id}/images/{position}",
+    "GET /datasets/{dataset_id}/images/{position}/thumbnail",
     "POST /datasets/{dataset_id}/revisions",
     "POST /adapters", "GET /adapters", "GET /adapters/{adapter_id}", "DELETE /adapters/{adapter_id}",
     "GET /adapters/{adapter_id}/delta", "GET /adapters/{adapter_id}/export",
     "GET /adapters/{adapter_id}/mistakes", "POST /adapters/import",
     "POST /adapters/{adapter_id}/publish", "POST /adapters/{adapter_id}/retrain", "GET /adapters/{adapter_id}/compare",
     "GET /jobs", "GET /jobs/{job_id}", "GET /jobs/{job_id}/events", "POST /jobs/{job_id}/cancel",
-    "POST /classify", "POST /retrieve", "POST /v1/embeddings",
+    "POST /classify", "POST /retrieve", "POST /v1/embeddings", "POST /thumbnails",
     "POST /collections", "GET /collections", "GET /collections/{collection_id}", "DELETE /collections/{collection_id}",
     "POST /collections/{collection_id}/images", "GET /collections/{collection_id}/images",
     "GET /collections/{collection_id}/images/{image_id}", "DELETE /collections/{collection_id}/images/{image_id}",
+    "GET /collections/{collection_id}/images/{image_id}/thumbnail",
     "PUT /collections/{collection_id}/images/{image_id}/metadata",
     "GET /healthz", "GET /readyz", "GET /metrics",
 }  # fmt: skip
@@ -42,6 +45,7 @@ CREATING = {
     "/collections",
     "/collections/{collection_id}/images",
 }
+"""Not /classify, /retrieve, /v1/embeddings and /thumbnails: they keep nothing, so asking twice leaves nothing twice."""
 
 
 @pytest.fixture

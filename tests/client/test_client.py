@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 import saft_client
 from saft_client import (
@@ -34,6 +35,10 @@ from tests.fixtures.server import Server
 PARTS = ("datasets", "adapters", "jobs", "collections", "keys", "tenants")
 
 
+def webp_size(data: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(data), formats=["WEBP"]).size
+
+
 def test_a_folder_and_a_zip_of_it_make_the_same_dataset(saft: Client, tmp_path: Path) -> None:
     folder = written(tmp_path / "pets", labelled() | {"cat/notes.txt": b"no image"})
     by_folder = saft.datasets.upload_folder(folder)
@@ -52,6 +57,8 @@ def test_a_folder_and_a_zip_of_it_make_the_same_dataset(saft: Client, tmp_path: 
     images = list(saft.datasets.images(by_folder))
     assert [image.path for image in images] == sorted(labelled())
     assert saft.datasets.image(by_folder, 0) == labelled()[images[0].path]
+    assert webp_size(saft.datasets.thumbnail(by_folder, 0)) == (40, 40)
+    assert webp_size(saft.datasets.thumbnail(by_folder, 0, size=32)) == (32, 32)
     assert saft.datasets.get(by_folder.id) == by_folder
 
 
@@ -144,6 +151,7 @@ def test_a_search_has_all_options_and_goes_from_page_to_page(saft: Client, monke
     )  # fmt: skip
     assert {match.filename for match in narrowed} == {"1.png", "2.png"}
     assert saft.collections.image(shop, best.image_id) == pictures[5][1]
+    assert webp_size(saft.collections.thumbnail(shop, best.image_id, size=32)) == (32, 32)
     changed = saft.collections.set_metadata(shop, best.image_id, {"number": 9})
     assert changed.metadata == {"number": 9}
     saft.collections.delete_image(shop, changed)
@@ -217,6 +225,12 @@ def test_what_cannot_be_downloaded_leaves_no_file(site: Site, client: TestClient
     with Server(cut) as server, Client(server.url, key_of(client)) as unlucky, pytest.raises(ConnectionFailed):
         unlucky.adapters.download_delta("pets", folder / "delta")
     assert list(folder.iterdir()) == []
+
+
+def test_the_base_is_told(site: Site, saft: Client) -> None:
+    base = saft.base()
+    assert (base.name, base.fingerprint) == ("tiny-vit", site.services.engine.base.fingerprint)
+    assert (base.embedded, base.suits, base.training_defaults["epochs"]) == (False, None, 2)
 
 
 def test_keys_usage_and_the_log_of_a_tenant(saft: Client) -> None:

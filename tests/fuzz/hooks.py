@@ -33,6 +33,7 @@ FILES: dict[str, dict[str, Any]] = {
     "/datasets": {"archive": ARCHIVE},
     "/datasets/{dataset_id}/revisions": {"archive": ARCHIVE, "changes": "{}"},
     "/collections/{collection_id}/images": {"files": [PICTURE]},
+    "/thumbnails": {"file": PICTURE},
     "/classify": {"files": [PICTURE], "images": [base64.b64encode(PICTURE).decode()]},
     "/v1/embeddings": {"input": ["a cat", {"image": base64.b64encode(PICTURE).decode()}]},
     "/retrieve": {"image": base64.b64encode(PICTURE).decode()},

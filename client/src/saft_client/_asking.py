@@ -51,9 +51,9 @@ class Asking(Resource[D]):
         """Done, without a word."""
         yield from self._answer(request)
 
-    def _bytes(self, path: str) -> Flow[bytes]:
+    def _bytes(self, path: str, **params: Any) -> Flow[bytes]:
         """A file of the service, in memory."""
-        return (yield from self._answer(get(path))).body
+        return (yield from self._answer(get(path, **params))).body
 
     def _pages(self, kind: type[R], path: str, **params: Any) -> Items[R]:
         """All items of a list, page by page as they are used."""

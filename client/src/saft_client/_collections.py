@@ -82,6 +82,13 @@ class Collections(Asking[D]):
         return self._bytes(at("collections", id_of(collection), "images", id_of(image)))
 
     @call
+    def thumbnail(
+        self, collection: Collection | str, image: CollectionImage | str, *, size: int | None = None
+    ) -> Flow[bytes]:
+        """A WebP of one image, upright, at most `size` pixels wide and high: 32 to 512, 192 if left out."""
+        return self._bytes(at("collections", id_of(collection), "images", id_of(image), "thumbnail"), size=size)
+
+    @call
     def set_metadata(
         self, collection: Collection | str, image: CollectionImage | str, metadata: Metadata
     ) -> Flow[CollectionImage]:

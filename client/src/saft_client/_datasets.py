@@ -94,3 +94,8 @@ class Datasets(Asking[D]):
     def image(self, dataset: Dataset | str, position: int) -> Flow[bytes]:
         """The file of one image, as it was uploaded."""
         return self._bytes(at("datasets", id_of(dataset), "images", position))
+
+    @call
+    def thumbnail(self, dataset: Dataset | str, position: int, *, size: int | None = None) -> Flow[bytes]:
+        """A WebP of one image, upright, at most `size` pixels wide and high: 32 to 512, 192 if left out."""
+        return self._bytes(at("datasets", id_of(dataset), "images", position, "thumbnail"), size=size)

@@ -17,7 +17,7 @@ from saft_client._flow import D, Flow, Items, Resource, call, listing
 from saft_client._inference import Inference
 from saft_client._jobs import Jobs
 from saft_client._requests import get
-from saft_client.records import Account, AuditEvent
+from saft_client.records import Account, AuditEvent, Base
 
 Self = TypeVar("Self", bound="_Blocks | _Awaits")
 
@@ -42,6 +42,11 @@ class _Service(Inference[D]):
     def check_key(self) -> Flow[None]:
         """Raise Unauthorized unless the key is a tenant's."""
         return self._nothing(get("/datasets", limit=1))
+
+    @call
+    def base(self) -> Flow[Base]:
+        """The model that every adapter of the service changes."""
+        return self._record(Base, get("/base"))
 
     @call
     def usage(self) -> Flow[Account]:

@@ -242,6 +242,19 @@ class Match(Record):
 
 
 @dataclass(frozen=True)
+class Base(Record):
+    """The model that every adapter changes. suits: what it is good for and what not, if its maker said so."""
+
+    name: str
+    fingerprint: str
+    parameters: int
+    image_size: int
+    embedded: bool
+    suits: str | None = None
+    training_defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Quota(Record):
     """What a tenant may have; None is no limit."""
 
