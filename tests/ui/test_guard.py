@@ -14,6 +14,7 @@ import fastapi
 import fastapi.testclient
 import httpx
 import pytest
+from ui.uploads import UploadLimits
 
 from api.multipart import BodyParser
 from tests.fixtures.page import FILE_TYPES, Visitor, file_data, key_of, until_there
@@ -22,7 +23,6 @@ from tests.fixtures.service import Service
 from ui.app import mount
 from ui.guard import FREE
 from ui.loading import Page
-from ui.uploads import UploadLimits
 
 CLOSED = {
     ("POST", "/gradio_api/queue/join"),

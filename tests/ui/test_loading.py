@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from ui.uploads import UploadLimits, Uploads
 
 from api.multipart import BodyParser
 from tests.fixtures.page import until_there
@@ -19,7 +20,6 @@ from tests.fixtures.rest import Answer, Site, ok, problem
 from ui.app import mount
 from ui.guard import Guard
 from ui.loading import Built, Page
-from ui.uploads import UploadLimits, Uploads
 from ui.visitors import Visitors, connect
 
 LIMITS = UploadLimits(1 << 20, 1 << 20, 1 << 20, 10, 60)

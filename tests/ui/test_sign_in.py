@@ -5,6 +5,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from sqlalchemy import delete
+from ui.uploads import UploadLimits
 
 from api.multipart import BodyParser
 from saft_core.store.models import Tenant
@@ -13,7 +14,6 @@ from tests.fixtures.page import Visitor, key_of
 from tests.fixtures.rest import Site, ok, problem
 from tests.fixtures.service import Service
 from ui.app import mount
-from ui.uploads import UploadLimits
 
 
 def cookie_of(answer: httpx.Response) -> tuple[str, set[str]]:
