@@ -14,6 +14,7 @@ from api import checks
 from api.creation import created, fingerprint, once, respond
 from api.deps import IdempotencyKey, Tenancy, TenancyDep
 from api.keyed import TenantRoute
+from api.routes.jobs import job_view
 from api.schemas import AdapterBody, JobView, RetrainBody, TrainingBody
 from api.services import Services
 from saft_core.clip.class_names import same_class
@@ -109,7 +110,7 @@ def _queue(
         check_labels(services.engine.base, labels, job.config["template"], "classes")
         job.base_fingerprint = services.engine.base.fingerprint
         jobs.create(scope, job)
-        return created(JobView.model_validate(job), f"/jobs/{job.id}", 202)
+        return created(job_view(scope, job), f"/jobs/{job.id}", 202)
 
     answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
     if not replayed:

@@ -59,8 +59,11 @@ class DatasetImage(Record):
 class Job(Record):
     """One fine-tune as it stands.
 
-    status: queued, running, succeeded, failed or cancelled. progress: 0 to 1. losses: (step, loss) pairs of the curve;
-    a list of jobs leaves them out.
+    status: queued, running, succeeded, failed or cancelled. progress: 0 to 1, the share of its time that is over.
+    losses: (step, loss) pairs of the curve, 200 at most; a list of jobs leaves them out.
+    elapsed_seconds, eta_seconds: how long workers have been at it, and what is left.
+    metrics: of the base alone (`zero_shot_accuracy`, `base_fit`, ...) until it has succeeded.
+    queue_position: 1 is next; None unless it is queued, and in lists.
     """
 
     id: str
@@ -85,6 +88,8 @@ class Job(Record):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    elapsed_seconds: float | None = None
+    queue_position: int | None = None
 
     @property
     def final(self) -> bool:
