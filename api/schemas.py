@@ -132,6 +132,15 @@ class NewDatasetView(DatasetView):  # noqa: D101
     )
 
 
+class ExampleView(BaseModel):
+    """What a tenant has of the sample photographs."""
+
+    dataset_id: str
+    test_dataset_id: str
+    adapter_id: str | None = Field(description="Null while the job trains it.")
+    job_id: str | None = Field(description="The training, on another base than the one that the example is made for.")
+
+
 class DatasetImageView(View):  # noqa: D101
     position: int
     label: str

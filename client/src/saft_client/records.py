@@ -47,6 +47,16 @@ class Dataset(Record):
 
 
 @dataclass(frozen=True)
+class Example(Record):
+    """The sample photographs of a tenant. adapter_id: None while the job trains it."""
+
+    dataset_id: str
+    test_dataset_id: str
+    adapter_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
 class DatasetImage(Record):
     """One image of a dataset, without its bytes."""
 

@@ -53,6 +53,7 @@ def test_the_embedded_base_is_small_and_ready() -> None:
     assert base.defaults.template.count("{}") == 1
     assert base.card.embedded
     model_card = (EMBEDDED_FOLDER / "MODEL_CARD.md").read_text("utf-8").replace("**", "")
+    assert base.card.suits
     assert base.card.suits in " ".join(model_card.split())
     with torch.inference_mode():
         images = base.encode_pixels(base.pixels(pictures(1, size=128)))
