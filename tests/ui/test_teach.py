@@ -59,6 +59,18 @@ def test_six_clicks_lead_to_the_first_answer_on_ones_own_pictures(boxes: Boxes, 
     assert len(adapter["classes"]) == 4
 
 
+def test_the_sample_pictures_show_a_finished_example(boxes: Boxes) -> None:
+    boxes.visit.sees("Teach it to tell your things apart")
+    boxes.visit.button("Try with sample pictures").click()
+    expect(boxes.page.get_by_role("heading", name="A finished example")).to_be_visible()
+    expect(boxes.page.locator(".taught-result")).to_contain_text(" of ")
+    expect(boxes.page.locator(".quick-try")).to_be_visible()
+    expect(boxes.visit.button("Try with sample pictures")).to_have_count(0)
+    assert violations(boxes.page) == []
+    boxes.visit.picture("teach-example")
+    assert boxes.visit.api("GET", "/jobs")["items"] == []  # nothing had to be taught
+
+
 def test_what_was_taught_is_changed_and_taught_again_without_sending_it_again(boxes: Boxes) -> None:
     fill_two(boxes)
     boxes.set(epochs=1)
@@ -139,7 +151,7 @@ def test_a_refused_file_is_marked_in_its_box_and_nothing_is_lost(boxes: Boxes, t
     marked = boxes.box("Class 1").locator(".tile-refused")
     expect(marked).to_have_count(1)
     assert "broken.png, in Class 1, left out: " in (marked.get_attribute("aria-label") or "")
-    boxes.visit.sees("1 picture was left out")
+    boxes.visit.sees("1 file left out")
     boxes.count("Class 1", 5)
     boxes.visit.button("Remove what was left out").click()
     boxes.count("Class 1", 4)

@@ -27,7 +27,8 @@ const answer = (asked) =>
     asked.onerror = asked.onblocked = () => reject(asked.error);
   });
 
-// One transaction: `use(store)` asks for something. Gives what was asked for, or undefined where nothing can be kept.
+// One transaction: `use(store)` asks for one thing or a list of them. Gives what was asked for, or undefined where
+// nothing can be kept.
 async function within(kind, mode, use) {
   try {
     const transaction = (await database()).transaction(kind, mode);
@@ -37,7 +38,7 @@ async function within(kind, mode, use) {
     });
     const asked = use(transaction.objectStore(kind));
     await done;
-    return asked?.result;
+    return Array.isArray(asked) ? asked.map((one) => one.result) : asked?.result;
   } catch {
     kept_here.set(false);
     return undefined;
@@ -53,7 +54,8 @@ export async function keep_files(entries) {
     await within("files", "readwrite", (files) => entries.slice(start, start + BATCH).forEach(([key, blob]) => files.put(blob, key)));
 }
 
-export const kept_file = (key) => within("files", "readonly", (files) => files.get(key));
+// The files of these keys; undefined for one that is not there.
+export const kept_files = async (keys) => (await within("files", "readonly", (files) => keys.map((key) => files.get(key)))) ?? [];
 
 // Lets go of all files but these.
 export async function keep_only(keys) {

@@ -4,6 +4,7 @@ import { number, useWords } from "../../lib/i18n.js";
 import { has_camera } from "../../lib/camera.js";
 import { files_chosen, files_of, PICTURES } from "../../lib/files.js";
 import { Button } from "../../parts/button.js";
+import { Rejected } from "../../parts/note.js";
 import { Camera } from "./camera.js";
 import { change } from "./draft.js";
 import { fill } from "./filling.js";
@@ -42,7 +43,7 @@ function Head({ one, label }) {
       ${can_go && html`<${Button} kind="quiet" class="button button-quiet class-gone" aria-label=${t("teach.remove_class", { name: label })} title=${t("teach.remove_class", { name: label })}
         onClick=${() => change((now) => remove_class(now, one.id))}>×<//>`}
     </div>
-    ${refused.length > 0 && html`<div class="row class-refused"><span>${t("teach.refused", { count: refused.length })}</span>
+    ${refused.length > 0 && html`<div class="class-refused"><${Rejected} open=${false} files=${refused.map((picture) => ({ path: picture.name, reason: picture.rejected }))} />
       <${Button} kind="quiet" onClick=${drop}>${t("teach.remove_refused")}<//></div>`}`;
 }
 

@@ -1,9 +1,11 @@
 // The draft of this visitor: one for the whole page, with steps to undo, kept in the browser until it is sent.
-import { all, get } from "../../lib/api.js";
-import { keep_files, keep_only, keep_value, kept_file, kept_value } from "../../lib/keep.js";
+import { all, get, is_final } from "../../lib/api.js";
+import { keep_files, keep_only, keep_value, kept_files, kept_value } from "../../lib/keep.js";
 import { store } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
+import { watch_nothing, watched } from "../../lib/teaching.js";
 import { unzip } from "../../lib/zip.js";
+import { example } from "./example.js";
 import { empty_draft, is_empty, new_id, of_dataset, pictures_of } from "./model.js";
 
 const STEPS = 100; // that can be undone
@@ -26,6 +28,9 @@ export function change(how, join = null) {
   joined = join;
   show(next);
 }
+
+// A change that is no step of the visitor's.
+export const amend = (how) => show(how(draft.get()));
 
 export function undo() {
   const steps = past.get();
@@ -62,7 +67,8 @@ export async function find_draft() {
   if (draft.get()) return;
   const kept = (await kept_value("draft")) ?? empty_draft();
   const keys = keys_of(kept);
-  for (const key of keys) files.set(key, await kept_file(key));
+  const there = await kept_files([...keys]);
+  [...keys].forEach((key, place) => files.set(key, there[place]));
   const lost = (picture) => picture.key && !files.get(picture.key);
   const classes = kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter((picture) => !lost(picture)) }));
   if (!draft.get()) draft.set({ ...kept, classes });
@@ -92,6 +98,8 @@ export async function edit_dataset(dataset_id, adapter_name = "") {
   const [dataset, images] = await Promise.all([get(`/datasets/${dataset_id}`), all(`/datasets/${dataset_id}/images`)]);
   await find_draft();
   change(() => of_dataset(dataset, images, { adapter_name }));
+  if (watched.get() && is_final(watched.get())) watch_nothing();
+  example.set(null);
   open_tab("teach");
 }
 

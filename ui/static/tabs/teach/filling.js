@@ -28,7 +28,8 @@ export async function fill(found, class_id = null) {
     const zips = found.filter(({ file }) => is_zip(file));
     const inside = (await Promise.all(zips.map(({ file }) => entries_of(file)))).flat();
     const files = [...found.filter(({ file }) => !is_zip(file)), ...inside];
-    if (is_for_service(files)) return await send_whole(files, zips);
+    const is_one = !zips.length || (zips.length === 1 && files.length === inside.length);
+    if (is_one && is_for_service(files)) return await send_whole(files, zips);
     put(files, class_id);
   } catch (error) {
     const words = has(`teach.${error.code}`) ? t(`teach.${error.code}`) : error.message;
@@ -51,7 +52,7 @@ function is_for_service(files) {
   const folders = new Set(classes_of(images).flatMap(({ path }) => path));
   const tells = files.some(({ path }) => LABELS.test(path)) && folders.size < 2;
   const tops = [...new Set(images.map(({ path }) => path.split("/")).filter((parts) => parts.length > 2).map((parts) => parts.at(-3)))];
-  return images.length > 0 && (tells || (tops.length > 0 && tops.every((top) => SPLITS.test(top))));
+  return images.length > 0 && (tells || (tops.length > 1 && tops.every((top) => SPLITS.test(top))));
 }
 
 // The folders that hold pictures, each once: [{name, path, files}]; loose ones are of path "".

@@ -4,7 +4,7 @@ import { has, t } from "../../lib/i18n.js";
 import { changed } from "../../lib/live.js";
 import { store } from "../../lib/store.js";
 import { revise, teach } from "../../lib/teaching.js";
-import { change, draft, file_of, replace } from "./draft.js";
+import { amend, draft, file_of, replace } from "./draft.js";
 import { as_sent, mark_rejected, name_of, pictures_of, plan_of, set_fields } from "./model.js";
 
 // What is under way: null, or {what: "layout" or "pictures", share, total (bytes), stop}.
@@ -30,7 +30,7 @@ export async function teach_draft(adapter_name) {
     const more = { config: config_of(now.settings), ...(now.test_dataset_id && { test_dataset_id: now.test_dataset_id }) };
     await teach(name, dataset.id, more);
     if (plan.kind !== "same") await settle(dataset, plan).catch(() => {});
-    change((latest) => set_fields(latest, { adapter_name: name, dataset_name }), "taught");
+    amend((latest) => set_fields(latest, { adapter_name: name, dataset_name }));
   } catch (error) {
     mark(error.rejected ?? [], plan);
     throw error;
@@ -79,7 +79,7 @@ async function readable(picture) {
 function mark(rejected, plan) {
   const at = new Map(plan.files.map(({ picture, path }) => [path, picture.id]));
   const reasons = new Map(rejected.filter(({ path }) => at.has(path)).map(({ path, reason }) => [at.get(path), reason]));
-  if (reasons.size) change((now) => mark_rejected(now, reasons), "taught");
+  if (reasons.size) amend((now) => mark_rejected(now, reasons));
 }
 
 // What was sent is the service's now, and need not be kept here. Where that cannot be read the files stay, and are sent

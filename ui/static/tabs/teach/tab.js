@@ -12,8 +12,9 @@ import { Result } from "../../parts/result/result.js";
 import { Classes } from "./classes.js";
 import { draft, find_draft, undo } from "./draft.js";
 import { Earlier } from "./earlier.js";
+import { example } from "./example.js";
 import { fill } from "./filling.js";
-import { Hero, example } from "./hero.js";
+import { Hero } from "./hero.js";
 import { is_empty } from "./model.js";
 import { sending } from "./sending.js";
 import { TeachPanel } from "./teach_panel.js";
@@ -53,6 +54,7 @@ function Taught({ adapter_id, job, is_example }) {
   const place = useRef();
   const adapter = useOne(`/adapters/${adapter_id}`).value;
   useEffect(() => {
+    if (job && job.id === found_done) return;
     place.current.scrollIntoView({ block: "start" });
     place.current.focus({ preventScroll: true });
   }, []);
@@ -65,12 +67,15 @@ function Taught({ adapter_id, job, is_example }) {
   </section>`;
 }
 
+let found_done = null; // the job whose result was there before the reload: it is no news
+
 // The job that was watched before a reload; else the newest that is under way, wherever it was started.
 async function find_job() {
   if (watched.get()) return;
   const id = watched_before();
   const before = id && (await get(`/jobs/${id}`).catch(() => null));
   const found = before || (await get("/jobs?limit=20").catch(() => ({ items: [] }))).items.find((job) => !is_final(job));
+  if (found && is_final(found)) found_done = found.id;
   if (found && !watched.get()) watch(found.losses ? found : await get(`/jobs/${found.id}`));
 }
 

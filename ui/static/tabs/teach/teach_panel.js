@@ -69,6 +69,7 @@ function Ready({ draft, lacks }) {
     ${lacks.length > 0
       ? html`<ul class="missing">${lacks.map((words) => html`<li key=${words}>${words}</li>`)}</ul>`
       : html`<p class="hint">${t("teach.ready", { count, classes: classes.length })}${unchanged ? ` ${t("teach.unchanged")}` : ""}</p>
+          ${classes.some((one) => !one.name.trim()) && html`<p class="hint">${t("teach.name_them")}</p>`}
           ${few.length > 0 && html`<p class="hint">${t("teach.few", { name: label_of(few[0]), count: few.length, good: GOOD })}</p>`}`}
     ${pictures_of(draft).length > 0 && lacks.length === 0 && draft.classes.some((one) => one.name.trim() && !one.pictures.length) && html`<p class="hint">${t("teach.empty_left_out")}</p>`}
   </div>`;
