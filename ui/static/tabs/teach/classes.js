@@ -18,7 +18,7 @@ export function Classes({ draft }) {
   const keeps = useStore(kept_here);
   const [asking, setAsking] = useState(false);
   return html`<section class="classes" aria-labelledby="saft-classes-title">
-    <div class="row row-apart classes-head"><h3 id="saft-classes-title"><span class="step" aria-hidden="true">1</span>${t("teach.step_classes")}</h3><${Tools} draft=${draft} ask=${() => setAsking(true)} /></div>
+    <div class="row row-apart classes-head"><h2 id="saft-classes-title"><span class="step" aria-hidden="true">1</span>${t("teach.step_classes")}</h2><${Tools} draft=${draft} ask=${() => setAsking(true)} /></div>
     <${Told} />
     ${!keeps && !is_empty(draft) && html`<${Note}>${t("teach.not_kept")}<//>`}
     <div class="boxes">${draft.classes.map((one) => html`<${ClassBox} key=${one.id} one=${one} chosen=${chosen} />`)}</div>

@@ -46,7 +46,7 @@ export function Teach() {
 // Step 3 while there is nothing to try yet.
 function Ahead() {
   const t = useWords();
-  return html`<section class="ahead" aria-labelledby="saft-try-title"><h3 id="saft-try-title"><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h3><p>${t("teach.ahead")}</p></section>`;
+  return html`<section class="ahead" aria-labelledby="saft-try-title"><h2 id="saft-try-title"><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h2><p>${t("teach.ahead")}</p></section>`;
 }
 
 function Taught({ adapter_id, job, is_example }) {

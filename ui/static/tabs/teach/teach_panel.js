@@ -26,7 +26,7 @@ export function TeachPanel({ draft }) {
     await teach_draft(name);
   };
   return html`<section class="card teach-panel" aria-labelledby="saft-teach-title">
-    <h3 id="saft-teach-title"><span class="step" aria-hidden="true">2</span>${t("teach.step_teach")}</h3>
+    <h2 id="saft-teach-title"><span class="step" aria-hidden="true">2</span>${t("teach.step_teach")}</h2>
     <${Base} />
     ${job && html`<${Job} key=${job.id} job=${job} />`}
     ${under_way && html`<${Sending} state=${under_way} />`}
