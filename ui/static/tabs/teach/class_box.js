@@ -14,13 +14,14 @@ import { DRAGGED, Tile } from "./tile.js";
 const FIRST = 24; // shown of each class
 const MORE = 300; // that come with each "show more"
 
-export function ClassBox({ one, chosen }) {
+// is_last: an empty one that is always there, so that it cannot be removed.
+export function ClassBox({ one, chosen, is_last }) {
   const t = useWords();
   const [camera, setCamera] = useState(false);
   const label = label_of(one);
   const drop = useDrop(one.id);
   return html`<section class="card class-box ${drop.over ? "drop-over" : ""}" aria-label=${label} data-class=${label} ...${drop.handlers}>
-    <${Head} one=${one} label=${label} />
+    <${Head} one=${one} label=${label} can_go=${one.pictures.length > 0 || !is_last} />
     <${Pictures} one=${one} label=${label} chosen=${chosen} />
     ${!one.pictures.length && html`<p class="hint class-invite">${t("teach.invite")}</p>`}
     <div class="row class-ways">
@@ -31,11 +32,10 @@ export function ClassBox({ one, chosen }) {
   </section>`;
 }
 
-function Head({ one, label }) {
+function Head({ one, label, can_go }) {
   const t = useWords();
   const refused = one.pictures.filter((picture) => picture.rejected);
   const drop = () => change((now) => remove_pictures(now, new Set(refused.map((picture) => picture.id))));
-  const can_go = one.pictures.length > 0 || one.number > 2;
   return html`<div class="class-head">
       <input class="class-name" aria-label=${t("teach.class_name", { number: one.number })} placeholder=${t("teach.class", { number: one.number })} value=${one.name} maxlength="100"
         onInput=${(event) => change((now) => rename_class(now, one.id, event.target.value), `name-${one.id}`)} autocomplete="off" />

@@ -21,7 +21,7 @@ export function Classes({ draft }) {
     <div class="row row-apart classes-head"><h2 id="saft-classes-title"><span class="step" aria-hidden="true">1</span>${t("teach.step_classes")}</h2><${Tools} draft=${draft} ask=${() => setAsking(true)} /></div>
     <${Told} />
     ${!keeps && !is_empty(draft) && html`<${Note}>${t("teach.not_kept")}<//>`}
-    <div class="boxes">${draft.classes.map((one) => html`<${ClassBox} key=${one.id} one=${one} chosen=${chosen} />`)}</div>
+    <div class="boxes">${draft.classes.map((one, place) => html`<${ClassBox} key=${one.id} one=${one} chosen=${chosen} is_last=${place === draft.classes.length - 1 || draft.classes.length === 2} />`)}</div>
     <div class="row"><${Button} class="button class-add" onClick=${() => change(add_class)}>${t("teach.add_class")}<//>
       <${Choose} kind="quiet" folder use=${(found) => fill(found)}>${t("teach.choose_folder")}<//>
       <${Choose} kind="quiet" accept=".zip,application/zip" use=${(found) => fill(found)}>${t("teach.choose_zip")}<//></div>

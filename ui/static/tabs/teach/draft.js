@@ -47,7 +47,7 @@ export function replace(next) {
   show(next);
   const keys = keys_of(next);
   for (const key of files.keys()) if (!keys.has(key)) files.delete(key);
-  keep_only(keys);
+  keep().then(() => keep_only(keys)); // a reload between the two finds files too many, never too few
 }
 
 const keys_of = (one) => new Set(pictures_of(one).map((picture) => picture.key).filter(Boolean));
@@ -61,6 +61,8 @@ function show(next) {
 }
 
 const keep = () => keep_value("draft", draft.get());
+
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && draft.get() && keep());
 
 // To be called once, when the visitor is known: what was in the boxes before.
 export async function find_draft() {

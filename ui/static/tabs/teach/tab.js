@@ -5,7 +5,8 @@ import { get, is_final } from "../../lib/api.js";
 import { files_of } from "../../lib/files.js";
 import { useOne } from "../../lib/live.js";
 import { useStore } from "../../lib/store.js";
-import { watch, watched, watched_before } from "../../lib/teaching.js";
+import { watch, watch_nothing, watched, watched_before } from "../../lib/teaching.js";
+import { Button } from "../../parts/button.js";
 import { Note } from "../../parts/note.js";
 import { QuickTry } from "../../parts/quick_try.js";
 import { Result } from "../../parts/result/result.js";
@@ -53,13 +54,18 @@ function Taught({ adapter_id, job, is_example }) {
   const t = useWords();
   const place = useRef();
   const adapter = useOne(`/adapters/${adapter_id}`).value;
+  const put_away = () => {
+    example.set(null);
+    watch_nothing();
+  };
   useEffect(() => {
     if (job && job.id === found_done) return;
     place.current.scrollIntoView({ block: "start" });
     place.current.focus({ preventScroll: true });
   }, []);
   return html`<section class="taught" aria-labelledby="saft-taught-title" ref=${place} tabindex="-1">
-    <h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: job?.name ?? adapter?.name ?? "" })}</h2>
+    <div class="row row-apart"><h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: job?.name ?? adapter?.name ?? "" })}</h2>
+      <${Button} kind="quiet" onClick=${put_away}>${t("teach.put_away")}<//></div>
     ${is_example && html`<${Note} kind="info"><p>${t("teach.example_words")}</p><//>`}
     <div class="taught-parts"><div class="taught-result">${adapter && html`<${Result} adapter=${adapter} job=${job} />`}</div>
       <section class="card taught-try" aria-labelledby="saft-try-title"><h3 id="saft-try-title"><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h3><${QuickTry} adapter=${adapter_id} /></section></div>
