@@ -31,6 +31,11 @@ def fill_two(boxes: Boxes) -> None:
         boxes.page.get_by_label(f"Name of class {number}").fill(label)
 
 
+def statuses(boxes: Boxes) -> list[str]:
+    """Of the visitor's jobs, newest first."""
+    return [job["status"] for job in boxes.visit.api("GET", "/jobs")["items"]]
+
+
 def until_taught(boxes: Boxes) -> None:
     """Wait for the result."""
     expect(boxes.page.locator(".taught")).to_be_visible(timeout=TRAINING_MS)
@@ -87,7 +92,7 @@ def test_what_was_taught_is_changed_and_taught_again_without_sending_it_again(bo
     with boxes.page.expect_request(lambda request: request.url.endswith("/revisions")) as sent:
         boxes.visit.button("Teach it again").click()
     assert sent.value.method == "POST"
-    boxes.visit.until(lambda: len(boxes.visit.api("GET", "/adapters")["items"]) == 2)
+    boxes.visit.until(lambda: len(boxes.visit.api("GET", "/adapters")["items"]) == 2, TRAINING_MS)
     newest, before = boxes.visit.api("GET", "/adapters")["items"]
     assert (newest["name"], newest["version"], before["version"]) == (f"{CAT} and {DOG}", 2, 1)
     first, *_ = boxes.visit.api("GET", "/datasets")["items"]
@@ -105,9 +110,7 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
     expect(boxes.page.get_by_role("progressbar", name=f"Teaching {CAT} and {DOG}")).to_be_visible()
     boxes.count(CAT, 8)
     assert violations(boxes.page) == []
-    boxes.page.evaluate(
-        "sessionStorage.removeItem(Object.keys(sessionStorage).find((key) => key.startsWith('saft-watched')))"
-    )
+    boxes.page.evaluate("sessionStorage.removeItem(`saft-watched-${sessionStorage['saft-who']}`)")
     boxes.page.reload()  # the newest that is under way, whoever has started it
     boxes.visit.until_ready()
     boxes.visit.button("Cancel").click()
@@ -115,16 +118,15 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
     boxes.visit.button(f"Teach {CAT} and {DOG} once more").click()
     boxes.visit.button("Cancel").click()
     boxes.visit.sees("You stopped it.")
-    assert [job["status"] for job in boxes.visit.api("GET", "/jobs")["items"]] == ["cancelled", "cancelled"]
+    assert statuses(boxes) == ["cancelled", "cancelled"]
 
 
 def test_earlier_fine_tunes_are_told_by_what_came_of_them(boxes: Boxes) -> None:
     dataset = boxes.visit.api("POST", "/datasets", multipart=archive("train"))
     for name in ("first", "second"):
-        job = boxes.visit.api(
-            "POST", "/adapters", data={"name": name, "dataset_id": dataset["id"], "config": {"epochs": 1}}
-        )
-        boxes.visit.until(lambda job=job: boxes.visit.api("GET", f"/jobs/{job['id']}")["status"] == "succeeded")  # type: ignore[misc]
+        order = {"name": name, "dataset_id": dataset["id"], "config": {"epochs": 1}}
+        boxes.visit.api("POST", "/adapters", data=order)
+    boxes.visit.until(lambda: statuses(boxes) == ["succeeded", "succeeded"], TRAINING_MS)
     boxes.page.reload()
     boxes.visit.until_ready()
     boxes.page.get_by_text("2 earlier fine-tunes").click()
