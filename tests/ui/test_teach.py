@@ -109,6 +109,8 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
     boxes.visit.until_ready()
     expect(boxes.page.get_by_role("progressbar", name=f"Teaching {CAT} and {DOG}")).to_be_visible()
     boxes.count(CAT, 8)
+    expect(boxes.page.locator(".job")).to_contain_text("Without teaching, this base gets", timeout=TRAINING_MS)
+    boxes.visit.picture("teach-job")
     assert violations(boxes.page) == []
     boxes.page.evaluate("sessionStorage.removeItem(`saft-watched-${sessionStorage['saft-who']}`)")
     boxes.page.reload()  # the newest that is under way, whoever has started it
@@ -119,6 +121,25 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
     boxes.visit.button("Cancel").click()
     boxes.visit.sees("You stopped it.")
     assert statuses(boxes) == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"status": "queued", "phase": "", "queue_position": 3}, "2 fine-tunes are before it."),
+        ({"status": "running", "phase": "refitting", "eta_seconds": 41}, "about 40 seconds left"),
+        ({"status": "failed", "phase": "", "error": {"code": "x", "detail": "the disk is full"}}, "The disk is full."),
+        ({"metrics": {"zero_shot_right": 3, "test_images": 30, "base_fit": "poor"}}, "hardly more than guessing"),
+    ],
+)
+def test_a_job_is_told_in_words(boxes: Boxes, state: dict[str, object], words: str) -> None:
+    job = {"id": "jo_1", "name": "pets", "status": "running", "phase": "training", "progress": 0.4, "losses": []}
+    rest = {"eta_seconds": None, "metrics": None, "error": None, "config": {}, "cancel_requested": False}
+    boxes.module("lib/teaching.js", "m.watched.set(given)", job | rest | state)
+    expect(boxes.page.locator(".job")).to_contain_text(words)
+    for scheme in ("light", "dark"):
+        boxes.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert violations(boxes.page) == []
 
 
 def test_earlier_fine_tunes_are_told_by_what_came_of_them(boxes: Boxes) -> None:
