@@ -112,7 +112,7 @@ def test_no_answer_hangs_on_the_last_bits(base: Base) -> None:
     """Or else another CPU would say something else of a photograph, and the figures would be wrong there."""
     delta, header = decode(load_example().container, max_bytes=1 << 20)
     loader = PixelLoader(samples("test", header.classes), base.pixels, LIMITS, side=base.image_side)
-    images = EncodedImages(base, loader, 32, WorkMeter(1.0, 1, lambda _: None)).embeddings()
+    images = EncodedImages(base, loader, 32, WorkMeter(lambda _: None)).embeddings()
     for strength in (0.0, header.metrics["strength"]):
         with applied(base, delta, strength):
             cosines = images @ text_embeddings(base, header.classes, header.template).T
