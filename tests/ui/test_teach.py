@@ -50,6 +50,7 @@ def test_six_clicks_lead_to_the_first_answer_on_ones_own_pictures(boxes: Boxes, 
     for number, label in enumerate(samples.CLASSES, 1):
         boxes.choose(f"Class {number}", samples.of_class("train", label)[:16])
     boxes.visit.picture(f"teach-{viewport}-filled")
+    boxes.set(epochs=2)  # so that the suite is quick; nothing of it has to be set
     visit.button("Teach it").click()
     until_taught(boxes)
     with page.expect_file_chooser() as chooser:
