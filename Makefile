@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-gpu bench-recipe bench-serve bench-train demo test test-gpu fuzz lint format serve screenshots clean
+.PHONY: bench-gpu bench-page bench-recipe bench-serve bench-train demo test test-gpu fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -21,6 +21,10 @@ bench-recipe: $(VENV)/dev
 
 bench-serve: $(VENV)/bench
 	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+# How soon the page can be used, in Chromium.
+bench-page: $(VENV)/dev
+	$(BIN)/python -m benchmarks.page $(ARGS)
 
 # On a CUDA device; where there is none, both say so and fail.
 bench-gpu: $(VENV)/bench
@@ -49,17 +53,19 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 
 screenshots: $(VENV)/dev
-	SAFT_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/ui/test_page.py
+	$(BIN)/python -m tools.tour
 
 # Installed anew whenever pyproject.toml changes. Compiling every module of every package took longer than the demo runs;
 # Python compiles those that are used.
 $(VENV)/installed: pyproject.toml
+	@echo "Installing what SAFT needs into $(VENV): once, some 2 minutes, 5 GB."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --editable .
 	touch $@
 
 # What checks and tests need beside it.
 $(VENV)/dev: $(VENV)/installed
+	@echo "Installing what the checks and tests need: once, a minute."
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 

@@ -132,6 +132,15 @@ class NewDatasetView(DatasetView):  # noqa: D101
     )
 
 
+class ExampleView(BaseModel):
+    """What a tenant has of the sample photographs."""
+
+    dataset_id: str
+    test_dataset_id: str
+    adapter_id: str | None = Field(description="Null while the job trains it.")
+    job_id: str | None = Field(description="The training, on another base than the one that the example is made for.")
+
+
 class DatasetImageView(View):  # noqa: D101
     position: int
     label: str
@@ -221,11 +230,14 @@ class JobItem(View):
     publish: Publish
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     phase: str
-    progress: float = Field(ge=0, le=1)
+    progress: float = Field(ge=0, le=1, description="The share of the time that it takes, over all phases.")
     step: int
-    steps: int
+    steps: int = Field(description="Of both trainings where there are two; `step` goes on through the second.")
     loss: float | None
-    eta_seconds: float | None
+    eta_seconds: float | None = Field(description="What is left of it; null as long as nothing is known.")
+    elapsed_seconds: float | None = Field(
+        description="How long workers have been at it, all attempts together; null before."
+    )
     metrics: dict[str, Any] | None = SUMMARY
     adapter_id: str | None
     error: dict[str, Any] | None
@@ -237,8 +249,17 @@ class JobItem(View):
 
 
 class JobView(JobItem):  # noqa: D101
-    losses: list[tuple[int, float]] = Field(description="(step, loss) pairs of the curve so far.")
-    metrics: dict[str, Any] | None
+    losses: list[tuple[int, float]] = Field(
+        description="(step, loss) pairs of the curve so far, over all attempts: the first, the last, and of those"
+        " between them so many that there are 200 at most."
+    )
+    metrics: dict[str, Any] | None = Field(
+        description="While it runs, what is known of the base alone: `zero_shot_accuracy`, `zero_shot_right`,"
+        " `test_images`, `base_fit`. All of it once `status` is `succeeded`."
+    )
+    queue_position: int | None = Field(
+        default=None, description="1 is next, as tenants take turns; null unless `status` is `queued`."
+    )
 
 
 class BlockCount(BaseModel):  # noqa: D101
@@ -467,6 +488,28 @@ class EmbeddingsView(BaseModel):
     data: list[Embedding]
     model: str = Field(description="The adapter's id, or 'base'.")
     usage: EmbeddingsUsage
+
+
+class DefaultsView(BaseModel):
+    """What POST /adapters uses where its `config` says nothing."""
+
+    density: float
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    weight_decay: float
+    template: str
+    encoders: Encoders
+
+
+class BaseView(BaseModel):  # noqa: D101
+    name: str
+    fingerprint: str = Field(description="An adapter fits the base whose `base_fingerprint` is this.")
+    parameters: int
+    image_size: int = Field(description="Pixels of the model's input, on its longer side.")
+    embedded: bool = Field(description="Whether it is the base that comes with SAFT.")
+    suits: str | None = Field(description="What it is good for and what not; null where its maker did not say.")
+    training_defaults: DefaultsView
 
 
 class Health(BaseModel):  # noqa: D101

@@ -125,7 +125,7 @@ def _selection(base: Base, task: Row) -> Row:
     """Selection over an epoch, and that epoch's forward and backward alone: steps with all gradients, no optimizer."""
     classes = labels(task["classes"])
     loader = RandomImages(base, SELECTION_IMAGES, task["classes"])
-    meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
+    meter = WorkMeter(lambda _: None)
     settings = replace(config(), selection=task["selection"])
     np.save(task["mask"], select_for(base, loader, classes, settings, meter))
     epoch = measure(lambda: _epoch(base, loader, classes), 1, task["device"], warm=0)

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.rest",
     "tests.fixtures.page",
     "tests.fixtures.browser",
+    "tests.fixtures.trying",
     "tests.fixtures.client",
     "tests.fixtures.in_process",
     "tests.fixtures.outage",

@@ -41,6 +41,6 @@ def mount(
     page = Page(build, then)
     page.live_in(app)
     sign_in = SignIn(reach, OwnMachine(*own, reach) if own else None)
-    app.router.routes.extend([*routes(page), FILES.route, *sign_in.routes()])
+    app.router.routes.extend([*routes(page), *FILES.routes, *sign_in.routes()])
     app.add_middleware(Door)
     return page

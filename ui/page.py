@@ -5,7 +5,7 @@ from __future__ import annotations
 import fastapi
 import gradio as gr
 
-from ui.static import FILES, PREFIX
+from ui.static import FILES, ICON, PREFIX
 from ui.theme import theme
 
 TITLE = "SAFT: your own image classifier from a few pictures"
@@ -48,7 +48,7 @@ def head() -> str:
     styles = "".join(f'<link rel="stylesheet" href="{path}">' for path in FILES.under("styles/", ".css"))
     modules = [path for path in FILES.under("", ".js") if "/lazy/" not in path]
     loads = "".join(f'<link rel="modulepreload" href="{path}">' for path in modules)
-    icon = f'<link rel="icon" type="image/svg+xml" href="{PREFIX}/icon.svg">'
+    icon = f'<link rel="icon" type="image/svg+xml" href="{PREFIX}/{ICON}">'
     return f"{icon}{styles}{loads}"
 
 

@@ -64,7 +64,7 @@ class SignIn:
     async def enter(self, request: Request) -> Response:
         """Sign in; `remember` keeps the key beyond the browser's end. Raises ApiError `no_key` without a `key`."""
         given = await _given(request)
-        key = _text(given, "key") or await self._own_key(request)
+        key = _text(given, "key") if "key" in given else await self._own_key(request)
         visitor = await self._visitor(checked(key))
         answer = _answer(visitor)
         remember(answer, request, key, long=given.get("remember") is True)

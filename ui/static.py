@@ -17,6 +17,7 @@ from ui.answers import problem
 
 FOLDER = Path(__file__).parent / "static"
 PREFIX = "page/static"
+ICON = "icon.svg"
 _TYPES = {".js": "text/javascript", ".woff2": "font/woff2", ".json": "application/json"}
 
 
@@ -50,12 +51,15 @@ class Files:
         return [f"{PREFIX}/{path}" for path in self.by_path if path.startswith(folder) and path.endswith(ending)]
 
     @property
-    def route(self) -> Route:
-        """Where they are."""
-        return Route(f"/{PREFIX}/{{path:path}}", self._answer, methods=["GET"])
+    def routes(self) -> list[Route]:
+        """Where they are; Gradio's frame asks for an icon of its own."""
+        return [
+            Route(f"/{PREFIX}/{{path:path}}", self._answer, methods=["GET"]),
+            Route("/favicon.ico", self._answer, methods=["GET"]),
+        ]
 
     async def _answer(self, request: Request) -> Response:
-        file = self.by_path.get(request.path_params["path"])
+        file = self.by_path.get(request.path_params.get("path", ICON))
         if file is None:
             return problem(request, ApiError("not_found", "There is nothing at this path.", 404))
         headers = {"ETag": file.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}

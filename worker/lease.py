@@ -52,6 +52,7 @@ class Lease:
         self._lost = threading.Event()
         self._cancelled = threading.Event()
         self._latest: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
         self._reported = 0.0
         self._thread = threading.Thread(target=self._renew_until_ended, name=f"lease-{job_id}", daemon=True)
 
@@ -73,16 +74,24 @@ class Lease:
             raise Cancelled
 
     def report(self, **progress: Any) -> None:
-        """Write progress to the job's row, at most every half second; then `check`."""
-        self._latest = progress
+        """Write progress to the job's row, at most every half second; then `check`.
+
+        What is not said again stays, and what is the same object as before is not written again.
+        """
+        self._latest |= progress
         if time.monotonic() - self._reported >= REPORT_INTERVAL_SECONDS:
             self.flush()
         self.check()
 
+    def _has_written(self, name: str, value: Any) -> bool:
+        return name in self._written and self._written[name] is value
+
     def flush(self) -> None:
         """Write the latest progress now."""
         self._reported = time.monotonic()
-        self._renew(self._latest)
+        latest = dict(self._latest)
+        if self._renew({name: value for name, value in latest.items() if not self._has_written(name, value)}):
+            self._written = latest
 
     def settle(self, session: Session) -> None:
         """Write the latest progress in this session: what `report` held back at the end would be missing for ever."""
@@ -92,13 +101,15 @@ class Lease:
         while not self._ended.wait(self._lease_seconds / RENEWALS_PER_LEASE):
             self._renew({})
 
-    def _renew(self, progress: dict[str, Any]) -> None:
-        """Renew, and write progress at the same time; a database that is away is left for the next time."""
+    def _renew(self, progress: dict[str, Any]) -> bool:
+        """Renew, and write progress at the same time; whether it was: a database that is away is left for next time."""
         try:
             with self._sessions.begin() as session:
                 self._write(session, progress)
         except SQLAlchemyError as error:
             logger.warning("the lease of %s could not be renewed: %s", self._job_id, in_a_line(error))
+            return False
+        return True
 
     def _write(self, session: Session, progress: dict[str, Any]) -> None:
         sent = time.monotonic()

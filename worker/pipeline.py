@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
@@ -57,7 +57,7 @@ def run_job(runtime: Runtime, job_id: str) -> None:
         with Lease(runtime.sessions, job.id, owner, runtime.settings.job_lease_seconds, since) as lease:
             lease.report(phase="preparing", progress=0.0)
             task = load_task(runtime, job, between_tries=lease.check)
-            adaptation = _adapt(runtime, job, task, lease)
+            adaptation = _adapt(runtime, job, task, lease, since)
             decision = decide(runtime, job, task, adaptation, lease.check)
             persistently(runtime.sessions, lease.settle)
             _finish(runtime, job, owner, adaptation, decision)
@@ -98,8 +98,8 @@ def _ending(job_id: str, owner: str, error: Exception) -> Callable[[Session], No
     return lambda session: jobs.fail(session, job_id, owner, told)
 
 
-def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease) -> Adaptation:
-    curve = LossCurve()
+def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease, since: float) -> Adaptation:
+    curve = LossCurve(job.losses)
 
     def observe(progress: Progress) -> None:
         curve.add(progress.step, progress.loss)
@@ -111,12 +111,27 @@ def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease) -> Adaptation:
             loss=progress.loss,
             losses=curve.points,
             eta_seconds=progress.eta_seconds,
+            seconds=progress.seconds,
+            metrics=progress.metrics or job.metrics,
         )
 
     interval = runtime.settings.checkpoint_interval_seconds
-    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, lease.check)
+
+    def still_mine() -> None:
+        lease.flush()  # so that the row has the curve up to where the next attempt goes on
+        lease.check()
+
+    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, still_mine)
     return adapt(
-        runtime.base, task, TrainingConfig.read(job.config), runtime.data_limits, observe, checkpoints, runtime.probe
+        runtime.base,
+        task,
+        TrainingConfig.read(job.config),
+        runtime.data_limits,
+        observe,
+        checkpoints,
+        runtime.probe,
+        spent=job.seconds,
+        started=since,
     )
 
 
@@ -170,17 +185,30 @@ def _mistake(job: Job, mistake: Mistake) -> AdapterMistake:
 
 
 class LossCurve:
-    """The losses so far, thinned to CURVE_POINTS by dropping every other point when full."""
+    """The losses of a job, at most CURVE_POINTS: the first, the last, and between them every so many steps.
 
-    def __init__(self) -> None:
-        self.points: list[tuple[int, float]] = []
+    points: those of earlier attempts. One that trains steps again that they had replaces them from there on.
+    """
+
+    def __init__(self, points: Sequence[Sequence[float]] = ()) -> None:
+        self._points = [(int(step), loss) for step, loss in points]
         self._stride = 1
 
+    @property
+    def points(self) -> list[tuple[int, float]]:
+        """(step, loss), by step."""
+        return list(self._points)
+
     def add(self, step: int, loss: float | None) -> None:
-        """Keep the loss of `step` if the stride asks for it."""
-        if loss is None or step % self._stride or (self.points and self.points[-1][0] == step):
+        """Take in the loss after `step`."""
+        points = self._points
+        if loss is None or (points and points[-1] == (step, loss)):
             return
-        self.points.append((step, loss))
-        if len(self.points) > CURVE_POINTS:
+        while points and points[-1][0] >= step:
+            points.pop()
+        if len(points) > 1 and points[-1][0] % self._stride:
+            points.pop()  # it was there as the last
+        points.append((step, loss))
+        while len(points) > CURVE_POINTS:
             self._stride *= 2
-            self.points = [point for point in self.points if point[0] % self._stride == 0]
+            points[1:-1] = [point for point in points[1:-1] if point[0] % self._stride == 0]

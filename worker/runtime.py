@@ -56,11 +56,14 @@ class Runtime:
 
     @cached_property
     def base(self) -> Base:
-        """The shared CLIP. Imported here because torch must not be loaded in the process that forks."""
+        """The shared CLIP, ready to train. Imported here because torch must not be loaded in the process that forks."""
         with uncollected():
             from saft_core.clip.loading import load_base  # noqa: PLC0415
+            from saft_core.tuning.warm_up import warm_up  # noqa: PLC0415
 
-            return load_base(self.settings.base, self.settings.device)
+            base = load_base(self.settings.base, self.settings.device)
+            warm_up(base, self.data_limits)
+            return base
 
     @cached_property
     def probe(self) -> Probe:

@@ -16,6 +16,8 @@ from api.schemas import JobItem, JobView, Page
 from saft_core.errors import NotFound, Unauthorized
 from saft_core.store import jobs
 from saft_core.store.models import Job, JobStatus
+from saft_core.store.scope import Scope
+from saft_core.store.turns import position
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=TenantRoute)
 
@@ -41,7 +43,7 @@ def get_job(job_id: str, tenancy: TenancyDep) -> object:
 def cancel_job(job_id: str, tenancy: TenancyDep) -> object:
     """Stop a job: one that waits at once, one that runs within a step."""
     with tenancy.begin() as scope:
-        return jobs.request_cancel(scope, job_id)
+        return job_view(scope, jobs.request_cancel(scope, job_id))
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse)
@@ -78,4 +80,9 @@ async def _changes(tenancy: Tenancy, job: JobView, stopping: anyio.Event) -> Asy
 
 def _view(tenancy: Tenancy, job_id: str) -> JobView:
     with tenancy.begin() as scope:
-        return JobView.model_validate(scope.get(Job, job_id))
+        return job_view(scope, scope.get(Job, job_id))
+
+
+def job_view(scope: Scope, job: Job) -> JobView:
+    """The job with its place in the queue."""
+    return JobView.model_validate(job).model_copy(update={"queue_position": position(scope, job)})

@@ -86,7 +86,7 @@ class Bench:
         self._embed = Remembered(base.encode_pixels)
         samples = [Sample(0, file.name, file.read_bytes) for file in self._places]
         loader = PixelLoader(samples, base.pixels, LIMITS, side=base.image_side, cache_bytes=0)
-        self._pictures = EncodedImages(base, loader, base.defaults.batch_size, WorkMeter(1, 1, lambda _: None))
+        self._pictures = EncodedImages(base, loader, base.defaults.batch_size, WorkMeter(lambda _: None))
 
     def outcome(self, source: Source, part: Part, training: str, seed: int) -> Scores:
         """Tests by strength and name: "learned own" and so on; `seconds` of the first seed's training on all."""

@@ -71,7 +71,7 @@ def _selected(base: Base) -> IndexArray:
     ]
     loader = PixelLoader(samples, base.pixels, DataLimits.from_attributes(Limits()), side=base.image_side)
     settings = replace(config(), density=DENSITY, template=TEMPLATE)
-    meter = WorkMeter(total=1, steps=1, observe=lambda _: None)
+    meter = WorkMeter(lambda _: None)
     return select_for(base, loader, tuple(folder.name for folder in folders), settings, meter)
 
 

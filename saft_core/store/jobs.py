@@ -134,7 +134,8 @@ def claim(
         return None
     if job.lease_owner != owner:
         job.status, job.phase = JobStatus.RUNNING, "preparing"
-        job.progress, job.step, job.steps, job.loss, job.losses, job.eta_seconds = 0.0, 0, 0, None, [], None
+        # The curve and the seconds stay: the attempt goes on from them. So do metrics, which are the base's.
+        job.progress, job.step, job.steps, job.loss, job.eta_seconds = 0.0, 0, 0, None, None
         job.attempt += 1
         job.lease_owner = owner
         job.started_at = func.coalesce(Job.started_at, _NOW)

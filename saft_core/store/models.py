@@ -278,8 +278,9 @@ class Job(Owned):
     steps: Mapped[int] = mapped_column(default=0)
     loss: Mapped[float | None]
     losses: Mapped[list[Any]] = mapped_column(default=list)  # [[step, loss]], thinned for the curve
+    seconds: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # by phase, of all attempts
     eta_seconds: Mapped[float | None]
-    metrics: Mapped[dict[str, Any] | None]
+    metrics: Mapped[dict[str, Any] | None]  # of the base alone until the job has succeeded
     adapter_id: Mapped[str | None]
     error: Mapped[dict[str, Any] | None]
     cancel_requested: Mapped[bool] = mapped_column(default=False)
@@ -290,6 +291,11 @@ class Job(Owned):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     summary: Mapped[dict[str, Any] | None] = query_expression()  # of `metrics`, in lists (summary.py)
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """How long workers have been at it, all attempts together; None before one was."""
+        return sum(self.seconds.values()) if self.seconds else None
 
 
 class Adapter(Owned):

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
@@ -20,19 +22,22 @@ from saft_core.data.twins import pictures
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import FORWARD_SHARE, Evaluation
-from saft_core.tuning.figures import base_to_new, figures
+from saft_core.tuning.evaluation import Evaluation, prompts_ahead
+from saft_core.tuning.figures import base_to_new, figures, figures_of_base
 from saft_core.tuning.measuring import Measuring
 from saft_core.tuning.mistakes import Mistake, Told
-from saft_core.tuning.progress import Observer, PhaseClock, WorkMeter
+from saft_core.tuning.plan import Course, Plan
+from saft_core.tuning.progress import Observer, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.strength import STRENGTHS, HeldOut
-from saft_core.tuning.training import Training, steps_per_epoch
+from saft_core.tuning.training import Training
 
 HELD_OUT_SHARE = 0.2
 """Part of each class that is held out from training to learn the strength on, and to be measured on."""
 VALIDATION_SHARE = 0.2
 """Part of each class that early stopping watches instead of training on it."""
+FIRST_STEPS = "first_steps"
+"""In what a checkpoint of the second training carries: how many steps the first one took."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,9 @@ def adapt(
     observe: Observer,
     checkpoints: Checkpoints | None = None,
     probe: Probe | None = None,
+    *,
+    spent: Mapping[str, float] | None = None,
+    started: float | None = None,
 ) -> Adaptation:
     """Select, train, encode, and measure what was encoded. The base is bit-identical afterwards, whatever happens.
 
@@ -90,12 +98,15 @@ def adapt(
 
     checkpoints: where an earlier run of the same task left its state, and this one leaves its own.
     probe: what to measure forgetting on, and what strangers look like; without it neither is told.
+    spent: the latest `Progress.seconds` of that earlier run, which the metrics' are to include.
+    started: on `time.monotonic()`'s clock, if it was before this call.
 
     Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py), InvalidConfig,
     InvalidImage, TrainingDiverged, and whatever `observe` raises.
     """
     check_labels(base, (*task.labels, *task.new_labels), config.template)
-    return _Adapting(base, task, config, limits, observe, checkpoints, probe).run()
+    meter = WorkMeter(observe, spent=spent, started=started)
+    return _Adapting(base, task, config, limits, meter, checkpoints, probe).run()
 
 
 class _Adapting:
@@ -107,30 +118,32 @@ class _Adapting:
         task: Task,
         config: TrainingConfig,
         limits: DataLimits,
-        observe: Observer,
+        meter: WorkMeter,
         checkpoints: Checkpoints | None,
         probe: Probe | None,
     ) -> None:
         self._base, self._task, self._config, self._limits = base, task, config, limits
-        self._checkpoints, self._probe = checkpoints, probe
+        self._meter, self._checkpoints, self._probe = meter, checkpoints, probe
         self._container = checkpoints.load() if checkpoints is not None else None
         self._all = _shots(task.train, config)
         self._picture_of = self._pictures()
         self._kept, self._held = self._hold_out(self._all)
         self._refits = config.evaluate == "refit" and bool(self._held)
-        self._meter = WorkMeter(
-            self._passes(), self._steps(self._kept) + self._refits * self._steps(self._all), observe
-        )
-        self._clock = PhaseClock()
-        self._measuring = Measuring(base, config, limits, self._meter, self._clock, probe)
+        self._course = Course(self._planned(), meter)
+        self._measuring = Measuring(base, config, limits, meter, probe)
+        self._held_images = self._measuring.images(self._held)
 
     def run(self) -> Adaptation:
         """All of it."""
         labels, measuring = self._task.labels, self._measuring
         test, new = measuring.images(self._task.test), measuring.images(self._task.new_test)
-        before, new_before = measuring.answers(test, labels), measuring.answers(new, self._task.new_labels)
+        state = self._saved(self._key(self._all)) if self._refits else None
+        before, held_before = measuring.answers(test, labels), self._held_before(state)
+        if (base_alone := before or held_before) is not None:
+            self._meter.metrics = figures_of_base(labels, base_alone)
+        new_before = measuring.answers(new, self._task.new_labels)
         known = measuring.recognised()
-        stored, held_out = self._trained_delta()
+        stored, held_out = self._trained_delta(state, held_before)
         strength = held_out.strength if held_out else 1.0
         after = measuring.answers(test, labels, stored, strength)
         measured = self._figures(before, after, held_out)
@@ -148,24 +161,32 @@ class _Adapting:
         answers = {image: answer for part in reversed(trained) for image, answer in part.answered().items()}
         return Adaptation(encode(stored, header), stored, header, strength, calibration, metrics, wrong, answers)
 
-    def _trained_delta(self) -> tuple[SparseDelta, HeldOut | None]:
-        """The delta to store, and what the images held out from the first training said."""
-        state = self._saved(self._key(self._all)) if self._refits else None
+    def _held_before(self, state: TrainingState | None) -> Evaluation | None:
+        """The base's answers on the held-out images; in the second training's state they are already."""
+        if state is not None:
+            return HeldOut.of_tensors(state.carried).before
+        return self._measuring.answers(self._held_images, self._task.labels)
+
+    def _trained_delta(
+        self, state: TrainingState | None, held_before: Evaluation | None
+    ) -> tuple[SparseDelta, HeldOut | None]:
+        """The delta to store, and what the images held out from the first training said.
+
+        state: of the second training, if an earlier run came so far.
+        """
         if state is None:
-            stored, held_out = self._first()
+            stored, held_out = self._first(held_before)
         else:
             held_out = HeldOut.of_tensors(state.carried)
-            self._skip_first()
+            self._course.skipped_first(state.carried.get(FIRST_STEPS))
         if self._refits:
-            self._meter.refit()
+            self._course.refits()
             stored = self._tuned(self._all, state, held_out)
         return stored, held_out
 
-    def _first(self) -> tuple[SparseDelta, HeldOut | None]:
+    def _first(self, before: Evaluation | None) -> tuple[SparseDelta, HeldOut | None]:
         """The training that leaves the held-out images aside, and the answers on these before and after."""
-        labels, measuring = self._task.labels, self._measuring
-        held = measuring.images(self._held)
-        before = measuring.answers(held, labels)
+        labels, measuring, held = self._task.labels, self._measuring, self._held_images
         stored = self._tuned(self._kept, self._saved(self._key(self._kept)))
         if before is None:
             return stored, None
@@ -198,22 +219,22 @@ class _Adapting:
         """The delta of a training on `samples`, decoded from its container; from `state` on if there is one."""
         kept, watched = self._validation_split(samples)
         loader, labels, config = self._measuring.loader(kept), self._task.labels, self._config
-        with self._clock.phase("selection"):
-            indices = (
-                select_for(self._base, loader, labels, config, self._meter) if state is None else state.indices.numpy()
-            )
-        carried = held_out.as_tensors() if held_out else None
+        indices = (
+            select_for(self._base, loader, labels, config, self._meter) if state is None else state.indices.numpy()
+        )
+        self._course.selected(trains_images=self._base.flat.changes_images(indices))
+        carried = held_out.as_tensors() | {FIRST_STEPS: torch.tensor(self._meter.earlier_steps)} if held_out else None
         training = Training(
             self._base, loader, labels, indices, config, validation=self._measuring.loader(watched), carried=carried
         )
         key = self._key(samples)
         if state is not None:
             training.resume(state)
-            self._skip(len(kept), state.step)
+            self._course.resumed(len(kept), state.step)
         elif self._checkpoints is not None:
             self._checkpoints.save(training.state().encode(key))
-        with self._clock.phase("training"):
-            delta = training.run(self._meter, self._checkpoints, key)
+        delta = training.run(self._meter, self._checkpoints, key)
+        self._course.ended(len(kept), training.step, first=state.step if state is not None else 0)
         container = encode(delta, _header(self._base, self._task, config, {}))
         return decode(container, max_bytes=len(container))[0]
 
@@ -222,8 +243,8 @@ class _Adapting:
         if held_out and before is None:
             before, after = held_out.before, held_out.answers
         if before is None or after is None:
-            return {"accuracy": None, "zero_shot_accuracy": None, "verdict": None, "test_images": 0}
-        return figures(self._task.labels, before, after) | {"test_images": len(after)}
+            return {"accuracy": None, "zero_shot_accuracy": None, "verdict": None, "test_images": 0, "base_fit": None}
+        return figures(self._task.labels, before, after)
 
     def _facts(self, strength: float) -> dict[str, Any]:
         held = "held-out split" if self._held else None
@@ -235,7 +256,7 @@ class _Adapting:
             "evaluated_on": "test dataset" if self._task.test else held,
             "evaluate": self._config.evaluate,
             "prompts": prompts_by_label(self._config.template, self._task.labels),
-            "seconds": {phase: round(spent, 3) for phase, spent in self._clock.seconds.items()},
+            "seconds": self._meter.seconds,
         }
 
     def _key(self, samples: Sequence[Sample]) -> str:
@@ -244,16 +265,6 @@ class _Adapting:
     def _saved(self, key: str) -> TrainingState | None:
         """What an earlier run left, if it is of the training with this key."""
         return TrainingState.decode(self._container, key) if self._container is not None else None
-
-    def _skip(self, images: int, steps: int) -> None:
-        """Count a selection on `images` and `steps` of a training as done."""
-        self._meter.advance("selecting", images)
-        self._meter.advance("training", steps * self._config.batch_size, step=steps)
-
-    def _skip_first(self) -> None:
-        """Count the first training, and what is measured on the held-out images, as done."""
-        self._meter.advance("evaluating", self._held_out_passes())
-        self._skip(len(self._trained(self._kept)), self._steps(self._kept))
 
     def _trained(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         return self._validation_split(samples)[0]
@@ -278,22 +289,22 @@ class _Adapting:
         kept, aside = stratified_split([sample.label for sample in samples], contents, share)
         return [samples[place] for place in kept], [samples[place] for place in aside]
 
-    def _steps(self, samples: Sequence[Sample]) -> int:
-        return self._config.epochs * steps_per_epoch(len(self._trained(samples)), self._config.batch_size)
-
-    def _held_out_passes(self) -> float:
-        """What the first training's delta is measured with: its answers, the calibration's, those on the probe set."""
-        return FORWARD_SHARE * ((2 + len(STRENGTHS)) * len(self._held) + bool(self._held) * self._probed)
-
-    @property
-    def _probed(self) -> int:
-        return len(self._probe.samples) if self._probe else 0
-
-    def _passes(self) -> float:
-        trained = len(self._trained(self._kept)) + self._refits * len(self._trained(self._all))
-        twice = len(self._task.test) + len(self._task.new_test) + self._probed
-        measured = FORWARD_SHARE * (2 * twice + len(self._kept)) + self._held_out_passes()
-        return (1 + self._config.epochs) * trained + measured
+    def _planned(self) -> Plan:
+        task, probe = self._task, self._probe
+        trained = [self._kept, *([self._all] if self._refits else [])]
+        return Plan(
+            self._config,
+            trained=tuple(len(self._trained(samples)) for samples in trained),
+            kept=len(self._kept),
+            held=len(self._held),
+            test=len(task.test),
+            new=len(task.new_test),
+            probed=len(probe.samples) if probe else 0,
+            labels=len(task.labels),
+            new_labels=len(task.new_labels),
+            concepts=len(probe.concepts) if probe else 0,
+            words=prompts_ahead(self._base) if self._held else 0,
+        )
 
 
 def _shots(samples: Sequence[Sample], config: TrainingConfig) -> list[Sample]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +19,12 @@ from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
-from saft_core.templates import Template
+from saft_core.templates import Template, each
+from saft_core.tuning.costs import IMAGES
 from saft_core.tuning.progress import WorkMeter
 
-FORWARD_SHARE = 1 / 3
-"""Work of a forward pass alone, as a share of a forward and backward."""
+_words: dict[Base, Words] = {}
+"""Those of the latest base that was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +79,6 @@ class EncodedImages:
             return self._encode()
         if self._by_base is None:
             self._by_base = self._encode()
-        else:
-            self._meter.advance("evaluating", len(self) * FORWARD_SHARE)
         return self._by_base
 
     @torch.inference_mode()
@@ -89,7 +87,7 @@ class EncodedImages:
         for start in range(0, len(self), self._batch_size):
             pixels, _ = self._loader.batch(range(start, min(start + self._batch_size, len(self))))
             parts.append(self._base.encode_pixels(pixels).float().cpu())
-            self._meter.advance("evaluating", len(pixels) * FORWARD_SHARE)
+            self._meter.advance(IMAGES, len(pixels))
         return torch.cat(parts)
 
 
@@ -99,11 +97,18 @@ def text_embeddings(base: Base, labels: Sequence[str], template: Template) -> Te
     return (class_weights(base, labels, template) / base.logit_scale).float().cpu()
 
 
-@lru_cache(maxsize=1)
 def words_for(base: Base) -> Words:
-    """What else a picture may show, by the base as it is."""
-    embeddings = text_embeddings(base, words_of(base), base.defaults.template)
-    return Words.of(embeddings.numpy(), WORDS_APART)
+    """What else a picture may show, by the base as it is; the latest base's are kept."""
+    if base not in _words:
+        embeddings = text_embeddings(base, words_of(base), base.defaults.template)
+        _words.clear()
+        _words[base] = Words.of(embeddings.numpy(), WORDS_APART)
+    return _words[base]
+
+
+def prompts_ahead(base: Base) -> int:
+    """How many prompts `words_for` still has to encode."""
+    return 0 if base in _words else len(words_of(base)) * len(each(base.defaults.template))
 
 
 def evaluate(
@@ -130,7 +135,7 @@ def predict(
     Raises InvalidImage, and whatever `between` raises.
     """
     loader = PixelLoader(samples, base.pixels, limits, side=base.image_side)
-    images = EncodedImages(base, loader, batch_size, WorkMeter(1.0, 1, lambda _: between()))
+    images = EncodedImages(base, loader, batch_size, WorkMeter(lambda _: between()))
     with applied(base, delta, strength):
         answers = evaluate(base, images, labels, template, delta)
     return [labels[place] for place in answers.predicted.tolist()]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from saft_core.comparison import Verdict, can_tell, verdict
+from saft_core.comparison import SIGNIFICANCE, Verdict, can_tell, verdict
 from saft_core.tuning.evaluation import Evaluation
+
+BaseFit = Literal["good", "poor"]
+POOR_FACTOR = 1.5
+POOR_MARGIN = 0.1
 
 _NORMAL_95 = 1.959964
 
@@ -28,13 +32,46 @@ def verdict_on(before: Evaluation, after: Evaluation) -> Verdict:
     return verdict(int((after.right & ~before.right).sum()), int((before.right & ~after.right).sum()))
 
 
+def base_fit(right: int, images: int, classes: int) -> BaseFit | None:
+    """Whether the base knows so many classes: "good" if its accuracy is above POOR_FACTOR times chance, or POOR_MARGIN
+    over chance if that is less, by the exact binomial test, one-sided at 5%.
+
+    Otherwise "poor"; None if so few images could not show that it is good, were all of them right.
+    """
+    chance = 1 / classes
+    floor = min(POOR_FACTOR * chance, chance + POOR_MARGIN)
+    if floor >= 1 or _at_least(images, images, floor) > SIGNIFICANCE:
+        return None
+    return "good" if _at_least(right, images, floor) <= SIGNIFICANCE else "poor"
+
+
+def _at_least(right: int, images: int, share: float) -> float:
+    """Probability of so many right answers or more where each is right with probability `share`."""
+    logs = (
+        math.lgamma(images + 1) - math.lgamma(n + 1) - math.lgamma(images - n + 1)
+        + n * math.log(share) + (images - n) * math.log1p(-share)
+        for n in range(right, images + 1)
+    )  # fmt: skip
+    return math.fsum(map(math.exp, logs))
+
+
+def figures_of_base(labels: Sequence[str], before: Evaluation) -> dict[str, Any]:
+    """All that is told of the base alone, as JSON values."""
+    right = int(before.right.sum())
+    return {
+        **{f"zero_shot_{name}": value for name, value in _of_one(labels, before).items()},
+        "zero_shot_right": right,
+        "test_images": len(before),
+        "base_fit": base_fit(right, len(before), len(labels)),
+    }
+
+
 def figures(labels: Sequence[str], before: Evaluation, after: Evaluation) -> dict[str, Any]:
     """All that is told of a base and an adapter on the same images, as JSON values; `zero_shot_` is the base's."""
     return {
-        **{f"zero_shot_{name}": value for name, value in _of_one(labels, before).items()},
+        **figures_of_base(labels, before),
         **_of_one(labels, after),
         "right": int(after.right.sum()),
-        "zero_shot_right": int(before.right.sum()),
         "verdict": verdict_on(before, after),
         "too_few_to_tell": not can_tell(int((~before.right).sum())),
         "confusion": {
@@ -56,7 +93,7 @@ def base_to_new(
     """
     if before is None or after is None:
         return {"base_to_new": None}
-    told: dict[str, Any] = {"new": figures(new_labels, before, after) | {"test_images": len(after)}}
+    told: dict[str, Any] = {"new": figures(new_labels, before, after)}
     for model in ("", "zero_shot_"):
         trained, new = measured[f"{model}accuracy"], told["new"][f"{model}accuracy"]
         told[f"{model}base_accuracy"], told[f"{model}new_accuracy"] = trained, new

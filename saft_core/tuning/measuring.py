@@ -16,16 +16,26 @@ from saft_core.data.loaders import PixelLoader
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
+from saft_core.templates import each
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, text_embeddings, words_for
+from saft_core.tuning.costs import PROMPTS
+from saft_core.tuning.evaluation import (
+    EncodedImages,
+    Evaluation,
+    applied,
+    evaluate,
+    prompts_ahead,
+    text_embeddings,
+    words_for,
+)
 from saft_core.tuning.probe import Recognition, recognise, retention, strangers
-from saft_core.tuning.progress import PhaseClock, WorkMeter
+from saft_core.tuning.progress import WorkMeter
 
 
 class Measuring:
     """The base, or the base with a delta at some strength, on images and on the probe set, if there is one.
 
-    Whatever is measured counts in `meter` as work and in `clock` as evaluation. Raises InvalidImage.
+    Whatever is measured counts in `meter` as work. Raises InvalidImage.
     """
 
     def __init__(
@@ -34,11 +44,10 @@ class Measuring:
         config: TrainingConfig,
         limits: DataLimits,
         meter: WorkMeter,
-        clock: PhaseClock,
         probe: Probe | None,
     ) -> None:
         self._base, self._config, self._limits = base, config, limits
-        self._meter, self._clock, self._probe = meter, clock, probe
+        self._meter, self._probe = meter, probe
         self._probe_images = self.images(probe.samples if probe else ())
 
     def loader(self, samples: Sequence[Sample]) -> PixelLoader:
@@ -55,15 +64,19 @@ class Measuring:
         """What is answered of `labels`; None where there is no image."""
         if not len(images):
             return None
-        with self._clock.phase("evaluation"), self._model(delta, strength):
-            return evaluate(self._base, images, labels, self._config.template, delta)
+        with self._model(delta, strength):
+            answers = evaluate(self._base, images, labels, self._config.template, delta)
+        self._read(len(labels))
+        return answers
 
     def recognised(self, delta: SparseDelta | None = None, strength: float = 1.0) -> Recognition | None:
         """How the probe set is seen; None without one."""
         if self._probe is None:
             return None
-        with self._clock.phase("evaluation"), self._model(delta, strength):
-            return recognise(self._base, self._probe, self._probe_images, self._config.template, delta)
+        with self._model(delta, strength):
+            seen = recognise(self._base, self._probe, self._probe_images, self._config.template, delta)
+        self._read(len(self._probe.concepts))
+        return seen
 
     def retention(self, before: Recognition | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
         """What of the base, which saw the probe set as `before`, is left, as metrics; null without a probe set."""
@@ -77,16 +90,18 @@ class Measuring:
     ) -> Calibration:
         """Of a delta that was trained without the held-out images."""
         template = self._config.template
-        with self._clock.phase("evaluation"):
-            named = text_embeddings(self._base, labels, template).numpy()
-            far = strangers(self._base, self._probe, named, template) if self._probe else None
-            words = words_for(self._base)
-            others = words.none_of(named)
-        with self._clock.phase("evaluation"), self._model(delta, strength):
+        named = text_embeddings(self._base, labels, template).numpy()
+        far = strangers(self._base, self._probe, named, template) if self._probe else None
+        ahead = prompts_ahead(self._base)
+        words = words_for(self._base)
+        others = words.none_of(named)
+        self._read(len(labels) + (len(self._probe.concepts) if self._probe else 0), ahead)
+        with self._model(delta, strength):
             texts = text_embeddings(self._base, labels, template)
             known = held.embeddings(delta)
             logits = (self._base.logit_scale.item() * known @ texts.T).numpy()
             temperature = fit_temperature(logits, held.targets.numpy())
+            self._read(len(labels))
             if far is None:
                 return Calibration(temperature)
             unknown = self._probe_images.embeddings(delta)[far]
@@ -95,6 +110,10 @@ class Measuring:
             return margin((images @ texts.T).numpy().max(axis=1), images.numpy(), words, others)
 
         return Calibration(temperature, fit_unknown(margins(known), margins(unknown)))
+
+    def _read(self, labels: int, others: int = 0) -> None:
+        """Note that so many labels were encoded in their prompts, and `others`, as they are."""
+        self._meter.advance(PROMPTS, labels * len(each(self._config.template)) + others)
 
     def _model(self, delta: SparseDelta | None, strength: float) -> AbstractContextManager[None]:
         return nullcontext() if delta is None else applied(self._base, delta, strength)

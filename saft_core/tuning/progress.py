@@ -1,19 +1,38 @@
-"""How far a fine-tune is, counted in work done rather than in steps, so that the bar moves evenly."""
+"""How far a fine-tune is, and how long it still takes: counted in seconds, so that the bar moves as time does."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from saft_core.tuning.costs import Amounts, Costs, Kind, Work, total
 
 Phase = Literal["selecting", "training", "evaluating", "refitting"]
+Spent = Literal["preparation", "selection", "training", "evaluation"]
+
+PHASE_OF: Mapping[Kind, tuple[Phase, Spent]] = {
+    "images": ("evaluating", "evaluation"),
+    "prompts": ("evaluating", "evaluation"),
+    "gradient": ("selecting", "selection"),
+    "ranking": ("selecting", "selection"),
+    "first step": ("training", "training"),
+    "step": ("training", "training"),
+}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a fine-tune. `progress` is 0 to 1 over all phases; `loss` is that of the last training step."""
+    """One moment of a fine-tune.
+
+    progress: 0 to 1 over all phases, the share of its time that is over; it never falls.
+    step, steps: of both trainings, where there are two. loss: of the last step.
+    eta_seconds: what is left; None as long as nothing is known of it.
+    seconds: what it took so far, by phase, earlier attempts included.
+    metrics: what is found out already, of the base; None before.
+    """
 
     phase: Phase
     progress: float
@@ -21,58 +40,111 @@ class Progress:
     steps: int
     loss: float | None
     eta_seconds: float | None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Any] | None = None
 
 
 Observer = Callable[[Progress], None]
 """Called after each piece of work. It may raise, for instance Cancelled: the fine-tune then ends, the base restored."""
 
 
-@dataclass
 class WorkMeter:
-    """Counts work in image passes (a forward and backward is one) and tells the observer.
+    """Counts work, measures what it costs, and tells the observer.
 
-    total: all the passes that the whole fine-tune will make.
-    steps: all its optimizer steps.
+    spent: seconds by phase of earlier attempts. started: when this one began, on `clock`; now if None.
     """
 
-    total: float
-    steps: int
-    observe: Observer
-    _done: float = 0.0
-    _step: int = 0
-    _loss: float | None = None
-    _earlier_steps: int = 0
-    _refitting: bool = False
-    _started: float = field(default_factory=time.monotonic)
+    def __init__(
+        self,
+        observe: Observer,
+        *,
+        spent: Mapping[str, float] | None = None,
+        started: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.observe, self._clock = observe, clock
+        self._costs: Costs | None = None
+        self._left: defaultdict[Work, float] = defaultdict(float)
+        self._skipped: dict[Work, float] = {}
+        self._started = self._lap = clock() if started is None else started
+        self._spent: dict[str, float] = dict(spent or {})
+        self.metrics: Mapping[str, Any] | None = None
+        self.earlier_steps = 0
+        self._step, self._steps = 0, 0
+        self._loss: float | None = None
+        self._refitting = False
+        self._share = 0.0
 
-    def advance(self, phase: Phase, passes: float, *, step: int | None = None, loss: float | None = None) -> None:
-        """Add `passes` of work done in `phase`."""
-        self._done += passes
-        self._step = self._step if step is None else self._earlier_steps + step
+    def begin(self, plan: Amounts, costs: Costs, steps: int) -> None:
+        """All the work that there will be, what measures it, and how many of it are steps; so far it was preparation.
+
+        Without, nothing is known of the time left.
+        """
+        self._spend("preparation")
+        self.replan({}, plan)
+        self._costs, self._steps = costs, steps
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What it took so far, by phase, earlier attempts included."""
+        return {name: round(value, 3) for name, value in self._spent.items()}
+
+    def advance(self, work: Work, amount: float = 1, *, step: int | None = None, loss: float | None = None) -> None:
+        """`amount` of `work` was done since the latest piece of work; tell the observer."""
+        phase, name = PHASE_OF[work.kind]
+        seconds = self._spend(name)
+        if self._costs is not None:
+            self._costs.note(work, amount, seconds)
+        self._left[work] -= amount
+        self._step = self._step if step is None else self.earlier_steps + step
         self._loss = self._loss if loss is None else loss
-        share = min(1.0, self._done / self.total) if self.total else 1.0
-        elapsed = time.monotonic() - self._started
-        eta = elapsed * (1 - share) / share if share else None
         if self._refitting and phase in ("selecting", "training"):
             phase = "refitting"
-        self.observe(Progress(phase, share, self._step, self.steps, self._loss, eta))
+        eta = self._eta()
+        self._share = max(self._share, self._share_by(eta))
+        known = (self._step, self._steps, self._loss, eta, self.seconds, self.metrics)
+        self.observe(Progress(phase, self._share, *known))
 
-    def refit(self) -> None:
-        """From here on it is the second training: its steps go on from those of the first."""
-        self._refitting, self._earlier_steps = True, self._step
+    def skip(self, works: Amounts, *, step: int = 0) -> None:
+        """An earlier attempt has done this; `step` is the training's."""
+        self.replan(works, {})
+        self._skipped = total((self._skipped, works))
+        self._step = self.earlier_steps + step
 
+    def replan(self, instead_of: Amounts, works: Amounts) -> None:
+        """There will be `works` instead of what was planned."""
+        for work, amount in instead_of.items():
+            self._left[work] -= amount
+        for work, amount in works.items():
+            self._left[work] += amount
 
-class PhaseClock:
-    """Seconds spent in each phase."""
+    def refit(self, steps: int) -> None:
+        """From here on it is the second training, of so many steps: they go on from those of the first."""
+        self._refitting, self.earlier_steps = True, self._step
+        self._steps = self._step + steps
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def _spend(self, name: Spent) -> float:
+        """Seconds since the latest piece of work, which go to a phase."""
+        now = self._clock()
+        seconds, self._lap = now - self._lap, now
+        self._spent[name] = self._spent.get(name, 0.0) + seconds
+        return seconds
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """What is done within belongs to the phase `name`."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+    def _eta(self) -> float | None:
+        return self._cost_of({work: amount for work, amount in self._left.items() if amount > 0})
+
+    def _share_by(self, eta: float | None) -> float:
+        if eta is None:
+            return 0.0
+        done = self._lap - self._started + (self._cost_of(self._skipped) or 0.0)
+        return done / (done + eta) if eta else 1.0
+
+    def _cost_of(self, works: Amounts) -> float | None:
+        """Seconds; None if of one of them nothing is known."""
+        seconds = 0.0
+        for work, amount in works.items():
+            cost = self._costs.of(work) if self._costs is not None else None
+            if cost is None:
+                return None
+            seconds += amount * cost
+        return seconds

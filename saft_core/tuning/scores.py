@@ -18,6 +18,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.data.loaders import PixelLoader
+from saft_core.tuning.costs import GRADIENT
 from saft_core.tuning.loss import cross_entropy, log_priors
 from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.precision import logits, passes
@@ -49,7 +50,7 @@ def mean_gradient(
         size = min(batch_size, images_per_pass(base, loader.batch([0])[0]))
         for positions in np.array_split(np.arange(len(loader)), math.ceil(len(loader) / size)):
             _backward(base, loader, positions.tolist(), texts, priors, 1 / len(loader))
-            meter.advance("selecting", len(positions))
+            meter.advance(GRADIENT, len(positions))
         prompts.backward(texts)
         return gradient
 
@@ -67,7 +68,7 @@ def fisher(base: Base, loader: PixelLoader, prompts: ClassPrompts, meter: WorkMe
             _backward(base, loader, [position], texts, priors, 1.0)
             prompts.backward(texts)
         squares.addcmul_(gradient, gradient, value=1 / len(loader))
-        meter.advance("selecting", 1)
+        meter.advance(GRADIENT)
     return squares
 
 

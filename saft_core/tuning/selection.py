@@ -15,6 +15,7 @@ from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
 from saft_core.data.loaders import PixelLoader
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.tuning.config import Encoders, TrainingConfig
+from saft_core.tuning.costs import GRADIENT, RANKING
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.texts import ClassPrompts
@@ -34,6 +35,14 @@ def select_for(
 
     Raises what `select` raises.
     """
+    found = _selected(base, loader, labels, config, meter)
+    meter.advance(RANKING)
+    return found
+
+
+def _selected(
+    base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
+) -> IndexArray:
     ranges = eligible_ranges(base.flat, config.encoders)
     count = _count(config.density, len(base.flat), ranges)
     if config.selection in ("mean_gradient", "fisher"):
@@ -44,7 +53,7 @@ def select_for(
         else:
             scores = fisher(base, loader, prompts, meter, slots)
         return _nonzero(scores, count, ranges)
-    meter.advance("selecting", len(loader))
+    meter.advance(GRADIENT, len(loader))
     if config.selection == "random":
         return random_entries(count, ranges, config.seed)
     return largest(base.flat.buffer, count, ranges, score=_smallness)

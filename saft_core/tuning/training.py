@@ -19,6 +19,7 @@ from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.costs import step_work, steps_per_epoch
 from saft_core.tuning.early_stopping import EarlyStopping
 from saft_core.tuning.loss import cross_entropy, log_priors
 from saft_core.tuning.memory import images_per_pass
@@ -29,11 +30,6 @@ from saft_core.tuning.texts import ClassPrompts
 
 EXPLOSION_FACTOR = 50
 """A loss so many times that of chance, or of the first step if that is higher, will not come back."""
-
-
-def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Optimizer steps in one pass over the samples; the last, smaller batch counts."""
-    return math.ceil(samples / batch_size)
 
 
 class Training:
@@ -67,7 +63,7 @@ class Training:
             [self._parameters.values], lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._priors = log_priors(loader.targets(range(len(loader))), len(labels))
-        self._step = 0
+        self._step = self._first_step = 0
         self._ceiling = math.inf
         self._images: dict[int, Tensor] = {}
 
@@ -82,8 +78,9 @@ class Training:
             for positions in islice(batches(len(self._loader), self._config), self._step, None):
                 if self._is_over():
                     break
+                work = step_work(self._step, len(self._loader), self._config, self._first_step)
                 loss = self._take_step(prompts, positions)
-                meter.advance("training", len(positions), step=self._step, loss=loss)
+                meter.advance(work, step=self._step, loss=loss)
                 if checkpoints is not None and checkpoints.due():
                     checkpoints.save(self.state().encode(key))
             return self._delta()
@@ -104,10 +101,15 @@ class Training:
             carried=self._carried,
         )
 
+    @property
+    def step(self) -> int:
+        """Steps taken, by all attempts."""
+        return self._step
+
     def resume(self, state: TrainingState) -> None:
         """Go on from `state`, of a training with the same arguments."""
         device = self._base.device
-        self._step = state.step
+        self._step = self._first_step = state.step
         with torch.no_grad():
             self._parameters.values.copy_(state.values)
         self._optimizer.state[self._parameters.values] = {

@@ -38,10 +38,43 @@ def test_a_job_shows_how_it_goes(site: Site, client: TestClient) -> None:
     assert (shown["status"], shown["phase"], shown["progress"]) == ("running", "training", 0.5)
     assert (shown["step"], shown["steps"], shown["loss"], shown["losses"]) == (2, 4, 1.5, [[2, 1.5]])
     assert (shown["eta_seconds"], shown["attempt"], shown["error"]) == (3.0, 1, None)
+    assert (shown["elapsed_seconds"], shown["queue_position"]) == (None, None)
+    report(site, job["id"], seconds={"preparation": 1.0, "training": 2.5})
+    assert ok(client.get(f"/jobs/{job['id']}"))["elapsed_seconds"] == 3.5
     adapter = ok(client.get(f"/adapters/{site.work(queued(client, 'second')['id'])}"))
     done = ok(client.get(f"/jobs/{adapter['job_id']}"))
     assert (done["status"], done["progress"], done["adapter_id"]) == ("succeeded", 1.0, adapter["id"])
     assert done["metrics"] == adapter["metrics"]
+
+
+def test_a_running_job_tells_what_the_base_knows(site: Site, client: TestClient) -> None:
+    job = queued(client)
+    claim(site, job["id"])
+    assert ok(client.get(f"/jobs/{job['id']}"))["metrics"] is None
+    known = {"zero_shot_accuracy": 0.75, "zero_shot_right": 6, "test_images": 8, "base_fit": "good"}
+    report(site, job["id"], phase="training", metrics=known | {"zero_shot_per_class": []})
+    shown = ok(client.get(f"/jobs/{job['id']}"))
+    assert (shown["status"], shown["metrics"]) == ("running", known | {"zero_shot_per_class": []})
+    assert ok(client.get("/jobs"))["items"][0]["metrics"] == known
+
+
+def test_a_waiting_job_has_a_place_among_all_tenants_and_tells_nothing_else_of_them(
+    site: Site, client: TestClient
+) -> None:
+    other = site.new_tenant()
+    first, second = queued(client, "first"), queued(client, "second")
+    between = queued(other, "between")
+    assert [job["queue_position"] for job in (first, second, between)] == [1, 2, 2]
+
+    def places() -> list[int | None]:
+        asked = ((client, first), (client, second), (other, between))
+        return [ok(http.get(f"/jobs/{job['id']}"))["queue_position"] for http, job in asked]
+
+    assert places() == [1, 3, 2]
+    claim(site, first["id"])
+    assert places() == [None, 2, 1]
+    assert ok(other.post(f"/jobs/{between['id']}/cancel"), 202)["queue_position"] is None
+    assert places() == [None, 1, None]
 
 
 def test_jobs_are_listed_newest_first(client: TestClient) -> None:

@@ -12,13 +12,18 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
+from tests.fixtures.browser import TRAINING_MS, needs_chromium, signed_in
+from tests.fixtures.page import key_of
 from tests.fixtures.samples import CLASSES, of_class
 from tests.fixtures.service import Service, finished
 from tests.flow.test_main_job import classify, start_job
 
 BACK_SECONDS = 180
 """After which what was killed is not coming back."""
+RECOVERED_MS = 10_000
+"""Within which a page left open knows that the service is back."""
 EPOCHS = 20
 """Of a training that is interrupted."""
 
@@ -114,6 +119,29 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
     nothing_is_lost(client, held)
     for image, path in zip(reversed(held[acknowledged[1]]), paths, strict=True):
         assert client.get(f"{acknowledged[1]}/{image['id']}").content == path.read_bytes()
+
+
+@needs_chromium
+def test_a_page_left_open_goes_on_by_itself(hardy_service: Service, context: BrowserContext) -> None:
+    client = hardy_service.new_tenant()
+    visit = signed_in(context, hardy_service, key=key_of(client))
+    jobs = [start_job(client, "watched", epochs=EPOCHS, encoders="both", evaluate="none")]
+    visit.page.reload()
+    visit.until_ready()
+    bar = visit.page.get_by_role("progressbar", name="Teaching watched")
+    expect(bar).to_be_visible()
+    visit.page.get_by_label("Name of class 1").fill("typed meanwhile")
+    for part in ("saft api", "bin/postgres"):
+        until_training(client, jobs)
+        back_after(hardy_service, signal.SIGKILL, part)
+        expect(visit.page.locator(".banner")).to_be_hidden(timeout=RECOVERED_MS)
+        assert visit.api("GET", "/usage")["name"] == "tests"
+        expect(visit.page.get_by_label("Name of class 1")).to_have_value("typed meanwhile")
+    finished(client, jobs[-1])
+    expect(visit.page.locator(".taught")).to_be_visible(timeout=TRAINING_MS)
+    visit.open("Try")
+    visit.sees("Show it a picture")
+    assert visit.errors == []
 
 
 def all_succeed(client: httpx.Client, jobs: list[dict[str, Any]]) -> None:

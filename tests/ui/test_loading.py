@@ -4,7 +4,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 
 import httpx
 import pytest
@@ -13,16 +12,11 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from api.multipart import BodyParser
 from tests.fixtures.page import until_there
 from tests.fixtures.rest import Answer, Site, ok, problem
 from ui.app import mount
-from ui.guard import Guard
-from ui.loading import Built, Page
-from ui.uploads import UploadLimits, Uploads
-from ui.visitors import Visitors, connect
-
-LIMITS = UploadLimits(1 << 20, 1 << 20, 1 << 20, 10, 60)
+from ui.guard import routes
+from ui.loading import Page
 
 
 class Slow:
@@ -34,14 +28,15 @@ class Slow:
         self.error: BaseException | None = None
         self.runs = False
 
-    def build(self) -> Built:
+    def build(self) -> Starlette:
         assert self.gate.wait(60)
         if self.error:
             raise self.error
-        return Built(PlainTextResponse("the page"), frozenset({7}), self.running)
+        parts = [Route(path, lambda _: PlainTextResponse("the page")) for path in ("/", "/config")]
+        return Starlette(routes=parts, lifespan=self.running)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, _: Starlette) -> AsyncIterator[None]:
         self.runs = True
         yield
         self.runs = False
@@ -60,8 +55,7 @@ def app_with(slow: Slow) -> Starlette:
     app = Starlette(routes=[Route("/healthz", lambda _: PlainTextResponse("ok"))])
     page = Page(slow.build, slow.then.set)
     page.live_in(app)
-    visitors = Visitors(partial(connect, "http://127.0.0.1:1"))
-    app.router.routes.extend(Guard(page, visitors, Uploads(BodyParser, LIMITS)).routes())
+    app.router.routes.extend(routes(page))
     return app
 
 
@@ -108,18 +102,15 @@ def test_an_end_does_not_wait_for_a_page_that_is_loading(slow: Slow) -> None:
     assert not slow.then.is_set()
 
 
-def test_the_guard_stands_before_a_page_that_is_not_there_yet(site: Site) -> None:
+def test_signing_in_and_the_own_files_need_no_page(site: Site) -> None:
     fresh = Site(replace(site.services, metrics=type(site.services.metrics)()))
-    mount(fresh.app, "http://site", BodyParser, LIMITS, transport=httpx.ASGITransport(fresh.app))
+    mount(fresh.app, "http://site", transport=httpx.ASGITransport(fresh.app))
     browser = fresh.client(None)  # no start of the app, so no page
+    browser.headers["origin"] = str(browser.base_url)
     key = fresh.new_tenant().headers["authorization"].removeprefix("Bearer ")
-    event = {"fn_index": 0, "session_hash": "a", "data": []}
-    problem(browser.post("/gradio_api/queue/join", json=event), 401, "no_key")
-    problem(browser.get("/gradio_api/app_id"), 401, "no_key")
-    problem(browser.get("/gradio_api/info"), 404, "not_found")
+    starting(browser.get("/config"))
     problem(browser.get("/static/..%2fx"), 404, "not_found")
-    assert ok(browser.post("/page/session", json={"key": key}))["who"]
-    starting(browser.post("/gradio_api/queue/join", json=event))
-    starting(browser.get("/gradio_api/app_id"))
     problem(browser.get("/gradio_api/info"), 404, "not_found")
-    problem(browser.get("/gradio_api/file=x"), 404, "no_upload")
+    assert browser.get("/page/static/app.js").status_code == 200
+    who = ok(browser.post("/page/session", json={"key": key}))["who"]
+    assert ok(browser.get(f"/page/{who}/api/datasets"))["items"] == []

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
@@ -46,7 +47,7 @@ def test_a_page_that_is_not_loaded_yet_comes_by_itself(browser: Browser) -> None
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("label", TABS.values())
-def test_every_tab_is_accessible_and_fits_a_phone(visit: Visit, label: str, scheme: str) -> None:
+def test_every_tab_is_accessible_and_fits_a_phone(visit: Visit, label: str, scheme: Literal["light", "dark"]) -> None:
     visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     visit.page.reload()
     visit.until_ready()

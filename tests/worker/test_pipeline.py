@@ -12,7 +12,7 @@ import worker.lease
 from saft_core.delta import decode
 from saft_core.errors import TooLarge
 from saft_core.store import adapters, jobs
-from saft_core.store.models import Adapter, Dataset
+from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
 from saft_core.tuning.progress import WorkMeter
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
@@ -253,7 +253,7 @@ def test_progress_only_ever_grows(local_worker: LocalWorker, monkeypatch: pytest
 
     def noted(session: Any, job_id: str, owner: str, lease_seconds: float, **progress: Any) -> jobs.LeaseState:
         if progress:
-            seen.append(progress)
+            seen.append((seen[-1] if seen else {}) | progress)
         return report(session, job_id, owner, lease_seconds, **progress)
 
     monkeypatch.setattr(jobs, "report", noted)
@@ -262,6 +262,24 @@ def test_progress_only_ever_grows(local_worker: LocalWorker, monkeypatch: pytest
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
     assert {progress["phase"] for progress in seen} == {"preparing", "evaluating", "selecting", "training", "refitting"}
+
+
+def test_what_the_base_knows_is_told_while_the_job_trains(
+    local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Job] = []
+    job_id = local_worker.queue(local_worker.dataset(10))
+    monkeypatch.setattr(worker.lease, "REPORT_INTERVAL_SECONDS", 0.0)
+    when_training(monkeypatch, 2, lambda: seen.append(local_worker.job(job_id)))
+    ended = local_worker.run(job_id)
+    (running,) = seen
+    assert running.status == "running"
+    assert running.metrics is not None
+    assert ended.metrics is not None
+    assert running.metrics["test_images"] == 6
+    assert not {"accuracy", "right", "verdict", "seconds"} & set(running.metrics)
+    assert running.metrics == {name: ended.metrics[name] for name in running.metrics}
+    assert running.metrics["zero_shot_right"] / 6 == running.metrics["zero_shot_accuracy"]
 
 
 def test_a_dataset_of_before_with_classes_that_are_read_alike_is_not_trained_on(local_worker: LocalWorker) -> None:
@@ -328,7 +346,8 @@ def test_a_worker_that_lost_its_job_at_the_very_end_publishes_nothing(
 
     monkeypatch.setattr(jobs, "finish", finish_too_late)
     job = local_worker.run(job_id)
-    assert (job.status, job.lease_owner, job.metrics) == ("running", "heir", None)
+    assert (job.status, job.lease_owner) == ("running", "heir")
+    assert "accuracy" not in (job.metrics or {})
     assert local_worker.adapters() == []
 
 
@@ -350,7 +369,8 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_the_same_delta(
     local_worker.runtime.settings = eager
     dataset_id = local_worker.dataset(5)
     settings: dict[str, Any] = {"epochs": 3, "batch_size": 4, "density": 0.005}
-    local_worker.run(local_worker.queue(dataset_id, "whole", **settings))
+    whole_id = local_worker.queue(dataset_id, "whole", **settings)
+    local_worker.run(whole_id)
     job_id = local_worker.queue(dataset_id, "killed", **settings)
 
     class Killed(BaseException):
@@ -363,13 +383,18 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_the_same_delta(
     with pytest.raises(Killed):
         local_worker.run(job_id)
     assert list(local_worker.runtime.checkpoints.job_ids()) == [job_id]
-    local_worker.change(job_id, lease_expires_at=func.now() - func.make_interval(0, 0, 0, 1))
+    spent = {"training": 1000.0}  # by the one that died
+    local_worker.change(job_id, lease_expires_at=func.now() - func.make_interval(0, 0, 0, 1), seconds=spent)
     heir = InProcessRuntime(eager, local_worker.base, "heir")
     run_job(heir, job_id)
     job = local_worker.job(job_id)
     assert (job.status, job.attempt) == ("succeeded", 2)
-    assert [step for step, _ in job.losses if step > 5] == list(range(6, 22))
-    assert 1 not in [step for step, _ in job.losses]
+    assert [step for step, _ in job.losses] == list(range(1, 22))
+    assert job.losses == local_worker.job(whole_id).losses
+    assert job.metrics is not None
+    assert job.metrics["seconds"] == job.seconds
+    assert job.seconds is not None
+    assert job.seconds["training"] > 1000
     whole, resumed = (
         decode(adapters.load_container(local_worker.sessions, adapter.id), max_bytes=1 << 20)[0]
         for adapter in sorted(local_worker.adapters(), key=lambda adapter: adapter.name == "killed")
@@ -389,7 +414,8 @@ def test_a_training_that_diverges_says_so(local_worker: LocalWorker) -> None:
     assert job.error is not None
     assert job.error["code"] == "training_diverged"
     assert "learning rate" in job.error["detail"]
-    assert (job.adapter_id, job.metrics, job.lease_owner) == (None, None, None)
+    assert (job.adapter_id, job.lease_owner) == (None, None)
+    assert "accuracy" not in (job.metrics or {})
     assert local_worker.adapters() == []
     assert local_worker.base.flat.sha256() == before
 
@@ -525,10 +551,34 @@ def test_a_long_curve_is_thinned_evenly(steps: int) -> None:
         curve.add(step, float(step))
     kept = [step for step, _ in curve.points]
     assert CURVE_POINTS // 2 <= len(kept) <= CURVE_POINTS
-    strides = {after - before for before, after in pairwise(kept)}
+    assert (kept[0], kept[-1]) == (1, steps)
+    strides = {after - before for before, after in pairwise(kept[1:-1])}
     assert len(strides) == 1
-    assert steps - kept[-1] < strides.pop()
+    assert steps - kept[-2] <= strides.pop()
     assert all(loss == step for step, loss in curve.points)
+
+
+def test_a_curve_goes_on_from_that_of_an_earlier_attempt() -> None:
+    curve = LossCurve([[1, 4.0], [2, 3.0], [3, 2.0], [4, 9.0]])
+    curve.add(0, None)  # while it measures, what was there stays
+    assert [step for step, _ in curve.points] == [1, 2, 3, 4]
+    curve.add(3, 2.5)
+    assert curve.points == [(1, 4.0), (2, 3.0), (3, 2.5)]
+    curve.add(1, 4.5)  # another, without a checkpoint
+    assert curve.points == [(1, 4.5)]
+
+
+def test_a_long_curve_that_goes_on_is_thinned_on() -> None:
+    curve = LossCurve()
+    for step in range(1, 1001):
+        curve.add(step, float(step))
+    heir = LossCurve(curve.points)
+    for step in range(901, 3001):
+        heir.add(step, float(step))
+    kept = [step for step, _ in heir.points]
+    assert (kept[0], kept[-1]) == (1, 3000)
+    assert CURVE_POINTS // 2 <= len(kept) <= CURVE_POINTS
+    assert max(after - before for before, after in pairwise(kept)) <= 32
 
 
 def test_phases_without_a_step_add_no_point() -> None:

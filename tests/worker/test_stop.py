@@ -124,7 +124,7 @@ def long_job(workers: Workers) -> str:
 
 def test_however_a_worker_is_told_to_stop_its_job_loses_no_attempt_and_another_worker_ends_it(workers: Workers) -> None:
     job_id = long_job(workers)
-    reached = 0
+    reached, seconds = 0, dict[str, float]()
     for how in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         workers.start()
         job = workers.until(job_id, further_than(reached + 20))
@@ -134,10 +134,14 @@ def test_however_a_worker_is_told_to_stop_its_job_loses_no_attempt_and_another_w
         job = workers.local.job(job_id)
         assert (job.status, job.attempt, job.lease_owner, job.error) == ("queued", 0, None, None)
         assert list(workers.local.runtime.checkpoints.job_ids()) == [job_id]
+        assert job.seconds is not None
+        seconds = seconds or job.seconds
     workers.start()
-    job = workers.until(job_id, lambda job: job.status == "running" and bool(job.losses))
-    assert job.losses[0][0] > 1  # it went on from the checkpoint
-    assert workers.ended(job_id).status == "succeeded"
+    job = workers.ended(job_id)
+    assert (job.status, job.attempt) == ("succeeded", 1)
+    assert job.seconds is not None
+    assert job.seconds["selection"] == seconds["selection"]  # it went on from the checkpoint
+    assert job.seconds["training"] > seconds["training"]
     assert not [word for word in ALARMING if word in workers.log.read_text()], workers.log.read_text()
 
 

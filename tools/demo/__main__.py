@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+import saft_client
 from saft_core.process import die_with_parent
 from tools.demo.report import print_table
 from tools.demo.tenant import Outcome, Tenant
@@ -42,7 +43,7 @@ def main() -> None:
     with running_service(Path(options.data_dir)) as service:
         outcomes = _run(service, options.seeds)
         print_table(outcomes)
-        print(f"\nThe page: {service.url}  (admin key: {service.admin_key})")
+        print(f"\nThe page: {service.url}  (opened on this computer, it is the first tenant's)")
         if not options.exit:
             print("Still serving; Ctrl-C stops.", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
@@ -58,15 +59,34 @@ def _options() -> argparse.Namespace:
 
 
 def _run(service: Service, seeds: int) -> list[Outcome]:
-    """Tenant one adapts to all classes; tenant two, who sees nothing of it, to every other class."""
+    """Tenant one adapts to all classes; tenant two, who sees nothing of it, to every other class.
+
+    The first is whom the page signs in on this computer, so that what it made can be looked at.
+    """
     classes = sorted(folder.name for folder in (SAMPLES / "train").iterdir() if folder.is_dir())
-    first = Tenant.create(service.url, service.admin_key, "aurora", SAMPLES, classes)
-    second = Tenant.create(service.url, service.admin_key, "borealis", SAMPLES, classes[::2])
+    print("Uploading the sample photographs for two tenants.", flush=True)
+    first = Tenant(saft_client.Client(service.url, own_key(service)), "aurora", SAMPLES, classes)
+    second = Tenant(saft_client.Client(service.url, new_key(service, "borealis")), "borealis", SAMPLES, classes[::2])
     adapters = [first.fine_tune(seed) for seed in range(seeds)]
     others = [second.fine_tune(seed=0)]
     outcomes = [tenant.measure(adapter) for tenant, found in ((first, adapters), (second, others)) for adapter in found]
     second.check_cannot_see(adapters[0])
     return outcomes
+
+
+def own_key(service: Service) -> str:
+    """The key of whom the page signs in by itself; of a new tenant where it signs nobody in."""
+    answer = httpx.post(f"{service.url}/page/session", json={}, headers={"Origin": service.url})
+    if not answer.is_success:
+        return new_key(service, "aurora")
+    (key,) = answer.cookies.values()
+    return key
+
+
+def new_key(service: Service, name: str) -> str:
+    """The key of a new tenant."""
+    with saft_client.Client(service.url, service.admin_key) as admin:
+        return admin.tenants.create(name).api_key
 
 
 @contextlib.contextmanager

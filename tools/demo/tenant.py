@@ -59,16 +59,10 @@ class Tenant:
         self._collection = client.collections.create("test images")
         client.collections.add(self._collection, [(f"{label}/{path.name}", path) for label, path in self._test])
 
-    @classmethod
-    def create(cls, url: str, admin_key: str, name: str, samples: Path, classes: Sequence[str]) -> Tenant:
-        """Make a tenant and upload its images."""
-        with saft_client.Client(url, admin_key) as admin:
-            key = admin.tenants.create(name).api_key
-        return cls(saft_client.Client(url, key), name, samples, classes)
-
     def fine_tune(self, seed: int) -> Adapter:
         """Start a fine-tune and watch it to its end."""
         started = time.monotonic()
+        print(f"{self._name}: teaching {len(self._classes)} classes (seed {seed}), about half a minute.", flush=True)
         job = self._client.adapters.train(
             f"photos-{seed}", self._train_set, test_dataset=self._test_set, config={"seed": seed}
         )

@@ -25,8 +25,9 @@ from saft_core.data.samples import Sample
 from saft_core.settings import Limits
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.costs import steps_per_epoch
 from saft_core.tuning.evaluation import applied
-from saft_core.tuning.training import batches, steps_per_epoch
+from saft_core.tuning.training import batches
 from tools.effect.journal import Scores
 from tools.effect.tasks import Labelled
 

@@ -47,6 +47,16 @@ class Dataset(Record):
 
 
 @dataclass(frozen=True)
+class Example(Record):
+    """The sample photographs of a tenant. adapter_id: None while the job trains it."""
+
+    dataset_id: str
+    test_dataset_id: str
+    adapter_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
 class DatasetImage(Record):
     """One image of a dataset, without its bytes."""
 
@@ -59,8 +69,11 @@ class DatasetImage(Record):
 class Job(Record):
     """One fine-tune as it stands.
 
-    status: queued, running, succeeded, failed or cancelled. progress: 0 to 1. losses: (step, loss) pairs of the curve;
-    a list of jobs leaves them out.
+    status: queued, running, succeeded, failed or cancelled. progress: 0 to 1, the share of its time that is over.
+    losses: (step, loss) pairs of the curve, 200 at most; a list of jobs leaves them out.
+    elapsed_seconds, eta_seconds: how long workers have been at it, and what is left.
+    metrics: of the base alone (`zero_shot_accuracy`, `base_fit`, ...) until it has succeeded.
+    queue_position: 1 is next; None unless it is queued, and in lists.
     """
 
     id: str
@@ -85,6 +98,8 @@ class Job(Record):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     losses: tuple[tuple[int, float], ...] = ()
+    elapsed_seconds: float | None = None
+    queue_position: int | None = None
 
     @property
     def final(self) -> bool:
@@ -239,6 +254,19 @@ class Match(Record):
     filename: str
     score: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Base(Record):
+    """The model that every adapter changes. suits: what it is good for and what not, if its maker said so."""
+
+    name: str
+    fingerprint: str
+    parameters: int
+    image_size: int
+    embedded: bool
+    suits: str | None = None
+    training_defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

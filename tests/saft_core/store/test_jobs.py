@@ -117,14 +117,17 @@ def test_a_job_whose_row_is_just_being_written_is_claimed_after_that(queue: Queu
 def test_a_job_of_a_silent_worker_is_taken_over_from_the_start(queue: Queue) -> None:
     job_id = queue.add()
     queue.claim(job_id, "dead")
-    queue.report(job_id, "dead", progress=0.5, step=5, steps=10, loss=1.0, losses=[[5, 1.0]], eta_seconds=9.0)
+    kept = {"losses": [[5, 1.0]], "seconds": {"training": 3.5}, "metrics": {"zero_shot_accuracy": 0.5}}
+    queue.report(job_id, "dead", progress=0.5, step=5, steps=10, loss=1.0, eta_seconds=9.0, **kept)
     started = queue.job(job_id).started_at
     assert queue.claim(job_id, "heir") is None
     queue.silence_worker(job_id)
     taken = queue.claim(job_id, "heir")
     assert taken is not None
     assert (taken.attempt, taken.lease_owner, taken.phase) == (2, "heir", "preparing")
-    assert (taken.progress, taken.step, taken.steps, taken.loss, taken.losses) == (0.0, 0, 0, None, [])
+    assert (taken.progress, taken.step, taken.steps, taken.loss) == (0.0, 0, 0, None)
+    assert {"losses": taken.losses, "seconds": taken.seconds, "metrics": taken.metrics} == kept
+    assert taken.elapsed_seconds == 3.5
     assert taken.eta_seconds is None
     assert taken.started_at == started
 

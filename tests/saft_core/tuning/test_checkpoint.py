@@ -47,7 +47,7 @@ def dying_at(step: int) -> WorkMeter:
         if progress.step == step:
             raise Cancelled
 
-    return WorkMeter(total=1, steps=1, observe=die)
+    return WorkMeter(die)
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))

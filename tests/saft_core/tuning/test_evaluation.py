@@ -6,7 +6,7 @@ import torch
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
-from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate
+from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, prompts_ahead, words_for
 from tests.fixtures.models import make_base
 from tests.fixtures.tasks import LABELS, colour_samples, loader, silent_meter
 
@@ -67,3 +67,13 @@ def test_a_delta_is_applied_at_its_strength_and_leaves_no_trace(strength: float)
         assert torch.nonzero(changed).flatten().tolist() == [3, 70]
         assert changed[[3, 70]].tolist() == pytest.approx([0.5 * strength, -strength], rel=1e-5)
     assert base.flat.sha256() == bits
+
+
+def test_other_words_are_encoded_once_for_a_base() -> None:
+    base = make_base("vit")
+    ahead = prompts_ahead(base)
+    assert ahead > 0
+    words = words_for(base)
+    assert prompts_ahead(base) == 0
+    assert words_for(base) is words
+    assert prompts_ahead(make_base("vit", seed=1)) == ahead

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from saft_core.tuning.evaluation import Evaluation
-from saft_core.tuning.figures import base_to_new, figures, harmonic_mean, interval, verdict_on
+from saft_core.tuning.figures import (
+    base_fit,
+    base_to_new,
+    figures,
+    figures_of_base,
+    harmonic_mean,
+    interval,
+    verdict_on,
+)
 
 
 def answers(right: list[int]) -> Evaluation:
@@ -65,3 +73,30 @@ def test_the_harmonic_mean_is_that_of_published_tables() -> None:
     assert harmonic_mean(0.8269, 0.6322) == pytest.approx(0.7166, abs=1e-4)
     assert harmonic_mean(0.8047, 0.7169) == pytest.approx(0.7583, abs=1e-4)
     assert harmonic_mean(0.0, 0.9) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "classes", "fit"),
+    [
+        (14, 16, 2, "good"),  # so many or more by luck, if 60% are right: 0.018
+        (13, 16, 2, "poor"),  # 0.065
+        (6, 6, 2, "good"),
+        (5, 5, 2, None),  # 0.078: not even all right would tell
+        (9, 32, 10, "good"),  # if 15% are right: 0.041
+        (8, 32, 10, "poor"),  # 0.096
+        (0, 32, 10, "poor"),
+        (3000, 20_000, 10, "poor"),
+        (3100, 20_000, 10, "good"),
+        (1, 1, 1, None),
+    ],
+)
+def test_a_base_that_is_hardly_above_chance_is_poor(right: int, images: int, classes: int, fit: str | None) -> None:
+    assert base_fit(right, images, classes) == fit
+
+
+def test_what_is_told_of_the_base_alone_is_what_is_told_at_the_end() -> None:
+    before, after = answers([1] * 12 + [0, 0]), answers([1] * 14)
+    alone, found = figures_of_base(["cat", "dog"], before), figures(["cat", "dog"], before, after)
+    assert alone == {name: found[name] for name in alone}
+    assert (alone["zero_shot_right"], alone["test_images"], alone["base_fit"]) == (12, 14, "good")
+    assert not {"accuracy", "right", "verdict"} & set(alone)

@@ -14,9 +14,10 @@ from saft_core.errors import Cancelled, TrainingDiverged
 from saft_core.templates import Template, each
 from saft_core.tuning import training
 from saft_core.tuning.config import Encoders
+from saft_core.tuning.costs import steps_per_epoch
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import Training, batches, steps_per_epoch, train
+from saft_core.tuning.training import Training, batches, train
 from tests.fixtures.models import TOWERS, bits, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient, paper_training
@@ -45,7 +46,7 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float, templa
         steps=20, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
     )  # fmt: skip
     steps: list[Tensor] = []
-    meter = WorkMeter(total=1, steps=1, observe=lambda _: steps.append(base.flat.buffer.clone()))
+    meter = WorkMeter(lambda _: steps.append(base.flat.buffer.clone()))
     train(base, samples, LABELS, chosen, settings, meter)
     assert len(steps) == 20
     assert (expected[mask] != before[mask]).all()
@@ -115,7 +116,7 @@ def test_only_selected_entries_move_and_the_base_comes_back() -> None:
         assert bits(base.flat.buffer[others]) == others_before
         moved.append(base.flat.sha256() != before)
 
-    train(base, samples, LABELS, chosen, config(), WorkMeter(total=1, steps=1, observe=look))
+    train(base, samples, LABELS, chosen, config(), WorkMeter(look))
     assert moved
     assert all(moved)
     assert base.flat.sha256() == before
@@ -135,7 +136,7 @@ def test_batch_norm_statistics_do_not_move() -> None:
 def test_the_loss_falls() -> None:
     base = make_base("vit")
     losses: list[float] = []
-    meter = WorkMeter(total=1, steps=1, observe=lambda progress: losses.append(progress.loss or 0.0))
+    meter = WorkMeter(lambda progress: losses.append(progress.loss or 0.0))
     settings = config(density=0.01, epochs=20, batch_size=12, learning_rate=3e-3)
     chosen = select_for(base, loader(base, SAMPLES), LABELS, settings, silent_meter())
     train(base, loader(base, SAMPLES), LABELS, chosen, settings, meter)
@@ -192,7 +193,7 @@ def test_cancelling_in_mid_training_brings_the_base_back() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        train(base, samples, LABELS, chosen, config(), WorkMeter(total=1, steps=1, observe=stop))
+        train(base, samples, LABELS, chosen, config(), WorkMeter(stop))
     assert base.flat.sha256() == before
     assert all(parameter.grad is None and parameter.requires_grad for parameter in base.model.parameters())
 
@@ -250,7 +251,7 @@ def test_early_stopping_keeps_the_best_values_and_ends() -> None:
     settings = config(epochs=40, batch_size=12, learning_rate=0.3, patience_epochs=2)
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
     seen: list[Tensor] = []
-    meter = WorkMeter(total=1, steps=1, observe=lambda _: seen.append(base.flat.buffer[chosen].clone()))
+    meter = WorkMeter(lambda _: seen.append(base.flat.buffer[chosen].clone()))
     before = base.flat.buffer[chosen].clone()
     wrong = [replace(sample, label=(sample.label + 1) % 3) for sample in SAMPLES]
     delta = Training(base, samples, LABELS, chosen, settings, validation=loader(base, wrong)).run(meter)

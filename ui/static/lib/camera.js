@@ -13,11 +13,17 @@ export async function open_camera(video) {
     video.srcObject = stream;
     await video.play();
   };
-  await show();
+  const stop = () => stream?.getTracks().forEach((track) => track.stop());
+  try {
+    await show();
+  } catch (error) {
+    stop(); // a <video> that went away meanwhile plays nothing, and the lamp must go out
+    throw error;
+  }
   return {
     // What is seen now, as a JPEG file.
-    async shoot() {
-      const scale = Math.min(1, SIDE / Math.max(video.videoWidth, video.videoHeight));
+    async shoot(side = SIDE) {
+      const scale = Math.min(1, side / Math.max(video.videoWidth, video.videoHeight));
       const canvas = new OffscreenCanvas(Math.round(video.videoWidth * scale), Math.round(video.videoHeight * scale));
       canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
       const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
@@ -28,7 +34,7 @@ export async function open_camera(video) {
       await show();
     },
     close() {
-      stream?.getTracks().forEach((track) => track.stop());
+      stop();
       video.srcObject = null;
     },
   };

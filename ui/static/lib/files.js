@@ -41,19 +41,20 @@ let turn = Promise.resolve();
 // A small picture of a file as a blob; throws where neither the browser nor the service can read it. One at a time,
 // decoded beside the page's own thread: a hundred and sixty photographs must not stop it.
 export function small_picture(file, size = 192) {
-  const next = turn.then(() => made_here(file, size).catch(() => made_there(file, size)));
+  const next = turn.then(() => shrunk(file, size).catch(() => made_there(file, size)));
   turn = next.catch(() => {});
   return next;
 }
 
-async function made_here(file, size) {
+// The same by the browser alone: a WebP as large as `size` at most, upright, in sRGB.
+export async function shrunk(file, size, quality = 0.8) {
   const whole = await createImageBitmap(file);
   const scale = Math.min(1, size / Math.max(whole.width, whole.height));
   const [width, height] = [Math.max(1, Math.round(whole.width * scale)), Math.max(1, Math.round(whole.height * scale))];
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").drawImage(whole, 0, 0, width, height);
   whole.close();
-  return canvas.convertToBlob({ type: "image/webp", quality: 0.8 });
+  return canvas.convertToBlob({ type: "image/webp", quality });
 }
 
 // What a browser cannot read (HEIC, TIFF), the service can.

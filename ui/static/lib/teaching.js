@@ -1,5 +1,6 @@
 // Starting fine-tunes, and which one the visitor watches: it is found again after a reload, by every part of the page.
 import { follow, is_final, new_key, post } from "./api.js";
+import { chosen } from "./chosen.js";
 import { changed } from "./live.js";
 import { session } from "./session.js";
 import { store } from "./store.js";
@@ -19,7 +20,9 @@ export function watch(job) {
   if (is_final(job)) return;
   stop = follow(job.id, (state) => {
     watched.set(state);
-    if (is_final(state)) changed("/adapters", "/jobs", "/usage");
+    if (!is_final(state)) return;
+    if (state.adapter_id) chosen.set(state.adapter_id);
+    changed("/adapters", "/jobs", "/usage");
   });
 }
 

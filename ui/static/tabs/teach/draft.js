@@ -1,7 +1,109 @@
-// The pictures of a dataset in the Teach tab, to be changed and taught under a name.
+// The draft of this visitor: one for the whole page, with steps to undo, kept in the browser until it is sent.
+import { all, get, is_final } from "../../lib/api.js";
+import { keep_files, keep_only, keep_value, kept_files, kept_value } from "../../lib/keep.js";
+import { store } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
+import { watch_nothing, watched } from "../../lib/teaching.js";
+import { unzip } from "../../lib/zip.js";
+import { example } from "./example.js";
+import { empty_draft, is_empty, new_id, of_dataset, pictures_of } from "./model.js";
 
-export async function edit_dataset(dataset_id, adapter_name = "") {
-  open_tab("teach");
-  return { dataset_id, adapter_name };
+const STEPS = 100; // that can be undone
+const KEEP_MS = 400;
+
+export const draft = store(null); // null until it is known what was kept
+export const past = store([]);
+export const selected = store(new Set()); // ids of pictures
+
+const files = new Map(); // by key: handles of files, not their bytes
+let joined = null;
+let timer = null;
+
+// change: from one draft to the next. What has the same `join` as the change before is undone together with it.
+export function change(how, join = null) {
+  const before = draft.get();
+  const next = how(before);
+  if (next === before) return;
+  if (!join || join !== joined) past.set((steps) => [...steps.slice(1 - STEPS), before]);
+  joined = join;
+  show(next);
 }
+
+// A change that is no step of the visitor's.
+export const amend = (how) => show(how(draft.get()));
+
+export function undo() {
+  const steps = past.get();
+  if (!steps.length) return;
+  joined = null;
+  past.set(steps.slice(0, -1));
+  show(steps.at(-1));
+}
+
+// In place of all that was: nothing before it can be undone, and files that it does not need are let go.
+export function replace(next) {
+  joined = null;
+  past.set([]);
+  show(next);
+  const keys = keys_of(next);
+  for (const key of files.keys()) if (!keys.has(key)) files.delete(key);
+  keep().then(() => keep_only(keys)); // a reload between the two finds files too many, never too few
+}
+
+const keys_of = (one) => new Set(pictures_of(one).map((picture) => picture.key).filter(Boolean));
+
+function show(next) {
+  const there = new Set(pictures_of(next).map((picture) => picture.id));
+  selected.set((ids) => ([...ids].every((id) => there.has(id)) ? ids : new Set([...ids].filter((id) => there.has(id)))));
+  draft.set(next);
+  clearTimeout(timer);
+  timer = setTimeout(keep, KEEP_MS);
+}
+
+const keep = () => keep_value("draft", draft.get());
+
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && draft.get() && keep());
+
+// To be called once, when the visitor is known: what was in the boxes before.
+export async function find_draft() {
+  if (draft.get()) return;
+  const kept = (await kept_value("draft")) ?? empty_draft();
+  const keys = keys_of(kept);
+  const there = await kept_files([...keys]);
+  [...keys].forEach((key, place) => files.set(key, there[place]));
+  const lost = (picture) => picture.key && !files.get(picture.key);
+  const classes = kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter((picture) => !lost(picture)) }));
+  if (!draft.get()) draft.set({ ...kept, classes });
+  await keep_only(keys);
+}
+
+// Files of the visitor's as pictures: [{name, file}] or, of a zip file, [{name, file: the zip, entry}].
+export function pictures_from(found) {
+  const keys = new Map();
+  const made = found.map(({ name, file, entry }) => {
+    if (!keys.has(file)) keys.set(file, new_id());
+    return { id: new_id(), name, key: keys.get(file), size: entry?.size ?? file.size, ...(entry && { entry }) };
+  });
+  for (const [file, key] of keys) files.set(key, file);
+  keep_files([...keys].map(([file, key]) => [key, file]));
+  return made;
+}
+
+// The file of a picture. Throws ZipError.
+export async function file_of({ key, entry, name }) {
+  const file = files.get(key);
+  return entry ? new File([await unzip(file, entry)], name) : file;
+}
+
+// Fills the boxes with the pictures of a dataset, to change them and teach again under `adapter_name`.
+export async function edit_dataset(dataset_id, adapter_name = "") {
+  const [dataset, images] = await Promise.all([get(`/datasets/${dataset_id}`), all(`/datasets/${dataset_id}/images`)]);
+  await find_draft();
+  change(() => of_dataset(dataset, images, { adapter_name }));
+  if (watched.get() && is_final(watched.get())) watch_nothing();
+  example.set(null);
+  open_tab("teach");
+}
+
+// Takes everything out of the boxes; can be undone.
+export const start_over = () => change((now) => (is_empty(now) && !now.source ? now : empty_draft()));

@@ -1,0 +1,90 @@
+// The search line: words, a picture, or both.
+import { html, useEffect, useRef, useState } from "../../lib/preact.js";
+import { percent, useWords } from "../../lib/i18n.js";
+import { PICTURES, is_picture } from "../../lib/files.js";
+import { Button } from "../../parts/button.js";
+import { Field, Slider } from "../../parts/field.js";
+import { Problem } from "../../parts/note.js";
+import { Thumbnail } from "../../parts/picture.js";
+import { first_picture, picture_of } from "./answer.js";
+
+const MOST_CHARACTERS = 300;
+
+export function Line({ words, onWords, before, negative, onNegative, picture, onPicture, weight, onWeight }) {
+  const t = useWords();
+  const [over, setOver] = useState(false);
+  const taking = usePicture(onPicture);
+  const place = usePaste(taking.take);
+  const drop = async (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    setOver(false);
+    taking.take(await first_picture(event.dataTransfer, is_picture));
+  };
+  return html`<form ref=${place} role="search" class="search-line card ${over ? "search-over" : ""}" onSubmit=${(event) => event.preventDefault()}
+    onDragOver=${(event) => (event.preventDefault(), setOver(true))} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+    <div class="search-words"><label class="heard" for="saft-search-words">${t("search.words")}</label>
+      <input id="saft-search-words" type="search" enterkeyhint="search" autocomplete="off" maxlength=${MOST_CHARACTERS}
+        placeholder=${t("search.example")} value=${words} onInput=${(event) => onWords(event.target.value)} />
+      <${ChoosePicture} onFile=${taking.take} busy=${taking.busy} /></div>
+    <${Problem} error=${taking.error} />
+    ${picture && html`<div class="search-by"><${Thumbnail} key=${picture.src} src=${picture.src} alt="" name="" />
+      <div><p>${t("search.by_picture", { name: picture.name })}</p>${before && !words.trim()
+        ? html`<${Button} kind="quiet" onClick=${() => onWords(before)}>${t("search.with_words", { words: before })}<//>`
+        : html`<p class="hint">${t("search.with_more")}</p>`}</div>
+      <${Button} kind="quiet" aria-label=${t("search.without_picture")} onClick=${() => onPicture(null)}>×<//></div>`}
+    ${picture && words.trim() && html`<${Slider} label=${t("search.weight")} value=${weight} step=${0.05} onInput=${onWeight}
+      text=${t("search.weight_text", { words: percent(weight), picture: percent(1 - weight) })} />`}
+    <details open=${Boolean(negative)}><summary>${t("search.not_like")}</summary>
+      <${Field} label=${t("search.negative")} hint=${t("search.negative_hint")} value=${negative} onInput=${onNegative} maxlength=${MOST_CHARACTERS} /></details>
+  </form>`;
+}
+
+// Makes a picture to search by of a file; what is chosen last counts, however long each takes.
+function usePicture(onPicture) {
+  const [state, setState] = useState({ busy: false, error: null });
+  const turn = useRef(0);
+  const take = async (file) => {
+    if (!file) return;
+    const mine = (turn.current += 1);
+    setState({ busy: true, error: null });
+    try {
+      const picture = await picture_of(file);
+      if (mine !== turn.current) return;
+      onPicture(picture);
+      setState({ busy: false, error: null });
+    } catch (error) {
+      if (mine === turn.current) setState({ busy: false, error });
+    }
+  };
+  return { ...state, take };
+}
+
+// A picture that is pasted while this is to be seen. Gives the ref of what is to be seen.
+function usePaste(take) {
+  const place = useRef();
+  const now = useRef(take);
+  now.current = take;
+  useEffect(() => {
+    const paste = async (event) => {
+      if (!place.current?.checkVisibility() || document.querySelector("dialog[open]")) return;
+      if (![...event.clipboardData.files].some(is_picture)) return;
+      event.preventDefault();
+      now.current(await first_picture(event.clipboardData, is_picture));
+    };
+    document.addEventListener("paste", paste);
+    return () => document.removeEventListener("paste", paste);
+  }, []);
+  return place;
+}
+
+function ChoosePicture({ onFile, busy }) {
+  const t = useWords();
+  const input = useRef();
+  const choose = () => {
+    onFile(input.current.files[0]);
+    input.current.value = "";
+  };
+  return html`<${Button} id="saft-search-picture" busy=${busy} onClick=${() => input.current.click()}>${t("search.picture")}<//>
+    <input ref=${input} type="file" accept=${PICTURES} hidden aria-label=${t("search.picture")} onChange=${choose} />`;
+}
