@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -153,14 +154,14 @@ def test_who_has_nothing_is_invited_to_teach(service: Service, browser: Browser)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_adapters_and_pictures_are_accessible_and_fit_a_phone(visit: Visit, scheme: str) -> None:
-    visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+def test_adapters_and_pictures_are_accessible_and_fit_a_phone(visit: Visit, scheme: Literal["light", "dark"]) -> None:
+    visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     card(visit).get_by_text("Compare two versions").click()
     visit.button("Compare them").click()
     expect(card(visit).locator(".compare .note")).to_be_visible()
     for size in (None, PHONE):
         if size:
-            visit.page.set_viewport_size(size)  # type: ignore[arg-type]
+            visit.page.set_viewport_size(size)
         assert violations(visit.page) == []
         assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         visit.picture(f"adapters-{scheme}-{'phone' if size else 'desktop'}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -188,13 +188,15 @@ def test_a_new_class_that_is_too_small_is_told_before_anything_is_taught(visit: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_result_and_its_mistakes_are_accessible_and_fit_a_phone(visit: Visit, scheme: str) -> None:
-    visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+def test_a_result_and_its_mistakes_are_accessible_and_fit_a_phone(
+    visit: Visit, scheme: Literal["light", "dark"]
+) -> None:
+    visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     result = opened(visit)
     result.get_by_text("Where in the model").click()
     for size in (None, PHONE):
         if size:
-            visit.page.set_viewport_size(size)  # type: ignore[arg-type]
+            visit.page.set_viewport_size(size)
         assert violations(visit.page) == []
         assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         visit.picture(f"result-{scheme}-{'phone' if size else 'desktop'}")
