@@ -132,6 +132,15 @@ class NewDatasetView(DatasetView):  # noqa: D101
     )
 
 
+class ExampleView(BaseModel):
+    """What a tenant has of the sample photographs."""
+
+    dataset_id: str
+    test_dataset_id: str
+    adapter_id: str | None = Field(description="Null while the job trains it.")
+    job_id: str | None = Field(description="The training, on another base than the one that the example is made for.")
+
+
 class DatasetImageView(View):  # noqa: D101
     position: int
     label: str
@@ -467,6 +476,28 @@ class EmbeddingsView(BaseModel):
     data: list[Embedding]
     model: str = Field(description="The adapter's id, or 'base'.")
     usage: EmbeddingsUsage
+
+
+class DefaultsView(BaseModel):
+    """What POST /adapters uses where its `config` says nothing."""
+
+    density: float
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    weight_decay: float
+    template: str
+    encoders: Encoders
+
+
+class BaseView(BaseModel):  # noqa: D101
+    name: str
+    fingerprint: str = Field(description="An adapter fits the base whose `base_fingerprint` is this.")
+    parameters: int
+    image_size: int = Field(description="Pixels of the model's input, on its longer side.")
+    embedded: bool = Field(description="Whether it is the base that comes with SAFT.")
+    suits: str | None = Field(description="What it is good for and what not; null where its maker did not say.")
+    training_defaults: DefaultsView
 
 
 class Health(BaseModel):  # noqa: D101

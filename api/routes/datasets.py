@@ -95,7 +95,7 @@ def write_dataset(
     images.keep(scope, upload.id, hashes & upload.claimed)  # others are those of the dataset that this one revises
     test = None
     if found.test is not None:
-        test = datasets.add(scope, *_rows(_test_name(name, limits), found.test))
+        test = datasets.add(scope, *_rows(test_name(name, limits), found.test))
     dataset, rows = _rows(name, found)
     dataset.revision_of = revision_of
     view = NewDatasetView.model_validate(datasets.add(scope, dataset, rows))
@@ -103,7 +103,7 @@ def write_dataset(
     return created(view, f"/datasets/{dataset.id}")
 
 
-def _test_name(name: str, limits: Limits) -> str:
+def test_name(name: str, limits: Limits) -> str:
     """What the test dataset of a dataset is called; a name at the limit loses its end."""
     return f"{name[: max(0, limits.max_name_characters - len(TEST_SUFFIX))]}{TEST_SUFFIX}"
 

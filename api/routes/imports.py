@@ -48,15 +48,14 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     if len(files) != 1:
         raise InvalidInput("file: send one delta container")
     container = read_within(files[0], services.limits.max_delta_bytes, "max_delta_bytes")
-    delta, header = decode(container, max_bytes=services.limits.max_delta_bytes)
-    _check_header(header, services)
+    delta, header = read_container(services, container)
     name = checks.adapter_name(upload.text("name") or files[0].filename.removesuffix(".saft"), services.limits)
     publishes = _publishes(upload.text("publish"))
 
     def work(session: Session) -> StoredAnswer:
         scope = tenancy.scope(session)
         quotas.admit(scope, adapters=1, storage_bytes=len(container))
-        adapter = adapters.add(scope, _adapter(services, name, delta, header, len(container)), container)
+        adapter = adapters.add(scope, adapter_row(services, name, delta, header, len(container)), container)
         if publishes:
             adapters.publish(scope, adapter)
         adapters.drop_oldest(scope, name, services.limits.max_adapter_versions)
@@ -64,6 +63,13 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
 
     request_sha256 = fingerprint("POST /adapters/import", upload.digest())
     return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+
+
+def read_container(services: Services, container: bytes) -> tuple[SparseDelta, DeltaHeader]:
+    """A container that fits the base and this service. Raises InvalidDelta, BaseMismatch and InvalidInput."""
+    delta, header = decode(container, max_bytes=services.limits.max_delta_bytes)
+    _check_header(header, services)
+    return delta, header
 
 
 def _publishes(publish: str | None) -> bool:
@@ -113,7 +119,10 @@ def _share(stated: Any, name: str) -> float:
     return float(stated) + 0.0  # no negative zero
 
 
-def _adapter(services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int) -> Adapter:
+def adapter_row(
+    services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int
+) -> Adapter:
+    """The row of what `read_container` gave. Raises InvalidDelta for what the header may not state."""
     return Adapter(
         name=name,
         classes=list(header.classes),

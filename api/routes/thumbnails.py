@@ -57,9 +57,7 @@ async def get_collection_thumbnail(
     )
 
 
-@router.post(
-    "/thumbnails", tags=["inference"], response_class=Response, openapi_extra=multipart_docs(file=MULTIPART_SCHEMA)
-)
+@router.post("/thumbnails", tags=["inference"], response_class=Response, openapi_extra=FORM_DOCS)
 async def make_thumbnail(request: Request, tenancy: TenancyDep, size: Size = SIZE) -> Response:
     """A small WebP of a picture that is sent as `file` and not kept: for what a browser cannot show, such as HEIC."""
     async with form(request, tenancy.services) as upload:
@@ -67,7 +65,7 @@ async def make_thumbnail(request: Request, tenancy: TenancyDep, size: Size = SIZ
         if len(files) != 1:
             raise InvalidInput("file: send one picture")
         source = sent_as_file(files[0].filename or "file", files[0], tenancy.services.limits)
-        small = await _made(tenancy, source, size)
+        small = await _made(tenancy, lambda: source, size)
     return Response(small, media_type=MEDIA_TYPE, headers=SAFE_HEADERS | {"Cache-Control": "no-store"})
 
 
@@ -88,10 +86,10 @@ async def _of_stored(
     if is_current(if_none_match, headers["ETag"]):
         return not_modified(headers)
     name = image.path if isinstance(image, DatasetImage) else image.filename
-    source = await run_in_threadpool(stored, name, tenancy.services.blobs, image.file)
-    return Response(await _made(tenancy, source, size), media_type=MEDIA_TYPE, headers=headers)
+    small = await _made(tenancy, lambda: stored(name, tenancy.services.blobs, image.file), size)
+    return Response(small, media_type=MEDIA_TYPE, headers=headers)
 
 
-async def _made(tenancy: Tenancy, source: Source, size: int) -> bytes:
+async def _made(tenancy: Tenancy, source: Callable[[], Source], size: int) -> bytes:
     services = tenancy.services
-    return await tenancy.draw(lambda: thumbnail(services.pictures, source, size, services.deadline()))
+    return await tenancy.draw(lambda: thumbnail(services.pictures, source(), size, services.deadline()))

@@ -104,17 +104,21 @@ def _queue(
 
     def work(session: Session) -> StoredAnswer:
         scope = tenancy.scope(session)
-        job = order(scope)
-        labels = _check_datasets(scope, job.dataset_id or "", job.test_dataset_id)
-        check_labels(services.engine.base, labels, job.config["template"], "classes")
-        job.base_fingerprint = services.engine.base.fingerprint
-        jobs.create(scope, job)
+        job = queued(scope, services, order(scope))
         return created(JobView.model_validate(job), f"/jobs/{job.id}", 202)
 
     answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
     if not replayed:
-        _send(services, str(answer.body["id"]))
+        send(services, str(answer.body["id"]))
     return respond(answer, replayed)
+
+
+def queued(scope: Scope, services: Services, job: Job) -> Job:
+    """The job, checked and written; `send` tells the workers once that is committed."""
+    labels = _check_datasets(scope, job.dataset_id or "", job.test_dataset_id)
+    check_labels(services.engine.base, labels, job.config["template"], "classes")
+    job.base_fingerprint = services.engine.base.fingerprint
+    return jobs.create(scope, job)
 
 
 def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def _check_datasets(scope: Scope, dataset_id: str, test_dataset_id: str | None) 
     return trained + [label for label in tested if means[label] not in trained]
 
 
-def _send(services: Services, job_id: str) -> None:
+def send(services: Services, job_id: str) -> None:
     """Tell the workers, after the commit. The job is safe without it: the sweeper publishes what was not."""
     try:
         services.publish(job_id)

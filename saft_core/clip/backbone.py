@@ -33,6 +33,14 @@ class TrainingDefaults:
     encoders: str = "both"
 
 
+@dataclass(frozen=True)
+class Card:
+    """What is said of a base for people. suits: what it is good for and what not; embedded: it comes along."""
+
+    suits: str | None = None
+    embedded: bool = False
+
+
 class Base:
     """A CLIP model in evaluation mode, its parameters in one flat buffer.
 
@@ -51,8 +59,10 @@ class Base:
         defaults: TrainingDefaults | None = None,
         device: torch.device | str = "cpu",
         blueprint: Blueprint | None = None,
+        card: Card | None = None,
     ) -> None:
         self.name = name
+        self.card = card or Card()
         self.blueprint = blueprint
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from saft_core.clip import hub, specs, variant, weights
-from saft_core.clip.backbone import Base, TrainingDefaults
+from saft_core.clip.backbone import Base, Card, TrainingDefaults
 from saft_core.clip.blueprint import Blueprint
 from saft_core.clip.specs import Source
 from saft_core.clip.variant import Variant
@@ -77,8 +77,16 @@ def _load(source: Source, device: torch.device) -> Base:
         tokenize = open_clip.get_tokenizer(source.model, **_tokenizer_files(source))
     card = _read_card(source.folder)
     defaults = TrainingDefaults(**card.get("defaults", {}))
-    name = str(card.get("name", source.name))
-    base = Base(model, preprocess, tokenize, name=name, defaults=defaults, device=device, blueprint=blueprint)
+    base = Base(
+        model,
+        preprocess,
+        tokenize,
+        name=str(card.get("name", source.name)),
+        defaults=defaults,
+        device=device,
+        blueprint=blueprint,
+        card=Card(card.get("suits"), embedded=source.folder == specs.EMBEDDED_FOLDER),
+    )
     _check(base)
     return base
 

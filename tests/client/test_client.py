@@ -227,6 +227,21 @@ def test_what_cannot_be_downloaded_leaves_no_file(site: Site, client: TestClient
     assert list(folder.iterdir()) == []
 
 
+def test_the_base_is_told(site: Site, saft: Client) -> None:
+    base = saft.base()
+    assert (base.name, base.fingerprint) == ("tiny-vit", site.services.engine.base.fingerprint)
+    assert (base.embedded, base.suits, base.training_defaults["epochs"]) == (False, None, 2)
+
+
+def test_the_example_is_made_once(site: Site, saft: Client) -> None:
+    first = saft.example()  # a training, since the base is another one
+    assert (first.adapter_id, site.published) == (None, [first.job_id])
+    assert first.job_id is not None
+    adapter = site.work(first.job_id)
+    assert saft.example() == saft_client.Example(first.dataset_id, first.test_dataset_id, adapter, first.job_id)
+    assert saft.datasets.get(first.test_dataset_id).image_count == 126
+
+
 def test_keys_usage_and_the_log_of_a_tenant(saft: Client) -> None:
     key = saft.keys.create("laptop")
     assert saft.keys.rename(key, "desk").name == "desk"

@@ -19,6 +19,10 @@ BASE_FILE = "base.json"
 
 BASE: dict[str, Any] = {
     "name": "saft-photo-160",
+    "suits": "It knows photographs of everyday things, at 160 by 160 pixels, and drawings of them less well: animals,"
+    " food, plants, vehicles, tools, furniture, instruments, buildings, scenes that have a name. It is not for people"
+    " (who they are, what they do, what they feel), text in pictures, medical or satellite pictures, fine print and"
+    " fine distinctions that ImageNet does not make, or anything where an error matters.",
     "defaults": {
         "density": 0.001,
         "learning_rate": 1e-3,
@@ -29,7 +33,8 @@ BASE: dict[str, Any] = {
         "encoders": "text",
     },
 }
-"""The name and the fine-tuning defaults of this base; the model card says how they were chosen."""
+"""The name of this base, what GET /base tells of it, and its fine-tuning defaults; the model card says how they were
+chosen."""
 
 
 def put_together(model: CLIP, trunk: nn.Module, head: Head) -> CLIP:

@@ -48,9 +48,9 @@ def post(path: str, json: Any = None) -> Request:
     return Request("POST", path, json=json)
 
 
-def create(path: str, json: Any) -> Request:
+def create(path: str, json: Any, answer_seconds: float = ANSWER_SECONDS) -> Request:
     """Make a thing: once, however often this is sent."""
-    return Request("POST", path, json=json, headers=once())
+    return Request("POST", path, json=json, headers=once(), answer_seconds=answer_seconds)
 
 
 def upload(path: str, form: Mapping[str, str | Sequence[str]], files: Sequence[Part]) -> Request:

@@ -16,8 +16,8 @@ from saft_client._drivers import RETRIES, Awaited, Blocking, http_options
 from saft_client._flow import D, Flow, Items, Resource, call, listing
 from saft_client._inference import Inference
 from saft_client._jobs import Jobs
-from saft_client._requests import get
-from saft_client.records import Account, AuditEvent
+from saft_client._requests import WORK_SECONDS, create, get
+from saft_client.records import Account, AuditEvent, Base, Example
 
 Self = TypeVar("Self", bound="_Blocks | _Awaits")
 
@@ -42,6 +42,16 @@ class _Service(Inference[D]):
     def check_key(self) -> Flow[None]:
         """Raise Unauthorized unless the key is a tenant's."""
         return self._nothing(get("/datasets", limit=1))
+
+    @call
+    def base(self) -> Flow[Base]:
+        """The model that every adapter of the service changes."""
+        return self._record(Base, get("/base"))
+
+    @call
+    def example(self) -> Flow[Example]:
+        """The sample photographs as datasets of the tenant, and an adapter on them; made once, then found again."""
+        return self._record(Example, create("/example", None, answer_seconds=WORK_SECONDS))
 
     @call
     def usage(self) -> Flow[Account]:

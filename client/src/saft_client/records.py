@@ -47,6 +47,16 @@ class Dataset(Record):
 
 
 @dataclass(frozen=True)
+class Example(Record):
+    """The sample photographs of a tenant. adapter_id: None while the job trains it."""
+
+    dataset_id: str
+    test_dataset_id: str
+    adapter_id: str | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
 class DatasetImage(Record):
     """One image of a dataset, without its bytes."""
 
@@ -239,6 +249,19 @@ class Match(Record):
     filename: str
     score: float
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Base(Record):
+    """The model that every adapter changes. suits: what it is good for and what not, if its maker said so."""
+
+    name: str
+    fingerprint: str
+    parameters: int
+    image_size: int
+    embedded: bool
+    suits: str | None = None
+    training_defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

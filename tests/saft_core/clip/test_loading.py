@@ -13,7 +13,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors.torch import save_file
 
 from saft_core.clip import loading
-from saft_core.clip.backbone import Base, TrainingDefaults
+from saft_core.clip.backbone import Base, Card, TrainingDefaults
 from saft_core.clip.loading import load_base, pick_device
 from saft_core.clip.specs import EMBEDDED_FOLDER
 from saft_core.errors import Unavailable
@@ -38,10 +38,12 @@ def test_a_folder_is_loaded_with_the_weights_in_it(tmp_path: Path, tower: str) -
 
 
 def test_defaults_live_with_the_base(tmp_path: Path) -> None:
-    card = {"name": "mine", "defaults": {"learning_rate": 0.5, "epochs": 3}}
+    card = {"name": "mine", "suits": "It knows nothing.", "defaults": {"learning_rate": 0.5, "epochs": 3}}
     base = load_base(write_folder(tmp_path / "folder", config(), card=card))
     assert base.name == "mine"
     assert base.defaults == TrainingDefaults(learning_rate=0.5, epochs=3)
+    assert base.card == Card("It knows nothing.", embedded=False)
+    assert load_base(write_folder(tmp_path / "another", config())).card == Card()
 
 
 def test_the_embedded_base_is_small_and_ready() -> None:
@@ -49,6 +51,10 @@ def test_the_embedded_base_is_small_and_ready() -> None:
     assert sum(file.stat().st_size for file in EMBEDDED_FOLDER.iterdir()) <= MAX_EMBEDDED_BYTES
     assert base.name
     assert base.defaults.template.count("{}") == 1
+    assert base.card.embedded
+    model_card = (EMBEDDED_FOLDER / "MODEL_CARD.md").read_text("utf-8").replace("**", "")
+    assert base.card.suits
+    assert base.card.suits in " ".join(model_card.split())
     with torch.inference_mode():
         images = base.encode_pixels(base.pixels(pictures(1, size=128)))
         texts = base.encode_texts(["a photo of a cat."])
