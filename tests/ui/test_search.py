@@ -420,6 +420,15 @@ def test_a_picture_of_one_place_is_looked_for_in_another(newcomer: Visit) -> Non
     assert names(newcomer.page)[0].startswith("flower/")
 
 
+def test_who_has_nothing_can_search_the_sample_pictures(newcomer: Visit) -> None:
+    newcomer.sees("Nothing to search yet")
+    assert violations(newcomer.page) == []
+    newcomer.button("Take sample pictures").click()
+    expect(tiles(newcomer.page)).to_have_count(PAGE)
+    words(newcomer).fill("a bird")
+    newcomer.sees("The 24 closest pictures")
+
+
 # Access
 
 

@@ -16,6 +16,13 @@ import { Browse, Found } from "./results.js";
 
 const START = { words: "", before: "", negative: "", picture: null, weight: 0.5, floor: 0, distinct: true };
 
+// On a phone the collections are far below.
+const to_others = (event) => {
+  event.preventDefault();
+  document.getElementById("saft-own").scrollIntoView({ block: "start" });
+  document.getElementById("saft-collection-files").focus({ preventScroll: true });
+};
+
 export function Search() {
   const t = useWords();
   const { places, there, collections, error } = usePlaces();
@@ -43,7 +50,8 @@ export function Search() {
           picture=${asked.picture} before=${asked.before} onPicture=${by_picture} weight=${asked.weight} onWeight=${set("weight")} />
         <div class="search-where"><${Select} label=${t("search.where")} value=${place?.key} onInput=${setWanted}
             options=${places.map((one) => [one.key, t(`search.place_${one.kind}`, { name: one.name, count: one.count })])} />
-          <${AdapterSelect} label=${t("search.adapter")} /></div>
+          <${AdapterSelect} label=${t("search.adapter")} />
+          <a class="button search-others" href="#saft-own" onClick=${to_others}>${t("search.others")}</a></div>
         <${Problem} error=${error} />
         ${answering.asked ? html`<${Found} ...${shown} ...${answering} floor=${asked.floor} onFloor=${set("floor")} distinct=${asked.distinct} onDistinct=${set("distinct")} />`
           : place && html`<${Taught} places=${places} place=${place} onPlace=${setWanted} /><${Browse} ...${shown} />`}`}
