@@ -14,6 +14,7 @@ from tests.fixtures import samples
 from tests.fixtures.accessibility import violations
 from tests.fixtures.boxes import Boxes, picture_bytes, plain_picture
 from tests.fixtures.browser import PHONE, Visit, needs_chromium
+from tests.fixtures.page import key_of
 
 pytestmark = needs_chromium
 
@@ -160,6 +161,21 @@ def test_pictures_survive_a_reload_with_their_names_and_thumbnails(boxes: Boxes,
     expect(boxes.page.locator(".tile")).to_have_count(0)
     boxes.visit.button("Undo", exact=False).click()
     boxes.count("red things", 1)
+
+
+def test_nothing_of_one_visitor_is_left_for_the_next(boxes: Boxes, tmp_path: Path) -> None:
+    boxes.choose("Class 1", [plain_picture(tmp_path, "a.png", RED)])
+    boxes.count("Class 1", 1)
+    mine = boxes.page.evaluate("sessionStorage.getItem('saft-who')")
+    key = key_of(boxes.visit.service.new_tenant("the next one"))
+    boxes.module("lib/session.js", "m.sign_in(given, false)", key)
+    boxes.visit.sees("Signed in as the next one")
+    expect(boxes.page.locator(".class-box")).to_have_count(2)
+    expect(boxes.page.locator(".tile")).to_have_count(0)
+    boxes.page.evaluate("(who) => sessionStorage.setItem('saft-who', who)", mine)
+    boxes.page.reload()
+    boxes.visit.until_ready()
+    boxes.count("Class 1", 1)
 
 
 def test_pictures_are_dragged_to_another_class_and_each_step_is_undone(boxes: Boxes, tmp_path: Path) -> None:
