@@ -166,6 +166,7 @@ def test_pictures_survive_a_reload_with_their_names_and_thumbnails(boxes: Boxes,
 def test_nothing_of_one_visitor_is_left_for_the_next(boxes: Boxes, tmp_path: Path) -> None:
     boxes.choose("Class 1", [plain_picture(tmp_path, "a.png", RED)])
     boxes.count("Class 1", 1)
+    boxes.page.wait_for_timeout(1500)  # until it is written
     mine = boxes.page.evaluate("sessionStorage.getItem('saft-who')")
     key = key_of(boxes.visit.service.new_tenant("the next one"))
     boxes.module("lib/session.js", "m.sign_in(given, false)", key)
