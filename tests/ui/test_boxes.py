@@ -14,6 +14,7 @@ from tests.fixtures import samples
 from tests.fixtures.accessibility import violations
 from tests.fixtures.boxes import Boxes, picture_bytes, plain_picture
 from tests.fixtures.browser import PHONE, Visit, needs_chromium
+from tests.fixtures.page import key_of
 
 pytestmark = needs_chromium
 
@@ -59,6 +60,8 @@ def test_several_pictures_are_chosen_at_once_and_a_new_box_appears(boxes: Boxes,
         boxes.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(boxes.page) == []
     boxes.page.set_viewport_size(PHONE)
+    boxes.page.evaluate("scrollTo(0, 0)")
+    expect(boxes.page.locator(".toolbar")).to_be_in_viewport()  # it sticks to the window's lower edge
     assert violations(boxes.page) == []
     assert boxes.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
@@ -158,6 +161,22 @@ def test_pictures_survive_a_reload_with_their_names_and_thumbnails(boxes: Boxes,
     expect(boxes.page.locator(".tile")).to_have_count(0)
     boxes.visit.button("Undo", exact=False).click()
     boxes.count("red things", 1)
+
+
+def test_nothing_of_one_visitor_is_left_for_the_next(boxes: Boxes, tmp_path: Path) -> None:
+    boxes.choose("Class 1", [plain_picture(tmp_path, "a.png", RED)])
+    boxes.count("Class 1", 1)
+    boxes.page.wait_for_timeout(1500)  # until it is written
+    mine = boxes.page.evaluate("sessionStorage.getItem('saft-who')")
+    key = key_of(boxes.visit.service.new_tenant("the next one"))
+    boxes.module("lib/session.js", "m.sign_in(given, false)", key)
+    boxes.visit.sees("Signed in as the next one")
+    expect(boxes.page.locator(".class-box")).to_have_count(2)
+    expect(boxes.page.locator(".tile")).to_have_count(0)
+    boxes.page.evaluate("(who) => sessionStorage.setItem('saft-who', who)", mine)
+    boxes.page.reload()
+    boxes.visit.until_ready()
+    boxes.count("Class 1", 1)
 
 
 def test_pictures_are_dragged_to_another_class_and_each_step_is_undone(boxes: Boxes, tmp_path: Path) -> None:

@@ -135,7 +135,13 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
 )
 def test_a_job_is_told_in_words(boxes: Boxes, state: dict[str, object], words: str) -> None:
     job = {"id": "jo_1", "name": "pets", "status": "running", "phase": "training", "progress": 0.4, "losses": []}
-    rest = {"eta_seconds": None, "metrics": None, "error": None, "config": {}, "cancel_requested": False}
+    rest: dict[str, object] = {
+        "eta_seconds": None,
+        "metrics": None,
+        "error": None,
+        "config": {},
+        "cancel_requested": False,
+    }
     boxes.module("lib/teaching.js", "m.watched.set(given)", job | rest | state)
     expect(boxes.page.locator(".job")).to_contain_text(words)
     for scheme in ("light", "dark"):

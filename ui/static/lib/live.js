@@ -5,6 +5,7 @@ import { session } from "./session.js";
 import { store, useStore } from "./store.js";
 
 const held = new Map();
+session.listen(() => held.clear()); // nothing of one visitor is left for the next
 
 // state: "reading", "there" or "failed". value: the last one read, which stays while it is read again.
 function resource(path, read) {

@@ -12,6 +12,12 @@ const kept = () => `saft-watched-${session.get().who}`;
 export const watched = store(null);
 let stop = () => {};
 
+// Nothing of one visitor is left for the next.
+session.listen(() => {
+  stop();
+  watched.set(null);
+});
+
 // Follows a job from now on, in place of the one before.
 export function watch(job) {
   stop();

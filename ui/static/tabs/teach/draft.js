@@ -1,6 +1,7 @@
 // The draft of this visitor: one for the whole page, with steps to undo, kept in the browser until it is sent.
 import { all, get, is_final } from "../../lib/api.js";
 import { keep_files, keep_only, keep_value, kept_files, kept_value } from "../../lib/keep.js";
+import { session } from "../../lib/session.js";
 import { store } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
 import { watch_nothing, watched } from "../../lib/teaching.js";
@@ -18,6 +19,7 @@ export const selected = store(new Set()); // ids of pictures
 const files = new Map(); // by key: handles of files, not their bytes
 let joined = null;
 let timer = null;
+let whose = null; // the visitor that all of this is of
 
 // change: from one draft to the next. What has the same `join` as the change before is undone together with it.
 export function change(how, join = null) {
@@ -60,12 +62,14 @@ function show(next) {
   timer = setTimeout(keep, KEEP_MS);
 }
 
-const keep = () => keep_value("draft", draft.get());
+const keep = async () => whose === session.get().who && keep_value("draft", draft.get());
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && draft.get() && keep());
 
 // To be called once, when the visitor is known: what was in the boxes before.
 export async function find_draft() {
+  const { who } = session.get();
+  if (who !== whose) forget(who);
   if (draft.get()) return;
   const kept = (await kept_value("draft")) ?? empty_draft();
   const keys = keys_of(kept);
@@ -73,8 +77,17 @@ export async function find_draft() {
   [...keys].forEach((key, place) => files.set(key, there[place]));
   const lost = (picture) => picture.key && !files.get(picture.key);
   const classes = kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter((picture) => !lost(picture)) }));
-  if (!draft.get()) draft.set({ ...kept, classes });
+  if (draft.get() || who !== session.get().who) return;
+  draft.set({ ...kept, classes });
   await keep_only(keys);
+}
+
+// Somebody else is there: nothing of the one before may be seen, or kept as theirs.
+function forget(who) {
+  whose = who;
+  clearTimeout(timer);
+  files.clear();
+  for (const [shared, nothing] of [[draft, null], [past, []], [selected, new Set()], [example, null]]) shared.set(nothing);
 }
 
 // Files of the visitor's as pictures: [{name, file}] or, of a zip file, [{name, file: the zip, entry}].
