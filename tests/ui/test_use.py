@@ -321,7 +321,11 @@ def test_a_download_that_is_not_to_be_had_says_why(visit: Visit) -> None:
 
 def test_what_is_being_made_can_be_stopped(visit: Visit) -> None:
     held: list[Route] = []
-    visit.page.route("**/export?format=onnx", lambda route: held.append(route))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    visit.page.route("**/export?format=onnx", hold)
     visit.page.locator("#saft-download-onnx").click()
     visit.button("Stop").click()
     expect(visit.page.locator("#saft-download-onnx")).to_be_visible()
