@@ -127,7 +127,12 @@ def asked(visit: Visit) -> list[dict[str, Any]]:
 
 def test_a_dataset_is_searched_by_words_without_a_second_upload(visit: Visit, owner: Owner) -> None:
     posts: list[str] = []
-    visit.page.on("request", lambda request: request.method == "POST" and posts.append(request.url.split("/api/")[1]))
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            posts.append(request.url.split("/api/")[1])
+
+    visit.page.on("request", note)
     words(visit).fill("a red flower")
     until_names(visit, owner.names(text="a red flower"))
     visit.sees("The 24 closest pictures")

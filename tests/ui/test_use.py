@@ -291,7 +291,8 @@ def test_a_download_is_what_the_interface_gives(visit: Visit, owner: Owner, kind
             visit.sees("It is being made.")
     download = coming.value
     assert download.suggested_filename.endswith(f".{ending}")
-    expected = owner.http.get(f"/adapters/{owner.adapter_id}/{path}").raise_for_status().content
+    answer = owner.http.get(f"/adapters/{owner.adapter_id}/{path}", timeout=TRAINING_MS / 1000)
+    expected = answer.raise_for_status().content
     assert content(Path(download.path())) == content(io.BytesIO(expected))
     visit.sees("is with your downloads")
 
@@ -320,7 +321,11 @@ def test_a_download_that_is_not_to_be_had_says_why(visit: Visit) -> None:
 
 def test_what_is_being_made_can_be_stopped(visit: Visit) -> None:
     held: list[Route] = []
-    visit.page.route("**/export?format=onnx", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    visit.page.route("**/export?format=onnx", hold)
     visit.page.locator("#saft-download-onnx").click()
     visit.button("Stop").click()
     expect(visit.page.locator("#saft-download-onnx")).to_be_visible()

@@ -30,7 +30,7 @@ export function Line({ words, onWords, before, negative, onNegative, picture, on
     <${Problem} error=${taking.error} />
     ${picture && html`<div class="search-by"><${Thumbnail} key=${picture.src} src=${picture.src} alt="" name="" />
       <div><p>${t("search.by_picture", { name: picture.name })}</p>${before && !words.trim()
-        ? html`<${Button} kind="quiet" onClick=${() => onWords(before)}>${t("search.with_words", { words: before })}<//>`
+        ? html`<${Button} onClick=${() => onWords(before)}>${t("search.with_words", { words: before })}<//>`
         : html`<p class="hint">${t("search.with_more")}</p>`}</div>
       <${Button} kind="quiet" aria-label=${t("search.without_picture")} onClick=${() => onPicture(null)}>×<//></div>`}
     ${picture && words.trim() && html`<${Slider} label=${t("search.weight")} value=${weight} step=${0.05} onInput=${onWeight}
