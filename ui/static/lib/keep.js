@@ -57,10 +57,9 @@ export async function keep_files(entries) {
 // The files of these keys; undefined for one that is not there.
 export const kept_files = async (keys) => (await within("files", "readonly", (files) => keys.map((key) => files.get(key)))) ?? [];
 
-// Lets go of all files but these.
-export async function keep_only(keys) {
-  const wanted = new Set(keys);
+// Lets go of all files whose keys are not wanted.
+export async function keep_only(is_wanted) {
   const there = (await within("files", "readonly", (files) => files.getAllKeys())) ?? [];
-  const gone = there.filter((key) => !wanted.has(key));
+  const gone = there.filter((key) => !is_wanted(key));
   if (gone.length) await within("files", "readwrite", (files) => gone.forEach((key) => files.delete(key)));
 }

@@ -49,7 +49,7 @@ export function replace(next) {
   show(next);
   const keys = keys_of(next);
   for (const key of files.keys()) if (!keys.has(key)) files.delete(key);
-  keep().then(() => keep_only(keys)); // a reload between the two finds files too many, never too few
+  keep().then(() => keep_only((key) => files.has(key))); // a reload between the two finds files too many, never too few
 }
 
 const keys_of = (one) => new Set(pictures_of(one).map((picture) => picture.key).filter(Boolean));
@@ -79,7 +79,7 @@ export async function find_draft() {
   const classes = kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter((picture) => !lost(picture)) }));
   if (draft.get() || who !== session.get().who) return;
   draft.set({ ...kept, classes });
-  await keep_only(keys);
+  await keep_only((key) => files.has(key));
 }
 
 // Somebody else is there: nothing of the one before may be seen, or kept as theirs.
