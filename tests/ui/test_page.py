@@ -90,7 +90,7 @@ def test_two_tabs_of_one_browser_are_two_tenants(visit: Visit) -> None:
 
 
 def test_the_page_speaks_german_and_remembers_it(visit: Visit) -> None:
-    visit.page.get_by_label("Language").select_option("Deutsch")
+    visit.page.get_by_label("Language").select_option("de")
     expect(visit.page.get_by_role("tab", name="Anlernen")).to_be_visible()
     visit.page.reload()
     visit.sees("Angemeldet als")

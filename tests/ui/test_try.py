@@ -231,7 +231,7 @@ def test_what_is_none_of_the_labels_is_said_to_be(trying: Trying) -> None:
     trying.choose(*pictures)
     expect(trying.button("Download answers (CSV)")).to_be_enabled()
     for place, is_strange in enumerate(strange):
-        trying.tiles.nth(place).locator(".tile-open").click()
+        trying.tiles.nth(place).locator(".shown-open").click()
         expect(trying.stage.get_by_text("Probably none of these")).to_have_count(int(is_strange))
     trying.part("try").locator(".counts").get_by_role("button", name="none of these").click()
     expect(trying.tiles).to_have_count(sum(strange))
@@ -285,7 +285,7 @@ def test_filled_it_is_accessible_and_fits_a_phone(trying: Trying, scheme: str) -
     trying.choose(photo(OTHERS[1]), photo(CLASSES[1]), painted("phone.heic", "HEIF"), UNREADABLE)
     expect(trying.button("Download answers (CSV)")).to_be_enabled()
     for place in (0, 3):
-        trying.tiles.nth(place).locator(".tile-open").click()
+        trying.tiles.nth(place).locator(".shown-open").click()
         trying.page.set_viewport_size({"width": 1280, "height": 900})
         assert violations(trying.page) == []
         trying.picture(f"try-{scheme}-{place}")

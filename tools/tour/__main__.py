@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.fixtures import samples
 from tests.fixtures.browser import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, TRAINING_MS
@@ -23,8 +23,15 @@ from tools.tour.film import Film
 
 TABS = {"teach": "Teach", "try": "Try", "search": "Search", "adapters": "Adapters", "use": "Use it"}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-FILM_SIZE = {"width": 1000, "height": 640}
-CLASSES = ("bird", "fish", "flower", "fruit")
+FILM_SIZE: ViewportSize = {"width": 1180, "height": 760}
+CLASSES = ("animal_with_hooves", "animal_with_paws", "household_item", "tool")
+
+
+# Pictures below the fold are only fetched when they are scrolled to.
+SHOW_ALL = """() => Promise.all([...document.images].map((image) => {
+  image.loading = "eager";
+  return image.complete || new Promise((done) => (image.onload = image.onerror = done));
+}))"""
 
 
 def main() -> None:
@@ -55,18 +62,17 @@ def running() -> Iterator[Service]:
 
 def film_the_flow(browser: Browser, url: str, target: Path) -> None:
     """From the empty page to the first answer on a picture of one's own."""
-    page = browser.new_context(viewport=FILM_SIZE, locale="en-GB").new_page()  # type: ignore[arg-type]
+    page = browser.new_context(viewport=FILM_SIZE, locale="en-GB").new_page()
     opened(page, url)
     film = Film(page)
     film.hold(1.2)
     for number, label in enumerate(CLASSES, 1):
-        box = page.get_by_label(f"Name of class {number}")
-        box.fill(label)
+        page.get_by_label(f"Name of class {number}").fill(label.replace("_", " "))
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="Choose pictures").nth(number - 1).click()
         chooser.value.set_files(samples.of_class("train", label)[:16])
         page.wait_for_timeout(900)
-        film.hold(0.5)
+        film.hold(0.7)
     page.get_by_role("button", name="Teach it", exact=True).click()
     result = page.locator(".taught")
     while not result.is_visible():
@@ -78,7 +84,7 @@ def film_the_flow(browser: Browser, url: str, target: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.locator(".quick-try").get_by_role("button", name="Choose a picture").click()
     chooser.value.set_files(samples.of_class("test", CLASSES[0])[0])
-    expect(page.locator(".quick-try").get_by_text(CLASSES[0]).first).to_be_visible()
+    expect(page.locator(".quick-try").get_by_text("%").first).to_be_visible()
     page.wait_for_timeout(1200)
     film.hold(3.0)
     film.save(target)
@@ -94,6 +100,8 @@ def photograph_the_tabs(browser: Browser, url: str, folder: Path) -> None:
                 page.get_by_role("tab", name=label, exact=True).click()
                 fill(page, name)
                 page.wait_for_timeout(1500)
+                page.evaluate(SHOW_ALL)
+                page.wait_for_timeout(1000)
                 page.screenshot(path=folder / f"{name}-{device}-{scheme}.png", full_page=True)
             page.context.close()
 

@@ -9,7 +9,9 @@ from PIL import Image
 from playwright.sync_api import Page
 
 WIDTH = 800
-COLOURS = 96
+COLOURS = 160
+SAMPLED = 8
+"""Frames, or a few more, that the colours are taken from."""
 
 
 class Film:
@@ -28,8 +30,13 @@ class Film:
         self._milliseconds.append(round(seconds * 1000))
 
     def save(self, target: Path) -> None:
-        """Write the film, which starts again at its end. All frames have the colours of the last one."""
-        palette = self._frames[-1].quantize(COLOURS)
+        """Write the film, which starts again at its end. All frames have the same colours, those of all of them."""
+        side = max(1, len(self._frames) // SAMPLED)
+        sampled = self._frames[::side]
+        sheet = Image.new("RGB", (WIDTH, sum(frame.height for frame in sampled)))
+        for number, frame in enumerate(sampled):
+            sheet.paste(frame, (0, number * frame.height))
+        palette = sheet.quantize(COLOURS)
         frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in self._frames]
         frames[0].save(
             target, save_all=True, append_images=frames[1:], duration=self._milliseconds, loop=0, optimize=True

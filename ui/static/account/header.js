@@ -17,9 +17,10 @@ export function Header() {
     <div class="head-tools">
       <select class="language" aria-label=${t("head.language")} value=${spoken}
         onChange=${(event) => choose_language(event.target.value)}>
-        ${Object.entries(LANGUAGES).map(([key, text]) => html`<option value=${key} selected=${key === spoken}>${text}</option>`)}
+        ${Object.entries(LANGUAGES).map(([key, text]) => html`<option value=${key} title=${text} selected=${key === spoken}>${key.toUpperCase()}</option>`)}
       </select>
-      ${state === "in" && html`<${Button} kind="quiet" onClick=${() => setOpen(true)} id="saft-account">${t("head.signed_in", { name })}<//>
+      ${state === "in" && html`<${Button} kind="quiet" onClick=${() => setOpen(true)} id="saft-account" aria-label=${t("head.signed_in", { name })}>
+          <span class="head-who">${t("head.signed_in", { name })}</span><span class="head-who-short" aria-hidden="true">${name}</span><//>
         <${Button} kind="quiet" onClick=${sign_out} id="saft-sign-out">${t("head.sign_out")}<//>`}
     </div>
     ${open && html`<${Account} onClose=${() => setOpen(false)} />`}

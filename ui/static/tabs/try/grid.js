@@ -34,23 +34,23 @@ export function Done({ done, count }) {
 }
 
 export function Grid({ pictures, of, selected, onSelect, onRemove }) {
-  return html`<ul class="tiles">${pictures.map((picture) =>
+  return html`<ul class="shown-list">${pictures.map((picture) =>
     html`<${Tile} key=${picture.id} picture=${picture} told=${of(picture)} is_selected=${picture.id === selected}
       onSelect=${() => onSelect(picture.id)} onRemove=${() => onRemove(picture.id)} />`)}</ul>`;
 }
 
 function Tile({ picture, told, is_selected, onSelect, onRemove }) {
   const t = useWords();
-  return html`<li class="tile ${told.answer && !told.fresh ? "tile-waiting" : ""}" data-name=${picture.name}>
-    <button type="button" class="tile-open" aria-pressed=${is_selected} onClick=${onSelect}>
-      <${Seen} picture=${picture} alt=${picture.name} /><span class="tile-answer"><${TileAnswer} told=${told} /></span></button>
-    <button type="button" class="tile-remove" aria-label=${t("try.remove", { name: picture.name })} onClick=${onRemove}>×</button></li>`;
+  return html`<li class="shown ${told.answer && !told.fresh ? "shown-waiting" : ""}" data-name=${picture.name}>
+    <button type="button" class="shown-open" aria-pressed=${is_selected} onClick=${onSelect}>
+      <${Seen} picture=${picture} alt=${picture.name} /><span class="shown-answer"><${TileAnswer} told=${told} /></span></button>
+    <button type="button" class="shown-remove" aria-label=${t("try.remove", { name: picture.name })} onClick=${onRemove}>×</button></li>`;
 }
 
 function TileAnswer({ told: { answer } }) {
   const t = useWords();
   if (!answer) return html`<span class="hint">${t("try.waits")}</span>`;
-  if (answer.main.error) return html`<span class="tile-unreadable">${reason_of(t, answer.main.error)}</span>`;
+  if (answer.main.error) return html`<span class="shown-unreadable">${reason_of(t, answer.main.error)}</span>`;
   const { label, probability } = top_of(answer.main);
   if (is_strange(answer)) return html`<strong>${t("try.count_none")}</strong> <span><${Word} text=${label} />?</span>`;
   return html`<strong><${Word} text=${label} /></strong> <span>${percent(probability)}</span>`;
