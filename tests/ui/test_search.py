@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -438,7 +438,7 @@ def test_who_has_nothing_can_search_the_sample_pictures(newcomer: Visit) -> None
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_what_is_found_is_accessible_and_fits_a_phone(visit: Visit, scheme: str) -> None:
+def test_what_is_found_is_accessible_and_fits_a_phone(visit: Visit, scheme: Literal["light", "dark"]) -> None:
     visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     visit.page.reload()
     visit.until_ready()

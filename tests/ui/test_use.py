@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -361,7 +362,7 @@ def test_a_text_that_fits_an_adapter_is_a_prompt_of_it(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_code_is_accessible_and_scrolls_in_its_box(visit: Visit, scheme: str) -> None:
+def test_code_is_accessible_and_scrolls_in_its_box(visit: Visit, scheme: Literal["light", "dark"]) -> None:
     visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     visit.page.reload()
     visit.until_ready()

@@ -38,7 +38,7 @@ export async function mount(name, element) {
 }
 
 async function begin() {
-  keep_tabs();
+  keep_tabs(); // beside what follows: who is there does not depend on it
   for (;;) {
     try {
       return await find_visitor();

@@ -1,21 +1,18 @@
-// Words, numbers and dates in the visitor's language. All words are in strings/<language>/*.json; `t` finds them by their keys.
+// Words, numbers and dates in the visitor's language. All words are in strings/<language>.json; `t` finds them by their keys.
 //
 // {name} in a text is replaced by a value; a number is written as the language does. A text that depends on a number is
 // an object of its plural forms ({"one": "{count} picture", "other": "{count} pictures"}), chosen by `count`.
 import { store, useStore } from "./store.js";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" };
-const AREAS = ["common", "teach", "result", "try", "search", "adapters", "use"];
 const KEPT = "saft-language";
 
 export const language = store("en");
 const words = {};
 
 async function load(name) {
-  words[name] ??= Object.assign({}, ...(await Promise.all(AREAS.map((area) => read(name, area)))));
+  words[name] ??= await (await fetch(new URL(`../strings/${name}.json`, import.meta.url))).json();
 }
-
-const read = async (name, area) => (await fetch(new URL(`../strings/${name}/${area}.json`, import.meta.url))).json();
 
 function preferred() {
   const wished = [localStorage.getItem(KEPT), ...navigator.languages.map((tag) => tag.split("-")[0])];

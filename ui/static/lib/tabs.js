@@ -19,8 +19,18 @@ function label() {
   }
 }
 
-// To be called once the frame is there.
-export function keep_tabs() {
+// The frame draws its tabs after its head, so they may not be there yet.
+async function frame() {
+  for (;;) {
+    const found = document.getElementById("saft-tabs");
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// Labels the tabs from now on, and opens the one that was open before.
+export async function keep_tabs() {
+  const tabs = await frame();
   label();
   language.listen(label);
   const kept = sessionStorage.getItem(KEPT);
@@ -30,5 +40,5 @@ export function keep_tabs() {
     if (tab) sessionStorage.setItem(KEPT, tab.id.slice("saft-tab-".length, -"-button".length));
   });
   // Gradio writes its tabs anew when the window's width changes.
-  new MutationObserver(label).observe(document.getElementById("saft-tabs"), { childList: true, subtree: true });
+  new MutationObserver(label).observe(tabs, { childList: true, subtree: true });
 }
