@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saft_client import ApiError
 from ui.answers import problem
@@ -20,9 +20,13 @@ from ui.loading import Page
 
 PATHS = ("/", "/config", "/theme.css", "/assets/{path:path}", "/static/{path:path}")
 
-_PASSED_HEADERS = frozenset(
-    {b"host", b"accept", b"accept-encoding", b"user-agent", b"x-forwarded-host", b"x-forwarded-proto"}
+HEADERS = (
+    (b"content-security-policy", b"frame-ancestors 'none'"),  # no other page shows this one within itself
+    (b"x-frame-options", b"DENY"),
+    (b"x-content-type-options", b"nosniff"),
 )
+"""What every part comes with."""
+_PASSED_HEADERS = frozenset({b"host", b"accept", b"accept-encoding", b"user-agent", b"x-forwarded-proto"})
 _KEPT = ("type", "asgi", "http_version", "method", "scheme", "client", "server")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
 _PLAIN_PATH = re.compile(r"/(\w[\w.-]*(/\w[\w.-]*)*)?", re.ASCII)
@@ -44,7 +48,16 @@ class _Part:
             answer: ASGIApp = problem(Request(scope), ApiError("not_found", "There is nothing at this path.", 404))
         else:
             scope, answer = _asked(scope), self.page
-        await answer(scope, receive, send)
+        await answer(scope, receive, _with_headers(send))
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *HEADERS]}
+        await send(message)
+
+    return sending
 
 
 def _asked(scope: Scope) -> Scope:

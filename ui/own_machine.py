@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -22,10 +23,14 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from saft_client import ApiError
-from ui.visitors import Connect, host_of
+from ui.visitors import Connect
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+FORWARDED = re.compile(
+    r"forwarded(-.*)?|via|x-forwarded-.*|x-real-ip|(.*-)?(client|connecting|external)-(ip|address)|x-original-.*"
+    r"|x-proxy.*|tailscale-.*"
+)
+"""Names of headers that proxies and tunnels add."""
 TENANT_NAME = "this computer"
 _SOCKETS = ("/proc/net/tcp", "/proc/net/tcp6")
 _REFUSED = (401, 403)
@@ -76,13 +81,13 @@ class OwnMachine:
 def is_own(request: Request) -> bool:
     """Whether the request was made in a browser of whoever started this process, by the page itself."""
     client, server = request.scope.get("client"), request.scope.get("server")
-    if client is None or server is None or any(name in request.headers for name in FORWARDED):
+    if client is None or server is None or any(FORWARDED.fullmatch(name) for name in request.headers):
         return False
-    host, origin = request.headers.get("host", ""), request.headers.get("origin", "")
+    host = request.headers.get("host", "")
     return (
         ip_address(client[0]).is_loopback
         and _name_of(host) in LOOPBACK_NAMES
-        and host_of(origin) == host
+        and request.headers.get("origin") == f"http://{host}"
         and owner_of_socket(client, server) == os.getuid()
     )
 

@@ -24,7 +24,7 @@ from ui.own_machine import OwnMachine, is_own
 from ui.visitors import Connect, checked, forget, key_of, name_of, names_in, refuse_other_sites, remember
 
 MAX_BODY_BYTES = 16 << 10
-NOBODY: dict[str, Any] = {"who": None, "name": None}
+NOBODY: dict[str, Any] = {"who": None, "tenant": None, "name": None}
 
 
 class SignIn:
@@ -74,6 +74,7 @@ class SignIn:
         """Sign out."""
         answer = _answer(NOBODY)
         forget(answer, request, request.query_params.get("who", ""))
+        answer.headers["Clear-Site-Data"] = '"cache"'  # pictures, too
         return answer
 
     async def make(self, request: Request) -> Response:
@@ -89,7 +90,7 @@ class SignIn:
         async with client:
             tenant = await client.tenants.create(name)
         key = tenant.api_key
-        answer = _answer({"who": name_of(key), "name": tenant.name, "key": key})
+        answer = _answer({"who": name_of(key), "tenant": tenant.id, "name": tenant.name, "key": key})
         remember(answer, request, key, long=given.get("remember") is True)
         return answer
 
@@ -101,7 +102,7 @@ class SignIn:
     async def _visitor(self, key: str) -> dict[str, Any]:
         async with self._connect(key) as client:
             account = await client.usage()
-        return {"who": name_of(key), "name": account.name}
+        return {"who": name_of(key), "tenant": account.tenant_id, "name": account.name}
 
 
 def _closed(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -39,6 +39,7 @@ _TLS = ssl.create_default_context()
 # What a bearer token may consist of (RFC 6750); all of it may stand in a cookie as it is.
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]{1,500}={0,2}")
 _NAME = re.compile(r"[0-9a-f]{16}")
+_PAGE = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){0,10}/page")
 
 
 def name_of(key: str) -> str:
@@ -58,7 +59,9 @@ def key_of(request: Request, name: str) -> str:
     key = request.cookies.get(COOKIE + name, "") if _NAME.fullmatch(name) else ""
     if not key:
         raise ApiError("no_key", "You are not signed in.", 401)
-    return checked(key)
+    if name_of(checked(key)) != name:  # somebody else has put it there, by another port or subdomain of this host
+        raise ApiError("unauthorized", "This is the key of another visitor.", 401)
+    return key
 
 
 def names_in(request: Request) -> list[str]:
@@ -77,7 +80,7 @@ def refuse_other_sites(request: Request) -> None:
     if site is not None:
         foreign = site not in ("same-origin", "none")
     elif origin is not None:
-        foreign = host_of(origin) != request.headers.get("host")
+        foreign = not host_of(origin) or host_of(origin) != request.headers.get("host")
     else:
         foreign = request.method not in SAFE_METHODS
     if foreign:
@@ -98,6 +101,7 @@ def remember(response: Response, request: Request, key: str, *, long: bool) -> N
         COOKIE + name_of(key),
         key,
         max_age=REMEMBERED_SECONDS if long else None,
+        path=_page(request),
         httponly=True,
         samesite="strict",
         secure=_is_https(request),
@@ -106,7 +110,18 @@ def remember(response: Response, request: Request, key: str, *, long: bool) -> N
 
 def forget(response: Response, request: Request, name: str) -> None:
     """Have the browser forget the key of the visitor of this name."""
-    response.delete_cookie(COOKIE + name, httponly=True, samesite="strict", secure=_is_https(request))
+    if _NAME.fullmatch(name):
+        where, secure = _page(request), _is_https(request)
+        response.delete_cookie(COOKIE + name, path=where, httponly=True, samesite="strict", secure=secure)
+
+
+def _page(request: Request) -> str:
+    """The path below which the browser sends the cookie: the page's own, which a proxy may have put below another.
+
+    Browsers send cookies to all ports of a host, so that another server there had better not be asked for such a path.
+    """
+    told = request.headers.get("saft-page", "")
+    return told if _PAGE.fullmatch(told) else "/page"
 
 
 def _is_https(request: Request) -> bool:

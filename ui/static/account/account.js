@@ -1,7 +1,7 @@
 // What the visitor has, and the keys that open it: made, renamed and revoked.
 import { html, useState } from "../lib/preact.js";
 import { ago, bytes, useWords } from "../lib/i18n.js";
-import { patch, post, remove } from "../lib/api.js";
+import { new_key, patch, post, remove } from "../lib/api.js";
 import { leave } from "../lib/session.js";
 import { changed, useAll, useOne } from "../lib/live.js";
 import { Button, WorkButton } from "../parts/button.js";
@@ -27,7 +27,7 @@ function Keys({ own }) {
   const [error, setError] = useState(null);
   const make = async () => {
     setError(null);
-    setMade(await post("/keys", { name: name.trim() || t("keys.unnamed") }));
+    setMade(await post("/keys", { name: name.trim() || t("keys.unnamed") }, { key: new_key() }));
     setName("");
     changed("/keys");
   };

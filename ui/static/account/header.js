@@ -1,9 +1,11 @@
 // The page's head: what this is, who is signed in, the language.
 import { html, useState } from "../lib/preact.js";
 import { LANGUAGES, choose_language, language, useWords } from "../lib/i18n.js";
+import { count_files, keep_nothing } from "../lib/keep.js";
 import { session, sign_out } from "../lib/session.js";
 import { useStore } from "../lib/store.js";
 import { Button } from "../parts/button.js";
+import { Confirm } from "../parts/dialog.js";
 import { Account } from "./account.js";
 
 export function Header() {
@@ -11,6 +13,16 @@ export function Header() {
   const { state, name } = useStore(session);
   const spoken = useStore(language);
   const [open, setOpen] = useState(false);
+  const [untaught, setUntaught] = useState(0); // pictures that would be lost
+  const leave = async () => {
+    const files = await count_files();
+    if (files) return setUntaught(files);
+    await leave_all();
+  };
+  const leave_all = async () => {
+    await keep_nothing();
+    await sign_out();
+  };
   return html`<header class="head">
     <h1 class="brand"><span class="mark" aria-hidden="true"></span>SAFT</h1>
     <p class="claim">${t("head.claim")}</p>
@@ -21,8 +33,10 @@ export function Header() {
       </select>
       ${state === "in" && html`<${Button} kind="quiet" onClick=${() => setOpen(true)} id="saft-account" aria-label=${t("head.signed_in", { name })}>
           <span class="head-who">${t("head.signed_in", { name })}</span><span class="head-who-short" aria-hidden="true">${name}</span><//>
-        <${Button} kind="quiet" onClick=${sign_out} id="saft-sign-out">${t("head.sign_out")}<//>`}
+        <${Button} kind="quiet" onClick=${leave} id="saft-sign-out">${t("head.sign_out")}<//>`}
     </div>
+    ${untaught > 0 && html`<${Confirm} title=${t("head.sign_out")} words=${t("head.untaught", { count: untaught })} yes=${t("head.sign_out")}
+      work=${leave_all} onClose=${() => setUntaught(0)} />`}
     ${open && html`<${Account} onClose=${() => setOpen(false)} />`}
   </header>`;
 }

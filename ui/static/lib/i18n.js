@@ -2,6 +2,7 @@
 //
 // {name} in a text is replaced by a value; a number is written as the language does. A text that depends on a number is
 // an object of its plural forms ({"one": "{count} picture", "other": "{count} pictures"}), chosen by `count`.
+import { browser } from "./storage.js";
 import { store, useStore } from "./store.js";
 
 export const LANGUAGES = { en: "English", de: "Deutsch" };
@@ -15,7 +16,7 @@ async function load(name) {
 }
 
 function preferred() {
-  const wished = [localStorage.getItem(KEPT), ...navigator.languages.map((tag) => tag.split("-")[0])];
+  const wished = [browser.kept(KEPT), ...navigator.languages.map((tag) => tag.split("-")[0])];
   return wished.find((name) => name in LANGUAGES) ?? "en";
 }
 
@@ -33,7 +34,7 @@ function speak_in(name) {
 
 export async function choose_language(name) {
   await load(name);
-  localStorage.setItem(KEPT, name);
+  browser.keep(KEPT, name);
   speak_in(name);
 }
 

@@ -4,13 +4,17 @@ import { session } from "./session.js";
 import { store } from "./store.js";
 
 const BATCH = 50; // files of one transaction: a thousand at once would hold the disk for seconds
+const OPEN_MS = 3000; // a browser that has not opened the database by then keeps nothing
 
 export const kept_here = store(true);
 
 const opened = new Map();
 
+// Of the tenant, not of a key: another key of the same tenant finds what was kept.
+const name_here = () => `saft-${session.get().tenant}`;
+
 function database() {
-  const name = `saft-${session.get().who}`;
+  const name = name_here();
   if (!opened.has(name)) opened.set(name, open(name));
   return opened.get(name);
 }
@@ -18,7 +22,7 @@ function database() {
 function open(name) {
   const asked = indexedDB.open(name, 1);
   asked.onupgradeneeded = () => ["values", "files"].forEach((kind) => asked.result.createObjectStore(kind));
-  return answer(asked);
+  return Promise.race([answer(asked), new Promise((_, reject) => setTimeout(reject, OPEN_MS))]);
 }
 
 const answer = (asked) =>
@@ -36,6 +40,7 @@ async function within(kind, mode, use) {
       transaction.oncomplete = resolve;
       transaction.onabort = transaction.onerror = () => reject(transaction.error);
     });
+    done.catch(() => {}); // told below, unless asking has failed before
     const asked = use(transaction.objectStore(kind));
     await done;
     return Array.isArray(asked) ? asked.map((one) => one.result) : asked?.result;
@@ -46,7 +51,13 @@ async function within(kind, mode, use) {
 }
 
 export const keep_value = (name, value) => within("values", "readwrite", (values) => values.put(value, name));
-export const kept_value = (name) => within("values", "readonly", (values) => values.get(name));
+export const drop_value = (name) => within("values", "readwrite", (values) => values.delete(name));
+
+// All values: [[name, value]].
+export async function kept_values() {
+  const [names, values] = (await within("values", "readonly", (kept) => [kept.getAllKeys(), kept.getAll()])) ?? [[], []];
+  return names.map((name, place) => [name, values[place]]);
+}
 
 // entries: [[key, Blob]].
 export async function keep_files(entries) {
@@ -57,9 +68,21 @@ export async function keep_files(entries) {
 // The files of these keys; undefined for one that is not there.
 export const kept_files = async (keys) => (await within("files", "readonly", (files) => keys.map((key) => files.get(key)))) ?? [];
 
-// Lets go of all files whose keys are not wanted.
-export async function keep_only(is_wanted) {
-  const there = (await within("files", "readonly", (files) => files.getAllKeys())) ?? [];
-  const gone = there.filter((key) => !is_wanted(key));
+const keys_kept = async () => (await within("files", "readonly", (files) => files.getAllKeys())) ?? [];
+
+// How many files are kept.
+export const count_files = async () => (await keys_kept()).length;
+
+// Lets go of all files with keys that begin so and are not wanted.
+export async function keep_only(beginning, is_wanted) {
+  const gone = (await keys_kept()).filter((key) => key.startsWith(beginning) && !is_wanted(key));
   if (gone.length) await within("files", "readwrite", (files) => gone.forEach((key) => files.delete(key)));
+}
+
+// Lets go of everything of this tenant's, in all tabs.
+export async function keep_nothing() {
+  const name = name_here();
+  (await opened.get(name)?.catch(() => null))?.close();
+  opened.delete(name);
+  await answer(indexedDB.deleteDatabase(name)).catch(() => {});
 }

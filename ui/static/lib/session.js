@@ -1,16 +1,17 @@
 // Who is signed in in this tab of the browser. The key itself is in a cookie that no script can read.
+import { browser, tab } from "./storage.js";
 import { store } from "./store.js";
 
 const HERE = "saft-who"; // of this tab, in sessionStorage; of the last one used, in localStorage
 const OUT = "saft-signed-out"; // somebody left in this tab, so nobody comes in by themselves
 
-// state: "asking", "in" or "out". who: the name in addresses; name: the tenant's. `error` is why nobody is in.
-export const session = store({ state: "asking", who: null, name: null, error: null });
+// state: "asking", "in" or "out". who: the name in addresses; tenant, name: whose key it is. `error` is why nobody is in.
+export const session = store({ state: "asking", who: null, tenant: null, name: null, error: null });
 
 export const page_url = (path) => new URL(path, document.baseURI).href;
 
 async function ask(method, path, body) {
-  const options = { method, headers: { "Content-Type": "application/json" } };
+  const options = { method, headers: { "Content-Type": "application/json", "Saft-Page": new URL("page", document.baseURI).pathname } };
   if (body) options.body = JSON.stringify(body);
   const answer = await fetch(page_url(path), options);
   const told = await answer.json();
@@ -18,19 +19,19 @@ async function ask(method, path, body) {
   return told;
 }
 
-function enter({ who, name }) {
-  sessionStorage.removeItem(OUT);
-  sessionStorage.setItem(HERE, who);
-  localStorage.setItem(HERE, who);
-  session.set({ state: "in", who, name, error: null });
+function enter({ who, tenant, name }) {
+  tab.drop(OUT);
+  tab.keep(HERE, who);
+  browser.keep(HERE, who);
+  session.set({ state: "in", who, tenant, name, error: null });
 }
 
-const stay_out = (error = null) => session.set({ state: "out", who: null, name: null, error });
+const stay_out = (error = null) => session.set({ state: "out", who: null, tenant: null, name: null, error });
 
 // Who was signed in before; else, on one's own machine, whoever started the service. Throws when nobody answers.
 export async function find_visitor() {
-  if (sessionStorage.getItem(OUT)) return stay_out();
-  const before = sessionStorage.getItem(HERE) ?? localStorage.getItem(HERE) ?? "";
+  if (tab.kept(OUT)) return stay_out();
+  const before = tab.kept(HERE) ?? browser.kept(HERE) ?? "";
   const found = await ask("GET", `page/session?who=${encodeURIComponent(before)}`);
   if (found.who) return enter(found);
   try {
@@ -60,19 +61,19 @@ export const enter_made = enter;
 // Ends it in all tabs of the browser.
 export async function sign_out() {
   await ask("DELETE", `page/session?who=${session.get().who}`);
-  localStorage.removeItem(HERE);
+  browser.drop(HERE);
   leave();
 }
 
 // Makes room for somebody else in this tab alone. The page starts afresh, so that nothing of who was in stays on it.
 export function leave() {
-  sessionStorage.removeItem(HERE);
-  sessionStorage.setItem(OUT, "yes");
+  tab.drop(HERE);
+  tab.keep(OUT, "yes");
   location.reload();
 }
 
 // The key has been revoked, or the cookie has run out.
 export function signed_out_elsewhere() {
-  sessionStorage.removeItem(HERE);
+  tab.drop(HERE);
   stay_out("expired");
 }

@@ -1,4 +1,5 @@
 // The tabs of the frame, which Gradio draws: their labels in the visitor's language, and going from one to another.
+import { tab } from "./storage.js";
 import { language, t } from "./i18n.js";
 
 const NAMES = ["teach", "try", "search", "adapters", "use"];
@@ -8,7 +9,7 @@ const button = (name) => document.getElementById(`saft-tab-${name}-button`);
 
 export function open_tab(name) {
   button(name)?.click();
-  sessionStorage.setItem(KEPT, name);
+  tab.keep(KEPT, name);
 }
 
 function label() {
@@ -33,11 +34,11 @@ export async function keep_tabs() {
   const tabs = await frame();
   label();
   language.listen(label);
-  const kept = sessionStorage.getItem(KEPT);
+  const kept = tab.kept(KEPT);
   if (kept && kept !== "teach") open_tab(kept);
   document.addEventListener("click", (event) => {
-    const tab = event.target.closest?.("[role=tab][id^=saft-tab-]");
-    if (tab) sessionStorage.setItem(KEPT, tab.id.slice("saft-tab-".length, -"-button".length));
+    const pressed = event.target.closest?.("[role=tab][id^=saft-tab-]");
+    if (pressed) tab.keep(KEPT, pressed.id.slice("saft-tab-".length, -"-button".length));
   });
   // Gradio writes its tabs anew when the window's width changes.
   new MutationObserver(label).observe(tabs, { childList: true, subtree: true });

@@ -1,4 +1,5 @@
 // Starting fine-tunes, and which one the visitor watches: it is found again after a reload, by every part of the page.
+import { tab } from "./storage.js";
 import { follow, is_final, new_key, post } from "./api.js";
 import { chosen } from "./chosen.js";
 import { changed } from "./live.js";
@@ -22,7 +23,7 @@ session.listen(() => {
 export function watch(job) {
   stop();
   watched.set(job);
-  sessionStorage.setItem(kept(), job.id);
+  tab.keep(kept(), job.id);
   if (is_final(job)) return;
   stop = follow(job.id, (state) => {
     watched.set(state);
@@ -35,11 +36,11 @@ export function watch(job) {
 export function watch_nothing() {
   stop();
   watched.set(null);
-  sessionStorage.removeItem(kept());
+  tab.drop(kept());
 }
 
 // The id of the job that was watched in this tab of the browser before it was reloaded, or null.
-export const watched_before = () => sessionStorage.getItem(kept());
+export const watched_before = () => tab.kept(kept());
 
 // Starts a fine-tune and watches it in the Teach tab. `more` are other fields of POST /adapters.
 export async function teach(name, dataset_id, more = {}) {

@@ -1,6 +1,6 @@
 // The draft of this visitor: one for the whole page, with steps to undo, kept in the browser until it is sent.
 import { all, get, is_final } from "../../lib/api.js";
-import { keep_files, keep_only, keep_value, kept_files, kept_value } from "../../lib/keep.js";
+import { drop_value, keep_files, keep_only, keep_value, kept_files } from "../../lib/keep.js";
 import { session } from "../../lib/session.js";
 import { store } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
@@ -8,6 +8,7 @@ import { watch_nothing, watched } from "../../lib/teaching.js";
 import { unzip } from "../../lib/zip.js";
 import { example } from "./example.js";
 import { empty_draft, is_empty, new_id, of_dataset, pictures_of } from "./model.js";
+import { as_kept, name_of_slot, take_slot } from "./slot.js";
 
 const STEPS = 100; // that can be undone
 const KEEP_MS = 400;
@@ -20,6 +21,8 @@ const files = new Map(); // by key: handles of files, not their bytes
 let joined = null;
 let timer = null;
 let whose = null; // the visitor that all of this is of
+let slot = null; // where it is kept
+let is_kept = true; // as it is now
 
 // change: from one draft to the next. What has the same `join` as the change before is undone together with it.
 export function change(how, join = null) {
@@ -49,7 +52,7 @@ export function replace(next) {
   show(next);
   const keys = keys_of(next);
   for (const key of files.keys()) if (!keys.has(key)) files.delete(key);
-  keep().then(() => keep_only((key) => files.has(key))); // a reload between the two finds files too many, never too few
+  keep().then(() => keep_only(`${slot}/`, (key) => files.has(key))); // a reload between the two finds files too many, never too few
 }
 
 const keys_of = (one) => new Set(pictures_of(one).map((picture) => picture.key).filter(Boolean));
@@ -58,33 +61,43 @@ function show(next) {
   const there = new Set(pictures_of(next).map((picture) => picture.id));
   selected.set((ids) => ([...ids].every((id) => there.has(id)) ? ids : new Set([...ids].filter((id) => there.has(id)))));
   draft.set(next);
+  is_kept = false;
   clearTimeout(timer);
   timer = setTimeout(keep, KEEP_MS);
 }
 
-const keep = async () => whose === session.get().who && keep_value("draft", draft.get());
+async function keep() {
+  const now = draft.get();
+  if (is_kept || !slot || whose !== session.get().who) return;
+  is_kept = true;
+  await (is_empty(now) && !now.source ? drop_value(name_of_slot(slot)) : keep_value(name_of_slot(slot), as_kept(now)));
+}
 
-document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && draft.get() && keep());
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keep());
 
 // To be called once, when the visitor is known: what was in the boxes before.
 export async function find_draft() {
   const { who } = session.get();
   if (who !== whose) forget(who);
   if (draft.get()) return;
-  const kept = (await kept_value("draft")) ?? empty_draft();
+  const found = await take_slot();
+  const kept = found.draft ?? empty_draft();
   const keys = keys_of(kept);
   const there = await kept_files([...keys]);
   [...keys].forEach((key, place) => files.set(key, there[place]));
   const lost = (picture) => picture.key && !files.get(picture.key);
   const classes = kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter((picture) => !lost(picture)) }));
   if (draft.get() || who !== session.get().who) return;
+  slot = found.slot;
   draft.set({ ...kept, classes });
-  await keep_only((key) => files.has(key));
+  await keep_only(`${slot}/`, (key) => files.has(key));
 }
 
 // Somebody else is there: nothing of the one before may be seen, or kept as theirs.
 function forget(who) {
   whose = who;
+  slot = null;
+  is_kept = true;
   clearTimeout(timer);
   files.clear();
   for (const [shared, nothing] of [[draft, null], [past, []], [selected, new Set()], [example, null]]) shared.set(nothing);
@@ -94,7 +107,7 @@ function forget(who) {
 export function pictures_from(found) {
   const keys = new Map();
   const made = found.map(({ name, file, entry }) => {
-    if (!keys.has(file)) keys.set(file, new_id());
+    if (!keys.has(file)) keys.set(file, `${slot}/${new_id()}`);
     return { id: new_id(), name, key: keys.get(file), size: entry?.size ?? file.size, ...(entry && { entry }) };
   });
   for (const [file, key] of keys) files.set(key, file);

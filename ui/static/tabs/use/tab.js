@@ -1,4 +1,5 @@
 // Use it elsewhere: code to copy, and the adapter as a file.
+import { browser } from "../../lib/storage.js";
 import { html, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
 import { useOne } from "../../lib/live.js";
@@ -27,7 +28,7 @@ export function Use() {
   const { adapter } = useAdapter();
   const { places } = usePlaces();
   const [task, setTask] = useState("classify");
-  const [language, setLanguage] = useState(localStorage.getItem(KEPT) in LANGUAGES ? localStorage.getItem(KEPT) : "curl");
+  const [language, setLanguage] = useState(browser.kept(KEPT) in LANGUAGES ? browser.kept(KEPT) : "curl");
   const [typed, setTyped] = useState({}); // what was typed in place of what stands there by itself
   const [wanted, setWanted] = useState(null);
   const [key, setKey] = useState({ made: null, written: false });
@@ -41,7 +42,7 @@ export function Use() {
     url: service(), key: key.written ? key.made : "", adapter: adapter ? called(adapter) : "base", dataset_id, place,
     labels: listed(labels).length ? listed(labels) : some_labels(adapter), text: text.trim() || search_text(adapter),
   };
-  const speak_in = (name) => (localStorage.setItem(KEPT, name), setLanguage(name));
+  const speak_in = (name) => (browser.keep(KEPT, name), setLanguage(name));
   return html`<h2 class="heard">${t("tab.use")}</h2><div class="stack">
     <section class="card stack" aria-labelledby="saft-code-title"><h3 id="saft-code-title">${t("use.code")}</h3><p class="hint">${t("use.code_words")}</p>
       <${Choice} label=${t("use.task")} name="saft-task" options=${TASKS.map((one) => [one, t(`use.task_${one}`)])} value=${task} onInput=${setTask} />
