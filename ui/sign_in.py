@@ -3,6 +3,7 @@
 | request | what it does |
 |---|---|
 | GET /page/session?who= | who is signed in: of that name, or the only one there is |
+| GET /page/session?own | whether this is one's own machine, where no key is needed |
 | POST /page/session | sign in with `key`, or with none on one's own machine |
 | DELETE /page/session?who= | sign out |
 | POST /page/tenants | make a tenant with the admin key, and sign in as it |
@@ -48,6 +49,8 @@ class SignIn:
 
     async def show(self, request: Request) -> Response:
         """Who is signed in, and nobody where the key is no longer anybody's."""
+        if "own" in request.query_params:
+            return _answer({"own": self._own_machine is not None and is_own(request, by_link=True)})
         names = names_in(request)
         name = request.query_params.get("who") or (names[0] if len(names) == 1 else "")
         if name not in names:

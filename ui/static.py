@@ -18,6 +18,7 @@ from ui.answers import problem
 FOLDER = Path(__file__).parent / "static"
 PREFIX = "page/static"
 ICON = "icon.svg"
+OURS = {"/favicon.ico": ICON, "/manifest.json": "manifest.json"}
 _TYPES = {".js": "text/javascript", ".woff2": "font/woff2", ".json": "application/json"}
 
 
@@ -52,14 +53,13 @@ class Files:
 
     @property
     def routes(self) -> list[Route]:
-        """Where they are; Gradio's frame asks for an icon of its own."""
-        return [
-            Route(f"/{PREFIX}/{{path:path}}", self._answer, methods=["GET"]),
-            Route("/favicon.ico", self._answer, methods=["GET"]),
-        ]
+        """Where they are; some of ours stand where Gradio's frame asks for its own."""
+        paths = (f"/{PREFIX}/{{path:path}}", *OURS)
+        return [Route(path, self._answer, methods=["GET"]) for path in paths]
 
     async def _answer(self, request: Request) -> Response:
-        file = self.by_path.get(request.path_params.get("path", ICON))
+        path = request.path_params.get("path", OURS.get(request.url.path, ""))
+        file = self.by_path.get(path)
         if file is None:
             return problem(request, ApiError("not_found", "There is nothing at this path.", 404))
         headers = {"ETag": file.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}

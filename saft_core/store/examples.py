@@ -6,6 +6,7 @@ import itertools
 
 from sqlalchemy import func, or_, select
 
+from saft_core.errors import Conflict
 from saft_core.store import adapters
 from saft_core.store.jobs import UNFINISHED
 from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake, Dataset, DatasetImage, Job, JobStatus
@@ -65,7 +66,13 @@ def job(scope: Scope, pair: Pair, base_fingerprint: str) -> tuple[Job, str | Non
 
 
 def images(scope: Scope, pair: Pair) -> dict[str, DatasetImage]:
-    """The images of both datasets by their hash."""
+    """The images of both datasets by their hash; neither can be deleted until the transaction ends.
+
+    Raises Conflict where one was deleted just now.
+    """
+    held = scope.session.scalars(scope.select(Dataset, Dataset.id.in_(pair)).with_for_update(read=True))
+    if len(list(held)) < len(pair):
+        raise Conflict("the sample photographs were deleted just now; send the request again")
     of_pair = scope.select(DatasetImage, DatasetImage.dataset_id.in_(pair))
     return {image.sha256: image for image in scope.session.scalars(of_pair)}
 

@@ -33,6 +33,13 @@ def test_a_wrong_key_is_no_key(stranger: Visitor, cookie: str) -> None:
     assert answer.status_code == 401, answer.text
 
 
+def test_a_key_under_the_name_of_another_visitor_opens_nothing(service: Service, visitor: Visitor) -> None:
+    other = key_of(service.new_tenant("other"))
+    url = f"{service.url}/page/{visitor.who}/api/usage"
+    for key in (other, service.admin_key):
+        refused(httpx.get(url, headers={"cookie": f"saft_{visitor.who}={key}"}), 401, "unauthorized")
+
+
 def test_an_authorization_of_its_own_does_not_come_through(service: Service, visitor: Visitor) -> None:
     other = service.new_tenant("other")
     headers = {"authorization": str(other.headers["authorization"])}

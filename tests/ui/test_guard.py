@@ -15,6 +15,7 @@ from tests.fixtures.service import Service
 from ui.app import mount
 from ui.guard import PATHS
 from ui.loading import Page
+from ui.static import OURS
 
 
 def gradio_of(page: Page) -> fastapi.FastAPI:
@@ -43,7 +44,7 @@ def test_every_route_of_gradio_is_a_part_of_the_page_or_shut(stranger: Visitor, 
     routes = set(routes_of(gradio_of(mount(fastapi.FastAPI(), "http://127.0.0.1:1"))))
     assert len(routes) > 60
     for method, template in sorted(routes):
-        if method == "HEAD" or template == "/openapi.json":  # the service's own
+        if method == "HEAD" or template in ("/openapi.json", *OURS):  # the service's own
             continue
         for who in (stranger, visitor):
             answer = who.http.request(method, filled(template))
@@ -52,6 +53,13 @@ def test_every_route_of_gradio_is_a_part_of_the_page_or_shut(stranger: Visitor, 
             else:
                 assert answer.status_code in (404, 405), (method, template)
                 assert answer.headers["content-type"] == "application/problem+json", (method, template)
+
+
+def test_no_other_page_shows_this_one_within_itself(stranger: Visitor) -> None:
+    for path in ("/", "/config"):
+        headers = stranger.http.get(path).headers
+        assert headers["content-security-policy"] == "frame-ancestors 'none'"
+        assert headers["x-frame-options"] == "DENY"
 
 
 def test_no_event_of_the_page_runs_in_gradio(stranger: Visitor) -> None:

@@ -70,6 +70,12 @@ def test_the_own_page_on_the_own_machine_is_ones_own(connection: Connection) -> 
         {"x_real_ip": "203.0.113.7"},
         {"forwarded": "for=203.0.113.7"},
         {"via": "1.1 proxy"},
+        {"cf_connecting_ip": "203.0.113.7"},
+        {"true_client_ip": "203.0.113.7"},
+        {"x_forwarded_prefix": "/saft"},
+        {"tailscale_user_login": "ann@example.com"},
+        {"origin": "https://127.0.0.1:1"},
+        {"origin": "chrome-extension://abc"},
         {"origin": "https://saft.example"},  # through a proxy that calls us by our own address
     ],
 )

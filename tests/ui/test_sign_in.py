@@ -34,11 +34,30 @@ def cookie_of(answer: httpx.Response, key: str) -> set[str]:
 def test_a_key_is_sent_once_and_comes_back_as_a_cookie(service: Service, stranger: Visitor) -> None:
     key = key_of(service.new_tenant("me"))
     answer = stranger.http.post("/page/session", json={"key": f" {key}\n"})
-    assert ok(answer) == {"who": name_of(key), "name": "me"}
-    assert cookie_of(answer, key) == {"HttpOnly", "Path=/", "SameSite=strict"}
+    told = ok(answer)
+    assert (told["who"], told["name"]) == (name_of(key), "me")
+    assert cookie_of(answer, key) == {"HttpOnly", "Path=/page", "SameSite=strict"}
     assert key not in answer.text
     assert stranger.http.get("/page/session").json() == answer.json()
-    assert ok(stranger.http.get(f"/page/{name_of(key)}/api/usage"))["name"] == "me"
+    usage = ok(stranger.http.get(f"/page/{name_of(key)}/api/usage"))
+    assert (usage["name"], usage["tenant_id"]) == ("me", told["tenant"])
+
+
+@pytest.mark.parametrize(
+    ("told", "path"),
+    [("/saft/page", "/saft/page"), ("/a/b-c/page", "/a/b-c/page"), ("/", "/page"), ("/x; Domain=evil/page", "/page")],
+)
+def test_the_cookie_stays_below_the_page(service: Service, stranger: Visitor, told: str, path: str) -> None:
+    key = key_of(service.new_tenant())
+    answer = stranger.http.post("/page/session", json={"key": key}, headers={"saft-page": told})
+    assert f"Path={path}" in cookie_of(answer, key)
+
+
+@pytest.mark.parametrize("who", ["/x", "%0d%0aSet-Cookie: a=b", "é", "a; Domain=evil", ""])
+def test_signing_out_somebody_who_cannot_be_is_nothing(visitor: Visitor, who: str) -> None:
+    answer = visitor.http.delete("/page/session", params={"who": who})
+    assert ok(answer)["who"] is None
+    assert "set-cookie" not in answer.headers
 
 
 def test_a_remembered_key_outlives_the_browser(service: Service, stranger: Visitor) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
 from sqlalchemy.orm import Session
 
+from saft_core.errors import Conflict
 from saft_core.store import adapters, datasets, examples, jobs
 from saft_core.store.models import AdapterMistake, Job
 from saft_core.store.scope import Scope
@@ -70,3 +72,8 @@ def test_a_name_is_free_unless_an_adapter_or_a_training_has_it(scope: Scope) -> 
     assert examples.free_name(scope, "x") == "x-2"
     adapters.delete(scope, "x")
     assert examples.free_name(scope, "x") == "x"
+
+
+def test_a_dataset_that_was_deleted_meanwhile_is_a_conflict(scope: Scope) -> None:
+    with pytest.raises(Conflict, match="deleted just now"):
+        examples.images(scope, ("ds_gone", "ds_gone_too"))

@@ -1,7 +1,7 @@
 // The one screen for those who are not signed in.
-import { html, useState } from "../lib/preact.js";
+import { html, useEffect, useState } from "../lib/preact.js";
 import { useWords } from "../lib/i18n.js";
-import { enter_made, make_tenant, session, sign_in, sign_in_here } from "../lib/session.js";
+import { enter_made, make_tenant, may_sign_in_here, session, sign_in, sign_in_here } from "../lib/session.js";
 import { useStore } from "../lib/store.js";
 import { Button } from "../parts/button.js";
 import { Check, Field } from "../parts/field.js";
@@ -17,6 +17,7 @@ export function SignIn() {
   return html`<main class="sign-in">
     <h2>${t("sign_in.title")}</h2><p>${t("sign_in.words")}</p>
     ${error && html`<${Note} kind="warn">${t(`sign_in.${error}`)}<//>`}
+    <${OwnMachine} />
     <${WithKey} remember=${remember} />
     <${Check} label=${t("sign_in.remember")} checked=${remember} onInput=${setRemember} />
     <details><summary>${t("sign_in.admin_title")}</summary><${NewTenant} remember=${remember} /></details>
@@ -41,14 +42,26 @@ function useTry(work) {
   return { run, busy, error };
 }
 
+// Only where the page may sign in by itself; it finds out by asking.
+function OwnMachine() {
+  const t = useWords();
+  const [may, setMay] = useState(false);
+  useEffect(() => {
+    may_sign_in_here().then(setMay, () => {});
+  }, []);
+  const entering = useTry(sign_in_here);
+  return may && html`<form onSubmit=${entering.run}><${Button} kind="primary" type="submit" busy=${entering.busy}>${t("sign_in.here")}<//>
+    <p class="hint">${t("sign_in.or_key")}</p></form>`;
+}
+
 function WithKey({ remember }) {
   const t = useWords();
   const [key, setKey] = useState("");
-  const entering = useTry(() => (key.trim() ? sign_in(key.trim(), remember) : sign_in_here()));
+  const entering = useTry(() => sign_in(key.trim(), remember));
   return html`<form onSubmit=${entering.run}>
     <${Field} label=${t("sign_in.key")} type="password" autocomplete="current-password" value=${key} onInput=${setKey} name="key" />
     ${entering.error && html`<${Note} kind="bad">${entering.error}<//>`}
-    <${Button} kind="primary" type="submit" busy=${entering.busy}>${t("sign_in.enter")}<//>
+    <${Button} type="submit" busy=${entering.busy}>${t("sign_in.enter")}<//>
   </form>`;
 }
 

@@ -46,6 +46,9 @@ export async function sign_in(key, remember) {
   enter(await ask("POST", "page/session", { key, remember }));
 }
 
+// Whether this is one's own machine, where no key is needed.
+export const may_sign_in_here = async () => (await ask("GET", "page/session?own")).own === true;
+
 // On one's own machine, after signing out there.
 export async function sign_in_here() {
   enter(await ask("POST", "page/session", {}));
