@@ -22,13 +22,18 @@ function database() {
 function open(name) {
   const asked = indexedDB.open(name, 1);
   asked.onupgradeneeded = () => ["values", "files"].forEach((kind) => asked.result.createObjectStore(kind));
-  return Promise.race([answer(asked), new Promise((_, reject) => setTimeout(reject, OPEN_MS))]);
+  const here = answer(asked).then((kept) => {
+    kept.onversionchange = () => (kept.close(), opened.delete(name)); // another tab lets go of everything
+    return kept;
+  });
+  return Promise.race([here, new Promise((_, reject) => setTimeout(reject, OPEN_MS))]);
 }
 
 const answer = (asked) =>
   new Promise((resolve, reject) => {
     asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = asked.onblocked = () => reject(asked.error);
+    asked.onerror = () => reject(asked.error);
+    asked.onblocked = () => resolve(undefined); // another tab has it open still; it is done when that lets go
   });
 
 // One transaction: `use(store)` asks for one thing or a list of them. Gives what was asked for, or undefined where

@@ -1,0 +1,105 @@
+"""Pictures that were not taught yet: kept by the browser, for each tab, and no one else's."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.fixtures import samples
+from tests.fixtures.boxes import Boxes
+from tests.fixtures.browser import Visit, needs_chromium
+
+pytestmark = needs_chromium
+
+KEPT = """async () => {
+  const [{ name }] = (await indexedDB.databases()).filter((one) => one.name.startsWith("saft-"));
+  const opened = await new Promise((done) => (indexedDB.open(name).onsuccess = (event) => done(event.target.result)));
+  const drafts = opened.transaction("values").objectStore("values").getAll();
+  return new Promise((done) => (drafts.onsuccess = () => (opened.close(), done(drafts.result.length))));
+}"""
+BREAK = """async () => {
+  const [{ name }] = (await indexedDB.databases()).filter((one) => one.name.startsWith("saft-"));
+  const opened = await new Promise((done) => (indexedDB.open(name).onsuccess = (event) => done(event.target.result)));
+  const values = opened.transaction("values", "readwrite").objectStore("values");
+  const keys = values.getAllKeys();
+  await new Promise((done) => (keys.onsuccess = () => {
+    for (const key of keys.result) values.put({ draft: {} }, key);
+    values.transaction.oncomplete = () => (opened.close(), done());
+  }));
+}"""
+
+
+@pytest.fixture
+def boxes(visit: Visit) -> Boxes:
+    """Those of somebody new, with six pictures in the first."""
+    filled = Boxes(visit)
+    filled.choose("Class 1", samples.of_class("train", "bird")[:6])
+    filled.count("Class 1", 6)
+    visit.until(lambda: visit.page.evaluate(KEPT) == 1)
+    return filled
+
+
+def another_tab(boxes: Boxes) -> Boxes:
+    """A tab of the same visitor in the same browser."""
+    visit = Visit(boxes.page.context.new_page(), boxes.visit.service)
+    visit.open()
+    return Boxes(visit)
+
+
+def test_two_tabs_have_drafts_of_their_own(boxes: Boxes) -> None:
+    other = another_tab(boxes)
+    other.count("Class 1", 0)
+    other.page.close()
+    boxes.page.reload()
+    boxes.visit.until_ready()
+    boxes.count("Class 1", 6)
+
+
+def test_the_draft_of_a_tab_that_was_closed_is_taken_on_by_the_next(boxes: Boxes) -> None:
+    other = another_tab(boxes)
+    boxes.page.close()
+    other.choose("Class 1", samples.of_class("train", "fish")[:2])
+    other.count("Class 1", 2)
+    another_tab(other).count("Class 1", 6)
+    other.page.reload()
+    other.visit.until_ready()
+    other.count("Class 1", 2)
+
+
+def test_another_key_of_the_same_tenant_finds_the_draft(boxes: Boxes) -> None:
+    key = boxes.visit.api("POST", "/keys", data={"name": "second"})["api_key"]
+    boxes.visit.part("account").click()
+    boxes.visit.part("another").click()
+    boxes.page.get_by_label("Your key").fill(key)
+    boxes.visit.button("Sign in").click()
+    boxes.count("Class 1", 6)
+
+
+def test_a_draft_of_another_shape_is_no_draft(boxes: Boxes) -> None:
+    boxes.page.evaluate(BREAK)
+    boxes.page.reload()
+    boxes.visit.until_ready()
+    boxes.count("Class 1", 0)
+    boxes.choose("Class 1", samples.of_class("train", "bird")[:3])
+    boxes.count("Class 1", 3)
+
+
+def test_signing_out_asks_and_then_leaves_nothing_behind(boxes: Boxes) -> None:
+    boxes.visit.part("sign-out").click()
+    boxes.visit.sees("6 files that were not taught yet are in this browser alone")
+    boxes.visit.button("No, keep it").click()
+    boxes.count("Class 1", 6)
+    boxes.visit.part("sign-out").click()
+    boxes.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    expect(boxes.page.get_by_label("Your key")).to_be_visible()
+    names = boxes.page.evaluate("indexedDB.databases().then((all) => all.map((one) => one.name))")
+    assert [name for name in names if name.startswith("saft-")] == []
+
+
+def test_a_browser_that_keeps_nothing_still_lets_one_in(visit: Visit) -> None:
+    visit.page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError') } })"
+    )
+    visit.page.reload()
+    visit.until_ready()
+    visit.sees("Signed in as page tests")
