@@ -40,7 +40,7 @@ export function QuickTry({ adapter }) {
     <div class="row">
       <${Choose} take=${take} several=${false}>${t(held.pictures.length ? "try.another" : "try.choose_one")}<//>
       ${!camera && has_camera() && html`<${Button} onClick=${() => setCamera(true)}>${t("try.use_camera")}<//>`}
-      ${asked && html`<${Button} kind="quiet" onClick=${() => try_adapter(asked.id)}>${t("try.more")}<//>`}
+      ${asked && html`<${Button} kind="quiet" onClick=${() => try_adapter(asked)}>${t("try.more")}<//>`}
     </div>
   </section>`;
 }

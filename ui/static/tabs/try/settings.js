@@ -1,7 +1,7 @@
 // What the pictures are asked with: the adapter, the labels, the prompt, the strength.
 import { html } from "../../lib/preact.js";
 import { percent, useWords } from "../../lib/i18n.js";
-import { chosen } from "../../lib/chosen.js";
+import { choice_of, chosen } from "../../lib/chosen.js";
 import { open_tab } from "../../lib/tabs.js";
 import { BASE } from "../../parts/answers/question.js";
 import { Button } from "../../parts/button.js";
@@ -16,7 +16,7 @@ function choices(t, adapters) {
   const named = (one) => (one.published ? one.name : t("try.version", { name: one.name, version: one.version }));
   const right = ({ metrics }) => (metrics?.accuracy === undefined || metrics.accuracy === null ? "" : ` · ${t("try.right", { share: percent(metrics.accuracy) })}`);
   const ordered = [...adapters.filter((one) => one.published), ...adapters.filter((one) => !one.published)];
-  return [...ordered.map((one) => [one.id, `${named(one)}${right(one)}`]), [BASE, t("try.base_not_adapted")]];
+  return [...ordered.map((one) => [choice_of(one), `${named(one)}${right(one)}`]), [BASE, t("try.base_not_adapted")]];
 }
 
 // set(change) gets what changes of {labels, template, strength}.
@@ -24,7 +24,7 @@ export function Settings({ adapters, adapter, settings, set }) {
   const t = useWords();
   return html`<section class="card stack try-settings" aria-labelledby="try-settings-title">
     <h3 id="try-settings-title">${t("try.settings")}</h3>
-    <${Select} label=${t("try.adapter")} options=${choices(t, adapters)} value=${adapter?.id ?? BASE} onInput=${(id) => chosen.set(id)} />
+    <${Select} label=${t("try.adapter")} options=${choices(t, adapters)} value=${adapter ? choice_of(adapter) : BASE} onInput=${chosen.set} />
     ${!adapters.length && html`<p class="hint">${t("try.no_adapter")}</p><${Button} onClick=${() => open_tab("teach")}>${t("try.teach")}<//>`}
     <${Field} label=${t("try.labels")} hint=${labels_hint(t, adapter)} value=${settings.labels} onInput=${(labels) => set({ labels })}
       placeholder=${(adapter?.classes ?? []).slice(0, 3).join(", ") || t("try.labels_example")} autocomplete="off" />
