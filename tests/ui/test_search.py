@@ -344,6 +344,24 @@ def test_what_is_ordinary_is_known_from_the_best_of_many(visit: Visit) -> None:
 # Collections
 
 
+def test_places_of_one_name_are_told_apart_by_when_they_were_made(visit: Visit) -> None:
+    told = visit.page.evaluate(
+        """async url => {
+            const { place_options } = await import(`${url}/page/static/tabs/search/places.js`);
+            const { t } = await import(`${url}/page/static/lib/i18n.js`);
+            const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
+            const place = (key, name, minutes) => ({ kind: "dataset", key, name, count: 4, created_at: at(minutes) });
+            const places = [["1", "a", 5], ["2", "a", 65], ["3", "b", 5], ["4", "c", 3000], ["5", "c", 3100]];
+            return place_options(t, places.map((one) => place(...one)));
+        }""",
+        visit.service.url,
+    )
+    words = dict(told)
+    assert words["1"] == "a: 4 pictures, taught with, 5 minutes ago"
+    assert words["3"] == "b: 4 pictures, taught with"
+    assert len(set(words.values())) == len(words)
+
+
 def test_a_collection_is_made_filled_and_deleted(newcomer: Visit, tmp_path: Path) -> None:
     broken, text = tmp_path / "broken.png", tmp_path / "notes.txt"
     broken.write_text("no picture")
