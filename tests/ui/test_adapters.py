@@ -67,6 +67,27 @@ def test_publish_and_roll_back_change_what_the_name_answers(visit: Visit, owner:
     assert owner.get(f"/adapters/{NAME}")["version"] == 1
 
 
+def test_every_choice_of_a_name_goes_with_what_is_published(visit: Visit, owner: Owner) -> None:
+    first, second = (owner.get(f"/adapters/{NAME}@{version}")["id"] for version in (1, 2))
+    visit.button(f"Publish version 2 of {NAME}").click()
+    expect(card(visit)).to_contain_text("Version 2 answers")
+    card(visit).get_by_role("button", name="Use it", exact=True).click()
+    code = visit.page.locator("#saft-code code")
+    expect(code).to_contain_text(NAME)
+    assert f"{NAME}@" not in code.inner_text()
+    visit.open("Adapters")
+    visit.button(f"Roll back to this: version 1 of {NAME}").click()
+    expect(card(visit)).to_contain_text("Version 1 answers")
+    visit.open("Search")
+    with visit.page.expect_request("**/retrieve") as asked:
+        visit.page.get_by_label("Search for").fill("a bird")
+    assert asked.value.post_data_json["adapter"] == first != second
+    visit.open("Try")
+    expect(visit.part("try").get_by_label("Adapter", exact=True)).to_have_value(f"name:{NAME}")
+    visit.open("Use it")
+    assert f"{NAME}@" not in code.inner_text()
+
+
 def test_two_versions_are_compared_in_words(visit: Visit, owner: Owner) -> None:
     told = owner.get(f"/adapters/{NAME}@2/compare", params={"with": f"{NAME}@1"})
     card(visit).get_by_text("Compare two versions").click()

@@ -289,11 +289,11 @@ def test_the_threshold_is_in_the_words_of_the_answers(visit: Visit) -> None:
     expect(tiles(visit.page)).to_have_count(PAGE)
     closeness = visit.page.locator(".closeness")
     told = closeness.all_inner_texts()
-    assert {"very close", "hardly close"} <= {text.strip() for text in told}
+    assert {"very close", "not very similar"} <= {text.strip() for text in told}
     expect(closeness.first).to_have_attribute("title", re.compile(r"Cosine 0\.\d+"))
     visit.page.get_by_label("How close").fill("2")
     visit.sees("from “close” on")
-    expect(visit.page.locator(".closeness", has_text="hardly")).to_have_count(0)
+    expect(visit.page.locator(".closeness", has_text="not very")).to_have_count(0)
     expect(tiles(visit.page).first).to_be_visible()
     assert {text.strip() for text in closeness.all_inner_texts()} <= {"very close", "close"}
     words(visit).fill("a tax form")
@@ -306,7 +306,7 @@ def test_the_threshold_is_in_the_words_of_the_answers(visit: Visit) -> None:
 def test_words_mean_the_same_for_words_and_for_pictures(visit: Visit) -> None:
     def shares() -> tuple[float, float]:
         """How many of the flowers, and of the others, are at least close."""
-        visit.page.get_by_label("Fold near-duplicates").uncheck()
+        visit.page.get_by_label("Hide near-duplicates").uncheck()
         expect(tiles(visit.page)).to_have_count(PAGE)
         visit.button("Show more").click()
         expect(visit.button("Show more")).to_have_count(0)
@@ -342,6 +342,24 @@ def test_what_is_ordinary_is_known_from_the_best_of_many(visit: Visit) -> None:
 
 
 # Collections
+
+
+def test_places_of_one_name_are_told_apart_by_when_they_were_made(visit: Visit) -> None:
+    told = visit.page.evaluate(
+        """async url => {
+            const { place_options } = await import(`${url}/page/static/tabs/search/places.js`);
+            const { t } = await import(`${url}/page/static/lib/i18n.js`);
+            const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
+            const place = (key, name, minutes) => ({ kind: "dataset", key, name, count: 4, created_at: at(minutes) });
+            const places = [["1", "a", 5], ["2", "a", 65], ["3", "b", 5], ["4", "c", 3000], ["5", "c", 3100]];
+            return place_options(t, places.map((one) => place(...one)));
+        }""",
+        visit.service.url,
+    )
+    words = dict(told)
+    assert words["1"] == "a: 4 pictures, taught with, 5 minutes ago"
+    assert words["3"] == "b: 4 pictures, taught with"
+    assert len(set(words.values())) == len(words)
 
 
 def test_a_collection_is_made_filled_and_deleted(newcomer: Visit, tmp_path: Path) -> None:
@@ -406,7 +424,7 @@ def test_near_duplicates_are_folded_unless_all_are_wanted(newcomer: Visit, tmp_p
     words(newcomer).fill("a flower")
     newcomer.sees("2 pictures, the closest first")
     expect(tiles(newcomer.page)).to_have_count(2)
-    newcomer.page.get_by_label("Fold near-duplicates").uncheck()
+    newcomer.page.get_by_label("Hide near-duplicates").uncheck()
     expect(tiles(newcomer.page)).to_have_count(3)
     assert set(names(newcomer.page)[:2]) == {FLOWER.name, "copy.png"}
 

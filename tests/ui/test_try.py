@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pillow_heif
 import pytest
@@ -103,8 +104,8 @@ def test_what_a_file_that_cannot_be_read_lacks_is_said_once_in_words(trying: Try
 
 def test_a_file_that_is_no_picture_is_refused_by_name(trying: Trying) -> None:
     trying.choose({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"x"})
-    trying.sees("1 file was left out")
-    trying.sees("notes.txt")
+    trying.sees("notes.txt is not a picture.")
+    expect(trying.page.get_by_text("A zip belongs")).to_have_count(0)
 
 
 def test_heic_is_shown_and_answered(trying: Trying) -> None:
@@ -233,6 +234,7 @@ def test_what_is_none_of_the_labels_is_said_to_be(trying: Trying) -> None:
     for place, is_strange in enumerate(strange):
         trying.tiles.nth(place).locator(".shown-open").click()
         expect(trying.stage.get_by_text("Probably none of these")).to_have_count(int(is_strange))
+        expect(trying.stage.get_by_text(re.compile("says? “"))).to_have_count(0 if is_strange else 1)
     trying.part("try").locator(".counts").get_by_role("button", name="none of these").click()
     expect(trying.tiles).to_have_count(sum(strange))
     trying.button(f"Show all {len(pictures)}").click()
@@ -246,8 +248,16 @@ def test_the_base_alone_answers_to_labels_that_are_typed(trying: Trying) -> None
     trying.sees("Type a few labels to choose from")
     trying.labels.fill("bird, car")
     expect(trying.answer.locator(".answer-sentence")).to_have_text("The base says “bird”.")
-    trying.which.select_option(trying.adapter["id"])
+    trying.which.select_option(f"name:{trying.adapter['name']}")
     assert trying.bars().keys() == {"bird", "car"}  # what was typed stays
+
+
+def test_a_label_in_double_quotes_may_have_a_comma(trying: Trying) -> None:
+    trying.choose(photo(CLASSES[0]))
+    trying.labels.fill('"Flower, garden", it\'s "a" bird,"x, y" ')
+    chosen_from = trying.page.get_by_role("list", name="What it chooses from").get_by_role("listitem")
+    expect(chosen_from).to_have_text(["Flower, garden", 'it\'s "a" bird', "x, y"])
+    assert trying.bars().keys() == {"Flower, garden", 'it\'s "a" bird', "x, y"}
 
 
 def test_a_sample_picture_is_tried_with_one_click(trying: Trying) -> None:

@@ -260,6 +260,17 @@ def test_the_key_is_written_only_where_it_is_asked_for(visit: Visit, tmp_path: P
     assert visit.api("GET", "/keys")["items"][0]["name"].startswith("for code, ")
 
 
+def test_a_key_that_was_revoked_is_written_no_more(visit: Visit) -> None:
+    visit.button("Make a key for this").click()
+    key = visit.page.locator("#saft-code-key").inner_text()
+    visit.page.get_by_label("Write it into the code").check()
+    expect(code(visit)).to_contain_text(key)
+    visit.part("account").click()
+    visit.page.get_by_role("button", name="Revoke “for code").first.click()
+    visit.page.get_by_role("dialog").last.get_by_role("button", name="Revoke", exact=True).click()
+    expect(code(visit)).not_to_contain_text(key)
+
+
 def test_what_is_copied_is_the_code(visit: Visit) -> None:
     expected = written(visit, "Python", "own_labels")
     visit.button("Copy").click()

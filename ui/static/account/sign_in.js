@@ -6,6 +6,7 @@ import { useStore } from "../lib/store.js";
 import { Button } from "../parts/button.js";
 import { Check, Field } from "../parts/field.js";
 import { Note } from "../parts/note.js";
+import { Secret } from "../parts/secret.js";
 
 // An error's words in the visitor's language, where there are some.
 const words_of = (t, error) => (t(`error.${error.code}`) === `error.${error.code}` ? error.message : t(`error.${error.code}`, { detail: error.message }));
@@ -72,7 +73,7 @@ function NewTenant({ remember }) {
   const [made, setMade] = useState(null);
   const making = useTry(async () => setMade(await make_tenant(admin_key.trim(), name.trim(), remember)));
   if (made)
-    return html`<${Note} kind="good"><p>${t("sign_in.made", { name: made.name })}</p><code class="secret" id="saft-new-key">${made.key}</code>
+    return html`<${Note} kind="good"><p>${t("sign_in.made", { name: made.name })}</p><${Secret} id="saft-new-key" text=${made.key} />
       <${Button} kind="primary" onClick=${() => enter_made(made)}>${t("sign_in.go_on")}<//><//>`;
   return html`<form onSubmit=${making.run}><p class="hint">${t("sign_in.admin_words")}</p>
     <${Field} label=${t("sign_in.admin_key")} type="password" autocomplete="off" value=${admin_key} onInput=${setAdminKey} name="admin-key" />

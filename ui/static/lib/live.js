@@ -1,6 +1,6 @@
 // What the service has, as last read: shared by all parts of the page, read anew when something changed it.
 import { all, get } from "./api.js";
-import { useEffect } from "./preact.js";
+import { useEffect, useReducer } from "./preact.js";
 import { session } from "./session.js";
 import { store, useStore } from "./store.js";
 
@@ -56,4 +56,10 @@ export function useInterval(work, ms, on = true) {
     const timer = setInterval(work, ms);
     return () => clearInterval(timer);
   }, [ms, on]);
+}
+
+// Draws a component and what is in it anew once a minute, for the times in it ("5 minutes ago").
+export function useMinutes() {
+  const [, redraw] = useReducer((count) => count + 1, 0);
+  useInterval(redraw, 60_000);
 }

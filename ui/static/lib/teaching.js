@@ -1,7 +1,7 @@
 // Starting fine-tunes, and which one the visitor watches: it is found again after a reload, by every part of the page.
 import { tab } from "./storage.js";
 import { follow, is_final, new_key, post } from "./api.js";
-import { chosen } from "./chosen.js";
+import { by_name, chosen } from "./chosen.js";
 import { changed } from "./live.js";
 import { session } from "./session.js";
 import { store } from "./store.js";
@@ -28,7 +28,7 @@ export function watch(job) {
   stop = follow(job.id, (state) => {
     watched.set(state);
     if (!is_final(state)) return;
-    if (state.adapter_id) chosen.set(state.adapter_id);
+    if (state.adapter_id) chosen.set(by_name(state.name));
     changed("/adapters", "/jobs", "/usage");
   });
 }

@@ -1,7 +1,7 @@
 // Which adapter answers: one choice for all tabs that open with it (lib/chosen.js).
 import { html } from "../lib/preact.js";
 import { useWords } from "../lib/i18n.js";
-import { adapter_of, chosen } from "../lib/chosen.js";
+import { adapter_of, choice_of, chosen } from "../lib/chosen.js";
 import { useAll } from "../lib/live.js";
 import { useStore } from "../lib/store.js";
 import { Select } from "./field.js";
@@ -20,7 +20,7 @@ export function useAdapter() {
 
 export function AdapterSelect({ label, ...rest }) {
   const t = useWords();
-  const { adapters, id } = useAdapter();
-  const options = adapters.map((one) => [one.id, called(one)]);
-  return html`<${Select} label=${label} options=${[...options, ["base", t("adapter.base")]]} value=${id} onInput=${chosen.set} ...${rest} />`;
+  const { adapters, adapter } = useAdapter();
+  const options = adapters.map((one) => [choice_of(one), called(one)]);
+  return html`<${Select} label=${label} options=${[...options, ["base", t("adapter.base")]]} value=${adapter ? choice_of(adapter) : "base"} onInput=${chosen.set} ...${rest} />`;
 }

@@ -2,11 +2,13 @@
 import { html, useEffect, useMemo, useRef, useState } from "../lib/preact.js";
 import { useWords } from "../lib/i18n.js";
 import { has_camera } from "../lib/camera.js";
+import { is_touch } from "../lib/device.js";
 import { try_adapter } from "../lib/chosen.js";
 import { useOne } from "../lib/live.js";
 import { speak } from "../lib/speak.js";
 import { useAnswers } from "./answers/asking.js";
 import { Choose, useDrop, usePaste } from "./answers/intake.js";
+import { LeftOut } from "./answers/left_out.js";
 import { Live } from "./answers/live.js";
 import { usePictures } from "./answers/pictures.js";
 import { question_of } from "./answers/question.js";
@@ -40,7 +42,7 @@ export function QuickTry({ adapter }) {
     <div class="row">
       <${Choose} take=${take} several=${false}>${t(held.pictures.length ? "try.another" : "try.choose_one")}<//>
       ${!camera && has_camera() && html`<${Button} onClick=${() => setCamera(true)}>${t("try.use_camera")}<//>`}
-      ${asked && html`<${Button} kind="quiet" onClick=${() => try_adapter(asked.id)}>${t("try.more")}<//>`}
+      ${asked && html`<${Button} kind="quiet" onClick=${() => try_adapter(asked)}>${t("try.more")}<//>`}
     </div>
   </section>`;
 }
@@ -51,12 +53,12 @@ function One({ held, question, name }) {
   const [picture] = held.pictures;
   const { answer, fresh } = picture ? of(picture) : {};
   useEffect(() => fresh && speak(heard(t, answer)), [answer, fresh]);
-  return html`${held.left_out.length > 0 && html`<${Note} kind="warn">${t("try.left_out", { count: held.left_out.length })}<//>`}
+  return html`<${LeftOut} names=${held.left_out} />
     ${held.over > 0 && html`<${Note}>${t("try.quick_one")}<//>`}
     ${picture
       ? html`<div class="stage stage-compact">
           <div class="stage-picture">${picture.url || picture.failed ? html`<${Thumbnail} src=${picture.url} alt=${picture.name} />` : html`<span class="unseen">${picture.name}</span>`}</div>
           <div class="stage-answer"><${Problem} error=${error} />${answer && !error && html`<${Answer} answer=${answer} waiting=${!fresh} name=${name} compact />`}
             ${!answer && !error && html`<p class="hint">${t("try.looking")}</p>`}</div></div>`
-      : html`<p class="quick-invite">${t("try.quick_invite")}</p>`}`;
+      : html`<p class="quick-invite">${t(is_touch() ? "try.quick_invite_touch" : "try.quick_invite")}</p>`}`;
 }

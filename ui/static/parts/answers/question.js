@@ -8,8 +8,21 @@ export const key_of = ({ adapter, labels, template, strength }) => JSON.stringif
 // What the base's answer depends on: it stays when the adapter or its strength changes.
 export const base_key_of = ({ labels, template }) => JSON.stringify([labels, template]);
 
-// Labels typed with commas or line ends between them; each once, in the order given.
-export const labels_of = (text) => [...new Set(text.split(/[,\n]/).map((label) => label.trim()).filter(Boolean))];
+const LABEL = /\s*(?:"([^"\n]*)"[^\S\n]*(?=[,\n]|$)|([^,\n]*))(?:[,\n]|$)/y;
+
+// Labels typed with commas or line ends between them; each once, in the order given. One in double quotes may have commas.
+export function labels_of(text) {
+  const found = new Set();
+  LABEL.lastIndex = 0;
+  while (LABEL.lastIndex < text.length) {
+    const [, quoted, plain] = LABEL.exec(text);
+    found.add((quoted ?? plain).trim());
+  }
+  return [...found].filter(Boolean);
+}
+
+// Labels as they are typed.
+export const typed_labels = (labels) => labels.map((label) => (/[,\n]/.test(label) && !label.includes('"') ? `"${label}"` : label)).join(", ");
 
 // One prompt, or a list of those on several lines; null where nothing is written.
 export function template_of(text) {

@@ -17,9 +17,11 @@ export const is_strange = ({ main, threshold }) => main.unknown !== null && thre
 // Why a picture has no answer; the service's own words where the page has none for it.
 export const reason_of = (t, { code, detail }) => (has(`try.unreadable.${code}`) ? t(`try.unreadable.${code}`) : detail);
 
-// What the models say, as a sentence.
-export function sentence(t, { main, base }) {
+// What the models say, as a sentence; of what is probably none of the labels neither says one, and one is but the nearest.
+export function sentence(t, answer) {
+  const { main, base } = answer;
   const { label } = top_of(main);
+  if (is_strange(answer)) return base && top_of(base).label !== label ? t("try.nearest_base", { label: top_of(base).label }) : "";
   if (!base) return t("try.says_base", { label });
   const before = top_of(base).label;
   return before === label ? t("try.both_say", { label }) : t("try.differ", { base: before, label });
@@ -29,7 +31,8 @@ export function sentence(t, { main, base }) {
 export function heard(t, answer) {
   if (answer.main.error) return reason_of(t, answer.main.error);
   const doubt = is_strange(answer) ? `${t("try.none", { share: percent(answer.main.unknown) })} ` : "";
-  return `${doubt}${sentence(t, answer)} ${t("try.sure", { share: percent(top_of(answer.main).probability) })}`;
+  if (doubt) return `${doubt}${t("try.nearest")} ${top_of(answer.main).label}. ${sentence(t, answer)}`;
+  return `${sentence(t, answer)} ${t("try.sure", { share: percent(top_of(answer.main).probability) })}`;
 }
 
 // `waiting`: it belongs to an earlier question, and the next one is on its way. `name`: of the model that is asked.
@@ -38,12 +41,13 @@ export function Answer({ answer, waiting = false, name, compact = false }) {
   if (answer.main.error) return html`<${Unreadable} error=${answer.main.error} />`;
   const { label, probability } = top_of(answer.main);
   const strange = is_strange(answer);
+  const said = compact && answer.base ? "" : sentence(t, answer); // the line of the base says it there
   return html`<div class="answer ${waiting ? "answer-waiting" : ""}" aria-busy=${waiting}>
     ${waiting && html`<p class="answer-asking">${t("try.asking")}</p>`}
     ${strange && html`<p class="answer-none">${t("try.none", { share: percent(answer.main.unknown) })}</p>`}
     <p class="answer-said ${strange ? "answer-doubtful" : ""}">${strange && html`<span class="answer-nearest">${t("try.nearest")}</span>`}
       <strong class=${label.length > LONG ? "answer-long" : ""}><${Word} text=${label} /></strong> <span>${percent(probability)}</span></p>
-    <p class="answer-sentence">${sentence(t, answer)}</p>
+    ${said && html`<p class="answer-sentence">${said}</p>`}
     ${compact ? html`<${Small} answer=${answer} />` : html`<${Bars} answer=${answer} name=${name} />`}
   </div>`;
 }

@@ -2,7 +2,7 @@
 import { html, useState } from "../../lib/preact.js";
 import { ago, bytes, percent, useWords } from "../../lib/i18n.js";
 import { get, post, remove } from "../../lib/api.js";
-import { search_with, try_adapter, use_adapter } from "../../lib/chosen.js";
+import { follow_published, search_with, try_adapter, use_adapter } from "../../lib/chosen.js";
 import { changed, useOne } from "../../lib/live.js";
 import { speak } from "../../lib/speak.js";
 import { Button, WorkButton } from "../../parts/button.js";
@@ -23,14 +23,14 @@ export function AdapterCard({ name, versions, onOpen }) {
   return html`<article class="card adapter" aria-label=${name}>
     <div class="row row-apart"><h3>${name}</h3><span class="tag">${answering ? t("adapters.answers", { version: shown.version }) : t("adapters.none_answers")}</span></div>
     <${Facts} version=${shown} />
-    <div class="row"><${Button} kind="primary" onClick=${() => try_adapter(shown.id)}>${t("adapters.try")}<//>
-      <${Button} onClick=${() => search_with(shown.id)}>${t("adapters.search")}<//>
-      <${Button} onClick=${() => use_adapter(shown.id)}>${t("adapters.use")}<//>
+    <div class="row"><${Button} kind="primary" onClick=${() => try_adapter(shown)}>${t("adapters.try")}<//>
+      <${Button} onClick=${() => search_with(shown)}>${t("adapters.search")}<//>
+      <${Button} onClick=${() => use_adapter(shown)}>${t("adapters.use")}<//>
       ${shown.job_id && html`<${WorkButton} onError=${setError} work=${() => teach_again(shown, t)}>${t("adapters.teach")}<//>`}
       <${DeleteAll} name=${name} versions=${versions} /></div>
     <${Problem} error=${error} />
     <h4>${t("adapters.versions")}</h4>
-    <ol class="versions">${versions.map((one) => html`<${Version} key=${one.id} version=${one} answering=${answering} onOpen=${onOpen} onError=${setError} />`)}</ol>
+    <ol class="versions">${versions.map((one) => html`<${Version} key=${one.id} version=${one} versions=${versions} answering=${answering} onOpen=${onOpen} onError=${setError} />`)}</ol>
     ${versions.length > 1 && html`<${Compare} versions=${versions} />`}
   </article>`;
 }
@@ -52,7 +52,7 @@ function Facts({ version }) {
     ${classes.length > FEW_CLASSES ? html`<details><summary>${t("adapters.classes", { count: classes.length })}</summary>${names}</details>` : names}</div>`;
 }
 
-function Version({ version, answering, onOpen, onError }) {
+function Version({ version, versions, answering, onOpen, onError }) {
   const t = useWords();
   const { metrics, published } = version;
   const measured = metrics?.test_images > 0;
@@ -60,6 +60,7 @@ function Version({ version, answering, onOpen, onError }) {
   const back = answering && version.version < answering.version;
   const publish = async () => {
     await post(`/adapters/${version.id}/publish`);
+    follow_published(version.name, versions);
     changed("/adapters");
     speak(t("adapters.published_now", words));
   };

@@ -1,7 +1,7 @@
 // What was taught: adapters with their versions, and the data sets that they were taught with.
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
-import { useAll } from "../../lib/live.js";
+import { useAll, useMinutes } from "../../lib/live.js";
 import { open_tab } from "../../lib/tabs.js";
 import { Button } from "../../parts/button.js";
 import { Problem } from "../../parts/note.js";
@@ -10,6 +10,7 @@ import { AdapterCard } from "./adapter_card.js";
 import { Datasets } from "./datasets.js";
 
 export function Adapters() {
+  useMinutes();
   const [opened, setOpened] = useState(null);
   const { value, error, state } = useAll("/adapters");
   const version = value?.find((one) => one.id === opened);

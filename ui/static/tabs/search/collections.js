@@ -2,6 +2,7 @@
 import { html, useRef, useState } from "../../lib/preact.js";
 import { percent, t as word, useWords } from "../../lib/i18n.js";
 import { new_key, post, remove } from "../../lib/api.js";
+import { is_touch } from "../../lib/device.js";
 import { PICTURES, files_chosen, files_of } from "../../lib/files.js";
 import { changed } from "../../lib/live.js";
 import { speak } from "../../lib/speak.js";
@@ -113,7 +114,7 @@ function Choose({ children, onFiles, ...rest }) {
 function DropZone({ busy, onFiles }) {
   const t = useWords();
   const { over, events } = useFiles(onFiles);
-  return html`<div class="search-drop ${over ? "search-over" : ""}" ...${events}><p>${t("search.drop")}</p>
+  return html`<div class="search-drop ${over ? "search-over" : ""}" ...${events}><p>${t(is_touch() ? "search.drop_touch" : "search.drop")}</p>
     <${Choose} id="saft-collection-files" disabled=${busy} onFiles=${onFiles}>${t("search.choose")}<//></div>`;
 }
 

@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { percent, useWords } from "../../lib/i18n.js";
 import { PICTURES, is_picture } from "../../lib/files.js";
 import { Button } from "../../parts/button.js";
+import { EnglishHint } from "../../parts/english.js";
 import { Field, Slider } from "../../parts/field.js";
 import { Problem } from "../../parts/note.js";
 import { Thumbnail } from "../../parts/picture.js";
@@ -27,7 +28,7 @@ export function Line({ words, onWords, before, negative, onNegative, picture, on
       <input id="saft-search-words" type="search" enterkeyhint="search" autocomplete="off" maxlength=${MOST_CHARACTERS}
         placeholder=${t("search.example")} value=${words} onInput=${(event) => onWords(event.target.value)} />
       <${ChoosePicture} onFile=${taking.take} busy=${taking.busy} /></div>
-    <${Problem} error=${taking.error} />
+    <${EnglishHint} /><${Problem} error=${taking.error} />
     ${picture && html`<div class="search-by"><${Thumbnail} key=${picture.src} src=${picture.src} alt="" name="" />
       <div><p>${t("search.by_picture", { name: picture.name })}</p>${before && !words.trim()
         ? html`<${Button} onClick=${() => onWords(before)}>${t("search.with_words", { words: before })}<//>`

@@ -1,6 +1,7 @@
 // The pictures that were found, the closest first; without a question, those that there are.
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { number, useWords } from "../../lib/i18n.js";
+import { is_touch } from "../../lib/device.js";
 import { get } from "../../lib/api.js";
 import { speak } from "../../lib/speak.js";
 import { Button, WorkButton } from "../../parts/button.js";
@@ -27,7 +28,7 @@ export function Tile({ place, match, steps, onOpen, onLike }) {
   return html`<li class="search-tile"><button type="button" class="search-open" onClick=${() => onOpen(match)}
       aria-label=${t("search.open", { name })}><${Thumbnail} src=${thumbnail(place, match.image_id, 320)} alt="" name=${name} /></button>
     <button type="button" class="search-like" title=${t("search.like")} aria-label=${t("search.like_this", { name })} onClick=${() => onLike(match)}>
-      <svg viewBox="0 0 24 24" aria-hidden="true"><rect x="3" y="3" width="12" height="12" rx="2.5"/><path d="M18 9.5h.5A2.5 2.5 0 0 1 21 12v6.5A2.5 2.5 0 0 1 18.5 21H12a2.5 2.5 0 0 1-2.5-2.5V18"/></svg></button>
+      <svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="10.5" cy="10.5" r="7"/><path d="m15.8 15.8 5 5M7.3 9.2c2-1.5 4.2 1.5 6.4 0M7.3 12.4c2-1.5 4.2 1.5 6.4 0"/></svg></button>
     ${steps && html`<${Closeness} score=${match.score} steps=${steps} />`}</li>`;
 }
 
@@ -80,7 +81,7 @@ export function Browse({ place, onOpen, onLike }) {
     setHeld((now) => (now === shown ? { ...shown, items: [...shown.items, ...items], next: next_cursor } : now));
   };
   return html`<section class="stack" aria-labelledby="saft-browse"><h3 id="saft-browse">${t("search.browse", { name: place.name, count: place.count })}</h3>
-    <p class="hint">${t("search.browse_hint")}</p><${Problem} error=${shown?.error} />
+    <p class="hint">${t(is_touch() ? "search.browse_hint_touch" : "search.browse_hint")}</p><${Problem} error=${shown?.error} />
     <ul class="search-grid">${(shown?.items ?? []).map((image) => {
       const match = as_match(image);
       return html`<${Tile} key=${match.image_id} ...${{ place, match, onOpen, onLike }} />`;

@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
 import { new_key, post } from "../../lib/api.js";
-import { changed } from "../../lib/live.js";
+import { changed, useMinutes } from "../../lib/live.js";
 import { AdapterSelect, useAdapter } from "../../parts/adapter_select.js";
 import { WorkButton } from "../../parts/button.js";
 import { Select } from "../../parts/field.js";
@@ -11,7 +11,7 @@ import { stored_picture, useAnswer } from "./answer.js";
 import { Collections } from "./collections.js";
 import { Large } from "./large.js";
 import { Line } from "./line.js";
-import { usePlaces } from "./places.js";
+import { place_options, usePlaces } from "./places.js";
 import { Browse, Found } from "./results.js";
 
 const START = { words: "", before: "", negative: "", picture: null, weight: 0.5, floor: 0, distinct: true };
@@ -24,6 +24,7 @@ const to_others = (event) => {
 };
 
 export function Search() {
+  useMinutes();
   const t = useWords();
   const { places, there, collections, error } = usePlaces();
   const [wanted, setWanted] = useState(null);
@@ -49,24 +50,15 @@ export function Search() {
         <${Line} words=${asked.words} onWords=${set("words")} negative=${asked.negative} onNegative=${set("negative")}
           picture=${asked.picture} before=${asked.before} onPicture=${by_picture} weight=${asked.weight} onWeight=${set("weight")} />
         <div class="search-where"><${Select} label=${t("search.where")} value=${place?.key} onInput=${setWanted}
-            options=${places.map((one) => [one.key, t(`search.place_${one.kind}`, { name: one.name, count: one.count })])} />
+            options=${place_options(t, places)} />
           <${AdapterSelect} label=${t("search.adapter")} />
           <a class="button search-others" href="#saft-own" onClick=${to_others}>${t("search.others")}</a></div>
         <${Problem} error=${error} />
         ${answering.asked ? html`<${Found} ...${shown} ...${answering} floor=${asked.floor} onFloor=${set("floor")} distinct=${asked.distinct} onDistinct=${set("distinct")} />`
-          : place && html`<${Taught} places=${places} place=${place} onPlace=${setWanted} /><${Browse} ...${shown} />`}`}
+          : place && html`<${Browse} ...${shown} />`}`}
     </div>
     <${Collections} collections=${collections} onPlace=${setWanted} /></div>
     ${open && html`<${Large} ...${open} onLike=${like} onClose=${() => setOpen(null)} />`}`;
-}
-
-// The other data sets, which need no second upload.
-function Taught({ places, place, onPlace }) {
-  const t = useWords();
-  const others = places.filter((one) => one.kind === "dataset" && one.key !== place.key);
-  if (!others.length) return null;
-  return html`<div class="row"><span>${t("search.taught")}</span>${others.slice(0, 5).map((one) =>
-    html`<button type="button" class="button" key=${one.key} onClick=${() => onPlace(one.key)}>${one.name}</button>`)}</div>`;
 }
 
 function Nothing() {

@@ -6,6 +6,7 @@ import { useAll, useOne } from "../../lib/live.js";
 import { useStore } from "../../lib/store.js";
 import { watched } from "../../lib/teaching.js";
 import { Button, WorkButton } from "../../parts/button.js";
+import { EnglishHint } from "../../parts/english.js";
 import { Note, Problem } from "../../parts/note.js";
 import { Progress } from "../../parts/progress.js";
 import { GOOD, filled, label_of, missing, name_of, pictures_of, plan_of, thin, usable } from "./model.js";
@@ -33,7 +34,7 @@ export function TeachPanel({ draft }) {
     ${!at_work && html`<${WorkButton} kind="primary" class="button button-primary teach-it" id="saft-teach-it" work=${start} onError=${setError}
         disabled=${lacks.length > 0 || under_way !== null} aria-describedby="saft-missing">${t(draft.source ? "teach.again" : "teach.go")}<//>
       <${Ready} draft=${draft} lacks=${lacks} />`}
-    <${Problem} error=${error} />
+    <${EnglishHint} /><${Problem} error=${error} />
     ${!at_work && html`<${Settings} draft=${draft} name=${name} />`}
   </section>`;
 }
@@ -55,7 +56,7 @@ function Base() {
   const base = useOne("/base").value;
   if (!base) return null;
   return html`<details class="base"><summary>${t("teach.base", { name: base.name })}</summary>
-    <p class="hint">${base.suits ?? t("teach.base_unknown")}</p></details>`;
+    <p class="hint" lang=${base.suits ? "en" : undefined}>${base.suits ?? t("teach.base_unknown")}</p></details>`;
 }
 
 // What is missing, or what would be better.

@@ -1,6 +1,7 @@
 // Try: pictures and the camera, answered anew with every change of what is asked.
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
+import { is_touch } from "../../lib/device.js";
 import { has_camera } from "../../lib/camera.js";
 import { adapter_of, chosen } from "../../lib/chosen.js";
 import { useAll } from "../../lib/live.js";
@@ -9,6 +10,7 @@ import { useStore } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
 import { useAnswers } from "../../parts/answers/asking.js";
 import { Choose, useDrop, usePaste } from "../../parts/answers/intake.js";
+import { LeftOut } from "../../parts/answers/left_out.js";
 import { Live } from "../../parts/answers/live.js";
 import { MOST, usePictures } from "../../parts/answers/pictures.js";
 import { BASE, question_of } from "../../parts/answers/question.js";
@@ -17,7 +19,7 @@ import { Note, Problem } from "../../parts/note.js";
 import { as_csv, download } from "./csv.js";
 import { Counts, Done, Grid, kind_of } from "./grid.js";
 import { Samples } from "./samples.js";
-import { NOTHING_SET, Settings } from "./settings.js";
+import { NARROW, NOTHING_SET, Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 
 const find_adapter = (adapters, wanted) => (wanted === BASE ? null : (adapter_of(adapters, wanted) ?? adapters[0] ?? null));
@@ -46,6 +48,7 @@ export function Try() {
   const look_at = (id) => {
     setSelected(id);
     setCamera(false);
+    requestAnimationFrame(() => document.getElementById("saft-try-stage")?.scrollIntoView({ block: matchMedia(NARROW).matches ? "start" : "nearest" }));
   };
   const shown = (found) => take(found) && setCamera(false);
   const drop = useDrop(shown);
@@ -61,18 +64,18 @@ export function Try() {
       ${!camera && picture && html`<div class="card"><${Stage} picture=${picture} answers=${answers} question=${question} name=${name} onRemove=${() => held.remove(picture.id)} /></div>`}
       ${picture && html`<${Tools} held=${held} answers=${answers} question=${question} take=${shown} onCamera=${camera ? null : () => setCamera(true)} />`}
     </div>
-    <${Settings} adapters=${list.value ?? []} adapter=${adapter} settings=${settings} set=${set} />
     ${held.pictures.length > (camera ? 0 : 1) && html`<${Many} held=${held} answers=${answers} selected=${camera ? null : picture.id} onSelect=${look_at} />`}
+    <${Settings} adapters=${list.value ?? []} adapter=${adapter} settings=${settings} set=${set} />
   </section>`;
 }
 
 function Empty({ take, adapter, known, onCamera }) {
   const t = useWords();
   return html`<div class="try-empty"><div class="try-frame" aria-hidden="true"></div>
-    <h3>${t("try.invite")}</h3><p>${t("try.invite_words", { count: MOST })}</p>
+    <h3>${t("try.invite")}</h3><p>${t(is_touch() ? "try.invite_words_touch" : "try.invite_words", { count: MOST })}</p>
     <div class="row"><${Choose} take=${take}>${t("try.choose")}<//><${Camera} onCamera=${onCamera} /></div>
     <${Samples} adapter=${adapter} take=${take} />
-    ${known && !adapter && html`<p>${t("try.teach_first")} <${Button} kind="quiet" onClick=${() => open_tab("teach")}>${t("try.teach")}<//></p>`}</div>`;
+    ${known && !adapter && html`<p>${t("try.teach_first")} <${Button} kind="quiet" onClick=${() => open_tab("teach")}>${t("try.teach_first_do")}<//></p>`}</div>`;
 }
 
 function Camera({ onCamera }) {
@@ -85,7 +88,7 @@ function Camera({ onCamera }) {
 function Refused({ held }) {
   const t = useWords();
   return html`${held.over > 0 && html`<${Note} kind="warn">${t("try.over", { count: held.over, most: MOST })}<//>`}
-    ${held.left_out.length > 0 && html`<${Note} kind="warn">${t("try.left_out", { count: held.left_out.length })} <code>${held.left_out.slice(0, 5).join(", ")}</code><//>`}`;
+    <${LeftOut} names=${held.left_out} />`;
 }
 
 // What there is to do with the pictures, and how far their answers are.

@@ -1,10 +1,7 @@
 // Code to copy: coloured by one expression, scrolled within its box.
-import { html, useRef, useState } from "../../lib/preact.js";
-import { useWords } from "../../lib/i18n.js";
-import { speak } from "../../lib/speak.js";
-import { Button } from "../../parts/button.js";
+import { html, useRef } from "../../lib/preact.js";
+import { CopyButton } from "../../parts/copy_button.js";
 
-const COPIED_MS = 2500;
 const QUOTED = { curl: /"(?:[^"\\]|\\[^])*"|'[^']*'/, other: /"(?:[^"\\\n]|\\.)*"/ };
 const KEYWORDS = {
   curl: "curl|echo|export|sed|date|base64",
@@ -27,27 +24,9 @@ export function coloured(code, language) {
   return [...pieces, ["", code.slice(end)]].filter(([, text]) => text);
 }
 
-// Browsers lend the clipboard only to https addresses and this machine; elsewhere the old way does it.
-async function copy(text, shown) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    getSelection().selectAllChildren(shown);
-    if (!document.execCommand("copy")) throw new Error("no clipboard");
-  }
-}
-
 export function Code({ code, language, label }) {
-  const t = useWords();
   const shown = useRef();
-  const [copied, setCopied] = useState(null);
-  const run = async () => {
-    const told = await copy(code, shown.current).then(() => "use.copied", () => "use.not_copied");
-    speak(t(told));
-    setCopied({ code, told });
-    setTimeout(() => setCopied(null), COPIED_MS);
-  };
   return html`<div class="code"><pre tabindex="0" role="region" aria-label=${label} id="saft-code"><code ref=${shown}>${coloured(code, language).map(
       ([kind, text]) => (kind ? html`<span class="code-${kind}">${text}</span>` : text))}</code></pre>
-    <${Button} id="saft-copy" onClick=${run}>${copied?.code === code ? t(copied.told) : t("use.copy")}<//></div>`;
+    <${CopyButton} id="saft-copy" text=${code} shown=${shown} /></div>`;
 }

@@ -1,12 +1,13 @@
 // Use it elsewhere: code to copy, and the adapter as a file.
 import { browser } from "../../lib/storage.js";
-import { html, useState } from "../../lib/preact.js";
+import { html, useEffect, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
-import { useOne } from "../../lib/live.js";
+import { useAll, useOne } from "../../lib/live.js";
 import { page_url } from "../../lib/session.js";
 import { AdapterSelect, called, useAdapter } from "../../parts/adapter_select.js";
+import { labels_of, typed_labels } from "../../parts/answers/question.js";
 import { Field, Select } from "../../parts/field.js";
-import { usePlaces } from "../search/places.js";
+import { place_options, usePlaces } from "../search/places.js";
 import { Code } from "./code.js";
 import { Downloads } from "./downloads.js";
 import { Key } from "./key.js";
@@ -14,7 +15,6 @@ import { LANGUAGES, TASKS, search_text, snippet, some_labels } from "./snippets.
 
 const KEPT = "saft-code-language";
 const service = () => page_url("").replace(/[?#].*$/, "").replace(/\/+$/, "");
-const listed = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
 
 // The dataset that the adapter learnt from, else the newest one, else null.
 function useDataset(adapter, places) {
@@ -32,15 +32,21 @@ export function Use() {
   const [typed, setTyped] = useState({}); // what was typed in place of what stands there by itself
   const [wanted, setWanted] = useState(null);
   const [key, setKey] = useState({ made: null, written: false });
+  const keys = useAll("/keys").value;
+  // One that was made here and revoked since opens nothing any more.
+  useEffect(() => {
+    if (key.made && keys && key.listed && !keys.some(({ id }) => id === key.id)) setKey({ made: null, written: false });
+    else if (key.made && !key.listed && keys?.some(({ id }) => id === key.id)) setKey({ ...key, listed: true });
+  }, [keys, key]);
   const dataset_id = useDataset(adapter, places);
   const full = places.filter((one) => one.count);
   const place = full.find((one) => one.key === wanted) ?? full[0] ?? null;
-  const labels = typed.labels ?? some_labels(adapter).join(", ");
+  const labels = typed.labels ?? typed_labels(some_labels(adapter));
   const text = typed.text ?? search_text(adapter);
   const set = (name) => (value) => setTyped((before) => ({ ...before, [name]: value }));
   const example = {
     url: service(), key: key.written ? key.made : "", adapter: adapter ? called(adapter) : "base", dataset_id, place,
-    labels: listed(labels).length ? listed(labels) : some_labels(adapter), text: text.trim() || search_text(adapter),
+    labels: typed.labels !== undefined && labels_of(labels).length ? labels_of(labels) : some_labels(adapter), text: text.trim() || search_text(adapter),
   };
   const speak_in = (name) => (browser.keep(KEPT, name), setLanguage(name));
   return html`<h2 class="heard">${t("tab.use")}</h2><div class="stack">
@@ -50,11 +56,11 @@ export function Use() {
         ${task === "own_labels" && html`<${Field} label=${t("use.labels")} hint=${t("use.labels_hint")} value=${labels} onInput=${set("labels")} />`}
         ${["search", "embed"].includes(task) && html`<${Field} label=${t("use.text")} value=${text} maxlength=${300} onInput=${set("text")} />`}
         ${task === "search" && full.length > 0 && html`<${Select} label=${t("search.where")} value=${place.key} onInput=${setWanted}
-          options=${full.map((one) => [one.key, t(`search.place_${one.kind}`, { name: one.name, count: one.count })])} />`}</div>
+          options=${place_options(t, full)} />`}</div>
       <${Choice} label=${t("use.language")} name="saft-code-language" options=${Object.entries(LANGUAGES)} value=${language} onInput=${speak_in} />
       <${Code} code=${snippet(language, task, example)} language=${language} label=${t("use.code_label", { task: t(`use.task_${task}`), language: LANGUAGES[language] })} />
-      <p class="hint">${t(`use.${language}_words`)}</p>
-      <${Key} made=${key.made} onMade=${(made) => setKey({ made, written: false })} written=${key.written} onWritten=${(written) => setKey({ ...key, written })} />
+      <p class="hint">${t(language === "python" && task === "embed" ? "use.openai_words" : `use.${language}_words`)}</p>
+      <${Key} made=${key.made} onMade=${(made, id) => setKey({ made, id, listed: false, written: false })} written=${key.written} onWritten=${(written) => setKey({ ...key, written })} />
     </section>
     <section class="card stack" aria-labelledby="saft-files-title"><h3 id="saft-files-title">${t("use.files", { name: example.adapter })}</h3>
       <${Downloads} adapter=${adapter} /></section>
