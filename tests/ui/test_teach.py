@@ -72,6 +72,10 @@ def test_the_sample_pictures_show_a_finished_example(boxes: Boxes) -> None:
     expect(boxes.page.locator(".taught-result")).to_contain_text(" of ")
     expect(boxes.page.locator(".quick-try")).to_be_visible()
     expect(boxes.visit.button("Try with sample pictures")).to_have_count(0)
+    samples_there = boxes.page.locator(".quick-try .sample")
+    expect(samples_there).to_have_count(6)
+    samples_there.first.click()
+    expect(boxes.page.locator(".quick-try .answer-said")).to_be_visible()
     assert violations(boxes.page) == []
     boxes.visit.picture("teach-example")
     assert boxes.visit.api("GET", "/jobs")["items"] == []  # nothing had to be taught
@@ -128,6 +132,7 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
     ("state", "words"),
     [
         ({"status": "queued", "phase": "", "queue_position": 3}, "2 fine-tunes are before it."),
+        ({"status": "queued", "phase": "", "queue_position": 1}, "Getting ready"),
         ({"status": "running", "phase": "refitting", "eta_seconds": 41}, "about 40 seconds left"),
         ({"status": "failed", "phase": "", "error": {"code": "x", "detail": "the disk is full"}}, "The disk is full."),
         ({"metrics": {"zero_shot_right": 3, "test_images": 30, "base_fit": "poor"}}, "hardly more than guessing"),
@@ -163,6 +168,15 @@ def test_earlier_fine_tunes_are_told_by_what_came_of_them(boxes: Boxes) -> None:
     expect(row).to_contain_text("right (")
     row.get_by_role("button").click()
     expect(boxes.page.get_by_role("heading", name="first: this is what it learned")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("right", "before", "verdict"), [(8, 8, "all_right"), (8, 7, "all_few"), (7, 8, "too_few"), (7, 7, "too_few")]
+)
+def test_all_right_is_said_so_however_few(boxes: Boxes, right: int, before: int, verdict: str) -> None:
+    metrics = {"verdict": "no_better", "too_few_to_tell": True, "test_images": 8, "right": right}
+    given = {**metrics, "zero_shot_right": before}
+    assert boxes.module("parts/result/verdict.js", "m.verdict_of(given)", given) == verdict
 
 
 def archive(split: str) -> dict[str, object]:
@@ -237,3 +251,21 @@ def test_the_pictures_of_an_adapter_are_filled_into_the_boxes(boxes: Boxes) -> N
     expect(image).to_have_js_property("complete", value=True)
     assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
     boxes.visit.sees("Nothing has changed since they were taught.")
+
+
+def test_what_is_put_right_beside_a_result_is_right_in_the_boxes_and_can_be_undone(boxes: Boxes, tmp_path: Path) -> None:
+    dataset = boxes.visit.api("POST", "/datasets", multipart=archive("train"))
+    count = len(samples.of_class("train", CAT))
+    boxes.module("tabs/teach/draft.js", "m.edit_dataset(given)", dataset["id"])
+    boxes.count(CAT, count)
+    boxes.choose(DOG, [plain_picture(tmp_path, "unsent.png", (0, 200, 0))])
+    position = boxes.visit.api("GET", f"/datasets/{dataset['id']}/images?limit=1")["items"][0]["position"]
+    changes = {"relabel": [{"position": position, "label": DOG}]}
+    revised = boxes.visit.api("POST", f"/datasets/{dataset['id']}/revisions", data=changes)
+    boxes.module("tabs/teach/corrected.js", "m.follow_revisions(given)", {dataset["id"]: revised})
+    boxes.visit.sees("as you have put them right")
+    boxes.count(CAT, count - 1)
+    boxes.count(DOG, count + 2)  # the picture that was not sent yet is among them
+    assert boxes.module("tabs/teach/draft.js", "m.draft.get().source.id") == revised["id"]
+    boxes.visit.button("Undo").first.click()
+    boxes.count(CAT, count)

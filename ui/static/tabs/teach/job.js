@@ -12,7 +12,7 @@ import { Progress } from "../../parts/progress.js";
 export function phase_of(t, job) {
   if (is_final(job)) return t(`teach.end.${job.status}`);
   if (job.cancel_requested) return t("teach.phase.stopping");
-  const phase = job.status === "queued" ? "queued" : job.phase;
+  const phase = job.status !== "queued" ? job.phase : job.queue_position === 1 ? "next" : "queued";
   return has(`teach.phase.${phase}`) ? t(`teach.phase.${phase}`) : t("teach.phase.working");
 }
 

@@ -53,22 +53,25 @@ function Ahead() {
 function Taught({ adapter_id, job, is_example }) {
   const t = useWords();
   const place = useRef();
-  const adapter = useOne(`/adapters/${adapter_id}`).value;
+  const { value: adapter, error } = useOne(`/adapters/${adapter_id}`);
   const put_away = () => {
     example.set(null);
     watch_nothing();
   };
+  const is_gone = error?.status === 404;
+  useEffect(() => is_gone && put_away(), [is_gone]);
   useEffect(() => {
     if (job && job.id === found_done) return;
     place.current.scrollIntoView({ block: "start" });
     place.current.focus({ preventScroll: true });
   }, []);
+  if (is_gone) return null;
   return html`<section class="taught" aria-labelledby="saft-taught-title" ref=${place} tabindex="-1">
     <div class="row row-apart"><h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: job?.name ?? adapter?.name ?? "" })}</h2>
       <${Button} kind="quiet" onClick=${put_away}>${t("teach.put_away")}<//></div>
     ${is_example && html`<${Note} kind="info"><p>${t("teach.example_words")}</p><//>`}
     <div class="taught-parts"><div class="taught-result">${adapter && html`<${Result} adapter=${adapter} job=${job} />`}</div>
-      <section class="card taught-try" aria-labelledby="saft-try-title"><h3 id="saft-try-title"><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h3><${QuickTry} adapter=${adapter_id} /></section></div>
+      <div class="card taught-try"><h3><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h3><${QuickTry} adapter=${adapter_id} /></div></div>
     <h2 class="taught-more">${t(is_example ? "teach.now_yours" : "teach.more")}</h2>
   </section>`;
 }
