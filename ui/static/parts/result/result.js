@@ -48,7 +48,10 @@ function MistakesButton({ adapter, onOpen }) {
   const t = useWords();
   const mistakes = useAll(`/adapters/${adapter.id}/mistakes`).value;
   if (!mistakes?.length) return null;
-  return html`<div class="row"><${Button} onClick=${onOpen}>${t("result.look", { count: mistakes.length })}<//></div>`;
+  const taught = mistakes.filter(({ split }) => split === "training").length;
+  const is_all = taught === mistakes.length;
+  return html`<div class="row"><${Button} onClick=${onOpen}>${t(is_all ? "result.look_taught" : "result.look", { count: mistakes.length })}<//>
+    ${taught > 0 && !is_all && html`<span class="hint">${t("result.look_some", { count: taught })}</span>`}</div>`;
 }
 
 // How it did beside the version that was published, where that was asked.
