@@ -253,7 +253,9 @@ def test_the_pictures_of_an_adapter_are_filled_into_the_boxes(boxes: Boxes) -> N
     boxes.visit.sees("Nothing has changed since they were taught.")
 
 
-def test_what_is_put_right_beside_a_result_is_right_in_the_boxes_and_can_be_undone(boxes: Boxes, tmp_path: Path) -> None:
+def test_what_is_put_right_beside_a_result_is_right_in_the_boxes_and_can_be_undone(
+    boxes: Boxes, tmp_path: Path
+) -> None:
     dataset = boxes.visit.api("POST", "/datasets", multipart=archive("train"))
     count = len(samples.of_class("train", CAT))
     boxes.module("tabs/teach/draft.js", "m.edit_dataset(given)", dataset["id"])
@@ -267,5 +269,8 @@ def test_what_is_put_right_beside_a_result_is_right_in_the_boxes_and_can_be_undo
     boxes.count(CAT, count - 1)
     boxes.count(DOG, count + 2)  # the picture that was not sent yet is among them
     assert boxes.module("tabs/teach/draft.js", "m.draft.get().source.id") == revised["id"]
-    boxes.visit.button("Undo").first.click()
+    boxes.page.get_by_role("button", name="Undo").click()
     boxes.count(CAT, count)
+    boxes.visit.button("Start over").click()
+    boxes.page.get_by_role("dialog").get_by_role("button", name="Start over").click()
+    expect(boxes.page.get_by_text("as you have put them right")).to_have_count(0)

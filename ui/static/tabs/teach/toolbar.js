@@ -20,12 +20,13 @@ export function Toolbar({ draft, chosen }) {
   const move = (one) => done((now) => move_pictures(now, chosen, one.id), t("teach.moved", { count, name: label_of(one) }));
   const remove = () => done((now) => remove_pictures(now, chosen), t("teach.removed", { count }));
   if (!count) return null;
+  const is_elsewhere = (one) => one.pictures.filter(({ id }) => chosen.has(id)).length < count;
   return html`<div class="toolbar" role="group" aria-label=${t("teach.toolbar")}>
     <strong>${t("teach.selected", { count })}</strong>
     <${Button} onClick=${() => setMoving(true)}>${t("teach.move")}<//>
     <${Button} onClick=${remove}>${t("teach.remove")}<//>
     <${Button} kind="quiet" onClick=${() => selected.set(new Set())}>${t("teach.unselect")}<//>
     ${moving && html`<${Dialog} title=${t("teach.move_title", { count })} onClose=${() => setMoving(false)}>
-      <div class="stack">${draft.classes.map((one) => html`<${Button} key=${one.id} onClick=${() => move(one)}>${label_of(one)}<//>`)}</div><//>`}
+      <div class="stack">${draft.classes.filter(is_elsewhere).map((one) => html`<${Button} key=${one.id} onClick=${() => move(one)}>${label_of(one)}<//>`)}</div><//>`}
   </div>`;
 }
