@@ -67,7 +67,7 @@ function Taught({ adapter_id, job, is_example }) {
   }, []);
   if (is_gone) return null;
   return html`<section class="taught" aria-labelledby="saft-taught-title" ref=${place} tabindex="-1">
-    <div class="row row-apart"><h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: job?.name ?? adapter?.name ?? "" })}</h2>
+    <div class="row row-apart"><h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: adapter?.version > 1 ? t("adapters.result_of", adapter) : (job?.name ?? adapter?.name ?? "") })}</h2>
       <${Button} kind="quiet" onClick=${put_away}>${t("teach.put_away")}<//></div>
     ${is_example && html`<${Note} kind="info"><p>${t("teach.example_words")}</p><//>`}
     <div class="taught-parts"><div class="taught-result">${adapter && html`<${Result} adapter=${adapter} job=${job} />`}</div>
