@@ -20,7 +20,7 @@ export function Job({ job }) {
   const t = useWords();
   const phase = phase_of(t, job);
   useEffect(() => speak(`${job.name}: ${phase}`), [phase]);
-  return html`<div class="job" data-status=${job.status}>
+  return html`<div class="job" tabindex="-1" data-status=${job.status}>
     ${is_final(job) ? html`<${Ended} job=${job} />` : html`<${Running} job=${job} phase=${phase} />`}
     ${job.status !== "succeeded" && html`<${Before} metrics=${job.metrics} />`}
   </div>`;

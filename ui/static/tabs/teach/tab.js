@@ -1,6 +1,6 @@
 // The Teach tab: pictures into boxes, a fine-tune of them, and what came of it, on one page.
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
-import { useWords } from "../../lib/i18n.js";
+import { t, useWords } from "../../lib/i18n.js";
 import { get, is_final } from "../../lib/api.js";
 import { files_of } from "../../lib/files.js";
 import { useOne } from "../../lib/live.js";
@@ -11,7 +11,7 @@ import { Note } from "../../parts/note.js";
 import { QuickTry } from "../../parts/quick_try.js";
 import { Result } from "../../parts/result/result.js";
 import { Classes } from "./classes.js";
-import { draft, find_draft, undo } from "./draft.js";
+import { draft, find_draft, selected, undo } from "./draft.js";
 import { Earlier } from "./earlier.js";
 import { example } from "./example.js";
 import { fill } from "./filling.js";
@@ -20,6 +20,7 @@ import { is_empty } from "./model.js";
 import { sending } from "./sending.js";
 import { TeachPanel } from "./teach_panel.js";
 import { DRAGGED } from "./tile.js";
+import { remove_selected } from "./toolbar.js";
 
 export function Teach() {
   const place = useRef();
@@ -90,7 +91,9 @@ async function find_job() {
 
 const is_typing = (target) => target.closest?.("input:not([type=checkbox], [type=file]), textarea, select, [contenteditable]");
 
-// What is dropped anywhere while the tab is to be seen, and Ctrl+Z.
+const of_selection = { Delete: () => remove_selected(t), Escape: () => selected.set(new Set()) };
+
+// What is dropped anywhere while the tab is to be seen, Ctrl+Z, and the keys of what is selected.
 function useWholeTab(place) {
   const [over, setOver] = useState(false);
   useEffect(() => {
@@ -108,6 +111,8 @@ function useWholeTab(place) {
       fill(await files_of(event.dataTransfer));
     };
     const key = (event) => {
+      const use = selected.get().size > 0 && of_selection[event.key];
+      if (use && is_here() && !is_typing(event.target) && !document.querySelector("dialog[open]")) return use();
       if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || !is_here() || is_typing(event.target)) return;
       event.preventDefault();
       undo();
