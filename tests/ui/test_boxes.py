@@ -211,6 +211,12 @@ def test_pictures_are_moved_and_removed_by_keyboard(boxes: Boxes, tmp_path: Path
     boxes.visit.button("Remove", exact=True).press("Enter")
     boxes.count("Class 2", 1)
     expect(boxes.page.locator(".toolbar")).to_have_count(0)
+    boxes.tiles("Class 2").first.press("Enter")
+    press("Escape")
+    expect(boxes.page.locator(".toolbar")).to_have_count(0)
+    boxes.tiles("Class 2").first.press("Enter")
+    press("Delete")
+    boxes.count("Class 2", 0)
 
 
 def test_the_camera_takes_pictures_while_its_button_is_held(boxes: Boxes) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.fixtures.accessibility import violations
+from tests.fixtures.boxes import Boxes
 from tests.fixtures.browser import PHONE, TRAINING_MS, Visit, needs_chromium
 from tests.fixtures.service import Service
 from tests.fixtures.taught import NAME, WRONG, Owner, noise, owner_of_three_things
@@ -122,14 +123,15 @@ def test_many_classes_are_a_list_of_mixups_that_opens_them_too(visit: Visit, own
     assert one["path"] in pictures(visit)
 
 
-def test_all_mistakes_are_filtered_by_split_and_class(visit: Visit, owner: Owner) -> None:
-    mistakes = owner.mistakes(first_version(owner)["id"])
-    opened(visit).get_by_role("button", name="Look at").click()
-    assert len(pictures(visit)) == len(mistakes)
-    dialog(visit).get_by_label("Pictures").select_option("test")
-    dialog(visit).get_by_label("Taken for").select_option("fish")
+def test_all_mistakes_are_filtered_by_split_and_class_where_they_are_many(visit: Visit, owner: Owner) -> None:
+    mistakes = owner.mistakes(first_version(owner, MANY)["id"])
+    assert len(mistakes) >= 6
+    opened(visit, MANY).get_by_role("button", name="Look at").click()
+    said = next(one["prediction"] for one in mistakes if one["split"] == "held-out")
+    dialog(visit).get_by_label("Pictures").select_option("held-out")
+    dialog(visit).get_by_label("Taken for").select_option(said)
     assert sorted(pictures(visit)) == sorted(
-        one["path"] for one in mistakes if (one["split"], one["prediction"]) == ("test", "fish")
+        one["path"] for one in mistakes if (one["split"], one["prediction"]) == ("held-out", said)
     )
 
 
@@ -144,6 +146,9 @@ def test_a_change_is_undone_and_then_nothing_is_taught(visit: Visit) -> None:
 
 
 def test_mistakes_are_put_right_by_keyboard_and_make_the_next_version(visit: Visit, owner: Owner) -> None:
+    boxes = Boxes(visit)
+    boxes.module("tabs/teach/draft.js", "m.edit_dataset(given)", owner.test_dataset_id)
+    visit.open("Adapters")
     result = opened(visit)
     result.get_by_role("button", name="of bird, taken for fish").focus()
     visit.page.keyboard.press("Enter")
@@ -164,6 +169,8 @@ def test_mistakes_are_put_right_by_keyboard_and_make_the_next_version(visit: Vis
     assert visit.api("GET", f"/datasets/{job['test_dataset_id']}")["revision_of"] == owner.test_dataset_id
     images = visit.api("GET", f"/datasets/{job['test_dataset_id']}/images?limit=100")["items"]
     assert {image["label"] for image in images if image["path"] in moved} == {"fish"}
+    visit.sees("as you have put them right")  # the boxes were of these pictures
+    assert boxes.module("tabs/teach/draft.js", "m.draft.get().source.id") == job["test_dataset_id"]
     visit.open("Adapters")
     visit.sees("Version 2 answers", timeout=TRAINING_MS)
     visit.button(f"Result of version 2 of {NAME}").click()

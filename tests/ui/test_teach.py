@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.fixtures import samples
@@ -72,6 +73,10 @@ def test_the_sample_pictures_show_a_finished_example(boxes: Boxes) -> None:
     expect(boxes.page.locator(".taught-result")).to_contain_text(" of ")
     expect(boxes.page.locator(".quick-try")).to_be_visible()
     expect(boxes.visit.button("Try with sample pictures")).to_have_count(0)
+    samples_there = boxes.page.locator(".quick-try .sample")
+    expect(samples_there).to_have_count(6)
+    samples_there.first.click()
+    expect(boxes.page.locator(".quick-try .answer-said")).to_be_visible()
     assert violations(boxes.page) == []
     boxes.visit.picture("teach-example")
     assert boxes.visit.api("GET", "/jobs")["items"] == []  # nothing had to be taught
@@ -128,6 +133,7 @@ def test_a_job_is_found_again_after_a_reload_cancelled_and_offered_again(boxes: 
     ("state", "words"),
     [
         ({"status": "queued", "phase": "", "queue_position": 3}, "2 fine-tunes are before it."),
+        ({"status": "queued", "phase": "", "queue_position": 1}, "Getting ready"),
         ({"status": "running", "phase": "refitting", "eta_seconds": 41}, "about 40 seconds left"),
         ({"status": "failed", "phase": "", "error": {"code": "x", "detail": "the disk is full"}}, "The disk is full."),
         ({"metrics": {"zero_shot_right": 3, "test_images": 30, "base_fit": "poor"}}, "hardly more than guessing"),
@@ -165,6 +171,15 @@ def test_earlier_fine_tunes_are_told_by_what_came_of_them(boxes: Boxes) -> None:
     expect(boxes.page.get_by_role("heading", name="first: this is what it learned")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("right", "before", "verdict"), [(8, 8, "all_right"), (8, 7, "all_few"), (7, 8, "too_few"), (7, 7, "too_few")]
+)
+def test_all_right_is_said_so_however_few(boxes: Boxes, right: int, before: int, verdict: str) -> None:
+    metrics = {"verdict": "no_better", "too_few_to_tell": True, "test_images": 8, "right": right}
+    given = {**metrics, "zero_shot_right": before}
+    assert boxes.module("parts/result/verdict.js", "m.verdict_of(given)", given) == verdict
+
+
 def archive(split: str) -> dict[str, object]:
     """An upload of the sample pictures."""
     zipped = {"name": "photos.zip", "mimeType": "application/zip", "buffer": samples.archive(split, (CAT, DOG))}
@@ -176,10 +191,9 @@ def test_a_refused_file_is_marked_in_its_box_and_nothing_is_lost(boxes: Boxes, t
     broken.write_bytes(b"this is no picture")
     boxes.choose("Class 1", [*samples.of_class("train", CAT)[:4], broken])
     boxes.choose("Class 2", samples.of_class("train", DOG)[:4])
-    boxes.set(epochs=1)
-    boxes.visit.button("Teach it").click()
     marked = boxes.box("Class 1").locator(".tile-refused")
-    expect(marked).to_have_count(1)
+    expect(marked).to_have_count(1)  # before anything is sent
+    boxes.visit.sees("Ready: 8 pictures in 2 classes.")
     assert "broken.png, in Class 1, left out: " in (marked.get_attribute("aria-label") or "")
     boxes.visit.sees("1 file left out")
     boxes.count("Class 1", 5)
@@ -191,7 +205,7 @@ def test_an_upload_that_fails_says_why_and_keeps_the_pictures(boxes: Boxes, tmp_
     for number in (1, 2):
         files = [tmp_path / f"{number}-{name}.png" for name in "ab"]
         for file in files:
-            file.write_bytes(b"no picture")
+            Image.new("RGB", (3, 1200)).save(file)  # browsers show it, and the service takes none so long
         boxes.choose(f"Class {number}", files)
     boxes.visit.button("Teach it").click()
     expect(boxes.page.locator(".teach-panel [role=alert]")).to_be_visible()
@@ -237,3 +251,26 @@ def test_the_pictures_of_an_adapter_are_filled_into_the_boxes(boxes: Boxes) -> N
     expect(image).to_have_js_property("complete", value=True)
     assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
     boxes.visit.sees("Nothing has changed since they were taught.")
+
+
+def test_what_is_put_right_beside_a_result_is_right_in_the_boxes_and_can_be_undone(
+    boxes: Boxes, tmp_path: Path
+) -> None:
+    dataset = boxes.visit.api("POST", "/datasets", multipart=archive("train"))
+    count = len(samples.of_class("train", CAT))
+    boxes.module("tabs/teach/draft.js", "m.edit_dataset(given)", dataset["id"])
+    boxes.count(CAT, count)
+    boxes.choose(DOG, [plain_picture(tmp_path, "unsent.png", (0, 200, 0))])
+    position = boxes.visit.api("GET", f"/datasets/{dataset['id']}/images?limit=1")["items"][0]["position"]
+    changes = {"relabel": [{"position": position, "label": DOG}]}
+    revised = boxes.visit.api("POST", f"/datasets/{dataset['id']}/revisions", data=changes)
+    boxes.module("tabs/teach/corrected.js", "m.follow_revisions(given)", {dataset["id"]: revised})
+    boxes.visit.sees("as you have put them right")
+    boxes.count(CAT, count - 1)
+    boxes.count(DOG, count + 2)  # the picture that was not sent yet is among them
+    assert boxes.module("tabs/teach/draft.js", "m.draft.get().source.id") == revised["id"]
+    boxes.page.get_by_role("button", name="Undo").click()
+    boxes.count(CAT, count)
+    boxes.visit.button("Start over").click()
+    boxes.page.get_by_role("dialog").get_by_role("button", name="Start over").click()
+    expect(boxes.page.get_by_text("as you have put them right")).to_have_count(0)

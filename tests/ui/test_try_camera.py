@@ -73,7 +73,7 @@ def test_a_result_is_tried_where_it_stands(trying: Trying) -> None:
     (main,) = trying.asked([picture])["results"]
     (base,) = trying.asked([picture], "base")["results"]
     expect(place.locator(".answer-said strong")).to_have_text(main["predictions"][0]["label"])
-    expect(place.locator(".answer-base")).to_contain_text(base["predictions"][0]["label"])
+    expect(place.locator(".answer-sentence")).to_contain_text(base["predictions"][0]["label"])
     place.locator("input[type=file]").set_input_files(UNREADABLE)
     expect(place.get_by_text("This file cannot be read.")).to_have_count(1)
     expect(place.locator(".answer")).to_have_count(0)

@@ -12,6 +12,7 @@ import { LeftOut } from "./answers/left_out.js";
 import { Live } from "./answers/live.js";
 import { usePictures } from "./answers/pictures.js";
 import { question_of } from "./answers/question.js";
+import { Samples } from "./answers/samples.js";
 import { Answer, heard } from "./answers/verdict.js";
 import { Button } from "./button.js";
 import { Note, Problem } from "./note.js";
@@ -39,6 +40,7 @@ export function QuickTry({ adapter }) {
       ? html`<${Live} question=${question} name=${asked?.name} take=${take} onClose=${() => setCamera(false)} compact />`
       : html`<${One} held=${held} question=${question} name=${asked?.name} />`}
     <${Problem} error=${read.error} />
+    ${!camera && html`<${Samples} adapter=${asked} take=${take} words=${t("try.quick_samples")} />`}
     <div class="row">
       <${Choose} take=${take} several=${false}>${t(held.pictures.length ? "try.another" : "try.choose_one")}<//>
       ${!camera && has_camera() && html`<${Button} onClick=${() => setCamera(true)}>${t("try.use_camera")}<//>`}

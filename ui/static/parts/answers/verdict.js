@@ -4,6 +4,7 @@ import { has, percent, useWords } from "../../lib/i18n.js";
 import { Note } from "../note.js";
 
 const SHOWN = 5;
+const FEW = 3; // where there is little room
 const LONG = 12; // letters, from which a label is written smaller
 
 export const top_of = (result) => result?.predictions[0] ?? null;
@@ -41,14 +42,14 @@ export function Answer({ answer, waiting = false, name, compact = false }) {
   if (answer.main.error) return html`<${Unreadable} error=${answer.main.error} />`;
   const { label, probability } = top_of(answer.main);
   const strange = is_strange(answer);
-  const said = compact && answer.base ? "" : sentence(t, answer); // the line of the base says it there
+  const said = sentence(t, answer);
   return html`<div class="answer ${waiting ? "answer-waiting" : ""}" aria-busy=${waiting}>
     ${waiting && html`<p class="answer-asking">${t("try.asking")}</p>`}
     ${strange && html`<p class="answer-none">${t("try.none", { share: percent(answer.main.unknown) })}</p>`}
     <p class="answer-said ${strange ? "answer-doubtful" : ""}">${strange && html`<span class="answer-nearest">${t("try.nearest")}</span>`}
       <strong class=${label.length > LONG ? "answer-long" : ""}><${Word} text=${label} /></strong> <span>${percent(probability)}</span></p>
     ${said && html`<p class="answer-sentence">${said}</p>`}
-    ${compact ? html`<${Small} answer=${answer} />` : html`<${Bars} answer=${answer} name=${name} />`}
+    <${Bars} answer=${answer} name=${name} first=${compact ? FEW : SHOWN} />
   </div>`;
 }
 
@@ -57,20 +58,12 @@ export function Unreadable({ error }) {
   return html`<${Note} kind="warn"><strong>${t("try.unreadable")}</strong> ${reason_of(t, error)}<//>`;
 }
 
-// The base in one line, where there is little room.
-function Small({ answer }) {
-  const t = useWords();
-  if (!answer.base) return null;
-  const { label, probability } = top_of(answer.base);
-  return html`<p class="hint answer-base">${t("try.base_alone", { label, share: percent(probability) })}</p>`;
-}
-
 // Every label with its bars, the likeliest first; of many the first ones, and what the base takes it for.
-function Bars({ answer, name }) {
+function Bars({ answer, name, first }) {
   const t = useWords();
   const before = new Map((answer.base?.predictions ?? []).map(({ label, probability }) => [label, probability]));
   const rows = answer.main.predictions.map((row) => ({ ...row, base: before.get(row.label) }));
-  const is_first = ({ label }, place) => place < SHOWN || label === top_of(answer.base)?.label;
+  const is_first = ({ label }, place) => place < first || label === top_of(answer.base)?.label;
   const rest = rows.filter((row, place) => !is_first(row, place));
   return html`${answer.base && html`<p class="legend" aria-hidden="true"><span class="legend-main">${name}</span> <span class="legend-base">${t("try.base")}</span></p>`}
     <ul class="bars">${rows.filter(is_first).map((row) => html`<${Bar} key=${row.label} row=${row} />`)}</ul>

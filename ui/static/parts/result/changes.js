@@ -59,6 +59,8 @@ async function next_version(adapter, job, revised) {
   }
   made.clear();
   undo_all(adapter.id);
+  const { follow_revisions } = await import("../../tabs/teach/corrected.js");
+  await follow_revisions(revised);
 }
 
 let ids = 0;

@@ -11,6 +11,7 @@ import { Problem } from "../note.js";
 import { Thumbnail, dataset_thumbnail } from "../picture.js";
 import { Changes, change, key_of, useChanges } from "./changes.js";
 
+const FILTERED = 6; // mistakes, from which filters are a help
 const AT_ONCE = 60; // pictures that are drawn; more on demand
 const ALL = { split: "", label: "", prediction: "" };
 
@@ -32,7 +33,7 @@ export function Mistakes({ adapter, job, filter, onClose, onTaught }) {
   };
   const title = filter ? t("result.mistakes.of", { label: filter.label, said: filter.prediction }) : t("result.mistakes.all");
   return html`<${Dialog} title=${title} onClose=${onClose} wide>
-    ${!filter && value?.length > 0 && html`<${Filters} mistakes=${value} chosen=${chosen} setChosen=${setChosen} />`}
+    ${!filter && value?.length >= FILTERED && html`<${Filters} mistakes=${value} chosen=${chosen} setChosen=${setChosen} />`}
     ${state === "reading" && !value && html`<p role="status">${t("result.reading")}</p>`}
     <${Problem} error=${error} />
     ${value && !found.length && html`<p class="hint">${t(value.length ? "result.mistakes.none_so" : "result.mistakes.none")}</p>`}
@@ -72,7 +73,7 @@ function Pictures({ adapter, found, labels }) {
     <ul class="pictures picks">${found.slice(0, shown).map((one) => html`<${Pick} key=${key_of(one)} picture=${one} picked=${picked.has(key_of(one))}
       to=${changes.find((other) => key_of(other) === key_of(one))?.to} onToggle=${() => toggle(key_of(one))} />`)}</ul>
     ${found.length > shown && html`<${Button} onClick=${() => setShown(shown + AT_ONCE)}>${t("result.more", { count: found.length - shown })}<//>`}
-    <${Actions} labels=${labels} none=${!pictures.length} put=${put} />`;
+    <${Actions} labels=${labels} said=${(pictures[0] ?? found[0]).prediction} none=${!pictures.length} put=${put} />`;
 }
 
 // `to`: where it is to be moved, null if out, undefined if nothing is to happen.
@@ -89,13 +90,19 @@ function Pick({ picture, picked, to, onToggle }) {
 
 const NEW = " new"; // no class is called so: names have no blanks around them
 
-function Actions({ labels, none, put }) {
+// said: the class that the adapter takes them for, which is most often the right one.
+function Actions({ labels, said, none, put }) {
   const t = useWords();
-  const [to, setTo] = useState(labels[0]);
+  const [wanted, setTo] = useState(null);
+  const to = wanted ?? labels.find((label) => read(label) === read(said)) ?? labels[0];
   const [name, setName] = useState("");
   const target = to === NEW ? name.trim() : to;
+  const move = () => {
+    put(target);
+    setTo(null);
+  };
   return html`<div class="actions"><${Select} label=${t("result.move")} value=${to} onInput=${setTo} options=${[...labels.map((label) => [label, label]), [NEW, t("result.new_class")]]} />
     ${to === NEW && html`<${Field} label=${t("result.new_class.name")} value=${name} onInput=${setName} />`}
-    <${Button} disabled=${none || !target} onClick=${() => put(target)}>${t("result.move.do")}<//>
+    <${Button} disabled=${none || !target} onClick=${move}>${t("result.move.do")}<//>
     <${Button} disabled=${none} onClick=${() => put(null)}>${t("result.remove")}<//></div>`;
 }

@@ -11,6 +11,7 @@ import { Curve } from "./curve.js";
 import { Matrix } from "./matrix.js";
 import { Mistakes } from "./mistakes.js";
 import { Bars, Headline, Kept, Measured, Strength, verdict_of } from "./verdict.js";
+import { Versions } from "./versions.js";
 
 // adapter: a version, as the interface tells of it, alone or in a list. job: what made it; left out, it is asked for.
 // onTaught: called when the next version has been ordered from here.
@@ -35,7 +36,7 @@ function Whole({ adapter, job, onTaught }) {
   return html`<div class="result">
     <section class="card result-main"><${Headline} metrics=${metrics} />
       ${measured && html`<${Bars} metrics=${metrics} /><${Measured} metrics=${metrics} />`}
-      <${Kept} metrics=${metrics} /><${Strength} metrics=${metrics} /><${Rival} metrics=${metrics} />
+      <${Kept} metrics=${metrics} /><${Strength} metrics=${metrics} /><${Rival} adapter=${adapter} /><${Versions} adapter=${adapter} />
       <${MistakesButton} adapter=${adapter} onOpen=${() => setLooking("all")} /></section>
     <${Changes} adapter=${adapter} job=${job} onTaught=${onTaught} />
     ${measured && metrics.confusion && html`<div class="result-pair"><${Classes} metrics=${metrics} /><${Matrix} metrics=${metrics} open=${open} /></div>`}
@@ -48,14 +49,17 @@ function MistakesButton({ adapter, onOpen }) {
   const t = useWords();
   const mistakes = useAll(`/adapters/${adapter.id}/mistakes`).value;
   if (!mistakes?.length) return null;
-  return html`<div class="row"><${Button} onClick=${onOpen}>${t("result.look", { count: mistakes.length })}<//></div>`;
+  const taught = mistakes.filter(({ split }) => split === "training").length;
+  const is_all = taught === mistakes.length;
+  return html`<div class="row"><${Button} onClick=${onOpen}>${t(is_all ? "result.look_taught" : "result.look", { count: mistakes.length })}<//>
+    ${taught > 0 && !is_all && html`<span class="hint">${t("result.look_some", { count: taught })}</span>`}</div>`;
 }
 
-// How it did beside the version that was published, where that was asked.
-function Rival({ metrics }) {
+// How it did beside the version that was published, where that was asked and is not the one before it.
+function Rival({ adapter: { metrics, version } }) {
   const t = useWords();
   const found = metrics.comparison;
-  if (!found?.images) return null;
+  if (!found?.images || found.with_version === version - 1) return null;
   return html`<p class="hint">${t("result.rival", { version: found.with_version, right: found.right, other: found.with_right, count: found.images })}</p>`;
 }
 

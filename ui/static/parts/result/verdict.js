@@ -4,18 +4,27 @@ import { percent, useWords } from "../../lib/i18n.js";
 
 const FEW = 20; // pictures: fewer tell little whatever they say
 
-// What is to be said of it: "better", "worse", "perhaps", "no_better", "already", "too_few" or "unmeasured".
+// What is to be said of it: "better", "worse", "perhaps", "no_better", "already", "all_right" as before,
+// "all_few": all right of too few, "too_few" or "unmeasured".
 export function verdict_of(metrics) {
   if (!metrics?.test_images || !metrics.verdict) return "unmeasured";
   if (metrics.verdict !== "no_better") return metrics.verdict;
+  if (metrics.right === metrics.test_images) return all_right(metrics);
   if (metrics.too_few_to_tell) return metrics.test_images < FEW ? "too_few" : "already";
   return metrics.right > metrics.zero_shot_right ? "perhaps" : "no_better";
 }
 
+function all_right({ right, zero_shot_right, test_images }) {
+  if (zero_shot_right === right) return "all_right";
+  return test_images < FEW ? "all_few" : "perhaps";
+}
+
+export const is_too_few = (metrics) => ["too_few", "all_few"].includes(verdict_of(metrics));
+
 export const counts_of = (metrics) => ({ right: metrics.right, count: metrics.test_images, before: metrics.zero_shot_right });
 
-const KINDS = { better: "good", worse: "bad", unmeasured: "plain" };
-const MARKS = { better: "↑", worse: "↓", perhaps: "?", too_few: "?", no_better: "=", already: "=", unmeasured: "–" };
+const KINDS = { better: "good", all_right: "good", all_few: "plain", worse: "bad", unmeasured: "plain" };
+const MARKS = { better: "↑", worse: "↓", all_right: "✓", all_few: "✓", perhaps: "?", too_few: "?", no_better: "=", already: "=", unmeasured: "–" };
 
 export function Headline({ metrics }) {
   const t = useWords();

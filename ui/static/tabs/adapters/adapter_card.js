@@ -9,7 +9,7 @@ import { Button, WorkButton } from "../../parts/button.js";
 import { Confirm } from "../../parts/dialog.js";
 import { Label } from "../../parts/label.js";
 import { Problem } from "../../parts/note.js";
-import { verdict_of } from "../../parts/result/verdict.js";
+import { is_too_few, verdict_of } from "../../parts/result/verdict.js";
 import { Compare } from "./compare.js";
 
 const FEW_CLASSES = 12;
@@ -46,8 +46,8 @@ function Facts({ version }) {
   const t = useWords();
   const { metrics, classes } = version;
   const names = html`<ul class="classes-of">${classes.map((label) => html`<li key=${label}><${Label} text=${label} /></li>`)}</ul>`;
-  return html`<div class="adapter-facts">${metrics?.test_images > 0 && html`<p class="adapter-share"><strong>${percent(metrics.accuracy)}</strong>
-      <span>${t("adapters.right", { right: metrics.right, count: metrics.test_images })}</span></p>`}
+  return html`<div class="adapter-facts">${metrics?.test_images > 0 && html`<p class="adapter-share ${is_too_few(metrics) ? "adapter-unsure" : ""}"><strong>${percent(metrics.accuracy)}</strong>
+      <span>${t("adapters.right", { right: metrics.right, count: metrics.test_images })}${is_too_few(metrics) && html` · ${t("adapters.too_few")}`}</span></p>`}
     <p class="hint">${t("adapters.facts", { count: classes.length, when: ago(version.created_at) })}</p>
     ${classes.length > FEW_CLASSES ? html`<details><summary>${t("adapters.classes", { count: classes.length })}</summary>${names}</details>` : names}</div>`;
 }

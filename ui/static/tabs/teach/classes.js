@@ -1,13 +1,16 @@
 // Step 1: the boxes of all classes, and what fills several of them at once.
 import { html, useEffect, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
+import { is_final } from "../../lib/api.js";
 import { kept_here } from "../../lib/keep.js";
 import { useStore } from "../../lib/store.js";
+import { watch_nothing, watched } from "../../lib/teaching.js";
 import { Button } from "../../parts/button.js";
 import { Confirm } from "../../parts/dialog.js";
 import { Note, Rejected } from "../../parts/note.js";
 import { Choose, ClassBox } from "./class_box.js";
 import { change, past, selected, start_over, undo } from "./draft.js";
+import { example } from "./example.js";
 import { fill, told } from "./filling.js";
 import { add_class, is_empty } from "./model.js";
 import { Toolbar } from "./toolbar.js";
@@ -27,8 +30,16 @@ export function Classes({ draft }) {
       <${Choose} kind="quiet" accept=".zip,application/zip" use=${(found) => fill(found)}>${t("teach.choose_zip")}<//></div>
     <p class="hint drop-hint">${t("teach.drop_hint")}</p>
     <${Toolbar} draft=${draft} chosen=${chosen} />
-    ${asking && html`<${Confirm} title=${t("teach.start_over")} words=${t("teach.start_over_words")} yes=${t("teach.start_over")} work=${async () => start_over()} onClose=${() => setAsking(false)} />`}
+    ${asking && html`<${Confirm} title=${t("teach.start_over")} words=${t("teach.start_over_words")} yes=${t("teach.start_over")} work=${async () => clear()} onClose=${() => setAsking(false)} />`}
   </section>`;
+}
+
+// The boxes, what was said of them, and the result; what is being taught goes on.
+function clear() {
+  start_over();
+  told.set([]);
+  example.set(null);
+  if (watched.get() && is_final(watched.get())) watch_nothing();
 }
 
 function Tools({ draft, ask }) {

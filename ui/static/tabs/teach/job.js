@@ -12,7 +12,7 @@ import { Progress } from "../../parts/progress.js";
 export function phase_of(t, job) {
   if (is_final(job)) return t(`teach.end.${job.status}`);
   if (job.cancel_requested) return t("teach.phase.stopping");
-  const phase = job.status === "queued" ? "queued" : job.phase;
+  const phase = job.status !== "queued" ? job.phase : job.queue_position === 1 ? "next" : "queued";
   return has(`teach.phase.${phase}`) ? t(`teach.phase.${phase}`) : t("teach.phase.working");
 }
 
@@ -20,7 +20,7 @@ export function Job({ job }) {
   const t = useWords();
   const phase = phase_of(t, job);
   useEffect(() => speak(`${job.name}: ${phase}`), [phase]);
-  return html`<div class="job" data-status=${job.status}>
+  return html`<div class="job" tabindex="-1" data-status=${job.status}>
     ${is_final(job) ? html`<${Ended} job=${job} />` : html`<${Running} job=${job} phase=${phase} />`}
     ${job.status !== "succeeded" && html`<${Before} metrics=${job.metrics} />`}
   </div>`;

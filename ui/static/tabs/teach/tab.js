@@ -1,6 +1,6 @@
 // The Teach tab: pictures into boxes, a fine-tune of them, and what came of it, on one page.
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
-import { useWords } from "../../lib/i18n.js";
+import { t, useWords } from "../../lib/i18n.js";
 import { get, is_final } from "../../lib/api.js";
 import { files_of } from "../../lib/files.js";
 import { useOne } from "../../lib/live.js";
@@ -11,7 +11,7 @@ import { Note } from "../../parts/note.js";
 import { QuickTry } from "../../parts/quick_try.js";
 import { Result } from "../../parts/result/result.js";
 import { Classes } from "./classes.js";
-import { draft, find_draft, undo } from "./draft.js";
+import { draft, find_draft, selected, undo } from "./draft.js";
 import { Earlier } from "./earlier.js";
 import { example } from "./example.js";
 import { fill } from "./filling.js";
@@ -20,6 +20,7 @@ import { is_empty } from "./model.js";
 import { sending } from "./sending.js";
 import { TeachPanel } from "./teach_panel.js";
 import { DRAGGED } from "./tile.js";
+import { remove_selected } from "./toolbar.js";
 
 export function Teach() {
   const place = useRef();
@@ -53,22 +54,25 @@ function Ahead() {
 function Taught({ adapter_id, job, is_example }) {
   const t = useWords();
   const place = useRef();
-  const adapter = useOne(`/adapters/${adapter_id}`).value;
+  const { value: adapter, error } = useOne(`/adapters/${adapter_id}`);
   const put_away = () => {
     example.set(null);
     watch_nothing();
   };
+  const is_gone = error?.status === 404;
+  useEffect(() => is_gone && put_away(), [is_gone]);
   useEffect(() => {
     if (job && job.id === found_done) return;
     place.current.scrollIntoView({ block: "start" });
     place.current.focus({ preventScroll: true });
   }, []);
+  if (is_gone) return null;
   return html`<section class="taught" aria-labelledby="saft-taught-title" ref=${place} tabindex="-1">
-    <div class="row row-apart"><h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: job?.name ?? adapter?.name ?? "" })}</h2>
+    <div class="row row-apart"><h2 id="saft-taught-title">${is_example ? t("teach.example_title") : t("teach.taught", { name: adapter?.version > 1 ? t("adapters.result_of", adapter) : (job?.name ?? adapter?.name ?? "") })}</h2>
       <${Button} kind="quiet" onClick=${put_away}>${t("teach.put_away")}<//></div>
     ${is_example && html`<${Note} kind="info"><p>${t("teach.example_words")}</p><//>`}
     <div class="taught-parts"><div class="taught-result">${adapter && html`<${Result} adapter=${adapter} job=${job} />`}</div>
-      <section class="card taught-try" aria-labelledby="saft-try-title"><h3 id="saft-try-title"><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h3><${QuickTry} adapter=${adapter_id} /></section></div>
+      <div class="card taught-try"><h3><span class="step" aria-hidden="true">3</span>${t("teach.step_try")}</h3><${QuickTry} adapter=${adapter_id} /></div></div>
     <h2 class="taught-more">${t(is_example ? "teach.now_yours" : "teach.more")}</h2>
   </section>`;
 }
@@ -87,7 +91,9 @@ async function find_job() {
 
 const is_typing = (target) => target.closest?.("input:not([type=checkbox], [type=file]), textarea, select, [contenteditable]");
 
-// What is dropped anywhere while the tab is to be seen, and Ctrl+Z.
+const of_selection = { Delete: () => remove_selected(t), Escape: () => selected.set(new Set()) };
+
+// What is dropped anywhere while the tab is to be seen, Ctrl+Z, and the keys of what is selected.
 function useWholeTab(place) {
   const [over, setOver] = useState(false);
   useEffect(() => {
@@ -105,6 +111,8 @@ function useWholeTab(place) {
       fill(await files_of(event.dataTransfer));
     };
     const key = (event) => {
+      const use = selected.get().size > 0 && of_selection[event.key];
+      if (use && is_here() && !is_typing(event.target) && !document.querySelector("dialog[open]")) return use();
       if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || !is_here() || is_typing(event.target)) return;
       event.preventDefault();
       undo();

@@ -1,5 +1,5 @@
 // "Teach it": what it is called and how it is taught, all filled in; the sending; and what is missing, before the click.
-import { html, useMemo, useState } from "../../lib/preact.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/preact.js";
 import { bytes, percent, useWords } from "../../lib/i18n.js";
 import { is_final } from "../../lib/api.js";
 import { useAll, useOne } from "../../lib/live.js";
@@ -22,11 +22,19 @@ export function TeachPanel({ draft }) {
   const name = useFreeName(draft);
   const at_work = job && !is_final(job);
   const lacks = missing(draft);
+  const pressed = useRef(false);
+  const place = useRef();
   const start = async () => {
     setError(null);
+    pressed.current = true;
     await teach_draft(name);
   };
-  return html`<section class="card teach-panel" aria-labelledby="saft-teach-title">
+  // The button goes when the job is there: the focus goes on to its progress.
+  useEffect(() => {
+    if (at_work && pressed.current) place.current.querySelector(".job")?.focus({ preventScroll: true });
+    pressed.current = false;
+  }, [job?.id]);
+  return html`<section class="card teach-panel" ref=${place} aria-labelledby="saft-teach-title">
     <h2 id="saft-teach-title"><span class="step" aria-hidden="true">2</span>${t("teach.step_teach")}</h2>
     <${Base} />
     ${job && html`<${Job} key=${job.id} job=${job} />`}

@@ -2,7 +2,8 @@
 import { small_picture } from "../../lib/files.js";
 import { useEffect, useState } from "../../lib/preact.js";
 import { dataset_thumbnail } from "../../parts/picture.js";
-import { file_of } from "./draft.js";
+import { amend, file_of } from "./draft.js";
+import { mark_rejected } from "./model.js";
 
 const SIZE = 144;
 const MOST = 1500;
@@ -31,6 +32,11 @@ const observer = new IntersectionObserver(
   { rootMargin: "200px" },
 );
 
+// What the service cannot read either would be refused when it is sent: it is told now.
+function refused(picture, { status, message }) {
+  if (status === 422) amend((now) => mark_rejected(now, new Map([[picture.id, message]])));
+}
+
 // The address of a picture's thumbnail; null until it was in view, "" where it cannot be shown.
 export function useThumbnail(place, picture) {
   const [src, setSrc] = useState(null);
@@ -41,7 +47,10 @@ export function useThumbnail(place, picture) {
     let there = true;
     watched.set(element, () => {
       observer.unobserve(element);
-      local(picture).then((found) => there && setSrc(found), () => there && setSrc(""));
+      local(picture).then((found) => there && setSrc(found), (error) => {
+        if (there) setSrc("");
+        refused(picture, error);
+      });
     });
     observer.observe(element);
     return () => {

@@ -14,11 +14,11 @@ import { LeftOut } from "../../parts/answers/left_out.js";
 import { Live } from "../../parts/answers/live.js";
 import { MOST, usePictures } from "../../parts/answers/pictures.js";
 import { BASE, question_of } from "../../parts/answers/question.js";
+import { Samples } from "../../parts/answers/samples.js";
 import { Button } from "../../parts/button.js";
 import { Note, Problem } from "../../parts/note.js";
 import { as_csv, download } from "./csv.js";
 import { Counts, Done, Grid, kind_of } from "./grid.js";
-import { Samples } from "./samples.js";
 import { NARROW, NOTHING_SET, Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 

@@ -2,20 +2,28 @@
 import { html, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
 import { request } from "../../lib/api.js";
-import { useOne } from "../../lib/live.js";
-import { Problem } from "../../parts/note.js";
-import { Thumbnail, dataset_thumbnail } from "../../parts/picture.js";
+import { useAll, useOne } from "../../lib/live.js";
+import { Problem } from "../note.js";
+import { Thumbnail, dataset_thumbnail } from "../picture.js";
 
 const SHOWN = 6;
 const TAKEN = 512;
 
 const spread = (count) => Array.from({ length: Math.min(SHOWN, count) }, (_, place) => Math.floor(((place + 0.5) * count) / Math.min(SHOWN, count)));
 
-export function Samples({ adapter, take }) {
+// The dataset that it was measured on; of an adapter that was not taught here, where its mistakes are from.
+function useTestDataset(adapter) {
+  const job = useOne(adapter?.job_id ? `/jobs/${adapter.job_id}` : null).value;
+  const mistakes = useAll(adapter && !adapter.job_id ? `/adapters/${adapter.id}/mistakes` : null).value;
+  const id = job?.test_dataset_id ?? mistakes?.find(({ split }) => split === "test")?.dataset_id;
+  return useOne(id ? `/datasets/${id}` : null).value;
+}
+
+// words: what is said above them.
+export function Samples({ adapter, take, words }) {
   const t = useWords();
   const [error, setError] = useState(null);
-  const job = useOne(adapter?.job_id ? `/jobs/${adapter.job_id}` : null).value;
-  const dataset = useOne(job?.test_dataset_id ? `/datasets/${job.test_dataset_id}` : null).value;
+  const dataset = useTestDataset(adapter);
   if (!dataset) return null;
   const fetched = async (position) => {
     setError(null);
@@ -27,7 +35,7 @@ export function Samples({ adapter, take }) {
       setError(failed);
     }
   };
-  return html`<div class="samples"><p>${t("try.samples")}</p>
+  return html`<div class="samples"><p>${words ?? t("try.samples")}</p>
     <ul class="row">${spread(dataset.image_count).map((position) => html`<li key=${position}><button type="button" class="sample" onClick=${() => fetched(position)}>
       <${Thumbnail} src=${dataset_thumbnail(dataset.id, position)} alt=${t("try.sample", { count: position + 1 })} /></button></li>`)}</ul>
     <${Problem} error=${error} /></div>`;
