@@ -72,7 +72,11 @@ def test_whoever_started_the_service_is_signed_in_by_itself(context: BrowserCont
     visit.sees("Signed in as this computer")
     visit.part("sign-out").click()
     visit.sees("Your key")  # and stays out until asked
+    visit.page.get_by_label("Your key").fill("")
     visit.button("Sign in").click()
+    visit.sees("This is no key that opens anything")
+    assert violations(visit.page) == []
+    visit.button("Go on as this computer").click()
     visit.sees("Signed in as this computer")
 
 

@@ -411,7 +411,7 @@ def test_pictures_are_dropped_into_a_collection_of_any_name(newcomer: Visit) -> 
     expect(tiles(newcomer.page)).to_have_count(2)
     tiles(newcomer.page).first.click()
     newcomer.button("Take out of the collection").click()
-    newcomer.page.get_by_role("dialog").last.get_by_role("button", name="Take out of the collection").click()
+    newcomer.page.locator("dialog .button-danger").click()
     expect(tiles(newcomer.page)).to_have_count(1)
     assert newcomer.api("GET", "/collections")["items"][0]["image_count"] == 1
 

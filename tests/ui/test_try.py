@@ -205,7 +205,7 @@ def test_the_strength_changes_the_answer(trying: Trying) -> None:
 def test_the_prompt_changes_the_answer(trying: Trying) -> None:
     picture = photo(CLASSES[0])
     trying.choose(picture)
-    trying.page.get_by_text("Prompt", exact=True).click()
+    trying.part("try").get_by_text("Prompt", exact=True).click()
     trying.page.get_by_label("The sentence around each label").fill("a drawing of a {}.\nthe {}")
     template = ["a drawing of a {}.", "the {}"]
     (main,), (base,) = (trying.asked([picture], name, template=template)["results"] for name in (None, "base"))
@@ -215,7 +215,7 @@ def test_the_prompt_changes_the_answer(trying: Trying) -> None:
 def test_a_question_that_is_refused_says_why_and_the_next_is_answered(trying: Trying) -> None:
     trying.choose(photo(CLASSES[0]))
     trying.answered()
-    trying.page.get_by_text("Prompt", exact=True).click()
+    trying.part("try").get_by_text("Prompt", exact=True).click()
     trying.page.get_by_label("The sentence around each label").fill("no place for it")
     expect(trying.stage.get_by_role("alert")).to_contain_text("exactly once")
     expect(trying.answer).to_have_count(0)

@@ -79,7 +79,7 @@ def test_a_result_is_tried_where_it_stands(trying: Trying) -> None:
     expect(place.locator(".answer")).to_have_count(0)
     place.get_by_role("button", name="Try more").click()
     expect(trying.page.get_by_role("tab", name="Try", exact=True)).to_have_attribute("aria-selected", "true")
-    expect(trying.which).to_have_value(trying.adapter["id"])
+    expect(trying.which).to_have_value(f"name:{trying.adapter['name']}")
 
 
 def test_the_camera_beside_a_result_takes_one_picture(trying: Trying) -> None:

@@ -84,6 +84,8 @@ def visit(context: BrowserContext, service: Service, owner: Owner) -> Iterator[V
     visit = signed_in(context, service, key=owner.key)
     visit.open("Use it")
     expect(code(visit)).to_contain_text("datasets/ds_")
+    # What was taught last chooses itself, and the code for a fine-tune is run here too.
+    visit.page.get_by_label("Adapter", exact=True).select_option(f"name:{NASTY}")
     yield visit
     assert not visit.errors
 

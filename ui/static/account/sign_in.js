@@ -15,14 +15,14 @@ export function SignIn() {
   const t = useWords();
   const { error } = useStore(session);
   const [remember, setRemember] = useState(false);
-  return html`<main class="sign-in">
-    <h2>${t("sign_in.title")}</h2><p>${t("sign_in.words")}</p>
+  return html`<section class="sign-in" aria-labelledby="saft-sign-in">
+    <h2 id="saft-sign-in">${t("sign_in.title")}</h2><p>${t("sign_in.words")}</p>
     ${error && html`<${Note} kind="warn">${t(`sign_in.${error}`)}<//>`}
     <${OwnMachine} />
     <${WithKey} remember=${remember} />
     <${Check} label=${t("sign_in.remember")} checked=${remember} onInput=${setRemember} />
     <details><summary>${t("sign_in.admin_title")}</summary><${NewTenant} remember=${remember} /></details>
-  </main>`;
+  </section>`;
 }
 
 function useTry(work) {

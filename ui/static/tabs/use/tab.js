@@ -36,7 +36,7 @@ export function Use() {
   // One that was made here and revoked since opens nothing any more.
   useEffect(() => {
     if (key.made && keys && key.listed && !keys.some(({ id }) => id === key.id)) setKey({ made: null, written: false });
-    else if (key.made && !key.listed && keys?.some(({ id }) => id === key.id)) setKey({ ...key, listed: true });
+    else if (key.made && !key.listed && keys?.some(({ id }) => id === key.id)) setKey((now) => ({ ...now, listed: true }));
   }, [keys, key]);
   const dataset_id = useDataset(adapter, places);
   const full = places.filter((one) => one.count);
