@@ -1,4 +1,5 @@
 // All answers as a table for a spreadsheet.
+import { save } from "../../lib/save.js";
 import { is_strange, top_of } from "../../parts/answers/verdict.js";
 
 const FORMULA = /^[=+\-@\t\r\n]/;
@@ -25,9 +26,4 @@ function line(name, answer, labels) {
 }
 
 // The mark at the start tells spreadsheets that it is UTF-8.
-export function download(name, content) {
-  const url = URL.createObjectURL(new Blob(["\ufeff", content], { type: "text/csv" }));
-  const link = Object.assign(document.createElement("a"), { href: url, download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}
+export const download = (name, content) => save(new Blob(["\ufeff", content], { type: "text/csv" }), name);

@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { bytes, useWords } from "../../lib/i18n.js";
 import { request } from "../../lib/api.js";
+import { save } from "../../lib/save.js";
 import { speak } from "../../lib/speak.js";
 import { called } from "../../parts/adapter_select.js";
 import { Button } from "../../parts/button.js";
@@ -13,17 +14,8 @@ const FILES = {
   onnx: { path: (id) => `/adapters/${id}/export?format=onnx`, ending: "onnx" },
   open_clip: { path: (id) => `/adapters/${id}/export?format=open_clip`, ending: "zip" },
 };
-const HELD_MS = 60_000; // a browser that asks where to put a file still reads it then
 
 const file_name = (adapter, ending) => `${called(adapter).replace(/[\\/:*?"<>|\p{Cc}]/gu, "_")}.${ending}`;
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), HELD_MS);
-}
 
 // The whole answer; `arrived` is told of each part. Large ones lie on the browser's disk, not in its memory.
 async function read(answer, arrived) {
