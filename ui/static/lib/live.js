@@ -50,16 +50,11 @@ document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible" && session.get().state === "in") changed("/");
 });
 
-export function useInterval(work, ms, on = true) {
-  useEffect(() => {
-    if (!on) return undefined;
-    const timer = setInterval(work, ms);
-    return () => clearInterval(timer);
-  }, [ms, on]);
-}
-
 // Draws a component and what is in it anew once a minute, for the times in it ("5 minutes ago").
 export function useMinutes() {
   const [, redraw] = useReducer((count) => count + 1, 0);
-  useInterval(redraw, 60_000);
+  useEffect(() => {
+    const timer = setInterval(redraw, 60_000);
+    return () => clearInterval(timer);
+  }, []);
 }
