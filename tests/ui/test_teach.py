@@ -16,7 +16,7 @@ from tests.fixtures.browser import PHONE, TRAINING_MS, Visit, needs_chromium
 pytestmark = needs_chromium
 
 CAT, DOG = "animal_with_hooves", "bird"
-LONG = 900
+LONG = 100_000  # epochs that no machine gets through while a test looks on
 
 
 @pytest.fixture
