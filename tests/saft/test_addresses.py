@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import stat
 import tempfile
@@ -24,6 +25,23 @@ def test_a_free_port_is_ours_and_free_again_when_it_is_closed() -> None:
     with bind("127.0.0.1", port):
         pass
     socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    async def nodelay() -> int:
+        said: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            said.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with bind("127.0.0.1", 0) as ours:
+            async with await asyncio.start_server(connected, sock=ours):
+                _, writer = await asyncio.open_connection(*ours.getsockname())
+                writer.close()
+                return await said
+
+    assert asyncio.run(nodelay())
 
 
 @pytest.mark.parametrize(
