@@ -1,0 +1,1 @@
+"""The paper's protocols and its rivals, by `saft evaluate`: data sets, splits, methods, protocols, reports."""

@@ -1,0 +1,99 @@
+"""Labelled images as a base sees them: decoded by several threads, cached, and augmented for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from saft_core.clip.backbone import Base
+from saft_core.data.augment import Augment, random_view
+from saft_core.data.limits import DataLimits
+from saft_core.data.loaders import PixelLoader
+from saft_core.data.samples import Sample
+from saft_core.settings import Limits
+from saft_core.tuning.precision import passes
+
+LIMITS = DataLimits.from_attributes(Limits())
+IMAGES_PER_PASS = 64
+
+
+class Images:
+    """N labelled images, for one base."""
+
+    def __init__(self, base: Base, samples: Sequence[Sample]) -> None:
+        self._base = base
+        self._loader = PixelLoader(samples, base.pixels, LIMITS, side=base.image_side)
+        self._frozen: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    @property
+    def loader(self) -> PixelLoader:
+        """As the product's own selection and training take them."""
+        return self._loader
+
+    @property
+    def targets(self) -> Tensor:
+        """Positions of their classes, int64 (N,), on the base's device."""
+        return self._loader.targets(range(len(self))).to(self._base.device)
+
+    def batch(self, positions: Sequence[int]) -> Batch:
+        """Those at `positions`, whole."""
+        return Batch(self, positions)
+
+    def pixels(self, positions: Sequence[int]) -> Tensor:
+        """Model input, float32 (n, 3, size, size), of whole images. Raises InvalidImage."""
+        return self._loader.batch(positions)[0]
+
+    def views(self, positions: Sequence[int], augment: Augment, draw: tuple[int, ...]) -> Tensor:
+        """Model input, float32 (n, 3, size, size), of a random part of each image; the same for the same `draw`."""
+        if augment == "none":
+            return self.pixels(positions)
+        side = self._base.image_side
+        return self._loader.views(positions, lambda image, at: random_view(image, side, augment, (*draw, at)))[0]
+
+    def freeze(self) -> None:
+        """Encode all of them, once, by the base as it now stands: what `frozen` gives from here on."""
+        if self._frozen is None:
+            self._frozen = self._encode()
+
+    @property
+    def frozen(self) -> Tensor:
+        """Unit embeddings, float32 (N, embed_dim), by the base that `freeze` saw.
+
+        Raises RuntimeError before `freeze`: later the base may be an adapted one.
+        """
+        if self._frozen is None:
+            raise RuntimeError("these images were not encoded while the base was the base")
+        return self._frozen
+
+    @torch.no_grad()
+    def _encode(self) -> Tensor:
+        parts = range(0, len(self), IMAGES_PER_PASS)
+        with passes(self._base.device):
+            return torch.cat(
+                [
+                    self._base.encode_pixels(self.pixels(range(start, min(start + IMAGES_PER_PASS, len(self))))).float()
+                    for start in parts
+                ]
+            )
+
+
+class Batch:
+    """Some of `Images`: n of them, whose pixels are read when they are asked for."""
+
+    def __init__(self, images: Images, positions: Sequence[int]) -> None:
+        self._images, self._positions = images, list(positions)
+
+    @property
+    def pixels(self) -> Tensor:
+        """Model input, float32 (n, 3, size, size)."""
+        return self._images.pixels(self._positions)
+
+    @property
+    def frozen(self) -> Tensor:
+        """Unit embeddings by the base before it was adapted, float32 (n, embed_dim)."""
+        return self._images.frozen[self._positions]

@@ -1,0 +1,1 @@
+"""The ways of adapting CLIP that are compared, one file each."""

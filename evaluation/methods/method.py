@@ -1,0 +1,135 @@
+"""What every method is: a fit on a few shots, and what comes of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from evaluation.loading import Batch, Images
+from saft_core.clip.backbone import Base
+from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.data.augment import Augment
+from saft_core.delta import SparseDelta
+from saft_core.templates import Template
+
+Scorer = Callable[[Batch], Tensor]
+"""From n images to logits, float32 (n, classes). To be called within `Fitted.active()` and without gradients."""
+
+
+class Unsuited(Exception):
+    """A method that this base cannot run, with the reason: a prompt in an image tower that has no tokens, say."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to fit, where the method leaves it open.
+
+    learning_rate: the peak of a half cosine. epochs, batch_size, augment: what the SAFT paper does not state.
+    density: of what selects, the share of the base's parameters.
+    """
+
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    weight_decay: float
+    density: float
+    augment: Augment
+    seed: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a method's own paper prescribes, as far as FitConfig has a word for it; None follows the command.
+
+    search: the learning rates of `--tune`, as many for every method, the stated one among them.
+    """
+
+    learning_rate: float
+    search: tuple[float, ...]
+    weight_decay: float | None = None
+
+
+class Fitted(ABC):
+    """An adapted base, while `active`.
+
+    trainable: how many numbers were trained.
+    delta: what the product can serve, if it is one.
+    """
+
+    trainable: int
+    delta: SparseDelta | None = None
+
+    @abstractmethod
+    def active(self) -> AbstractContextManager[None]:
+        """The base adapted within the context, bit-identical to before after it."""
+
+    @abstractmethod
+    def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:
+        """Classifies among `labels`; None when it cannot name these. To be called within `active`."""
+
+
+class Method(Protocol):
+    """One way of adapting, under the name that its paper gives it.
+
+    settings: those of its own paper, and those that suit the small embedded base.
+    """
+
+    @property
+    def name(self) -> str:
+        """In tables."""
+
+    def settings(self, base: Base) -> Settings:
+        """What to use for this base where nobody chooses."""
+
+    def fit(self, base: Base, images: Images, labels: tuple[str, ...], template: Template, config: FitConfig) -> Fitted:
+        """Adapt to `images`, whose targets are positions in `labels`; the base is bit-identical afterwards.
+
+        Raises Unsuited, and TrainingDiverged when the loss is no longer finite.
+        """
+
+
+def prompted(base: Base, labels: tuple[str, ...], template: Template, *, sees_anew: bool) -> Scorer:
+    """The zero-shot head of the base as it now stands: any labels, each in its prompt.
+
+    sees_anew: whether images have other embeddings than by the base before; the known ones are used otherwise.
+    """
+    weights = class_weights(base, labels, template)
+    if sees_anew:
+        return lambda batch: logits(base, batch.pixels, weights)
+    return lambda batch: batch.frozen @ weights.T
+
+
+class ZeroShotFit(Fitted):
+    """The base as it is."""
+
+    trainable = 0
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+
+    def active(self) -> AbstractContextManager[None]:
+        """Nothing to change."""
+        return nullcontext()
+
+    def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:
+        """Any labels."""
+        return prompted(self._base, labels, template, sees_anew=False)
+
+
+class ZeroShot:
+    """CLIP's zero-shot classification (arXiv 2103.00020): no training at all."""
+
+    name = "zero-shot"
+
+    def settings(self, base: Base) -> Settings:  # noqa: ARG002
+        """None of them matters."""
+        return Settings(0.0, (0.0,))
+
+    def fit(self, base: Base, *_: object) -> Fitted:
+        """The base."""
+        return ZeroShotFit(base)
