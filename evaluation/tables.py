@@ -43,8 +43,9 @@ class Row:
 class Table:
     """One table in the form of one of the paper's.
 
-    number: the paper's, as text ("1"). conditions: what the paper does not state and this run chose, and all else that
-    a reader has to know, a sentence each; printed above the table. rows: by method. notes: reasons and remarks below it.
+    number: the paper's, as text ("1"). conditions: what the paper leaves open and this run chose, and all else that
+    a reader has to know, a sentence each; printed above the table. rows: by method.
+    notes: reasons and remarks below it.
     """
 
     number: str
