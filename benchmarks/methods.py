@@ -18,6 +18,7 @@ from saft_core.clip.flat import IndexArray
 from saft_core.clip.zero_shot import fill
 from saft_core.data.loaders import PixelLoader
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.precision import autocast
 from saft_core.tuning.texts import ClassPrompts
 from saft_core.tuning.training import Training
@@ -80,15 +81,14 @@ def paper(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) ->
 
 def saft(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) -> Step:
     """Ours: one optimizer step of `Training`, without the loop around it."""
-    training = Training(base, loader, labels(classes), indices, config())
-    prompts = ClassPrompts(base, labels(classes), TEMPLATE)
+    training = Training(ClassPromptLoss(base, loader, labels(classes), config()), indices, config())
     order = iter(np.arange(len(loader)).reshape(-1, 32).tolist() * 1000)
     for_good = ExitStack()  # kept alive by the step: the context must not end before the process
     for_good.enter_context(training._parameters.trained())
 
     def step() -> float:
         assert for_good is not None  # noqa: S101 (holds it)
-        return training._take_step(prompts, next(order))
+        return training._take_step(next(order))
 
     return step
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import Evaluation, prompts_ahead
 from saft_core.tuning.figures import base_to_new, figures, figures_of_base
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.measuring import Measuring
 from saft_core.tuning.mistakes import Mistake, Told
 from saft_core.tuning.plan import Course, Plan
@@ -224,9 +226,9 @@ class _Adapting:
         )
         self._course.selected(trains_images=self._base.flat.changes_images(indices))
         carried = held_out.as_tensors() | {FIRST_STEPS: torch.tensor(self._meter.earlier_steps)} if held_out else None
-        training = Training(
-            self._base, loader, labels, indices, config, validation=self._measuring.loader(watched), carried=carried
-        )
+        objective = ClassPromptLoss(self._base, loader, labels, config)
+        validation = partial(objective.mean_loss, self._measuring.loader(watched)) if watched else None
+        training = Training(objective, indices, config, validation=validation, carried=carried)
         key = self._key(samples)
         if state is not None:
             training.resume(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from saft_core.data.augment import Augment
 from saft_core.templates import Template, as_template
@@ -11,6 +11,34 @@ from saft_core.templates import Template, as_template
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
+
+
+class Schedule(Protocol):
+    """Of a training, what its loop has to know, whatever the model; see `TrainingConfig`."""
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's peak."""
+
+    @property
+    def epochs(self) -> int:
+        """How often every sample is seen."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a step."""
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's."""
+
+    @property
+    def seed(self) -> int:
+        """What decides the order of the samples."""
+
+    @property
+    def patience_epochs(self) -> int:
+        """Of early stopping; 0 does without."""
 
 
 @dataclass(frozen=True)

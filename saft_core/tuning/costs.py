@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.config import Schedule, TrainingConfig
 
 Kind = Literal["images", "prompts", "gradient", "ranking", "first step", "step"]
 
@@ -54,11 +54,11 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
     return math.ceil(samples / batch_size)
 
 
-def step_work(step: int, images: int, config: TrainingConfig, first: int = 0) -> Work:
+def step_work(step: int, images: int, schedule: Schedule, first: int = 0) -> Work:
     """What the optimizer step number `step`, from 0, is, in a training on `images` that began with step `first`."""
-    per_epoch = steps_per_epoch(images, config.batch_size)
+    per_epoch = steps_per_epoch(images, schedule.batch_size)
     ends_epoch = (step + 1) % per_epoch == 0
-    size = images - (per_epoch - 1) * config.batch_size if ends_epoch else config.batch_size
+    size = images - (per_epoch - 1) * schedule.batch_size if ends_epoch else schedule.batch_size
     return Work("first step" if step - first < per_epoch else "step", size, ends_epoch)
 
 

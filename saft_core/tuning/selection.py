@@ -16,9 +16,9 @@ from saft_core.data.loaders import PixelLoader
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.tuning.config import Encoders, TrainingConfig
 from saft_core.tuning.costs import GRADIENT, RANKING
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.scores import fisher, mean_gradient
-from saft_core.tuning.texts import ClassPrompts
 
 ENTRIES_PER_LOOK = 1 << 22
 """Scores that top-k looks at together; with the candidates so far this bounds its memory, whatever D is."""
@@ -30,8 +30,9 @@ Range = tuple[int, int]
 def select_for(
     base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
 ) -> IndexArray:
-    """The entries that one task may change, as sorted flat indices, int64 (d,); d is less than asked for where fewer
-    have a gradient at all, such as the embeddings of words that no prompt holds.
+    """`select`, of a CLIP on labelled images: the entries that one task may change, as sorted flat indices, int64 (d,).
+
+    d is less than asked for where fewer have a gradient at all, such as the embeddings of words that no prompt holds.
 
     Raises what `select` raises.
     """
@@ -46,12 +47,8 @@ def _selected(
     ranges = eligible_ranges(base.flat, config.encoders)
     count = _count(config.density, len(base.flat), ranges)
     if config.selection in ("mean_gradient", "fisher"):
-        slots = _slot_mask(base.flat, ranges)
-        prompts = ClassPrompts(base, labels, config.template)
-        if config.selection == "mean_gradient":
-            scores = mean_gradient(base, loader, prompts, config.batch_size, meter, slots)
-        else:
-            scores = fisher(base, loader, prompts, meter, slots)
+        score = mean_gradient if config.selection == "mean_gradient" else fisher
+        scores = score(ClassPromptLoss(base, loader, labels, config), _slot_mask(base.flat, ranges), meter)
         return _nonzero(scores, count, ranges)
     meter.advance(GRADIENT, len(loader))
     if config.selection == "random":

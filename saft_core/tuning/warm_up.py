@@ -14,7 +14,7 @@ from saft_core.data.samples import Sample
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import train
+from saft_core.tuning.training import train_for
 
 LABELS = ("cat", "dog")
 
@@ -29,4 +29,4 @@ def warm_up(base: Base, limits: DataLimits) -> None:
     config = TrainingConfig(**asdict(base.defaults) | {"epochs": 1, "seed": 0})
     loader = PixelLoader([Sample(0, "grey.png", file.getvalue)], base.pixels, limits, side=base.image_side)
     meter = WorkMeter(lambda _: None)
-    train(base, loader, LABELS, select_for(base, loader, LABELS, config, meter), config, meter)
+    train_for(base, loader, LABELS, select_for(base, loader, LABELS, config, meter), config, meter)

@@ -12,10 +12,8 @@ import torch
 from PIL import Image
 
 from saft_core.calibration import UNCALIBRATED, Calibration
-from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, logits
 from saft_core.data.images import decode_image
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
@@ -23,6 +21,7 @@ from saft_core.errors import InvalidInput
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import Evaluate
 from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training import Training
 from tests.fixtures.models import TOWERS, make_base
@@ -218,9 +217,9 @@ class Trainings:
         self.contents: list[list[str]] = []
         made = Training.__init__
 
-        def noting(training: Training, base: Base, loader: PixelLoader, *arguments: Any, **named: Any) -> None:
-            self.contents.append(sorted(sample.content() for sample in loader._samples))
-            made(training, base, loader, *arguments, **named)
+        def noting(training: Training, objective: ClassPromptLoss, *arguments: Any, **named: Any) -> None:
+            self.contents.append(sorted(sample.content() for sample in objective._loader._samples))
+            made(training, objective, *arguments, **named)
 
         monkeypatch.setattr(Training, "__init__", noting)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from saft_core.data.probe import Probe
 from saft_core.errors import Cancelled
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.checkpoint import TrainingState, training_key
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.training import Training
@@ -60,7 +62,9 @@ def test_going_on_gives_the_numbers_of_an_uninterrupted_training(tower: str, pat
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
 
     def training() -> Training:
-        return Training(base, samples, LABELS, chosen, settings, validation=validation if patience_epochs else None)
+        objective = ClassPromptLoss(base, samples, LABELS, settings)
+        watched = partial(objective.mean_loss, validation) if patience_epochs else None
+        return Training(objective, chosen, settings, validation=watched)
 
     whole = training().run(silent_meter())
     memory = Memory()
@@ -154,4 +158,5 @@ def test_the_key_follows_from_all_that_decides_the_numbers() -> None:
 
 def some_state() -> bytes:
     base = make_base("vit")
-    return Training(base, loader(base, SAMPLES), LABELS, np.arange(0, 100, 7), SETTINGS).state().encode("key")
+    objective = ClassPromptLoss(base, loader(base, SAMPLES), LABELS, SETTINGS)
+    return Training(objective, np.arange(0, 100, 7), SETTINGS).state().encode("key")

@@ -12,9 +12,9 @@ from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.templates import Template, each
 from saft_core.tuning.config import Encoders, Selection
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
-from saft_core.tuning.texts import ClassPrompts
 from tests.fixtures.models import TEXT, TOWERS, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
@@ -43,7 +43,7 @@ def test_the_mask_is_the_papers_whatever_the_batch_size(tower: str, batch_size: 
 def test_in_float32_the_mask_is_the_papers_but_for_scores_at_the_border(
     tower: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saft_core.tuning.scores.passes", lambda _: nullcontext())  # no bfloat16 on a GPU
+    monkeypatch.setattr("saft_core.tuning.loss.passes", lambda _: nullcontext())  # no bfloat16 on a GPU
     base = make_base(tower)
     samples, settings = loader(base, colour_samples(per_class=3)), config(density=0.003)
     ours = select_for(base, samples, LABELS, settings, silent_meter())
@@ -57,7 +57,7 @@ def test_in_float32_the_mask_is_the_papers_but_for_scores_at_the_border(
 def test_in_bfloat16_nearly_all_of_the_mask_is_the_papers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a ViT; a tiny ResNet with random weights tells pictures apart by less than eight bits."""
     monkeypatch.setattr(
-        "saft_core.tuning.scores.passes", lambda device: torch.autocast(device.type, dtype=torch.bfloat16)
+        "saft_core.tuning.loss.passes", lambda device: torch.autocast(device.type, dtype=torch.bfloat16)
     )
     base = make_base("vit")
     samples, settings = loader(base, colour_samples(per_class=3)), config(density=0.003)
@@ -70,14 +70,13 @@ def test_the_average_comes_before_the_magnitude() -> None:
     """Two samples that pull an entry apart cancel; Fisher (mean of squares) would keep the entry."""
     base = make_base("vit", dtype=torch.float64)
     samples = colour_samples(per_class=2)
-    prompts, slots = ClassPrompts(base, LABELS, TEMPLATE), np.ones(len(base.flat.slots), dtype=bool)
-    gradients = [
-        mean_gradient(base, loader(base, [sample]), prompts, 1, silent_meter(), slots).clone() for sample in samples
-    ]
-    average = mean_gradient(base, loader(base, samples), prompts, 4, silent_meter(), slots)
+    of_each = [ClassPromptLoss(base, loader(base, [sample]), LABELS, config()) for sample in samples]
+    gradients = [mean_gradient(objective).clone() for objective in of_each]
+    objective = ClassPromptLoss(base, loader(base, samples), LABELS, config(batch_size=4))
+    average = mean_gradient(objective)
     torch.testing.assert_close(average, torch.stack(gradients).mean(dim=0), rtol=1e-9, atol=1e-14)
     squares = torch.stack(gradients).square().mean(dim=0)
-    torch.testing.assert_close(fisher(base, loader(base, samples), prompts, silent_meter(), slots), squares)
+    torch.testing.assert_close(fisher(objective), squares)
     assert not np.array_equal(select(average, 0.01), select(squares, 0.01))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from torch import Tensor
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import Cancelled, TrainingDiverged
 from saft_core.templates import Template, each
-from saft_core.tuning import training
+from saft_core.tuning import loss
 from saft_core.tuning.config import Encoders
 from saft_core.tuning.costs import steps_per_epoch
+from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for
-from saft_core.tuning.training import Training, batches, train
+from saft_core.tuning.training import Training, batches, train_for
 from tests.fixtures.models import TOWERS, bits, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient, paper_training
@@ -47,7 +49,7 @@ def test_twenty_steps_give_the_papers_numbers(tower: str, density: float, templa
     )  # fmt: skip
     steps: list[Tensor] = []
     meter = WorkMeter(lambda _: steps.append(base.flat.buffer.clone()))
-    train(base, samples, LABELS, chosen, settings, meter)
+    train_for(base, samples, LABELS, chosen, settings, meter)
     assert len(steps) == 20
     assert (expected[mask] != before[mask]).all()
     # AdamW divides by the size of a gradient: one near zero carries its rounding up, to 2e-9 on some processors.
@@ -66,7 +68,7 @@ def test_twenty_steps_in_the_numbers_of_a_gpu_come_near_the_papers(
     def passes(device: torch.device) -> AbstractContextManager[object]:
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)
 
-    monkeypatch.setattr(training, "passes", passes)
+    monkeypatch.setattr(loss, "passes", passes)
     base = make_base(tower)
     samples, settings = loader(base, SAMPLES), config(epochs=5, batch_size=3, learning_rate=1e-3, density=0.01)
     prompts = [fill(settings.template, LABELS)]
@@ -78,7 +80,7 @@ def test_twenty_steps_in_the_numbers_of_a_gpu_come_near_the_papers(
         base, samples, prompts, mask, batches(len(samples), settings),
         steps=20, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay,
     )  # fmt: skip
-    delta = train(base, samples, LABELS, chosen, settings, silent_meter())
+    delta = train_for(base, samples, LABELS, chosen, settings, silent_meter())
     moved, wanted = torch.from_numpy(delta.values), (expected - before)[mask].cpu()
     assert torch.nn.functional.cosine_similarity(moved, wanted, dim=0) > nearest
     assert bits(base.flat.buffer) == bits(before)
@@ -99,7 +101,7 @@ def test_of_uneven_classes_each_counts_the_same(template: Template) -> None:
         base, samples, prompts, mask, batches(9, settings),
         steps=12, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, shares=shares,
     )  # fmt: skip
-    delta = train(base, samples, LABELS, chosen, settings, silent_meter())
+    delta = train_for(base, samples, LABELS, chosen, settings, silent_meter())
     moved = torch.from_numpy(delta.values).double().to(mask.device)
     torch.testing.assert_close(moved, (expected - before)[mask], rtol=1e-4, atol=1e-9)
 
@@ -116,7 +118,7 @@ def test_only_selected_entries_move_and_the_base_comes_back() -> None:
         assert bits(base.flat.buffer[others]) == others_before
         moved.append(base.flat.sha256() != before)
 
-    train(base, samples, LABELS, chosen, config(), WorkMeter(look))
+    train_for(base, samples, LABELS, chosen, config(), WorkMeter(look))
     assert moved
     assert all(moved)
     assert base.flat.sha256() == before
@@ -127,7 +129,7 @@ def test_batch_norm_statistics_do_not_move() -> None:
     before = base.fingerprint
     statistics = bits(list(base.model.buffers()))
     chosen = select_for(base, loader(base, SAMPLES), LABELS, config(), silent_meter())
-    train(base, loader(base, SAMPLES), LABELS, chosen, config(), silent_meter())
+    train_for(base, loader(base, SAMPLES), LABELS, chosen, config(), silent_meter())
     assert bits(list(base.model.buffers())) == statistics
     del base.fingerprint
     assert base.fingerprint == before
@@ -139,7 +141,7 @@ def test_the_loss_falls() -> None:
     meter = WorkMeter(lambda progress: losses.append(progress.loss or 0.0))
     settings = config(density=0.01, epochs=20, batch_size=12, learning_rate=3e-3)
     chosen = select_for(base, loader(base, SAMPLES), LABELS, settings, silent_meter())
-    train(base, loader(base, SAMPLES), LABELS, chosen, settings, meter)
+    train_for(base, loader(base, SAMPLES), LABELS, chosen, settings, meter)
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -148,7 +150,8 @@ def test_the_seed_decides_the_delta() -> None:
     samples = loader(base, SAMPLES)
     chosen = select_for(base, samples, LABELS, config(), silent_meter())
     first, again, other = (
-        train(base, samples, LABELS, chosen, config(seed=seed), silent_meter()).values.tobytes() for seed in (1, 1, 2)
+        train_for(base, samples, LABELS, chosen, config(seed=seed), silent_meter()).values.tobytes()
+        for seed in (1, 1, 2)
     )
     assert first == again
     assert first != other
@@ -167,8 +170,8 @@ def test_weight_decay_acts_on_the_selected_entries() -> None:
     base = make_base("vit")
     samples = loader(base, SAMPLES)
     chosen = select_for(base, samples, LABELS, config(), silent_meter())
-    plain = train(base, samples, LABELS, chosen, config(weight_decay=0.0), silent_meter())
-    decayed = train(base, samples, LABELS, chosen, config(weight_decay=5.0), silent_meter())
+    plain = train_for(base, samples, LABELS, chosen, config(weight_decay=0.0), silent_meter())
+    decayed = train_for(base, samples, LABELS, chosen, config(weight_decay=5.0), silent_meter())
     assert not np.array_equal(plain.values, decayed.values)
 
 
@@ -178,7 +181,7 @@ def test_divergence_is_an_error_and_the_base_comes_back() -> None:
     before = base.flat.sha256()
     chosen = select_for(base, samples, LABELS, config(), silent_meter())
     with pytest.raises(TrainingDiverged):
-        train(base, samples, LABELS, chosen, config(learning_rate=1e30, epochs=20), silent_meter())
+        train_for(base, samples, LABELS, chosen, config(learning_rate=1e30, epochs=20), silent_meter())
     assert base.flat.sha256() == before
 
 
@@ -193,21 +196,22 @@ def test_cancelling_in_mid_training_brings_the_base_back() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        train(base, samples, LABELS, chosen, config(), WorkMeter(stop))
+        train_for(base, samples, LABELS, chosen, config(), WorkMeter(stop))
     assert base.flat.sha256() == before
     assert all(parameter.grad is None and parameter.requires_grad for parameter in base.model.parameters())
 
 
 def test_a_loss_far_above_that_of_chance_or_of_the_first_step_is_an_explosion() -> None:
     base = make_base("vit")
-    training = Training(base, loader(base, SAMPLES), LABELS, np.arange(9), config(learning_rate=0.5))
-    for loss in (0.1, 50 * math.log(3) - 0.1):
-        training._check(loss)
+    objective = ClassPromptLoss(base, loader(base, SAMPLES), LABELS, config())
+    training = Training(objective, np.arange(9), config(learning_rate=0.5))
+    for value in (0.1, 50 * math.log(3) - 0.1):
+        training._check(value)
     with pytest.raises(TrainingDiverged, match=r"the loss rose to 55 at step 1; try a learning rate below 0.5"):
         training._check(50 * math.log(3) + 0.1)
-    high = Training(base, loader(base, SAMPLES), LABELS, np.arange(9), config())
-    for loss in (3.0, 149.0):
-        high._check(loss)
+    high = Training(objective, np.arange(9), config())
+    for value in (3.0, 149.0):
+        high._check(value)
     with pytest.raises(TrainingDiverged):
         high._check(151.0)
 
@@ -218,9 +222,9 @@ def test_a_batch_is_the_sum_of_its_parts(size: int, monkeypatch: pytest.MonkeyPa
     samples = loader(base, SAMPLES)
     settings = config(batch_size=5, density=0.01)
     chosen = select_for(base, samples, LABELS, settings, silent_meter())
-    expected = train(base, samples, LABELS, chosen, settings, silent_meter())
-    monkeypatch.setattr(training, "images_per_pass", lambda *_: size)
-    found = train(base, samples, LABELS, chosen, settings, silent_meter())
+    expected = train_for(base, samples, LABELS, chosen, settings, silent_meter())
+    monkeypatch.setattr(loss, "images_per_pass", lambda *_: size)
+    found = train_for(base, samples, LABELS, chosen, settings, silent_meter())
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-6)
 
 
@@ -240,7 +244,7 @@ def test_the_tower_in_which_nothing_can_change_runs_once(
         return run(batch)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(base, encoded, note)
-    train(base, samples, LABELS, chosen, settings, silent_meter())
+    train_for(base, samples, LABELS, chosen, settings, silent_meter())
     tried_for_size = [1]
     assert sum(calls) == (len(LABELS) if encoded == "encode_tokens" else sum(tried_for_size) + len(SAMPLES))
 
@@ -254,7 +258,9 @@ def test_early_stopping_keeps_the_best_values_and_ends() -> None:
     meter = WorkMeter(lambda _: seen.append(base.flat.buffer[chosen].clone()))
     before = base.flat.buffer[chosen].clone()
     wrong = [replace(sample, label=(sample.label + 1) % 3) for sample in SAMPLES]
-    delta = Training(base, samples, LABELS, chosen, settings, validation=loader(base, wrong)).run(meter)
+    objective = ClassPromptLoss(base, samples, LABELS, settings)
+    validation = partial(objective.mean_loss, loader(base, wrong))
+    delta = Training(objective, chosen, settings, validation=validation).run(meter)
     assert len(seen) < 40
     kept = torch.from_numpy(delta.values).to(before.device) + before
     best = [torch.allclose(values, kept, atol=1e-6) for values in seen]
@@ -275,7 +281,7 @@ def test_augmented_steps_see_other_pictures_each_time(encoders: Encoders, monkey
     chosen = select_for(base, loader(base, SAMPLES), LABELS, config(encoders=encoders), silent_meter())
     monkeypatch.setattr(base, "encode_pixels", noting)
     settings = config(encoders=encoders, epochs=3, batch_size=len(SAMPLES), augment="crop")
-    deltas = [train(base, loader(base, SAMPLES), LABELS, chosen, settings, silent_meter()) for _ in range(2)]
+    deltas = [train_for(base, loader(base, SAMPLES), LABELS, chosen, settings, silent_meter()) for _ in range(2)]
     assert len(seen) == 6
     assert seen[:3] == seen[3:]
     assert len(set(seen)) == 3
