@@ -129,10 +129,11 @@ def _linear(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 def _embedding(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     call = _EMBEDDING.bind(*args, **kwargs).arguments
     selected = mode.of(call["weight"])
-    special = any(call.get(name) not in (None, False) for name in ("padding_idx", "max_norm", "scale_grad_by_freq"))
-    if selected is None or special:
+    if selected is None or any(call.get(name) for name in ("max_norm", "scale_grad_by_freq")):
         return NotImplemented
-    return SparseEmbedding.apply(call["input"], call["weight"], selected.leaf, selected.entries)
+    padding = call.get("padding_idx")
+    row = padding + len(call["weight"]) if padding is not None and padding < 0 else padding
+    return SparseEmbedding.apply(call["input"], call["weight"], selected.leaf, selected.entries, row)
 
 
 def _convolution(mode: Interception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

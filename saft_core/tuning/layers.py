@@ -83,8 +83,8 @@ class SparseEmbedding(Function):
     """`W[tokens]` for W (vocabulary, width): touches the rows of W that were selected and that occur, no others."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, weight: Tensor, leaf: Tensor, entries: Entries) -> Tensor:  # noqa: D102
-        ctx.entries, ctx.dtype = entries.matrix, leaf.dtype
+    def forward(ctx: Any, tokens: Tensor, weight: Tensor, leaf: Tensor, entries: Entries, padding: int | None) -> Tensor:  # noqa: D102
+        ctx.entries, ctx.dtype, ctx.padding = entries.matrix, leaf.dtype, padding
         ctx.save_for_backward(tokens.reshape(-1))
         return F.embedding(tokens, weight)
 
@@ -93,14 +93,17 @@ class SparseEmbedding(Function):
         (tokens,) = ctx.saved_tensors
         entries: MatrixEntries = ctx.entries
         place = torch.searchsorted(entries.rows, tokens).clamp_(max=len(entries.rows) - 1)
-        found = (entries.rows[place] == tokens).nonzero().reshape(-1)
+        wanted_tokens = entries.rows[place] == tokens
+        if ctx.padding is not None:  # whose row takes no gradient
+            wanted_tokens &= tokens != ctx.padding
+        found = wanted_tokens.nonzero().reshape(-1)
         total = gradient.new_zeros(len(entries.rows), gradient.shape[-1], dtype=ctx.dtype)
         wanted = gradient.reshape(-1, gradient.shape[-1]).index_select(0, found).to(ctx.dtype)
         if total.is_cuda:  # where index_add_ adds in any order, and so gives other bits each time
             total.index_put_((place[found],), wanted, accumulate=True)
         else:
             total.index_add_(0, place[found], wanted)
-        return None, None, total[entries.at_row, entries.columns[entries.at_column]], None
+        return None, None, total[entries.at_row, entries.columns[entries.at_column]], None, None
 
 
 class SparseConvolution(Function):

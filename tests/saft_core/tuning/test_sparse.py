@@ -142,6 +142,8 @@ USES: dict[str, Callable[[Used, Tensor], Tensor]] = {
     "F.layer_norm, by keywords": lambda m, x: F.layer_norm(x, (8,), bias=m.other, weight=m.vector),
     "torch.embedding": lambda m, x: torch.embedding(m.square, (x[..., 0] > 0).long()),
     "F.embedding, by keywords": lambda m, x: F.embedding(weight=m.square, input=(x[..., 0] > 0).long()),
+    "F.embedding with padding in row 0": lambda m, x: F.embedding((x[..., 0] > 0).long(), m.square, padding_idx=0),
+    "F.embedding with padding in the last row": lambda m, x: F.embedding((x[..., 0] > 0).long() + 6, m.square, -1),
     "torch.addmm": lambda m, x: torch.addmm(m.vector, x[:, 0], m.square),
     "torch.baddbmm": lambda m, x: torch.baddbmm(m.vector, x, m.square.expand(3, -1, -1)),
     "torch.einsum": lambda m, x: torch.einsum("btw,wv->btv", x, m.square),
