@@ -73,12 +73,12 @@ $(VENV)/bench: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@
 
-# What the extra saft[hf] adds, beside the environment: within it, every import of open_clip would load transformers, and
+# What the extra saft[language] adds, and so saft[hf], beside the environment: within it, every import of open_clip would load transformers, and
 # nothing would be tried as it runs without.
 $(VENV)/hf/installed: $(VENV)/dev
 	rm -rf $(@D)
 	mkdir $(@D)
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["hf"], sep="\n")' > $(@D)/requirements.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["language"], sep="\n")' > $(@D)/requirements.txt
 	$(BIN)/python -m pip install --quiet --prefix $(@D) --requirement $(@D)/requirements.txt
 	touch $@
 

@@ -9,10 +9,17 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 HF = Path(sys.prefix) / "hf"
-"""Where `make test` installs what the extra saft[hf] adds."""
+"""Where `make test` installs what the extra saft[language] adds: all of saft[hf], and peft."""
+
+
+def test_what_language_models_need_holds_what_tokenizers_need() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras["hf"]) < set(extras["language"])
 
 
 def test_what_is_marked_hf_passes_with_the_extra_installed(tmp_path: Path) -> None:
@@ -24,7 +31,7 @@ def test_what_is_marked_hf_passes_with_the_extra_installed(tmp_path: Path) -> No
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
         env=os.environ | {"PYTHONPATH": found},
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

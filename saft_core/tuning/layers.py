@@ -83,7 +83,9 @@ class SparseEmbedding(Function):
     """`W[tokens]` for W (vocabulary, width): touches the rows of W that were selected and that occur, no others."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: Tensor, weight: Tensor, leaf: Tensor, entries: Entries, padding: int | None) -> Tensor:  # noqa: D102
+    def forward(  # noqa: D102
+        ctx: Any, tokens: Tensor, weight: Tensor, leaf: Tensor, entries: Entries, padding: int | None
+    ) -> Tensor:
         ctx.entries, ctx.dtype, ctx.padding = entries.matrix, leaf.dtype, padding
         ctx.save_for_backward(tokens.reshape(-1))
         return F.embedding(tokens, weight)

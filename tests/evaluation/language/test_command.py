@@ -88,7 +88,7 @@ def test_unknown_names_are_refused_with_those_there_are(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == "peft" else found(name))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "peft" else found(name))
     monkeypatch.setattr(command, "PACKAGES", ("peft",))
     with pytest.raises(Unavailable, match=r"language models need peft: pip install 'saft\[language\]'"):
         run("t5", tmp_path)

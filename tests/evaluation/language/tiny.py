@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,14 @@ WORDS = (
 )
 
 
+def _transformers() -> Any:
+    """Loaded where it is needed: it is an extra."""
+    return importlib.import_module("transformers")
+
+
 def tokenizer() -> Any:
     """Of whole words; long ones are two tokens, so that a word's first token is not all of it."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # noqa: PLC0415
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
 
     pieces = {piece for word in WORDS.split() for piece in ((word,) if len(word) < 6 else (word[:4], f"##{word[4:]}"))}
     vocabulary = {token: place for place, token in enumerate([*SPECIAL, *sorted(pieces)])}
@@ -30,16 +35,17 @@ def tokenizer() -> Any:
     made.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
-    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    return _transformers().PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
 
 
 def t5(seed: int = 0, *, gated: bool = False) -> Any:
     """Two layers each way, one embedding for both ends and the output; gated as in its version 1.1."""
-    from transformers import T5Config, T5ForConditionalGeneration  # noqa: PLC0415
-
+    transformers = _transformers()
     torch.manual_seed(seed)
-    return T5ForConditionalGeneration(
-        T5Config(
+    return transformers.T5ForConditionalGeneration(
+        transformers.T5Config(
             vocab_size=len(tokenizer()), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, dropout_rate=0.1,
             relative_attention_num_buckets=8, decoder_start_token_id=0,
             pad_token_id=0, eos_token_id=1, feed_forward_proj="gated-gelu" if gated else "relu",
@@ -49,8 +55,7 @@ def t5(seed: int = 0, *, gated: bool = False) -> Any:
 
 def deberta(kind: str, labels: int = 2, seed: int = 0) -> Any:
     """As DeBERTa-v3 is built: relative positions that share the keys' projections, and padding in row 0."""
-    import transformers  # noqa: PLC0415
-
+    transformers = _transformers()
     torch.manual_seed(seed)
     config = transformers.DebertaV2Config(
         vocab_size=len(tokenizer()), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
