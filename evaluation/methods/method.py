@@ -86,8 +86,20 @@ class Method(Protocol):
     def settings(self, base: Base) -> Settings:
         """What to use for this base where nobody chooses."""
 
-    def fit(self, base: Base, images: Images, labels: tuple[str, ...], template: Template, config: FitConfig) -> Fitted:
+    def fit(
+        self,
+        base: Base,
+        images: Images,
+        labels: tuple[str, ...],
+        template: Template,
+        config: FitConfig,
+        *,
+        held: Images | None = None,
+    ) -> Fitted:
         """Adapt to `images`, whose targets are positions in `labels`; the base is bit-identical afterwards.
+
+        held: other images of the same labels, `frozen` too, for the few methods that choose a setting of their own by
+        them, such as the linear probe its regularisation. Nothing trains on them.
 
         Raises Unsuited, and TrainingDiverged when the loss is no longer finite.
         """
@@ -130,6 +142,6 @@ class ZeroShot:
         """None of them matters."""
         return Settings(0.0, (0.0,))
 
-    def fit(self, base: Base, *_: object) -> Fitted:
+    def fit(self, base: Base, *_: object, held: Images | None = None) -> Fitted:  # noqa: ARG002
         """The base."""
         return ZeroShotFit(base)
