@@ -20,10 +20,10 @@ IMAGES_PER_PASS = 64
 
 
 class Images:
-    """N labelled images, for one base."""
+    """N labelled images, for one base: its `samples`."""
 
     def __init__(self, base: Base, samples: Sequence[Sample]) -> None:
-        self._base = base
+        self._base, self.samples = base, samples
         self._loader = PixelLoader(samples, base.pixels, LIMITS, side=base.image_side)
         self._frozen: Tensor | None = None
 

@@ -54,6 +54,18 @@ class Settings:
     weight_decay: float | None = None
 
 
+def stated(
+    base: Base,
+    clip: tuple[float, float, float],
+    embedded: tuple[float, float, float],
+    *,
+    weight_decay: float | None = None,
+) -> Settings:
+    """The middle one of three learning rates, and all of them to search: of a real CLIP, or the small embedded base."""
+    rates = embedded if base.card.embedded else clip
+    return Settings(rates[1], rates, weight_decay)
+
+
 class Fitted(ABC):
     """An adapted base, while `active`.
 
