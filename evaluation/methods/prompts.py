@@ -1,0 +1,163 @@
+"""Prompts whose context is learned: before a class name stand vectors in place of the embeddings of words.
+
+Shared by CoOp, CoCoOp and MaPLe. All of them start from the words "a photo of a", as the base-to-new protocol has it,
+end with the class name and a full stop, and take no other template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import TextTransformer, text_global_pool
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from evaluation.loading import Images
+from evaluation.methods.descent import seen
+from evaluation.methods.method import FitConfig, Unsuited
+from saft_core.clip.backbone import Base
+from saft_core.clip.class_names import class_name, is_the_rest
+from saft_core.clip.zero_shot import THE_REST
+from saft_core.tuning.precision import passes
+from saft_core.tuning.texts import TOKENS_PER_CHUNK
+
+WORDS = "a photo of a"
+WEIGHT_DECAY = 5e-4
+"""In the published settings of all three. It pulls what is learned to zero, not to the words it started from."""
+
+
+class LearnedPrompts:
+    """The prompts of classes for one base, each "start, context, the rest of the words, class name, end".
+
+    learned: how many tokens of the words give way to the context, n; all of them unless said otherwise.
+    A class of all that is in no other is "something else", as in `fill`; the article stays, being part of the context.
+    Raises Unsuited where the text tower takes no vectors in place of words.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        labels: Sequence[str],
+        learned: int | None = None,
+        *,
+        tokens_per_pass: int = TOKENS_PER_CHUNK,
+    ) -> None:
+        self._tower, words = _text_tower(base)
+        self._device = base.device
+        self._end = 1 + (words if learned is None else learned)
+        self._tokens = base.tokens([f"{WORDS} {_name(label)}." for label in labels])
+        self._classes = min(len(labels), max(1, tokens_per_pass // self._tokens.shape[1]))
+        self._images = max(1, tokens_per_pass // (self._classes * self._tokens.shape[1]))
+
+    @property
+    def words(self) -> Tensor:
+        """The embeddings of the words that the context replaces, float32 (n, width): what it starts from."""
+        with torch.no_grad():
+            return self._tower.token_embedding(self._tokens[0, 1 : self._end]).float()  # type: ignore[no-any-return]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the text tower has."""
+        return len(self._tower.transformer.resblocks)
+
+    def encode(self, contexts: Tensor, deeper: Sequence[Tensor] = ()) -> Tensor:
+        """Unit embeddings (images, classes, embed_dim) under each of `contexts` (images, n, width).
+
+        deeper: what the second block and those after it see in place of the context, (n, width) each.
+        Where one pass would hold too many tokens none keeps its activations: each is computed anew in `backward`.
+        """
+        parts = [
+            (some, tokens) for some in contexts.split(self._images) for tokens in self._tokens.split(self._classes)
+        ]
+        one_pass = self._encode if len(parts) == 1 or not torch.is_grad_enabled() else self._recomputed
+        encoded = [one_pass(some, tokens, *deeper) for some, tokens in parts]
+        across = -(-len(self._tokens) // self._classes)
+        rows = [torch.cat(encoded[start : start + across], dim=1) for start in range(0, len(encoded), across)]
+        return torch.cat(rows)
+
+    def _recomputed(self, contexts: Tensor, tokens: Tensor, *deeper: Tensor) -> Tensor:
+        encoded: Tensor = checkpoint(
+            self._encode,
+            contexts,
+            tokens,
+            *deeper,
+            use_reentrant=False,
+            preserve_rng_state=False,
+            context_fn=lambda: (nullcontext(), passes(self._device)),
+        )
+        return encoded
+
+    def _encode(self, contexts: Tensor, tokens: Tensor, *deeper: Tensor) -> Tensor:
+        """One pass: (b, c, embed_dim) of `contexts` (b, n, width) and `tokens` (c, L)."""
+        tower, length = self._tower, tokens.shape[1]
+        words = tower.token_embedding(tokens).to(tower.transformer.get_cast_dtype())
+        x = words.expand(len(contexts), -1, -1, -1)
+        x = _replaced(x, contexts[:, None], 1, self._end) + tower.positional_embedding[:length].to(x.dtype)
+        x = self._blocks(x.flatten(0, 1), deeper)
+        x = text_global_pool(x, tokens.repeat(len(contexts), 1), *_pooling(tower))
+        x = F.normalize(_projected(tower.text_projection, tower.ln_final(x)), dim=-1)
+        return x.reshape(len(contexts), len(tokens), -1)
+
+    def _blocks(self, x: Tensor, deeper: Sequence[Tensor]) -> Tensor:
+        mask, length = self._tower.attn_mask, x.shape[1]
+        mask = None if mask is None else mask[:length, :length]
+        for number, block in enumerate(self._tower.transformer.resblocks):
+            if 0 < number <= len(deeper):
+                x = _replaced(x, deeper[number - 1], 1, self._end)
+            x = block(x, attn_mask=mask)
+        return x
+
+
+def embeddings(base: Base, images: Images, config: FitConfig) -> Callable[[Sequence[int], int], Tensor]:
+    """Unit embeddings, float32 (n, embed_dim), by a frozen image tower, of the images that a step sees."""
+    if config.augment == "none":
+        return lambda positions, _: images.frozen[list(positions)]
+    return torch.no_grad()(seen(base, images, config))
+
+
+def count(learned: nn.Module) -> int:
+    """How many numbers it has."""
+    return sum(parameter.numel() for parameter in learned.parameters())
+
+
+def _name(label: str) -> str:
+    name = class_name(label)
+    return THE_REST if is_the_rest(name) else name
+
+
+def _replaced(x: Tensor, by: Tensor, start: int, end: int) -> Tensor:
+    """`x` (..., L, width) with `by` (..., end - start, width) at the tokens from `start` to `end`."""
+    by = by.to(x.dtype).expand(*x.shape[:-2], -1, -1)
+    return torch.cat([x[..., :start, :], by, x[..., end:, :]], dim=-2)
+
+
+def _text_tower(base: Base) -> tuple[Any, int]:
+    """The text tower of `base`, and how many tokens the words have."""
+    model: Any = base.model
+    tower = model.text if isinstance(model, CustomTextCLIP) else model
+    if not isinstance(tower, CLIP | TextTransformer):
+        raise Unsuited(f"its text tower is a {type(tower).__name__}, none of open_clip's own, and takes no vectors")
+    if isinstance(tower, TextTransformer) and tower.cls_emb is not None:
+        raise Unsuited("its text tower reads a class token behind the words, which learned prompts have not")
+    if not isinstance(base.tokenize, SimpleTokenizer):
+        raise Unsuited("its tokenizer is not CLIP's: a context belongs between a start token and the class name")
+    return tower, len(base.tokenize.encode(WORDS))
+
+
+def _pooling(tower: Any) -> tuple[str, int]:
+    """Which token stands for a text, as `text_global_pool` wants it."""
+    if isinstance(tower, CLIP):
+        return tower.text_pool_type, tower.text_eos_id
+    return tower.pool_type, tower.eos_id
+
+
+def _projected(projection: Any, x: Tensor) -> Tensor:
+    if projection is None:
+        return x
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection  # type: ignore[no-any-return]
