@@ -11,9 +11,12 @@ import torch
 
 from evaluation.datasets.dataset import DataSet, MissingData, TestSet
 from evaluation.journal import Journal
-from evaluation.loading import IMAGES_PER_PASS, Images
+from evaluation.loading import Images
 from evaluation.memory import Peak
+from evaluation.methods.dense import DenseFit
+from evaluation.methods.full import FullFineTuning
 from evaluation.methods.method import FitConfig, Fitted, Method, Unsuited
+from evaluation.methods.wise_ft import WiseFt
 from evaluation.outcomes import Classes, Outcome, Run
 from evaluation.splits import Shots, base_half, draw, halved, new_half, of_test
 from saft_core.clip.backbone import Base
@@ -62,6 +65,16 @@ class Conditions:
         ]
 
 
+@dataclass(frozen=True)
+class Latest:
+    """The fit before the present one, if it may be of use, and what it cost."""
+
+    run: Run | None = None
+    fitted: Fitted | None = None
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
 class Study:
     """Runs methods, each as often as the conditions say, and never twice.
 
@@ -85,6 +98,7 @@ class Study:
         self._datasets: dict[str, DataSet] = {}
         self._tests: dict[tuple[str, Classes], dict[str, tuple[TestSet, Images]]] = {}
         self._rates: dict[tuple[str, str], float] = {}
+        self._latest = Latest()
 
     def dataset(self, name: str) -> DataSet:
         """The data set of this name. Raises MissingData."""
@@ -154,14 +168,13 @@ class Study:
         train, held = Images(self.base, shots.train), Images(self.base, shots.val)
         train.freeze()
         held.freeze()
-        peak, started = Peak(self.base.device), time.monotonic()
+        started, peak = time.monotonic(), Peak(self.base.device)
         try:
-            fitted = method.fit(
-                self.base, train, shots.labels, shots.template, config_of(run), held=held if len(held) else None
-            )
+            fitted, before = self._fitted(method, run, shots, train, held)
         except (Unsuited, TrainingDiverged) as error:
             return Outcome(run, unsuited=str(error), split_sha256=shots.sha256)
-        seconds = time.monotonic() - started
+        seconds, peak_bytes = before.seconds + time.monotonic() - started, max(before.peak_bytes, peak.bytes)
+        self._latest = Latest(run, fitted, seconds, peak_bytes)
         right, unnamed = self._tested(fitted, tests)
         return Outcome(
             run=run,
@@ -169,10 +182,30 @@ class Study:
             unnamed=unnamed,
             trainable=fitted.trainable,
             seconds=seconds,
-            peak_bytes=peak.bytes,
+            peak_bytes=peak_bytes,
             split_sha256=shots.sha256,
             blocks=self.base.count_by_block(fitted.delta.indices) if fitted.delta else (),
         )
+
+    def _fitted(self, method: Method, run: Run, shots: Shots, train: Images, held: Images) -> tuple[Fitted, Latest]:
+        """A fit, and the one that it goes on from: WiSE-FT lies between the base and a full fine-tuning."""
+        if isinstance(method, WiseFt):
+            latest = self._latest
+            if latest.run == replace(run, method=FullFineTuning.name) and isinstance(latest.fitted, DenseFit):
+                return method.between(self.base, latest.fitted), latest
+        config = config_of(run)
+        fitted = method.fit(self.base, train, shots.labels, shots.template, config, held=held if len(held) else None)
+        return fitted, Latest()
+
+    def fit(self, method: Method, dataset: str) -> Fitted:
+        """One under the first seed, for whoever wants more of it than its accuracy. Raises MissingData."""
+        shots = draw(self.dataset(dataset), self.conditions.shots, self.conditions.seeds[0])
+        rate = self._rate(method, dataset, self.conditions.shots)
+        run = self._run(method, dataset, "all", self.conditions.seeds[0], rate)
+        train, held = Images(self.base, shots.train), Images(self.base, shots.val)
+        train.freeze()
+        held.freeze()
+        return self._fitted(method, run, shots, train, held)[0]
 
     @torch.no_grad()
     def _tested(self, fitted: Fitted, tests: Mapping[str, tuple[TestSet, Images]]) -> tuple[dict[str, str], list[str]]:
@@ -184,10 +217,7 @@ class Study:
                 if scorer is None:
                     unnamed.append(name)
                     continue
-                predicted = [
-                    scorer(images.batch(range(start, min(start + IMAGES_PER_PASS, len(images))))).argmax(dim=1)
-                    for start in range(0, len(images), IMAGES_PER_PASS)
-                ]
+                predicted = [scorer(images.batch(chunk)).argmax(dim=1) for chunk in images.chunks]
                 same = torch.cat(predicted) == images.targets
                 right[name] = "".join("1" if one else "0" for one in same.tolist())
         return right, unnamed

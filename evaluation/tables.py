@@ -19,7 +19,8 @@ class Cell:
 
     tests: for each test set, for each seed (in the same order everywhere), which images were right. Two cells of one
     column hold the same images in the same order, so differences are paired.
-    mean: how the test sets' accuracies become one figure; the harmonic mean is base-to-new's H.
+    mean: how the test sets' accuracies become one figure; the harmonic mean is base-to-new's H, of test sets that take
+    turns: base classes, new classes, the same of the next data set (H is then of the two averages).
     missing: why there is no figure; `tests` is empty then.
     """
 

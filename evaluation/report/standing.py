@@ -9,7 +9,7 @@ from evaluation.tables import Table
 
 
 def standing(table: Table, method: str, rivals: Sequence[str]) -> str:
-    """One line for each rival: the paired differences in percentage points, column by column; empty where none is told."""
+    """One line a rival: the paired differences in percentage points, column by column; empty where there are none."""
     return "\n".join(line for rival in rivals if (line := _line(table, method, rival)))
 
 
@@ -20,14 +20,12 @@ def _line(table: Table, method: str, rival: str) -> str:
     told = [
         f"{column} {_words(difference(ours[column], theirs[column]))}"
         for column in table.columns
-        if not ours[column].missing and not theirs[column].missing
+        if ours[column].tests and theirs[column].tests
     ]
     return f"- **{method} against {rival}**: {'; '.join(told)}." if told else ""
 
 
 def _words(by: Estimate) -> str:
     """A difference that its interval does not tell from none is called level."""
-    points = f"{by.mean:+.1f} points ({by.low:+.1f} to {by.high:+.1f})"
-    if by.low > 0:
-        return f"better, {points}"
-    return f"worse, {points}" if by.high < 0 else f"level, {points}"
+    word = "better" if by.low > 0 else "worse" if by.high < 0 else "level"
+    return f"{word}, {by.signed()}"
