@@ -1,8 +1,8 @@
 """Paired differences with their intervals, by a bootstrap over tasks and seeds and, within them, over pictures.
 
-`evaluation.report.estimates` takes rights and wrongs on test sets that are the same for every seed. Here tasks and seeds
-are resampled together, pictures may have weights, and some figures are of no picture, such as AUROC. Pictures of an
-unseen style, which all seeds of a task share, are drawn anew for each: what the choice of them adds is understated.
+`evaluation.report.estimates` takes rights and wrongs on test sets that are the same for every seed. Here tasks and
+seeds are resampled together, pictures may have weights, and some figures are of no picture, such as AUROC. Pictures of
+an unseen style, which all seeds of a task share, are drawn anew for each: what the choice of them adds is understated.
 """
 
 from __future__ import annotations
