@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -26,9 +27,14 @@ def distribution_shift(study: Study, dataset: str, methods: Sequence[Method]) ->
     title = f"Distribution shift, trained on {dataset}"
     if absence := study.absence(dataset):
         return _empty("1", title, [dataset, OOD], methods, absence)
-    groups = _groups(study, dataset)
-    rows = {method.name: _row(study.outcomes(method, dataset), groups) for method in methods}
-    return Table("1", title, list(groups), rows, study.sentences())
+    groups, absent = _groups(study, dataset), study.dataset(dataset).absent
+    rows = {
+        method.name: _beside(
+            _row(study.outcomes(method, dataset), groups), {name: Cell(missing=why) for name, why in absent.items()}
+        )
+        for method in methods
+    }
+    return Table("1", title, [*groups, *absent], rows, study.sentences())
 
 
 def _groups(study: Study, dataset: str) -> dict[str, list[str]]:
@@ -67,9 +73,8 @@ def _base_to_new(study: Study, dataset: str, methods: Sequence[Method]) -> Table
 
 
 def _halves(outcomes: Sequence[Outcome]) -> Row:
-    row = _row(outcomes, {BASE: [BASE], NEW: [NEW]})
     harmonic = _cell(outcomes, [BASE, NEW], mean="harmonic")
-    return Row({**row.cells, HARMONIC: harmonic}, row.trainable, row.seconds, row.peak_bytes, row.learning_rate)
+    return _beside(_row(outcomes, {BASE: [BASE], NEW: [NEW]}), {HARMONIC: harmonic})
 
 
 def cross_dataset(study: Study, source: str, targets: Sequence[str], methods: Sequence[Method]) -> Table:
@@ -82,10 +87,7 @@ def cross_dataset(study: Study, source: str, targets: Sequence[str], methods: Se
     absent = {target: Cell(missing=study.absence(target)) for target in targets if target not in there}
     groups = {name: [name] for name in [source, *there]} | ({AVERAGE: there} if there else {})
     absent |= {} if there else {AVERAGE: Cell(missing="none of the data sets is there")}
-    rows = {}
-    for method in methods:
-        row = _row(study.outcomes(method, source), groups)
-        rows[method.name] = Row({**row.cells, **absent}, row.trainable, row.seconds, row.peak_bytes, row.learning_rate)
+    rows = {method.name: _beside(_row(study.outcomes(method, source), groups), absent) for method in methods}
     return Table("3", title, columns, rows, study.sentences())
 
 
@@ -119,8 +121,7 @@ def shots(study: Study, dataset: str, methods: Sequence[Method]) -> Table:
     for method in methods:
         by_count = [study.outcomes(method, dataset, shots=count) for count in SHOTS]
         cells = {column: _cell(found, [dataset]) for column, found in zip(columns, by_count, strict=True)}
-        last = _row(by_count[-1], {})
-        rows[method.name] = Row(cells, last.trainable, last.seconds, last.peak_bytes, last.learning_rate)
+        rows[method.name] = _beside(_row(by_count[-1], {}), cells)
     return Table("11", title, columns, rows, study.sentences())
 
 
@@ -152,6 +153,11 @@ def _row(outcomes: Sequence[Outcome], groups: Mapping[str, Sequence[str]]) -> Ro
         int(_average([outcome.peak_bytes for outcome in fitted])),
         outcomes[0].run.learning_rate or None,
     )
+
+
+def _beside(row: Row, cells: Mapping[str, Cell]) -> Row:
+    """The row with more cells."""
+    return replace(row, cells={**row.cells, **cells})
 
 
 def _cell(
