@@ -152,6 +152,7 @@ def _row(outcomes: Sequence[Outcome], groups: Mapping[str, Sequence[str]]) -> Ro
         _average([outcome.seconds for outcome in fitted]),
         int(_average([outcome.peak_bytes for outcome in fitted])),
         outcomes[0].run.learning_rate or None,
+        outcomes[0].run.epochs if outcomes[0].run.learning_rate else None,
     )
 
 

@@ -28,19 +28,23 @@ FEWEST_OF_BASE_TO_NEW = 4
 """Classes from which on there are two halves of two at least."""
 BASE, NEW = "base classes", "new classes"
 HELD = "held shots"
+EPOCHS = 20
+EMBEDDED_EPOCHS = 4
+"""On the small base that comes along: enough to tell methods apart, and done with all of them in half an hour."""
 
 
 @dataclass(frozen=True)
 class Conditions:
     """What holds for every run; what the paper does not state is chosen here.
 
-    density, weight_decay: the paper's, unless a method's own paper says otherwise. tune: choose the learning rate of
-    each method on held shots, among as many; else each has its stated one.
+    density, weight_decay: the paper's, unless a method's own paper says otherwise. epochs: None takes those of
+    a method's own paper where it learns a few numbers on frozen embeddings, and EPOCHS for all others. tune: choose the
+    learning rate of each method on held shots, among as many; else each has its stated one.
     """
 
     shots: int
     seeds: tuple[int, ...]
-    epochs: int
+    epochs: int | None
     batch_size: int
     augment: Augment
     density: float
@@ -59,7 +63,7 @@ class Conditions:
         return [
             f"Base: {base.name}, in {precision} on {base.device.type}.",
             f"{self.shots} shots a class unless said otherwise; seeds {', '.join(map(str, self.seeds))}.",
-            f"Not stated by the paper and chosen here: {self.epochs} epochs, batches of {self.batch_size},"
+            f"Not stated by the paper and chosen here: epochs as the table has them, batches of {self.batch_size},"
             f" augmentation: {self.augment}.",
             rates,
         ]
@@ -133,8 +137,7 @@ class Study:
         shots: int | None = None,
         density: float | None = None,
     ) -> Run:
-        chosen = self.conditions
-        decay = method.settings(self.base).weight_decay
+        chosen, own = self.conditions, method.settings(self.base)
         return Run(
             base=f"{self.base.name} {self.base.fingerprint[:12]}",
             dataset=dataset,
@@ -142,9 +145,9 @@ class Study:
             shots=chosen.shots if shots is None else shots,
             method=method.name,
             learning_rate=rate,
-            epochs=chosen.epochs,
+            epochs=chosen.epochs or own.epochs or (EMBEDDED_EPOCHS if self.base.card.embedded else EPOCHS),
             batch_size=chosen.batch_size,
-            weight_decay=chosen.weight_decay if decay is None else decay,
+            weight_decay=chosen.weight_decay if own.weight_decay is None else own.weight_decay,
             density=chosen.density if density is None else density,
             augment=chosen.augment,
             seed=seed,

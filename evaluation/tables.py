@@ -31,13 +31,14 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One method in a table. learning_rate: as used. seconds, peak_bytes: of one fit, the mean over seeds."""
+    """One method in a table. learning_rate, epochs: as used. seconds, peak_bytes: of one fit, the mean over seeds."""
 
     cells: Mapping[str, Cell]
     trainable: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0
     learning_rate: float | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,6 @@ import typer
 from saft_core.errors import InvalidConfig
 from saft_core.process import limit_threads
 
-EMBEDDED_EPOCHS = 4
-"""On the small base that comes along: enough to tell methods apart, and done with all of them in half an hour."""
-EPOCHS = 20
-
 
 def evaluate(
     base: Annotated[str, typer.Option(help="As SAFT_BASE; else the embedded one.")] = "",
@@ -24,7 +20,7 @@ def evaluate(
     figures: Annotated[str, typer.Option(help="The paper's, by number.")] = "1,3,4,5,6",
     seeds: Annotated[str, typer.Option(help="Each draws other shots.")] = "1,2,3",
     shots: Annotated[int, typer.Option(min=1, help="Training images a class.")] = 16,
-    epochs: Annotated[int, typer.Option(min=0, help="Not stated by the paper; 0 leaves it to the base.")] = 0,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Not stated by the paper; else by base and method.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Not stated by the paper.")] = 32,
     augment: Annotated[Literal["none", "crop", "crop_flip"], typer.Option(help="Not stated by the paper.")] = "none",
     density: Annotated[float, typer.Option(help="Share of the parameters that SAFT selects.")] = 0.001,
@@ -47,7 +43,7 @@ def evaluate(
     conditions = Conditions(
         shots=shots,
         seeds=_numbers(seeds),
-        epochs=epochs or (EPOCHS if base else EMBEDDED_EPOCHS),
+        epochs=epochs,
         batch_size=batch_size,
         augment=augment,
         density=density,

@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 from evaluation.loading import Images
 from evaluation.methods.descent import descend
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, Unsuited
+from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, Unsuited, stated
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 from saft_core.tuning.precision import logits
 
+RATES = (1e-3, 3.5e-3, 1e-2)
 DEPTH = 9
 LENGTH = 2
 _SPREAD = 0.02
@@ -74,9 +75,9 @@ class MaPLe:
 
     name = "MaPLe"
 
-    def settings(self, base: Base) -> Settings:  # noqa: ARG002
+    def settings(self, base: Base) -> Settings:
         """The published rate of base-to-new."""
-        return Settings(3.5e-3, (1e-3, 3.5e-3, 1e-2), WEIGHT_DECAY)
+        return stated(base, RATES, RATES, weight_decay=WEIGHT_DECAY)
 
     def fit(
         self,

@@ -52,6 +52,7 @@ class Settings:
     learning_rate: float
     search: tuple[float, ...]
     weight_decay: float | None = None
+    epochs: int | None = None
 
 
 def stated(
@@ -60,10 +61,11 @@ def stated(
     embedded: tuple[float, float, float],
     *,
     weight_decay: float | None = None,
+    epochs: int | None = None,
 ) -> Settings:
     """The middle one of three learning rates, and all of them to search: of a real CLIP, or the small embedded base."""
     rates = embedded if base.card.embedded else clip
-    return Settings(rates[1], rates, weight_decay)
+    return Settings(rates[1], rates, weight_decay, epochs)
 
 
 class Fitted(ABC):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import TextTransformer, text_global_pool
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -23,6 +23,7 @@ from evaluation.methods.descent import seen
 from evaluation.methods.method import FitConfig, Unsuited
 from saft_core.clip.backbone import Base
 from saft_core.clip.class_names import class_name, is_the_rest
+from saft_core.clip.prompts import POOLED_AT_A_TOKEN
 from saft_core.clip.zero_shot import THE_REST
 from saft_core.tuning.precision import passes
 from saft_core.tuning.texts import TOKENS_PER_CHUNK
@@ -72,14 +73,10 @@ class LearnedPrompts:
         deeper: what the second block and those after it see in place of the context, (n, width) each.
         Where one pass would hold too many tokens none keeps its activations: each is computed anew in `backward`.
         """
-        parts = [
-            (some, tokens) for some in contexts.split(self._images) for tokens in self._tokens.split(self._classes)
-        ]
-        one_pass = self._encode if len(parts) == 1 or not torch.is_grad_enabled() else self._recomputed
-        encoded = [one_pass(some, tokens, *deeper) for some, tokens in parts]
-        across = -(-len(self._tokens) // self._classes)
-        rows = [torch.cat(encoded[start : start + across], dim=1) for start in range(0, len(encoded), across)]
-        return torch.cat(rows)
+        images, classes = contexts.split(self._images), self._tokens.split(self._classes)
+        at_once = len(images) == len(classes) == 1 or not torch.is_grad_enabled()
+        one_pass = self._encode if at_once else self._recomputed
+        return torch.cat([torch.cat([one_pass(some, tokens, *deeper) for tokens in classes], dim=1) for some in images])
 
     def _recomputed(self, contexts: Tensor, tokens: Tensor, *deeper: Tensor) -> Tensor:
         encoded: Tensor = checkpoint(
@@ -99,19 +96,35 @@ class LearnedPrompts:
         words = tower.token_embedding(tokens).to(tower.transformer.get_cast_dtype())
         x = words.expand(len(contexts), -1, -1, -1)
         x = _replaced(x, contexts[:, None], 1, self._end) + tower.positional_embedding[:length].to(x.dtype)
-        x = self._blocks(x.flatten(0, 1), deeper)
-        x = text_global_pool(x, tokens.repeat(len(contexts), 1), *_pooling(tower))
+        x = self._pooled(x.flatten(0, 1), _ends(tower, tokens).repeat(len(contexts)), deeper)
         x = F.normalize(_projected(tower.text_projection, tower.ln_final(x)), dim=-1)
         return x.reshape(len(contexts), len(tokens), -1)
 
-    def _blocks(self, x: Tensor, deeper: Sequence[Tensor]) -> Tensor:
+    def _pooled(self, x: Tensor, ends: Tensor, deeper: Sequence[Tensor]) -> Tensor:
+        """What all blocks make of the tokens (N, width) at `ends` (N,) of `x` (N, L, width)."""
         mask, length = self._tower.attn_mask, x.shape[1]
-        mask = None if mask is None else mask[:length, :length]
-        for number, block in enumerate(self._tower.transformer.resblocks):
-            if 0 < number <= len(deeper):
-                x = _replaced(x, deeper[number - 1], 1, self._end)
-            x = block(x, attn_mask=mask)
-        return x
+        mask = None if mask is None else mask[:length, :length].to(x.dtype)
+        *blocks, last = self._tower.transformer.resblocks
+        for number, block in enumerate(blocks):
+            x = block(self._prompted(x, number, deeper), attn_mask=mask)
+        x = self._prompted(x, len(blocks), deeper)
+        if type(last) is ResidualAttentionBlock:
+            return _one_token(last, x, ends, mask)
+        return last(x, attn_mask=mask)[torch.arange(len(x)), ends]  # type: ignore[no-any-return]
+
+    def _prompted(self, x: Tensor, number: int, deeper: Sequence[Tensor]) -> Tensor:
+        """What the block of this number sees."""
+        return _replaced(x, deeper[number - 1], 1, self._end) if 0 < number <= len(deeper) else x
+
+
+def _one_token(block: Any, x: Tensor, ends: Tensor, mask: Tensor | None) -> Tensor:
+    """What `block` makes of one token of each text: the others are keys and values only, a third of the work."""
+    rows = torch.arange(len(x), device=x.device)
+    tokens = block.ln_1(x)
+    unseen = None if mask is None else mask[ends]
+    mixed = block.attn(tokens[rows, ends][:, None], tokens, tokens, need_weights=False, key_padding_mask=unseen)[0]
+    x = x[rows, ends] + block.ls_1(mixed[:, 0])
+    return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[no-any-return]
 
 
 def embeddings(base: Base, images: Images, config: FitConfig) -> Callable[[Sequence[int], int], Tensor]:
@@ -145,13 +158,21 @@ def _text_tower(base: Base) -> tuple[Any, int]:
         raise Unsuited(f"its text tower is a {type(tower).__name__}, none of open_clip's own, and takes no vectors")
     if isinstance(tower, TextTransformer) and tower.cls_emb is not None:
         raise Unsuited("its text tower reads a class token behind the words, which learned prompts have not")
+    if _pooling(tower)[0] not in POOLED_AT_A_TOKEN:
+        raise Unsuited(f"its text tower pools {_pooling(tower)[0]!r}, not at the end of a text")
     if not isinstance(base.tokenize, SimpleTokenizer):
         raise Unsuited("its tokenizer is not CLIP's: a context belongs between a start token and the class name")
     return tower, len(base.tokenize.encode(WORDS))
 
 
+def _ends(tower: Any, tokens: Tensor) -> Tensor:
+    """Where the token lies that stands for a text, int64 (N,), in `tokens` (N, L)."""
+    pooling, end = _pooling(tower)
+    return (tokens if pooling == "argmax" else (tokens == end).int()).argmax(dim=1)
+
+
 def _pooling(tower: Any) -> tuple[str, int]:
-    """Which token stands for a text, as `text_global_pool` wants it."""
+    """How a text is pooled, and the token that "eos" means."""
     if isinstance(tower, CLIP):
         return tower.text_pool_type, tower.text_eos_id
     return tower.pool_type, tower.eos_id

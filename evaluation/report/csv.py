@@ -23,6 +23,7 @@ COLUMNS = (
     "seconds",
     "peak_bytes",
     "learning_rate",
+    "epochs",
     "missing",
 )
 
@@ -58,4 +59,5 @@ def _figures(row: Row, cell: Cell) -> dict[str, object]:
         "seconds": row.seconds,
         "peak_bytes": row.peak_bytes,
         "learning_rate": row.learning_rate,
+        "epochs": row.epochs,
     }

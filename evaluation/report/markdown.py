@@ -39,7 +39,7 @@ def markdown(table: Table) -> str:
         for method, row in table.rows.items()
     }
     best = {column: _best([found[column] for found in figures.values()]) for column in table.columns}
-    lines = _head(["method", *table.columns, "trainable", "seconds", "peak memory", "learning rate"])
+    lines = _head(["method", *table.columns, "trainable", "seconds", "peak memory", "learning rate", "epochs"])
     for method, row in table.rows.items():
         cells = [
             _figure(figures[method][column], best[column], row.cells.get(column, NOT_RUN), remarks)
@@ -52,12 +52,13 @@ def markdown(table: Table) -> str:
 
 
 def costs(row: Row) -> list[str]:
-    """Trainable parameters, seconds, peak memory and learning rate; none where nothing was fitted for this row."""
+    """Trainable parameters, seconds, peak memory, learning rate, epochs; none where nothing was fitted for this row."""
     if not row.seconds and not row.peak_bytes:
-        return [NO_FIGURE] * 4
+        return [NO_FIGURE] * 5
     seconds = f"{row.seconds:,.1f}" if row.seconds < 100 else f"{row.seconds:,.0f}"
     rate = NO_FIGURE if row.learning_rate is None else f"{row.learning_rate:g}".replace("e-0", "e-")
-    return [f"{row.trainable:,}", seconds, f"{row.peak_bytes / MIB:,.0f} MiB", rate]
+    epochs = NO_FIGURE if row.epochs is None else f"{row.epochs}"
+    return [f"{row.trainable:,}", seconds, f"{row.peak_bytes / MIB:,.0f} MiB", rate, epochs]
 
 
 def _figure(found: Estimate, best: float, cell: Cell, remarks: Remarks) -> str:
@@ -77,7 +78,7 @@ def _stated(table: Table, method: str, remarks: Remarks) -> list[str]:
     if not any(found):
         return []
     cells = [_statement(table, column, one, remarks) for column, one in zip(table.columns, found, strict=True)]
-    return [_line([f"*paper: {method}*", *cells, *[""] * 4])]
+    return [_line([f"*paper: {method}*", *cells, *[""] * 5])]
 
 
 def _statement(table: Table, column: str, stated: Claim | None, remarks: Remarks) -> str:

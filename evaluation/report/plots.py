@@ -1,6 +1,6 @@
 """Plots as SVG: text stays text, the background is white in light and dark pages, and no sign is a colour alone.
 
-matplotlib is imported when a plot is made. The same figures give the same bits.
+The same figures give the same bits.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
 from evaluation.report.estimates import Estimate, difference, estimate
 from evaluation.tables import Cell, Table
 from saft_core.clip.flat import tower_of
-from saft_core.errors import SaftError
 
 STYLE: Any = {
     "svg.hashsalt": "saft",
@@ -50,14 +52,7 @@ class Plot:
 
 @contextmanager
 def plot(width: float, height: float) -> Iterator[Plot]:
-    """A figure of that size in inches; its `svg` is there after the context. Raises SaftError without matplotlib."""
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 (an extra)
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").split(".")[0] != "matplotlib":
-            raise
-        raise SaftError("plots are made with matplotlib, which is not there: pip install 'saft[evaluate]'") from None
+    """A figure of that size in inches; its `svg` is there after the context."""
     with mpl.rc_context(STYLE):
         drawn = Plot(Figure(figsize=(width, height), layout="constrained"))
         yield drawn

@@ -49,9 +49,10 @@ def written(prompt: Tensor, start: int, end: int | None) -> Any:
     return change
 
 
+@pytest.mark.parametrize("layers", [3, 4])
 @torch.no_grad()
-def test_deep_prompts_of_texts_stand_where_the_model_s_own_blocks_would_see_them() -> None:
-    base = deep_base()
+def test_deep_prompts_of_texts_stand_where_the_model_s_own_blocks_would_see_them(layers: int) -> None:
+    base = deep_base(layers)
     prompts = LearnedPrompts(base, LABELS, LENGTH)
     torch.manual_seed(1)
     first, *deeper = torch.randn(3, LENGTH, 16)

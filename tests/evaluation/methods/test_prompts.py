@@ -106,7 +106,7 @@ def test_many_small_passes_give_the_embeddings_and_gradients_of_one(tokens: int)
         assert contexts.grad is not None
         found.append((encoded.detach(), contexts.grad, deeper[0].grad))
     for one, many in zip(*found, strict=True):
-        torch.testing.assert_close(many, one, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(many, one, rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_not_kept_for_backward_is_what_lies_in_passes() -> None:
@@ -130,6 +130,20 @@ def test_what_is_not_kept_for_backward_is_what_lies_in_passes() -> None:
 def test_a_text_tower_with_a_class_token_is_refused() -> None:
     with pytest.raises(Unsuited, match="class token"):
         LearnedPrompts(custom(embed_cls=True), NAMES)
+
+
+def test_a_text_tower_that_pools_elsewhere_is_refused() -> None:
+    with pytest.raises(Unsuited, match="'last'"):
+        LearnedPrompts(custom(pool_type="last"), NAMES)
+
+
+@pytest.mark.parametrize("text", [{}, {"no_causal_mask": True}, {"pool_type": "eos", "eos_id": 49407}])
+def test_texts_are_pooled_and_masked_as_the_tower_has_it(text: dict[str, object]) -> None:
+    base = custom(**text)
+    prompts = LearnedPrompts(base, NAMES)
+    with torch.no_grad():
+        encoded = prompts.encode(prompts.words[None])[0]
+        torch.testing.assert_close(encoded, base.encode_texts(fill(TEMPLATE, NAMES)), rtol=1e-4, atol=1e-6)
 
 
 def test_a_text_tower_of_another_make_is_refused() -> None:
@@ -183,8 +197,11 @@ def test_a_fit_names_classes_it_never_saw(method: CoOp | CoCoOp | MaPLe) -> None
     torch.testing.assert_close(both[:, len(NAMES) :], scores(fitted, shots), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_the_stated_rate_is_one_of_three(method: CoOp | CoCoOp | MaPLe) -> None:
-    stated = method.settings(make_base("vit"))
-    assert len(stated.search) == 3
-    assert stated.learning_rate in stated.search
+@pytest.mark.parametrize(
+    ("method", "rate"), [(CoOp(), 2e-3), (CoCoOp(), 2e-3), (MaPLe(), 3.5e-3)], ids=["CoOp", "CoCoOp", "MaPLe"]
+)
+def test_the_stated_rate_is_the_published_one(method: CoOp | CoCoOp | MaPLe, rate: float) -> None:
+    settings = method.settings(make_base("vit"))
+    assert settings.learning_rate == rate
+    assert len(settings.search) == 3
+    assert rate in settings.search

@@ -8,7 +8,7 @@ from evaluation.report.estimates import estimate
 from evaluation.tables import Cell, Row, Table
 
 GIVEN = Cell([[np.arange(30) < 20 + seed for seed in range(3)], [np.arange(10) < 5 + seed for seed in range(3)]])
-ROW = Row({"shifted, mean": GIVEN, "new": Cell(missing='it has "no" words')}, 149620, 12.5, 2**29, 5e-6)
+ROW = Row({"shifted, mean": GIVEN, "new": Cell(missing='it has "no" words')}, 149620, 12.5, 2**29, 5e-6, 4)
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -39,7 +39,7 @@ def test_numbers_read_back_are_those_that_were_found(tmp_path: Path) -> None:
     assert (float(line["mean"]), float(line["low"]), float(line["high"])) == (found.mean, found.low, found.high)
     assert (line["seeds"], line["images"], line["missing"]) == ("3", "40", "")
     assert (int(line["trainable"]), float(line["seconds"]), int(line["peak_bytes"])) == (149620, 12.5, 2**29)
-    assert float(line["learning_rate"]) == 5e-6
+    assert (float(line["learning_rate"]), line["epochs"]) == (5e-6, "4")
 
 
 def test_a_missing_figure_has_its_reason_and_no_numbers(tmp_path: Path) -> None:

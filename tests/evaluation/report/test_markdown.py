@@ -18,11 +18,11 @@ ALL, NONE = _of((4, 4)), _of((0, 4))
 HALF, NEITHER = _of((4, 4), (0, 4)), _of((0, 4), (0, 4))
 ROWS = {
     "zero-shot": Row({"photo": NONE, "shifted": HALF}, 0, 0.04, 2**20),
-    "SAFT": Row({"photo": ALL, "shifted": HALF}, 149620, 12.34, 384 * 2**20, 5e-6),
-    "full": Row({"photo": ALL, "shifted": NEITHER}, 149620737, 1234.5, 2**31, 1e-5),
+    "SAFT": Row({"photo": ALL, "shifted": HALF}, 149620, 12.34, 384 * 2**20, 5e-6, 4),
+    "full": Row({"photo": ALL, "shifted": NEITHER}, 149620737, 1234.5, 2**31, 1e-5, 4),
     "linear probe": Row({"photo": NONE, "shifted": Cell(missing=NAMELESS)}, 2048, 3, 2**28, 0.01),
     "MaPLe": Row({"photo": Cell(missing="no tokens"), "shifted": Cell(missing="no tokens")}),
-    "CoOp | 16": Row({"photo": ALL}, 8192, 100, 2**30, 2e-3),
+    "CoOp | 16": Row({"photo": ALL}, 8192, 100, 2**30, 2e-3, 50),
 }
 TABLE = Table("1", "Shift", ("photo", "shifted"), ROWS, ("Base: tiny.", "3 seeds."), ("A remark.",))
 
@@ -32,15 +32,15 @@ WHOLE = """\
 - Base: tiny.
 - 3 seeds.
 
-| method | photo | shifted | trainable | seconds | peak memory | learning rate |
-|---|---:|---:|---:|---:|---:|---:|
-| zero-shot | 0.0 (0.0 to 0.0) | **50.0** (50.0 to 50.0) | 0 | 0.0 | 1 MiB | – |
-| SAFT | **100.0** (100.0 to 100.0) | **50.0** (50.0 to 50.0) | 149,620 | 12.3 | 384 MiB | 5e-6 |
-| *paper: SAFT* | 77.2 (section 9) [1] | +3.5 over full (abstract); here +50.0 (+50.0 to +50.0) [1] |  |  |  |  |
-| full | **100.0** (100.0 to 100.0) | 0.0 (0.0 to 0.0) | 149,620,737 | 1,234 | 2,048 MiB | 1e-5 |
-| linear probe | 0.0 (0.0 to 0.0) | – [2] | 2,048 | 3.0 | 256 MiB | 0.01 |
-| MaPLe | – [3] | – [3] | – | – | – | – |
-| CoOp \\| 16 | **100.0** (100.0 to 100.0) | – [4] | 8,192 | 100 | 1,024 MiB | 0.002 |
+| method | photo | shifted | trainable | seconds | peak memory | learning rate | epochs |
+|---|---:|---:|---:|---:|---:|---:|---:|
+| zero-shot | 0.0 (0.0 to 0.0) | **50.0** (50.0 to 50.0) | 0 | 0.0 | 1 MiB | – | – |
+| SAFT | **100.0** (100.0 to 100.0) | **50.0** (50.0 to 50.0) | 149,620 | 12.3 | 384 MiB | 5e-6 | 4 |
+| *paper: SAFT* | 77.2 (section 9) [1] | +3.5 over full (abstract); here +50.0 (+50.0 to +50.0) [1] |  |  |  |  |  |
+| full | **100.0** (100.0 to 100.0) | 0.0 (0.0 to 0.0) | 149,620,737 | 1,234 | 2,048 MiB | 1e-5 | 4 |
+| linear probe | 0.0 (0.0 to 0.0) | – [2] | 2,048 | 3.0 | 256 MiB | 0.01 | – |
+| MaPLe | – [3] | – [3] | – | – | – | – | – |
+| CoOp \\| 16 | **100.0** (100.0 to 100.0) | – [4] | 8,192 | 100 | 1,024 MiB | 0.002 | 50 |
 
 - [1] arXiv 2407.03036, measured on a made-up set.
 - [2] its classifier has no words
@@ -72,9 +72,9 @@ def test_a_table_of_which_the_paper_states_nothing_has_no_row_of_its_figures() -
     assert markdown(bare).splitlines() == [
         "### Table 99. Bare",
         "",
-        "| method | photo | trainable | seconds | peak memory | learning rate |",
-        "|---|---:|---:|---:|---:|---:|",
-        "| SAFT | **100.0** (100.0 to 100.0) | 149,620 | 12.3 | 384 MiB | 5e-6 |",
+        "| method | photo | trainable | seconds | peak memory | learning rate | epochs |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        "| SAFT | **100.0** (100.0 to 100.0) | 149,620 | 12.3 | 384 MiB | 5e-6 | 4 |",
     ]
 
 

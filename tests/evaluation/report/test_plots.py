@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
@@ -13,7 +12,6 @@ from evaluation.report.plots import (
     entries_by_block,
 )
 from evaluation.tables import Cell, Row, Table
-from saft_core.errors import SaftError
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -122,10 +120,3 @@ def test_zero_shot_is_a_line_beside_the_methods_that_have_figures() -> None:
 
     assert {"zero-shot", "SAFT", "CoOp", "1", "16"} <= set(texts)
     assert "MaPLe" not in texts
-
-
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-
-    with pytest.raises(SaftError, match=r"pip install 'saft\[evaluate\]'"):
-        _blocks()
