@@ -31,11 +31,13 @@ RESULTS, REPORT, CSV = "results.jsonl", "report.md", "tables.csv"
 class Asked:
     """What the command line says.
 
-    base: as SAFT_BASE; empty is the embedded one. data: the folder with data sets; None is the bundled pictures.
+    base, device: as SAFT_BASE and SAFT_DEVICE; an empty base is the embedded one. data: the folder with data sets; None
+    is the bundled pictures.
     datasets, methods: names; empty takes all. tables, figures: numbers.
     """
 
     base: str
+    device: str
     data: Path | None
     datasets: Sequence[str]
     methods: Sequence[str]
@@ -69,7 +71,9 @@ def _work(asked: Asked, say: Callable[[str], None]) -> Work:
 
     def study(base: str) -> Study:
         look = partial(find, data=asked.data)
-        return Study(load_base(base), look, journal, asked.conditions, say, source=source, transfers=transfers)
+        return Study(
+            load_base(base, asked.device), look, journal, asked.conditions, say, source=source, transfers=transfers
+        )
 
     others = [name for name in IMAGE_ENCODERS if name != asked.base] if asked.base in IMAGE_ENCODERS else []
     return Work(study(asked.base), {name: partial(study, name) for name in others}, datasets, methods)

@@ -13,6 +13,7 @@ from saft_core.process import limit_threads
 
 def evaluate(
     base: Annotated[str, typer.Option(help="As SAFT_BASE; else the embedded one.")] = "",
+    device: Annotated[str, typer.Option(help="As SAFT_DEVICE.")] = "auto",
     data: Annotated[Path | None, typer.Option(help="The folder of data sets; else the bundled pictures.")] = None,
     datasets: Annotated[str, typer.Option(help="Names, with commas; else those of the paper.")] = "",
     methods: Annotated[str, typer.Option(help="Names, with commas; else all.")] = "",
@@ -50,7 +51,9 @@ def evaluate(
         weight_decay=weight_decay,
         tune=tune,
     )
-    asked = Asked(base, data, _names(datasets), _names(methods), _names(tables), _names(figures), conditions, out)
+    asked = Asked(
+        base, device, data, _names(datasets), _names(methods), _names(tables), _names(figures), conditions, out
+    )
     report = run(asked, say=typer.echo)
     typer.echo(f"\n{report.read_text('utf-8')}\nwritten to {report.parent}")
 

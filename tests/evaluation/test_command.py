@@ -24,10 +24,10 @@ CONDITIONS = Conditions(2, (1,), 1, 8, "none", 0.01, 0.1, tune=False)
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     """The bundled pictures with a tiny base."""
-    loaded: Callable[[str], Base] = lambda _: make_base("vit")  # noqa: E731
+    loaded: Callable[[str, str], Base] = lambda *_: make_base("vit")  # noqa: E731
     monkeypatch.setattr(command, "load_base", loaded)
     methods = ("zero-shot", "full fine-tuning", "SAFT")
-    return Asked("", None, (), methods, ("1", "2"), (), CONDITIONS, tmp_path / "out")
+    return Asked("", "cpu", None, (), methods, ("1", "2"), (), CONDITIONS, tmp_path / "out")
 
 
 def test_tables_figures_and_what_they_are_made_of_lie_in_one_folder(asked: Asked) -> None:
