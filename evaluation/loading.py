@@ -20,10 +20,10 @@ IMAGES_PER_PASS = 64
 
 
 class Images:
-    """N labelled images, for one base."""
+    """N labelled images, for one base: its `samples`."""
 
     def __init__(self, base: Base, samples: Sequence[Sample]) -> None:
-        self._base = base
+        self._base, self.samples = base, samples
         self._loader = PixelLoader(samples, base.pixels, LIMITS, side=base.image_side)
         self._frozen: Tensor | None = None
 
@@ -39,6 +39,12 @@ class Images:
     def targets(self) -> Tensor:
         """Positions of their classes, int64 (N,), on the base's device."""
         return self._loader.targets(range(len(self))).to(self._base.device)
+
+    @property
+    def chunks(self) -> list[range]:
+        """All positions, in parts that one pass takes."""
+        starts = range(0, len(self), IMAGES_PER_PASS)
+        return [range(start, min(start + IMAGES_PER_PASS, len(self))) for start in starts]
 
     def batch(self, positions: Sequence[int]) -> Batch:
         """Those at `positions`, whole."""
@@ -58,7 +64,7 @@ class Images:
     def freeze(self) -> None:
         """Encode all of them, once, by the base as it now stands: what `frozen` gives from here on."""
         if self._frozen is None:
-            self._frozen = self._encode()
+            self._frozen = self.encode()
 
     @property
     def frozen(self) -> Tensor:
@@ -71,15 +77,11 @@ class Images:
         return self._frozen
 
     @torch.no_grad()
-    def _encode(self) -> Tensor:
-        parts = range(0, len(self), IMAGES_PER_PASS)
+    def encode(self) -> Tensor:
+        """Unit embeddings, float32 (N, embed_dim), by the base as it now stands."""
         with passes(self._base.device):
-            return torch.cat(
-                [
-                    self._base.encode_pixels(self.pixels(range(start, min(start + IMAGES_PER_PASS, len(self))))).float()
-                    for start in parts
-                ]
-            )
+            parts = [self._base.encode_pixels(self.pixels(chunk)).float() for chunk in self.chunks]
+        return torch.cat(parts) if parts else torch.empty(0, self._base.embed_dim, device=self._base.device)
 
 
 class Batch:

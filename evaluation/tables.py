@@ -19,7 +19,8 @@ class Cell:
 
     tests: for each test set, for each seed (in the same order everywhere), which images were right. Two cells of one
     column hold the same images in the same order, so differences are paired.
-    mean: how the test sets' accuracies become one figure; the harmonic mean is base-to-new's H.
+    mean: how the test sets' accuracies become one figure; the harmonic mean is base-to-new's H, of test sets that take
+    turns: base classes, new classes, the same of the next data set (H is then of the two averages).
     missing: why there is no figure; `tests` is empty then.
     """
 
@@ -30,13 +31,14 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One method in a table. learning_rate: as used. seconds, peak_bytes: of one fit, the mean over seeds."""
+    """One method in a table. learning_rate, epochs: as used. seconds, peak_bytes: of one fit, the mean over seeds."""
 
     cells: Mapping[str, Cell]
     trainable: int = 0
     seconds: float = 0.0
     peak_bytes: int = 0
     learning_rate: float | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

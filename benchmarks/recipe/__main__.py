@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import machine, write
+from benchmarks.recipe.journal import Journal, Scores
 from benchmarks.recipe.report import Key, rows, tables
 from benchmarks.recipe.runs import TRAININGS, Bench, parts
 from benchmarks.recipe.tasks import Part, Source, sources
 from saft_core.clip.loading import load_base
-from tools.effect.journal import Journal, Scores
 
 QUICK = "samples/drawings"
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from benchmarks.recipe.journal import Scores
 from saft_core.calibration import RECALL, FloatArray, auroc
-from tools.effect.journal import Scores
 
 BINS = 15
 

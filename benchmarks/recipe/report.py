@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from benchmarks.measure import Row
+from benchmarks.recipe.intervals import difference
+from benchmarks.recipe.journal import Scores
 from benchmarks.recipe.numbers import weighted
+from benchmarks.recipe.pictures import NEW_CLASSES
 from benchmarks.recipe.runs import OLD, VARIANTS, Variant
 from benchmarks.recipe.tasks import Part
-from tools.effect.journal import Scores
-from tools.effect.report import NEW_CLASSES, Estimate, difference
+from evaluation.report.estimates import Estimate
 
 Key = tuple[str, Part, str, int]
 """Task, part, training, seed."""
@@ -85,7 +87,7 @@ def _row(
     if not runs:
         return []
     others = [_values(outcomes, former, column, pair) for pair in runs]
-    less = difference([list(runs.values())], [others]) if variant != former and all(others) else None
+    less = difference(list(runs.values()), others) if variant != former and all(others) else None
     means = [100 * float(np.mean(values)) for values in runs.values()]
     row = {"task": name, "variant": variant.name, "figure": column.name, "percent": float(np.mean(means))}
     return [row | {"less_old": asdict(less) if less else None, "runs": [round(mean, 2) for mean in means]}]

@@ -15,8 +15,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmarks.recipe.journal import Journal, Scores
 from benchmarks.recipe.numbers import balanced, calibration_error, right, told_apart
+from benchmarks.recipe.pictures import NEW_CLASSES, Labelled, Split
 from benchmarks.recipe.tasks import Part, Source, rare
+from evaluation.loading import LIMITS
 from saft_core.calibration import FloatArray, margin
 from saft_core.clip.backbone import Base
 from saft_core.data.loaders import PixelLoader
@@ -28,10 +31,6 @@ from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings, words_for
 from saft_core.tuning.progress import WorkMeter
-from tools.effect.journal import Journal, Scores
-from tools.effect.methods import LIMITS, samples_of
-from tools.effect.report import NEW_CLASSES
-from tools.effect.tasks import Labelled, Split
 
 BoolArray = npt.NDArray[np.bool_]
 Strength = Literal["full", "learned"]
@@ -124,7 +123,7 @@ class Bench:
         return scores | _named("learned", learned)
 
     def _adapted(self, split: Split, config: TrainingConfig, within: AbstractContextManager[object]) -> Adaptation:
-        task = Task(split.train.labels, samples_of(split.train))
+        task = Task(split.train.labels, split.train.samples)
         with within:
             return adapt(self._base, task, config, LIMITS, lambda _: None, probe=self._probe)
 

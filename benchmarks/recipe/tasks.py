@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tools.effect.tasks import SHOTS, Labelled, Pictures, Split
+from benchmarks.recipe.pictures import SHOTS, Labelled, Pictures, Split
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples/photos"
 PACS_STYLES = ("photo", "sketch", "art_painting")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from saft_core.data.samples import Sample
@@ -36,6 +37,7 @@ class DataSet:
     labels: class names in label order. template: the prompt that the paper's Table 7 gives it.
     train, val, test: no image is in two of them. val may be empty.
     shifted: test sets of the same task under another distribution, each with the labels it is scored over.
+    absent: of shifted test sets that belong to it and are not there, the name and what was looked for.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DataSet:
     val: Sequence[Sample]
     test: Sequence[Sample]
     shifted: tuple[TestSet, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tested(self) -> TestSet:
@@ -52,6 +55,11 @@ class DataSet:
         return TestSet(self.name, self.labels, self.test, self.template)
 
 
-def image(path: Path, root: Path, label: int) -> Sample:
-    """The image at `path`, named by where it lies below `root`; read when its bytes are asked for."""
-    return Sample(label, path.relative_to(root).as_posix(), path.read_bytes)
+def image(root: Path, path: str, label: int) -> Sample:
+    """The image at `path` below `root`, by which it is named; read when its bytes are asked for."""
+    return Sample(label, path, partial(_read, root, path))
+
+
+def _read(root: Path, path: str) -> bytes:
+    # One Path for each of ImageNet's 1.3 million images would take more memory than all else that is known of them.
+    return (root / path).read_bytes()

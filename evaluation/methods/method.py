@@ -52,6 +52,20 @@ class Settings:
     learning_rate: float
     search: tuple[float, ...]
     weight_decay: float | None = None
+    epochs: int | None = None
+
+
+def stated(
+    base: Base,
+    clip: tuple[float, float, float],
+    embedded: tuple[float, float, float],
+    *,
+    weight_decay: float | None = None,
+    epochs: int | None = None,
+) -> Settings:
+    """The middle one of three learning rates, and all of them to search: of a real CLIP, or the small embedded base."""
+    rates = embedded if base.card.embedded else clip
+    return Settings(rates[1], rates, weight_decay, epochs)
 
 
 class Fitted(ABC):
@@ -86,8 +100,20 @@ class Method(Protocol):
     def settings(self, base: Base) -> Settings:
         """What to use for this base where nobody chooses."""
 
-    def fit(self, base: Base, images: Images, labels: tuple[str, ...], template: Template, config: FitConfig) -> Fitted:
+    def fit(
+        self,
+        base: Base,
+        images: Images,
+        labels: tuple[str, ...],
+        template: Template,
+        config: FitConfig,
+        *,
+        held: Images | None = None,
+    ) -> Fitted:
         """Adapt to `images`, whose targets are positions in `labels`; the base is bit-identical afterwards.
+
+        held: other images of the same labels, `frozen` too, for the few methods that choose a setting of their own by
+        them, such as the linear probe its regularisation. Nothing trains on them.
 
         Raises Unsuited, and TrainingDiverged when the loss is no longer finite.
         """
@@ -130,6 +156,6 @@ class ZeroShot:
         """None of them matters."""
         return Settings(0.0, (0.0,))
 
-    def fit(self, base: Base, *_: object) -> Fitted:
+    def fit(self, base: Base, *_: object, held: Images | None = None) -> Fitted:  # noqa: ARG002
         """The base."""
         return ZeroShotFit(base)

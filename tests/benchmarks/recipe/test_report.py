@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.recipe.journal import Scores
 from benchmarks.recipe.report import ALL_TASKS, Outcomes, rows, tables
 from benchmarks.recipe.runs import NEW, OLD
-from tools.effect.journal import Scores
 
 
 def run(strength: str, own: list[float], unseen: list[list[float]]) -> Scores:

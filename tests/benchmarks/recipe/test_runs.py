@@ -9,13 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.recipe.journal import Journal
+from benchmarks.recipe.pictures import NEW_CLASSES, Pictures
 from benchmarks.recipe.runs import NEW, OLD, Bench, Remembered
 from benchmarks.recipe.tasks import TAUGHT, Source
 from saft_core.clip.backbone import Base
 from tests.fixtures.models import make_base, pictures
-from tools.effect.journal import Journal
-from tools.effect.report import NEW_CLASSES
-from tools.effect.tasks import Pictures
 
 CLASSES, SHOTS = ("apple", "bear", "chair", "door", "egg_cup", "fish"), 4
 

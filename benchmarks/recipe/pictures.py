@@ -1,4 +1,4 @@
-"""Sixteen shots a class in one style, tested in that style, in each other style, and on classes of another set.
+"""Sets of pictures by style and class, and how a seed divides them: shots of one style to train on, all else to test.
 
 A set is a folder with a folder a style, which holds a folder of pictures a class: PACS as it is published, or the
 bundled samples, whose train and test parts are one style here.
@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.effect.report import NEW_CLASSES
+from saft_core.data.samples import Sample
 
 SHOTS = 16
+NEW_CLASSES = "new classes"
 
 ByClass = Mapping[str, Sequence[Path]]
 
@@ -26,8 +27,12 @@ class Labelled:
     files: Sequence[Path]
     targets: Sequence[int]
 
-    def __len__(self) -> int:
-        return len(self.targets)
+    @property
+    def samples(self) -> list[Sample]:
+        """As training takes them, read when asked for."""
+        return [
+            Sample(target, file.name, file.read_bytes) for file, target in zip(self.files, self.targets, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,6 @@ class Pictures:
         photographs = {name: [*files, *test[name]] for name, files in train.items()}
         return cls("samples", {"photographs": photographs, "drawings": _by_class(root / "shifted")})
 
-    def trainable(self) -> list[str]:
-        """Styles with more than SHOTS pictures of every class."""
-        return [
-            style for style, classes in self.styles.items() if all(len(files) > SHOTS for files in classes.values())
-        ]
-
     def only(self, classes: Collection[str]) -> Pictures:
         """These classes of every style."""
         styles = {
@@ -82,18 +81,6 @@ class Pictures:
             | others
             | ({NEW_CLASSES: _label(unknown)} if unknown else {}),
         )
-
-
-def halves(train: Labelled, seed: int, kept: int) -> tuple[Labelled, Labelled]:
-    """`kept` shots of each class to train on and the rest to choose settings by."""
-    by_class: dict[str, list[Path]] = {label: [] for label in train.labels}
-    for file, target in zip(train.files, train.targets, strict=True):
-        by_class[train.labels[target]].append(file)
-    drawn = {label: _shuffled(files, f"{seed}/{label}") for label, files in by_class.items()}
-    first, second = (
-        {label: files[part] for label, files in drawn.items()} for part in (slice(kept), slice(kept, None))
-    )
-    return _label(first), _label(second)
 
 
 def _folders(root: Path) -> list[Path]:

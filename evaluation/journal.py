@@ -1,0 +1,48 @@
+"""Outcomes in `results.jsonl`, one a line, as they come: a study that was killed goes on with what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from evaluation.outcomes import Outcome, Run
+
+
+class Journal:
+    """The outcomes of runs so far. A line that was cut off when its process died counts as not written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._known = {outcome.run: outcome for outcome in _read(path)}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, run: Run, tests: Collection[str]) -> Outcome | None:
+        """The outcome of `run`, if it says something of each of these test sets."""
+        known = self._known.get(run)
+        if known is None or known.unsuited:
+            return known
+        return known if set(tests) <= {*known.right, *known.unnamed} else None
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep it; it is on the disk when this returns."""
+        self._known[outcome.run] = outcome
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(outcome.as_json()) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read(path: Path) -> list[Outcome]:
+    """All whole lines; the file loses a last line that is none, so that the next is not written behind it."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return [Outcome.of_json(json.loads(line)) for line in whole.splitlines()]

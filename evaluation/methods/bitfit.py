@@ -1,0 +1,57 @@
+"""BitFit (arXiv 2106.10199): the bias terms of all layers, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.loading import Images
+from evaluation.methods.method import FitConfig, Fitted, Settings, Unsuited, stated
+from evaluation.methods.sparse import fit_entries, training_config
+from saft_core.clip.backbone import Base
+from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
+from saft_core.templates import Template
+
+RATES = (3e-4, 1e-3, 3e-3)
+
+
+class BitFit:
+    """Every entry of every bias of both encoders, through the mask that SAFT trains through.
+
+    The shift of a layer norm or batch norm is a bias; its scale is none, nor is the offset of SigLIP's loss.
+    """
+
+    name = "BitFit"
+
+    def settings(self, base: Base) -> Settings:
+        """1e-3 without weight decay, the defaults of the paper's code for BERT."""
+        return stated(base, RATES, RATES, weight_decay=0.0)
+
+    def fit(
+        self,
+        base: Base,
+        images: Images,
+        labels: tuple[str, ...],
+        template: Template,
+        config: FitConfig,
+        *,
+        held: Images | None = None,  # noqa: ARG002
+    ) -> Fitted:
+        """Train the biases. Raises Unsuited where the base has none, and TrainingDiverged."""
+        indices = biases(base.flat)
+        if not len(indices):
+            raise Unsuited("the base has no bias at all")
+        return fit_entries(base, images, labels, training_config(config, template), lambda _: indices)
+
+
+def biases(flat: FlatParameters) -> IndexArray:
+    """Flat indices of all bias entries, sorted: parameters called `bias`, or like `in_proj_bias`."""
+    ranges = [
+        np.arange(slot.offset, slot.offset + slot.size, dtype=np.int64)
+        for slot in flat.slots
+        if tower_of(slot.name) != "neither" and _is_bias(slot.name.rpartition(".")[2])
+    ]
+    return np.concatenate(ranges) if ranges else np.empty(0, dtype=np.int64)
+
+
+def _is_bias(parameter: str) -> bool:
+    return parameter == "bias" or parameter.endswith("_bias")

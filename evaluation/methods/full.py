@@ -1,0 +1,80 @@
+"""Full fine-tuning: every parameter of both encoders, by cross-entropy over the class prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from evaluation.loading import Images
+from evaluation.methods.dense import DenseFit, restored
+from evaluation.methods.descent import descend, seen
+from evaluation.methods.method import FitConfig, Settings, stated
+from saft_core.clip.backbone import Base
+from saft_core.templates import Template
+from saft_core.tuning.precision import logits, passes
+from saft_core.tuning.texts import ClassPrompts
+
+CLIP_RATES = (1.5e-6, 5e-6, 1.5e-5)
+EMBEDDED_RATES = (1e-5, 3e-5, 1e-4)
+
+
+class PromptLoss:
+    """Cross-entropy of CLIP's own logits over the class prompts, mean over the batch: SAFT's loss, and so this one's.
+
+    `descend` calls it for each step, and `backward` after each backward pass. Classes of uneven numbers of images are
+    not weighed: the shots of the protocols are even.
+    """
+
+    def __init__(
+        self, base: Base, images: Images, labels: tuple[str, ...], template: Template, config: FitConfig
+    ) -> None:
+        self._base, self._targets = base, images.targets
+        self._seen = seen(base, images, config)
+        self._prompts = ClassPrompts(base, labels, template)
+        self._texts: Tensor | None = None
+
+    def __call__(self, positions: Sequence[int], step: int) -> Tensor:
+        """The loss, a scalar, of the images at these positions."""
+        self._texts = self._prompts.encode()
+        scores = logits(self._base.logit_scale, self._seen(positions, step), self._texts)
+        return F.cross_entropy(scores, self._targets[positions])
+
+    def backward(self) -> None:
+        """Carry the gradient that the class embeddings collected on into the text encoder."""
+        if self._texts is not None:
+            with passes(self._base.device):
+                self._prompts.backward(self._texts)
+
+
+class FullFineTuning:
+    """All D parameters, the logit scale included.
+
+    On a real CLIP it has the rate of SAFT's paper, so that the mask is all that differs; on the embedded base, that
+    which did best on held shots.
+    """
+
+    name = "full fine-tuning"
+
+    def settings(self, base: Base) -> Settings:
+        """As SAFT's on a real CLIP."""
+        return stated(base, CLIP_RATES, EMBEDDED_RATES)
+
+    def fit(
+        self,
+        base: Base,
+        images: Images,
+        labels: tuple[str, ...],
+        template: Template,
+        config: FitConfig,
+        *,
+        held: Images | None = None,  # noqa: ARG002
+    ) -> DenseFit:
+        """Train everything. Raises TrainingDiverged."""
+        base.model.requires_grad_(False)
+        with restored(base):
+            loss = PromptLoss(base, images, labels, template, config)
+            descend(base, base.flat.model_parameters(), loss, len(images), config, after_backward=loss.backward)
+            values = base.flat.buffer.clone()
+        return DenseFit(base, values, len(base.flat))

@@ -1,0 +1,77 @@
+"""LP-FT (arXiv 2202.10054): the linear probe first, then the image encoder and that head together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evaluation.loading import Images
+from evaluation.methods.dense import DenseFit, restored
+from evaluation.methods.descent import descend, seen
+from evaluation.methods.linear_probe import Head, probed
+from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, stated
+from saft_core.clip.backbone import Base
+from saft_core.clip.flat import tower_of
+from saft_core.templates import Template
+
+
+class HeadFit(Fitted):
+    """The base with other parameters, and a head instead of prompts."""
+
+    def __init__(self, dense: DenseFit, base: Base, head: Head) -> None:
+        self.dense, self.head, self.trainable = dense, head, dense.trainable + len(head)
+        self._base = base
+
+    def active(self) -> AbstractContextManager[None]:
+        """The base with these parameters within the context."""
+        return self.dense.active()
+
+    def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:  # noqa: ARG002
+        """Of labels that were trained; None when there is another among them."""
+        head = self.head.among(labels)
+        return None if head is None else lambda batch: head.scores(self._base.encode_pixels(batch.pixels))
+
+
+class LpFt:
+    """The head is a linear layer with biases on CLIP's unit image embeddings, `linear_probe.py`'s.
+
+    The text encoder and the logit scale have no part in it, in either stage: prompts and class names are not used, so a
+    new class cannot be named. That is the paper's own way with CLIP: its image encoder alone, with a new layer on top.
+    """
+
+    name = "LP-FT"
+
+    def settings(self, base: Base) -> Settings:
+        """The paper searches rates of SGD for whole data sets; 1e-5 is what FLYP (arXiv 2212.00638) has for CLIP."""
+        return stated(base, (3e-6, 1e-5, 3e-5), (1e-5, 3e-5, 1e-4))
+
+    def fit(
+        self,
+        base: Base,
+        images: Images,
+        labels: tuple[str, ...],
+        template: Template,  # noqa: ARG002
+        config: FitConfig,
+        *,
+        held: Images | None = None,
+    ) -> HeadFit:
+        """Both stages, the second by AdamW down the half cosine of all methods. Raises TrainingDiverged."""
+        base.model.requires_grad_(False)
+        head = probed(images, labels, held)
+        weight, bias = nn.Parameter(head.weight), nn.Parameter(head.bias)
+        slots = [slot for slot in base.flat.slots if tower_of(slot.name) == "image"]
+        embeddings, targets = seen(base, images, config), images.targets
+
+        def loss(positions: Sequence[int], step: int) -> Tensor:
+            scores = Head(labels, weight, bias).scores(embeddings(positions, step))
+            return F.cross_entropy(scores, targets[positions])
+
+        with restored(base):
+            parameters = [base.flat.parameter(slot) for slot in slots]
+            descend(base, [*parameters, weight, bias], loss, len(images), config)
+            values = base.flat.buffer.clone()
+        dense = DenseFit(base, values, sum(slot.size for slot in slots))
+        return HeadFit(dense, base, Head(labels, weight.detach(), bias.detach()))

@@ -1,0 +1,49 @@
+"""Outcomes that were written are found again, whatever happened to the process."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from evaluation.journal import Journal
+from evaluation.outcomes import Outcome, Run
+
+RUN = Run("tiny", "squares", "all", 4, "SAFT", 0.01, 2, 8, 0.1, 0.001, "none", 1)
+OUTCOME = Outcome(
+    RUN, {"squares": "101"}, ["other"], 12, 1.5, 7, "ab", [{"block": "x", "parameters": 3, "selected": 1}]
+)
+
+
+def test_an_outcome_is_found_by_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.jsonl"
+    Journal(path).add(OUTCOME)
+    assert Journal(path).find(RUN, ["squares", "other"]) == OUTCOME
+    assert Journal(path).find(replace(RUN, seed=2), ["squares"]) is None
+
+
+def test_a_run_is_made_again_for_a_test_set_that_it_says_nothing_of(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "results.jsonl")
+    journal.add(OUTCOME)
+    assert journal.find(RUN, ["squares", "came later"]) is None
+    later = replace(OUTCOME, right={"squares": "101", "came later": "1"})
+    journal.add(later)
+    assert Journal(tmp_path / "results.jsonl").find(RUN, ["came later"]) == later
+    assert len(journal) == 1
+
+
+def test_what_a_base_cannot_run_is_not_tried_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "results.jsonl")
+    journal.add(Outcome(RUN, unsuited="it has no tokens"))
+    found = journal.find(RUN, ["anything"])
+    assert found is not None
+    assert found.unsuited == "it has no tokens"
+
+
+def test_a_line_that_was_cut_off_is_not_written_and_the_next_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    journal = Journal(path)
+    journal.add(OUTCOME)
+    journal.add(replace(OUTCOME, run=replace(RUN, seed=2)))
+    path.write_bytes(path.read_bytes()[:-9])
+    again = Journal(path)
+    assert len(again) == 1
+    again.add(replace(OUTCOME, run=replace(RUN, seed=3)))
+    assert len(Journal(path)) == 2
