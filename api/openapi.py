@@ -21,15 +21,15 @@ INFERENCE = frozenset({"/classify", "/retrieve", "/v1/embeddings"})
 NAMES_OTHERS = INFERENCE | {"/adapters"}
 """Calls whose body names things that need not be there."""
 MEDIA_TYPES = {
-    "/adapters/{adapter_id}/delta": "application/octet-stream",
-    EXPORT: "application/octet-stream",
-    "/datasets/{dataset_id}/images/{position}": "image/*",
-    "/collections/{collection_id}/images/{image_id}": "image/*",
-    "/datasets/{dataset_id}/images/{position}/thumbnail": WEBP,
-    "/collections/{collection_id}/images/{image_id}/thumbnail": WEBP,
-    "/thumbnails": WEBP,
-    "/jobs/{job_id}/events": "text/event-stream",
-    "/metrics": "text/plain",
+    "/adapters/{adapter_id}/delta": ("application/octet-stream",),
+    EXPORT: ("application/zip", "application/octet-stream"),
+    "/datasets/{dataset_id}/images/{position}": ("image/*",),
+    "/collections/{collection_id}/images/{image_id}": ("image/*",),
+    "/datasets/{dataset_id}/images/{position}/thumbnail": (WEBP,),
+    "/collections/{collection_id}/images/{image_id}/thumbnail": (WEBP,),
+    "/thumbnails": (WEBP,),
+    "/jobs/{job_id}/events": ("text/event-stream",),
+    "/metrics": ("text/plain",),
 }
 """What is answered where it is not JSON."""
 METADATA_TEXT = {"type": "string", "contentMediaType": "application/json", "maxLength": MAX_TEXT_BYTES}
@@ -64,7 +64,8 @@ def _completed(description: Schema, limits: Limits) -> Schema:
         responses.pop("422", None)
         responses |= {str(int(status)): _problem(status) for status in sorted(_errors(path, method, operation))}
         if "200" in responses and path in MEDIA_TYPES:
-            responses["200"]["content"] = {MEDIA_TYPES[path]: {"schema": {"type": "string", "format": "binary"}}}
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            responses["200"]["content"] = dict.fromkeys(MEDIA_TYPES[path], binary)
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path" and parameter["schema"]["type"] == "string":
                 parameter["schema"]["maxLength"] = _longest(parameter["name"], limits)

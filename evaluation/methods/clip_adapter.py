@@ -26,6 +26,7 @@ from saft_core.templates import Template
 
 REDUCTION = 4
 RATIO = 0.2
+EPOCHS = 20
 """The authors' code has this one; the paper chooses it anew for each data set."""
 
 
@@ -76,8 +77,8 @@ class ClipAdapter:
     def settings(self, base: Base) -> Settings:
         """The paper's rate, which is for more epochs than others need; a higher one for the small base."""
         if base.card.embedded:
-            return Settings(1e-3, (3e-4, 1e-3, 3e-3))
-        return Settings(1e-5, (1e-5, 1e-4, 1e-3))
+            return Settings(1e-3, (3e-4, 1e-3, 3e-3), epochs=EPOCHS)
+        return Settings(1e-5, (1e-5, 1e-4, 1e-3), epochs=EPOCHS)
 
     def fit(
         self,

@@ -17,6 +17,7 @@ from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
 REDUCTION = 16
+EPOCHS = 10
 """How many times narrower than an embedding the meta-net's hidden layer is."""
 
 
@@ -68,7 +69,7 @@ class CoCoOp:
 
     def settings(self, base: Base) -> Settings:
         """The published rate; the small base, whose texts move less by a step, takes a hundred times as much."""
-        return stated(base, (5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY)
+        return stated(base, (5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
 
     def fit(
         self,

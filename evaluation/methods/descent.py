@@ -53,18 +53,20 @@ def descend(
             optimizer.zero_grad(set_to_none=True)
             with passes(base.device):
                 value = loss(positions, step)
-            if not math.isfinite(float(value.detach())):
-                raise TrainingDiverged(
-                    f"the loss is no longer a number at step {step + 1}",
-                    step=step + 1,
-                    learning_rate=config.learning_rate,
-                )
-            value.backward()
-            if after_backward:
-                after_backward()
+                _check(value, step, config)
+                value.backward()
+                if after_backward:
+                    after_backward()
             optimizer.step()
             if after_step:
                 after_step(step + 1, steps)
+
+
+def _check(loss: Tensor, step: int, config: FitConfig) -> None:
+    if not math.isfinite(float(loss.detach())):
+        raise TrainingDiverged(
+            f"the loss is no longer a number at step {step + 1}", step=step + 1, learning_rate=config.learning_rate
+        )
 
 
 def batches(images: int, config: FitConfig) -> Iterator[list[int]]:

@@ -22,6 +22,7 @@ from saft_core.tuning.precision import logits
 RATES = (1e-3, 3.5e-3, 1e-2)
 DEPTH = 9
 LENGTH = 2
+EPOCHS = 5
 _SPREAD = 0.02
 """Standard deviation that prompts of deeper blocks start with."""
 
@@ -77,7 +78,7 @@ class MaPLe:
 
     def settings(self, base: Base) -> Settings:
         """The published rate of base-to-new."""
-        return stated(base, RATES, RATES, weight_decay=WEIGHT_DECAY)
+        return stated(base, RATES, RATES, weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
 
     def fit(
         self,

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from evaluation.loading import Batch, Images
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.clip.zero_shot import class_weights
 from saft_core.data.augment import Augment
 from saft_core.delta import SparseDelta
 from saft_core.templates import Template
+from saft_core.tuning.precision import logits
 
 Scorer = Callable[[Batch], Tensor]
 """From n images to logits, float32 (n, classes). To be called within `Fitted.active()` and without gradients."""
@@ -124,10 +125,11 @@ def prompted(base: Base, labels: tuple[str, ...], template: Template, *, sees_an
 
     sees_anew: whether images have other embeddings than by the base before; the known ones are used otherwise.
     """
-    weights = class_weights(base, labels, template)
+    scale = base.logit_scale.detach().clone()
+    texts = class_weights(base, labels, template) / scale
     if sees_anew:
-        return lambda batch: logits(base, batch.pixels, weights)
-    return lambda batch: batch.frozen @ weights.T
+        return lambda batch: logits(scale, base.encode_pixels(batch.pixels), texts)
+    return lambda batch: logits(scale, batch.frozen, texts)
 
 
 class ZeroShotFit(Fitted):

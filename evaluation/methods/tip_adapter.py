@@ -105,7 +105,7 @@ class TipAdapterF:
 
     def settings(self, base: Base) -> Settings:
         """The paper's rate, for all bases; the weight decay is AdamW's own, as the authors' code leaves it."""
-        return stated(base, (3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3), weight_decay=0.01)
+        return stated(base, (3e-4, 1e-3, 3e-3), (3e-4, 1e-3, 3e-3), weight_decay=0.01, epochs=20)
 
     def fit(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.exports import MEDIA_TYPES
 from tests.fixtures.rest import Site, ok, problem
 
 CONTRACT = [
@@ -82,6 +83,11 @@ ERRORS = {
 def test_every_status_of_an_error_is_described(site: Site, method: str, path: str) -> None:
     responses = ok(site.client(None).get("/openapi.json"))["paths"][path][method]["responses"]
     assert {int(status) for status in responses if int(status) >= 400} == ERRORS[method, path]
+
+
+def test_every_form_of_an_export_is_described(site: Site) -> None:
+    described = ok(site.client(None).get("/openapi.json"))["paths"]["/adapters/{adapter_id}/export"]["get"]
+    assert set(described["responses"]["200"]["content"]) == set(MEDIA_TYPES.values())
 
 
 def test_errors_are_described_as_they_are(site: Site) -> None:
