@@ -6,6 +6,7 @@ saft worker   one worker alone
 saft migrate  bring the database schema up to date
 saft rotate-admin-key  put a new admin key in the place of the old one
 saft evaluate  SAFT and its rivals by the paper's protocols, on data sets on disk or the pictures that come along
+saft evaluate-language  the same of a language model, on BOSS's tasks
 
 Exit status: 78 (EX_CONFIG) when it cannot run as it is set up, and starting it again would not help; 75 (EX_TEMPFAIL)
 when the database does not answer.
@@ -29,7 +30,7 @@ from saft import embedded, heartbeat, probes
 from saft.addresses import bind, http_url, local_url
 from saft.admin_key import admin_key, key_file, rotate
 from saft.child import Child
-from saft.evaluate import evaluate
+from saft.evaluate import evaluate, evaluate_language
 from saft.supervisor import MISSES, ChildFailed, Supervisor
 from saft_core.errors import SaftError
 from saft_core.process import limit_threads, uncollected
@@ -37,6 +38,7 @@ from saft_core.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.command()(evaluate)
+app.command()(evaluate_language)
 warnings.filterwarnings("ignore", module="celery.platforms")  # root is fine in a container
 logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
 logging.getLogger("saft_core.clip").setLevel(logging.INFO)  # which base runs, and how it is fed

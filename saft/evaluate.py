@@ -1,4 +1,4 @@
-"""`saft evaluate`: what the command line says becomes what `evaluation` is asked."""
+"""`saft evaluate` and `saft evaluate-language`: what the command line says becomes what `evaluation` is asked."""
 
 from __future__ import annotations
 
@@ -56,6 +56,42 @@ def evaluate(
     )
     report = run(asked, say=typer.echo)
     typer.echo(f"\n{report.read_text('utf-8')}\nwritten to {report.parent}")
+
+
+def evaluate_language(
+    model: Annotated[str, typer.Argument(help="On the hub of Hugging Face, or a folder: T5, DeBERTa and the like.")],
+    data: Annotated[Path, typer.Option(help="The folder with BOSS's data sets.")],
+    device: Annotated[str, typer.Option(help="As SAFT_DEVICE.")] = "auto",
+    tasks: Annotated[str, typer.Option(help="With commas.")] = "SA,TD,NLI,NER,EQA",
+    methods: Annotated[str, typer.Option(help="With commas.")] = "as it is,full fine-tuning,LoRA,SAFT",
+    seeds: Annotated[str, typer.Option(help="Each takes the samples in another order.")] = "1,2,3",
+    learning_rate: Annotated[float, typer.Option(help="Of every method; none was searched for.")] = 1e-4,
+    density: Annotated[float, typer.Option(help="Share of the parameters that SAFT selects.")] = 0.001,
+    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    train_samples: Annotated[int, typer.Option(min=0, help="Of each file; 0 takes all.")] = 0,
+    test_samples: Annotated[int, typer.Option(min=0, help="Of each file; 0 takes all.")] = 0,
+) -> None:
+    """SAFT, full fine-tuning and LoRA on a language model: BOSS's tasks, tested on data of other origin too."""
+    limit_threads()
+    from evaluation.language.command import run  # noqa: PLC0415 (imports torch)
+    from saft_core.clip.loading import pick_device  # noqa: PLC0415
+
+    report = run(
+        model,
+        data,
+        tasks=_names(tasks),
+        methods=_names(methods),
+        seeds=_numbers(seeds),
+        learning_rate=learning_rate,
+        density=density,
+        epochs=epochs,
+        batch_size=batch_size,
+        train_samples=train_samples,
+        test_samples=test_samples,
+        device=str(pick_device(device)),
+    )
+    typer.echo(report.markdown())
 
 
 def _names(given: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`saft evaluate --language`: a table for each of BOSS's tasks, every method beside the others.
+"""`saft evaluate-language`: a table for each of BOSS's tasks, every method beside the others.
 
 It needs what `pip install 'saft[language]'` installs.
 """
