@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-gpu bench-page bench-recipe bench-serve bench-train demo test test-gpu fuzz lint format serve screenshots clean
+.PHONY: bench-gpu bench-page bench-recipe bench-serve bench-train demo evaluate test test-gpu fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
 
 serve: $(VENV)/installed
 	$(BIN)/saft serve
+
+# The paper's tables; ARGS="--data DIR --base ViT-B-16/openai" takes real ones.
+evaluate: $(VENV)/installed
+	$(BIN)/saft evaluate $(ARGS)
 
 bench-train: $(VENV)/bench
 	$(BIN)/python -m benchmarks.train $(ARGS)

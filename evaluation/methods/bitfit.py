@@ -12,6 +12,7 @@ from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
 from saft_core.templates import Template
 
 RATES = (3e-4, 1e-3, 3e-3)
+EMBEDDED_RATES = (1e-3, 3e-3, 1e-2)
 
 
 class BitFit:
@@ -24,7 +25,7 @@ class BitFit:
 
     def settings(self, base: Base) -> Settings:
         """1e-3 without weight decay, the defaults of the paper's code for BERT."""
-        return stated(base, RATES, RATES, weight_decay=0.0)
+        return stated(base, RATES, EMBEDDED_RATES, weight_decay=0.0)
 
     def fit(
         self,

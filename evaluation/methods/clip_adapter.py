@@ -77,7 +77,7 @@ class ClipAdapter:
     def settings(self, base: Base) -> Settings:
         """The paper's rate, which is for more epochs than others need; a higher one for the small base."""
         if base.card.embedded:
-            return Settings(1e-3, (3e-4, 1e-3, 3e-3), epochs=EPOCHS)
+            return Settings(3e-3, (1e-3, 3e-3, 1e-2), epochs=EPOCHS)
         return Settings(1e-5, (1e-5, 1e-4, 1e-3), epochs=EPOCHS)
 
     def fit(

@@ -32,7 +32,7 @@ class Clipood:
 
     def settings(self, base: Base) -> Settings:
         """The authors' scripts take one of these three; those of the small base are around the best on held shots."""
-        return stated(base, (3e-6, 5e-6, 1e-5), (3e-5, 1e-4, 3e-4), weight_decay=0.1)
+        return stated(base, (3e-6, 5e-6, 1e-5), (1e-4, 3e-4, 1e-3), weight_decay=0.1)
 
     def fit(
         self,

@@ -30,7 +30,7 @@ class Flyp:
 
     def settings(self, base: Base) -> Settings:
         """Those of the paper's ImageNet run; the small base takes what full fine-tuning takes there."""
-        return stated(base, (3e-6, 1e-5, 3e-5), (1e-5, 3e-5, 1e-4), weight_decay=0.1)
+        return stated(base, (3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4), weight_decay=0.1)
 
     def fit(
         self,

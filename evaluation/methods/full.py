@@ -17,7 +17,7 @@ from saft_core.tuning.precision import logits, passes
 from saft_core.tuning.texts import ClassPrompts
 
 CLIP_RATES = (1.5e-6, 5e-6, 1.5e-5)
-EMBEDDED_RATES = (1e-5, 3e-5, 1e-4)
+EMBEDDED_RATES = (3e-5, 1e-4, 3e-4)
 
 
 class PromptLoss:

@@ -53,7 +53,7 @@ class Lora:
 
     def settings(self, base: Base) -> Settings:
         """The paper's; a higher rate for the small base."""
-        return stated(base, (1e-4, 2e-4, 4e-4), (1e-3, 3e-3, 1e-2), weight_decay=0.01)
+        return stated(base, (1e-4, 2e-4, 4e-4), (3e-3, 1e-2, 3e-2), weight_decay=0.01)
 
     def fit(
         self,

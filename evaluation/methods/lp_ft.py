@@ -46,7 +46,7 @@ class LpFt:
 
     def settings(self, base: Base) -> Settings:
         """The paper searches rates of SGD for whole data sets; 1e-5 is what FLYP (arXiv 2212.00638) has for CLIP."""
-        return stated(base, (3e-6, 1e-5, 3e-5), (1e-5, 3e-5, 1e-4))
+        return stated(base, (3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4))
 
     def fit(
         self,

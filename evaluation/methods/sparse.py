@@ -24,7 +24,7 @@ from saft_core.tuning.selection import select_for
 from saft_core.tuning.training import train_for
 
 PAPERS_RATES = (1.5e-6, 5e-6, 1.5e-5)
-EMBEDDED_RATES = (3e-4, 1e-3, 3e-3)
+EMBEDDED_RATES = (1e-3, 3e-3, 1e-2)
 
 
 class DeltaFit(Fitted):
