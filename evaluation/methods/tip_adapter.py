@@ -104,7 +104,7 @@ class TipAdapterF:
     name = "Tip-Adapter-F"
 
     def settings(self, base: Base) -> Settings:
-        """The paper's rate, a higher one for the small base; the weight decay is AdamW's own, as the authors' code leaves it."""
+        """The paper's rate, a higher one for the small base; AdamW's own weight decay, as the authors' code has it."""
         return stated(base, (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.01, epochs=20)
 
     def fit(
