@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from evaluation.conditions import Conditions
 from evaluation.datasets.registry import BUNDLED, NAMES, find
 from evaluation.journal import Journal
 from evaluation.methods.catalogue import COOP, FULL, named
@@ -17,7 +18,7 @@ from evaluation.paper import FIGURES, TABLES, Work
 from evaluation.report.csv import write_csv
 from evaluation.report.markdown import markdown
 from evaluation.report.standing import standing
-from evaluation.study import Conditions, Study
+from evaluation.study import Study
 from evaluation.tables import Table
 from saft_core.clip.loading import load_base
 from saft_core.errors import InvalidConfig

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from evaluation.methods.method import FitConfig
 from saft_core.data.augment import Augment
 
 Classes = Literal["all", "base"]
@@ -35,6 +36,23 @@ class Run:
     seed: int
     purpose: Purpose = "test"
 
+    @property
+    def config(self) -> FitConfig:
+        """How to fit."""
+        return FitConfig(
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            weight_decay=self.weight_decay,
+            density=self.density,
+            augment=self.augment,
+            seed=self.seed,
+        )
+
+    def __str__(self) -> str:
+        choice = f" at {self.learning_rate:g}" if self.purpose == "choice" else ""
+        return f"{self.dataset}, {self.classes} classes, {self.shots} shots, seed {self.seed}: {self.method}{choice}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -58,6 +76,13 @@ class Outcome:
     split_sha256: str = ""
     blocks: Sequence[Mapping[str, Any]] = ()
     unsuited: str | None = None
+
+    def __str__(self) -> str:
+        if self.unsuited:
+            return f"{self.run}: {self.unsuited}"
+        shares = {name: right.count("1") / max(1, len(right)) for name, right in self.right.items()}
+        told = ", ".join(f"{name} {100 * share:.1f}" for name, share in shares.items())
+        return f"{self.run}: {told} ({self.seconds:.0f} s)"
 
     def as_json(self) -> dict[str, Any]:
         """To be kept in a file of JSON lines."""

@@ -10,9 +10,11 @@ import numpy as np
 
 from evaluation.methods.method import Method
 from evaluation.outcomes import Outcome
-from evaluation.study import BASE, FEWEST_OF_BASE_TO_NEW, NEW, Study
+from evaluation.study import BASE, NEW, Study
 from evaluation.tables import Cell, Right, Row, Table
 
+FEWEST_OF_BASE_TO_NEW = 4
+"""Classes from which on there are two halves of two at least."""
 SHOTS = (1, 2, 4, 8, 16)
 DENSITIES = (0.0001, 0.001, 0.01, 0.1)
 OOD = "mean of the shifted"

@@ -39,7 +39,7 @@ def evaluate(
     limit_threads()
     from evaluation.command import Asked  # noqa: PLC0415 (imports torch)
     from evaluation.command import evaluate as run  # noqa: PLC0415
-    from evaluation.study import Conditions  # noqa: PLC0415
+    from evaluation.conditions import Conditions  # noqa: PLC0415
 
     conditions = Conditions(
         shots=shots,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from evaluation import command
 from evaluation.command import Asked, evaluate
-from evaluation.study import Conditions
+from evaluation.conditions import Conditions
 from saft_core.clip.backbone import Base
 from saft_core.errors import InvalidConfig
 from tests.fixtures.models import make_base

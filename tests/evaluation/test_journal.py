@@ -15,24 +15,32 @@ OUTCOME = Outcome(
 def test_an_outcome_is_found_by_another_process(tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.jsonl"
     Journal(path).add(OUTCOME)
-    assert Journal(path).find(RUN, ["squares", "other"]) == OUTCOME
-    assert Journal(path).find(replace(RUN, seed=2), ["squares"]) is None
+    assert Journal(path).find(RUN, "ab", {"squares": 3, "other": 5}) == OUTCOME
+    assert Journal(path).find(replace(RUN, seed=2), "ab", {"squares": 3}) is None
 
 
 def test_a_run_is_made_again_for_a_test_set_that_it_says_nothing_of(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "results.jsonl")
     journal.add(OUTCOME)
-    assert journal.find(RUN, ["squares", "came later"]) is None
+    assert journal.find(RUN, "ab", {"squares": 3, "came later": 1}) is None
     later = replace(OUTCOME, right={"squares": "101", "came later": "1"})
     journal.add(later)
-    assert Journal(tmp_path / "results.jsonl").find(RUN, ["came later"]) == later
+    assert Journal(tmp_path / "results.jsonl").find(RUN, "ab", {"came later": 1}) == later
     assert len(journal) == 1
+
+
+def test_what_was_made_of_other_images_does_not_count(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "results.jsonl")
+    journal.add(OUTCOME)
+    assert journal.find(RUN, "ab", {"squares": 3}) == OUTCOME
+    assert journal.find(RUN, "cd", {"squares": 3}) is None
+    assert journal.find(RUN, "ab", {"squares": 4}) is None
 
 
 def test_what_a_base_cannot_run_is_not_tried_again(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "results.jsonl")
-    journal.add(Outcome(RUN, unsuited="it has no tokens"))
-    found = journal.find(RUN, ["anything"])
+    journal.add(Outcome(RUN, unsuited="it has no tokens", split_sha256="ab"))
+    found = journal.find(RUN, "ab", {"anything": 9})
     assert found is not None
     assert found.unsuited == "it has no tokens"
 

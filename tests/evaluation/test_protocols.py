@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation import protocols
+from evaluation.conditions import Conditions
 from evaluation.datasets.dataset import DataSet
 from evaluation.journal import Journal
 from evaluation.methods.catalogue import FULL, ZERO_SHOT
@@ -16,7 +17,7 @@ from evaluation.methods.linear_probe import LinearProbe
 from evaluation.methods.maple import MaPLe
 from evaluation.methods.sparse import SAFT
 from evaluation.report.estimates import estimate
-from evaluation.study import BASE, NEW, Conditions, Study
+from evaluation.study import BASE, NEW, Study
 from evaluation.tables import Cell
 from tests.fixtures import toy_data
 from tests.fixtures.models import make_base

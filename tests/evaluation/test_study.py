@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from evaluation.conditions import Conditions
 from evaluation.datasets.dataset import MissingData
 from evaluation.journal import Journal
 from evaluation.loading import Images
@@ -18,7 +19,7 @@ from evaluation.methods.sparse import SAFT
 from evaluation.methods.wise_ft import WiseFt
 from evaluation.outcomes import Outcome
 from evaluation.splits import draw
-from evaluation.study import BASE, NEW, Conditions, Study
+from evaluation.study import BASE, NEW, Study
 from saft_core.clip.backbone import Base
 from tests.fixtures.models import make_base
 from tests.fixtures.toy_data import find
