@@ -15,6 +15,7 @@ from evaluation.tables import Cell, Right, Row, Table
 
 FEWEST_OF_BASE_TO_NEW = 4
 """Classes from which on there are two halves of two at least."""
+ONE_RATE = "All densities have the one learning rate that is stated for 0.1%; --tune chooses one for each."
 SHOTS = (1, 2, 4, 8, 16)
 DENSITIES = (0.0001, 0.001, 0.01, 0.1)
 OOD = "mean of the shifted"
@@ -137,7 +138,8 @@ def densities(study: Study, dataset: str, sparse: Method, ends: Sequence[Method]
             at_density(sparse, density): _row(study.outcomes(sparse, dataset, density=density), groups)
             for density in DENSITIES
         }
-    return Table("12", f"Densities, {dataset}", table.columns, rows, table.conditions, table.notes)
+    notes = () if study.conditions.tune else (ONE_RATE,)
+    return Table("12", f"Densities, {dataset}", table.columns, rows, table.conditions, notes)
 
 
 def at_density(sparse: Method, density: float) -> str:

@@ -73,7 +73,7 @@ class Study:
         self._source, self._transfers = source, transfers
         self._datasets: dict[str, DataSet] = {}
         self._tests: dict[tuple[str, Classes], Tests] = {}
-        self._rates: dict[tuple[str, str, int], float] = {}
+        self._rates: dict[tuple[str, str, int, float], float] = {}
         self._latest = Latest()
 
     def dataset(self, name: str) -> DataSet:
@@ -239,17 +239,13 @@ class Study:
         return images
 
     def _best_rate(self, method: Method, run: Run, search: Sequence[float]) -> float:
-        """The rate with the best accuracy on held shots of the first seed, whatever run it is for; the first of such.
-
-        It is searched with all classes and the study's density.
-        """
-        key = (method.name, run.dataset, run.shots)
+        """The rate with the best accuracy on held shots of the first seed, with all classes; the first of such."""
+        key = (method.name, run.dataset, run.shots, run.density)
         if key not in self._rates:
             of_choice = replace(
                 run,
                 classes="all",
                 seed=self.conditions.seeds[0],
-                density=self.conditions.density,
                 purpose="choice",
             )
             scores = [self._on_held_shots(method, replace(of_choice, learning_rate=rate)) for rate in search]
