@@ -15,6 +15,7 @@ from evaluation.methods.method import Method
 from evaluation.report.contact_sheet import Hit, Query
 from evaluation.study import Study
 from saft_core.clip.backbone import Base
+from saft_core.clip.class_names import class_name
 from saft_core.clip.zero_shot import fill
 from saft_core.templates import each
 
@@ -35,7 +36,7 @@ def queries(study: Study, method: Method, dataset: str) -> list[Query]:
     with study.fit(method, dataset).active():
         after = _best(study.base, images, texts)
     return [
-        Query(text, label, _hits(test, by_base), _hits(test, by_adapter))
+        Query(text, class_name(label), _hits(test, by_base), _hits(test, by_adapter))
         for text, label, by_base, by_adapter in zip(texts, test.labels, before, after, strict=False)
     ]
 
@@ -50,4 +51,4 @@ def _best(base: Base, images: Images, texts: Sequence[str]) -> list[list[int]]:
 
 def _hits(test: TestSet, positions: Sequence[int]) -> list[Hit]:
     found = [test.samples[position] for position in positions]
-    return [Hit(Image.open(io.BytesIO(one.read())).convert("RGB"), test.labels[one.label]) for one in found]
+    return [Hit(Image.open(io.BytesIO(one.read())).convert("RGB"), class_name(test.labels[one.label])) for one in found]

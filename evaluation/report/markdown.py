@@ -33,6 +33,8 @@ def markdown(table: Table) -> str:
 
     A figure is a mean in percent with its 95% interval; the best mean of each column is bold.
     """
+    if (absence := _absence(table)) is not None:
+        return _paragraphs([f"### Table {table.number}. {table.title}", f"There are no figures: {absence}."])
     remarks = Remarks()
     figures = {
         method: {column: estimate(row.cells.get(column, NOT_RUN)) for column in table.columns}
@@ -49,6 +51,12 @@ def markdown(table: Table) -> str:
         lines += _stated(table, method, remarks)
     parts = [f"### Table {table.number}. {table.title}", _list(table.conditions), "\n".join(lines)]
     return _paragraphs([*parts, "\n".join([*remarks.lines(), *map("- {}".format, table.notes)])])
+
+
+def _absence(table: Table) -> str | None:
+    """The reason that all cells are empty for, if there is one alone."""
+    reasons = {row.cells.get(column, NOT_RUN).missing for row in table.rows.values() for column in table.columns}
+    return reasons.pop() if len(reasons) == 1 else None
 
 
 def costs(row: Row) -> list[str]:

@@ -86,4 +86,12 @@ def test_a_gain_over_a_method_that_was_not_run_stands_alone() -> None:
 
 
 def test_a_column_without_a_figure_has_nothing_bold() -> None:
-    assert "**" not in markdown(Table("9", "Empty", ("photo",), {"MaPLe": ROWS["MaPLe"]}))
+    rows = {"MaPLe": ROWS["MaPLe"], "linear probe": Row({"photo": Cell(missing=NAMELESS)})}
+    assert "**" not in markdown(Table("9", "Empty", ("photo",), rows))
+
+
+def test_a_table_that_is_empty_for_one_reason_is_that_reason() -> None:
+    rows = dict.fromkeys(("SAFT", "CoOp"), Row({"photo": Cell(missing="no folder eurosat")}))
+    assert markdown(Table("9", "Empty", ("photo",), rows)) == (
+        "### Table 9. Empty\n\nThere are no figures: no folder eurosat.\n"
+    )
