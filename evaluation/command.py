@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import fcntl
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,14 +57,34 @@ def evaluate(asked: Asked, say: Callable[[str], None]) -> Path:
     """
     _check("table", asked.tables, TABLES)
     _check("figure", asked.figures, FIGURES)
+    _check_data(asked)
+    asked.conditions.check()
+    with _alone(asked.out):
+        return _written(asked, say)
+
+
+def _written(asked: Asked, say: Callable[[str], None]) -> Path:
     work = _work(asked, say)
     tables = [table for number in asked.tables for table in TABLES[number](work)]
-    asked.out.mkdir(parents=True, exist_ok=True)
     write_csv(asked.out / CSV, tables)
     pictures = [_drawn(number, work, asked.out) for number in asked.figures]
     report = asked.out / REPORT
     report.write_text("\n\n".join([*map(_told, tables), *pictures]) + "\n", "utf-8")
     return report
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder is there, and no other process writes into it. Raises InvalidConfig."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / RESULTS).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError:
+        raise InvalidConfig(f"another saft evaluate writes into {folder}; wait for it, or name another --out") from None
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise InvalidConfig(f"--out {folder} cannot be written into ({error.strerror}); name another") from error
 
 
 def _work(asked: Asked, say: Callable[[str], None]) -> Work:
@@ -88,6 +110,8 @@ def _told(table: Table) -> str:
 def _drawn(number: str, work: Work, folder: Path) -> str:
     """Make a figure's file; what shows it in Markdown."""
     figure = FIGURES[number]
+    if absence := work.study.absence(work.source) or work.study.absence(work.shifted[0]):
+        return f"There is no figure {number}: {absence}"
     drawn = figure.draw(work)
     path = folder / f"figure-{number}.{'png' if isinstance(drawn, Image.Image) else 'svg'}"
     if isinstance(drawn, Image.Image):
@@ -95,6 +119,13 @@ def _drawn(number: str, work: Work, folder: Path) -> str:
     else:
         path.write_text(drawn, "utf-8")
     return f"![Figure {number}. {figure.caption}]({path.name})"
+
+
+def _check_data(asked: Asked) -> None:
+    if asked.data is not None and not asked.data.is_dir():
+        raise InvalidConfig(f"--data {asked.data} is no folder")
+    if len(set(asked.datasets)) < len(asked.datasets):
+        raise InvalidConfig(f"--datasets {','.join(asked.datasets)} names one twice")
 
 
 def _check(what: str, asked: Sequence[str], known: Collection[str]) -> None:

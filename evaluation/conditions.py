@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from evaluation.methods.method import Settings
 from evaluation.outcomes import Classes, Run
+from evaluation.report.estimates import MOST_SEEDS
 from saft_core.clip.backbone import Base
 from saft_core.data.augment import Augment
+from saft_core.errors import InvalidConfig
 
 EPOCHS = 20
 EMBEDDED_EPOCHS = 4
@@ -32,6 +35,15 @@ class Conditions:
     weight_decay: float
     tune: bool
 
+    def check(self) -> None:
+        """Raise InvalidConfig for what no fit could follow."""
+        if not 0 < self.density <= 1:
+            raise InvalidConfig(f"--density {self.density}: a share of the parameters, above 0 and at most 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InvalidConfig(f"--weight-decay {self.weight_decay}: 0 or more")
+        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) > MOST_SEEDS:
+            raise InvalidConfig(f"--seeds: each once, and at most {MOST_SEEDS}")
+
     def run(
         self,
         base: Base,
@@ -47,7 +59,7 @@ class Conditions:
     ) -> Run:
         """One fit. own: the settings of its method. shots, density: others than those of the study."""
         return Run(
-            base=f"{base.name} {base.fingerprint[:12]}",
+            base=f"{base.name} {base.fingerprint[:12]} on {base.device.type}",
             dataset=dataset,
             classes=classes,
             shots=shots or self.shots,

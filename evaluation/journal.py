@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from evaluation.outcomes import Outcome, Run
@@ -21,23 +20,10 @@ class Journal:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, run: Run, split_sha256: str, sizes: Mapping[str, int]) -> Outcome | None:
-        """The outcome of `run` on these shots, if it has as many answers for each test set as `sizes` says.
-
-        So what was made of a data set that has changed on the disk since does not count.
-        """
+    def find(self, run: Run, data_sha256: str) -> Outcome | None:
+        """The outcome of `run`, if it was made of these images and tested on these."""
         known = self._known.get(run)
-        if known is None or known.split_sha256 != split_sha256:
-            return None
-        if known.unsuited:
-            return known
-        told = {name: len(right) for name, right in known.right.items()}
-        return (
-            known
-            if all(told.get(name, size) == size for name, size in sizes.items())
-            and (set(sizes) <= {*told, *known.unnamed})
-            else None
-        )
+        return known if known is not None and known.data_sha256 == data_sha256 else None
 
     def add(self, outcome: Outcome) -> None:
         """Keep it; it is on the disk when this returns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from saft_core.data.samples import Sample
 from saft_core.settings import Limits
 from saft_core.tuning.precision import passes
 
-LIMITS = DataLimits.from_attributes(Limits())
+LIMITS = replace(DataLimits.from_attributes(Limits()), max_image_pixels=1 << 29, max_image_bytes=1 << 30)
+"""One's own data sets, not strangers' uploads: their largest pictures are taken."""
 IMAGES_PER_PASS = 64
 
 

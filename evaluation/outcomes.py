@@ -62,7 +62,8 @@ class Outcome:
     other, in the order of the test set.
     unnamed: test sets whose labels the method cannot name.
     trainable: numbers that were trained. peak_bytes: the most memory that the process, or the GPU, held meanwhile.
-    split_sha256: of the images that were drawn (`Shots.sha256`).
+    split_sha256: of the images that were drawn (`Shots.sha256`). data_sha256: of all that it was made of and tested on
+    (`study.data_sha256`).
     blocks: of a delta, for each block of the model its parameters and how many of them it changes.
     unsuited: why this base cannot run the method; nothing else is said then.
     """
@@ -74,6 +75,7 @@ class Outcome:
     seconds: float = 0.0
     peak_bytes: int = 0
     split_sha256: str = ""
+    data_sha256: str = ""
     blocks: Sequence[Mapping[str, Any]] = ()
     unsuited: str | None = None
 

@@ -47,16 +47,24 @@ def _groups(study: Study, dataset: str) -> dict[str, list[str]]:
 
 
 def base_to_new(study: Study, datasets: Sequence[str], methods: Sequence[Method]) -> Table:
-    """Trained on the first half of the classes, tested on it and on the other half; the average over data sets."""
-    tables = base_to_new_by_dataset(study, datasets, methods)
+    """Trained on the first half of the classes, tested on it and on the other half; the average over data sets.
+
+    Those that are not there are left out, and named below.
+    """
+    absent = {name: why for name in datasets if (why := _unhalved(study, name))}
+    there = [name for name in datasets if name not in absent]
+    title = f"Base to new, average over {len(there)} data set{'s' * (len(there) != 1)}"
+    if not there:
+        return _empty("2", title, HALVES, methods, "; ".join(absent.values()))
+    tables = base_to_new_by_dataset(study, there, methods)
     rows = {
         method.name: Row(
             {column: _mean([table.rows[method.name].cells[column] for table in tables]) for column in HALVES}
         )
         for method in methods
     }
-    counted = "one data set" if len(datasets) == 1 else f"{len(datasets)} data sets"
-    return Table("2", f"Base to new, average over {counted}", HALVES, rows, study.sentences())
+    notes = [f"without {name}: {why}" for name, why in absent.items()]
+    return Table("2", title, HALVES, rows, study.sentences(), notes)
 
 
 def base_to_new_by_dataset(study: Study, datasets: Sequence[str], methods: Sequence[Method]) -> list[Table]:
@@ -66,13 +74,18 @@ def base_to_new_by_dataset(study: Study, datasets: Sequence[str], methods: Seque
 
 def _base_to_new(study: Study, dataset: str, methods: Sequence[Method]) -> Table:
     title = f"Base to new, {dataset}"
-    absence = study.absence(dataset)
-    if absence is None and len(study.dataset(dataset).labels) < FEWEST_OF_BASE_TO_NEW:
-        absence = f"{dataset} has too few classes for two halves"
-    if absence:
+    if absence := _unhalved(study, dataset):
         return _empty("10", title, HALVES, methods, absence)
     rows = {method.name: _halves(study.outcomes(method, dataset, "base")) for method in methods}
     return Table("10", title, HALVES, rows, study.sentences())
+
+
+def _unhalved(study: Study, dataset: str) -> str | None:
+    """Why there are no two halves of classes, if so."""
+    if absence := study.absence(dataset):
+        return absence
+    few = len(study.dataset(dataset).labels) < FEWEST_OF_BASE_TO_NEW
+    return f"{dataset} has too few classes for two halves" if few else None
 
 
 def _halves(outcomes: Sequence[Outcome]) -> Row:

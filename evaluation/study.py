@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -73,7 +76,7 @@ class Study:
         self._source, self._transfers = source, transfers
         self._datasets: dict[str, DataSet] = {}
         self._tests: dict[tuple[str, Classes], Tests] = {}
-        self._rates: dict[tuple[str, str, int, float], float] = {}
+        self._rates: dict[tuple[str, str, Classes, int, float], float] = {}
         self._latest = Latest()
 
     def dataset(self, name: str) -> DataSet:
@@ -150,16 +153,18 @@ class Study:
         return base_half(drawn) if run.classes == "base" else drawn
 
     def _outcome(self, method: Method, run: Run) -> Outcome:
-        return self._made(method, run, self._shots(run), lambda: self._tests_of(run), self._sizes(run))
+        sets = self._test_sets(self.dataset(run.dataset), run.classes)
+        return self._made(method, run, self._shots(run), sets, lambda: self._tests_of(run, sets))
 
     def _made(
-        self, method: Method, run: Run, shots: Shots, tests: Callable[[], Tests], sizes: Mapping[str, int]
+        self, method: Method, run: Run, shots: Shots, sets: Mapping[str, TestSet], tests: Callable[[], Tests]
     ) -> Outcome:
-        """From the journal, or made and kept there. sizes: how many images each test set has."""
-        known = self._journal.find(run, shots.sha256, sizes)
+        """From the journal, or made and kept there."""
+        sha256 = data_sha256(shots, sets)
+        known = self._journal.find(run, sha256)
         if known is not None:
             return known
-        outcome = self._measured(method, run, shots, tests())
+        outcome = replace(self._measured(method, run, shots, tests()), data_sha256=sha256)
         self._journal.add(outcome)
         self._say(str(outcome))
         return outcome
@@ -214,22 +219,20 @@ class Study:
         found = [data.tested, *data.shifted]
         if data.name == self._source:
             found += [self.dataset(name).tested for name in self._transfers if self.has(name)]
-        return {test.name: test for test in found}
-
-    def _sizes(self, run: Run) -> dict[str, int]:
-        tests = self._test_sets(self.dataset(run.dataset), run.classes)
-        return {name: len(test.samples) for name, test in tests.items()}
+        sets = {test.name: test for test in found}
+        if len(sets) < len(found):
+            raise MissingData(f"{data.name} has test sets of one name: {', '.join(test.name for test in found)}")
+        return sets
 
     def _shown(self, shots: Shots) -> Shown:
         return Shown(self._frozen(shots.train), self._frozen(shots.val))
 
-    def _tests_of(self, run: Run) -> Tests:
+    def _tests_of(self, run: Run, sets: Mapping[str, TestSet]) -> Tests:
         """The test sets of a run, encoded by the base; only those of the latest data set are kept."""
         key = (run.dataset, run.classes)
         if key not in self._tests:
             if not any(name == run.dataset for name, _ in self._tests):
                 self._tests.clear()
-            sets = self._test_sets(self.dataset(run.dataset), run.classes)
             self._tests[key] = {name: (test, self._frozen(test.samples)) for name, test in sets.items()}
         return self._tests[key]
 
@@ -239,15 +242,10 @@ class Study:
         return images
 
     def _best_rate(self, method: Method, run: Run, search: Sequence[float]) -> float:
-        """The rate with the best accuracy on held shots of the first seed, with all classes; the first of such."""
-        key = (method.name, run.dataset, run.shots, run.density)
+        """The rate with the best accuracy on held shots of the first seed; the first of such."""
+        key = (method.name, run.dataset, run.classes, run.shots, run.density)
         if key not in self._rates:
-            of_choice = replace(
-                run,
-                classes="all",
-                seed=self.conditions.seeds[0],
-                purpose="choice",
-            )
+            of_choice = replace(run, seed=self.conditions.seeds[0], purpose="choice")
             scores = [self._on_held_shots(method, replace(of_choice, learning_rate=rate)) for rate in search]
             self._rates[key] = search[max(range(len(scores)), key=scores.__getitem__)]
         return self._rates[key]
@@ -257,6 +255,18 @@ class Study:
         drawn = self._shots(run)
         kept, held = (replace(drawn, val=()), drawn.val) if drawn.val else halved(drawn, run.seed)
         test = TestSet(HELD, drawn.labels, held, drawn.template)
-        outcome = self._made(method, run, kept, lambda: {HELD: (test, self._frozen(held))}, {HELD: len(held)})
+        outcome = self._made(method, run, kept, {HELD: test}, lambda: {HELD: (test, self._frozen(held))})
         told = outcome.right.get(HELD, "")
         return told.count("1") / len(told) if told else -math.inf
+
+
+def data_sha256(shots: Shots, tests: Mapping[str, TestSet]) -> str:
+    """Of what a fit is made of and tested on: labels, templates, and of each image the label and the path in its set.
+
+    Of the shots the bytes are in it, too; of test images, which may be very many, they are not.
+    """
+    asked: list[Any] = [shots.labels, shots.template]
+    asked += [[(one.path, one.label, one.content()) for one in part] for part in (shots.train, shots.val)]
+    for name, test in tests.items():
+        asked.append([name, test.labels, test.template, [(one.path, one.label) for one in test.samples]])
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

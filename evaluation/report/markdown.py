@@ -82,7 +82,8 @@ def _best(found: Sequence[Estimate]) -> float:
 
 def _stated(table: Table, method: str, remarks: Remarks) -> list[str]:
     """The row of what the paper states, if it states anything of this method in this table."""
-    found = [claim(table.number, method, column) for column in table.columns]
+    told = {column for column, cell in table.rows[method].cells.items() if cell.tests}
+    found = [claim(table.number, method, column) if column in told else None for column in table.columns]
     if not any(found):
         return []
     cells = [_statement(table, column, one, remarks) for column, one in zip(table.columns, found, strict=True)]

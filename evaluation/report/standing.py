@@ -26,6 +26,6 @@ def _line(table: Table, method: str, rival: str) -> str:
 
 
 def _words(by: Estimate) -> str:
-    """A difference that its interval does not tell from none is called level."""
-    word = "better" if by.low > 0 else "worse" if by.high < 0 else "level"
+    """A difference that its interval does not tell from none is said to be so."""
+    word = "better" if by.low > 0 else "worse" if by.high < 0 else "not told apart"
     return f"{word}, {by.signed()}"

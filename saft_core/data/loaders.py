@@ -13,6 +13,7 @@ from saft_core.data.images import decode_image
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
 from saft_core.data.threads import in_threads
+from saft_core.errors import InvalidImage
 
 DEFAULT_CACHE_BYTES = 1 << 30
 _Made = TypeVar("_Made")
@@ -87,7 +88,11 @@ class PixelLoader:
         return self._pixels([self._decode(position)])[0]
 
     def _decode(self, position: int) -> Image.Image:
-        return decode_image(self._samples[position].read(), self._limits, self._side)
+        sample = self._samples[position]
+        try:
+            return decode_image(sample.read(), self._limits, self._side)
+        except InvalidImage as error:
+            raise InvalidImage(f"{sample.path}: {error.message}", code=error.error_code, where=sample.path) from error
 
 
 def _image_bytes(image: Image.Image) -> int:

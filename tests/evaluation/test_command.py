@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -64,6 +66,50 @@ def test_a_second_call_makes_nothing_anew_and_writes_the_same(asked: Asked) -> N
 def test_what_there_is_not_is_told_with_what_there_is(asked: Asked, change: dict[str, tuple[str]], told: str) -> None:
     with pytest.raises(InvalidConfig, match=told):
         evaluate(replace(asked, **change), lambda _: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"density": 0.0}, "--density 0.0"),
+        ({"density": float("nan")}, "--density nan"),
+        ({"weight_decay": -1.0}, "--weight-decay -1.0"),
+        ({"seeds": (1, 1)}, "--seeds"),
+        ({"seeds": tuple(range(32))}, "at most 31"),
+    ],
+)
+def test_conditions_that_no_fit_could_follow_are_told_before_any_fit(
+    asked: Asked, change: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InvalidConfig, match=told):
+        evaluate(replace(asked, conditions=replace(CONDITIONS, **change)), lambda _: None)
+
+
+def test_places_that_cannot_be_used_are_told(asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for change, told in (
+        ({"out": tmp_path / "file"}, "--out"),
+        ({"out": Path("/proc/nowhere")}, "--out"),
+        ({"data": tmp_path / "typo"}, "is no folder"),
+        ({"data": tmp_path, "datasets": ("a", "a")}, "names one twice"),
+    ):
+        with pytest.raises(InvalidConfig, match=told):
+            evaluate(replace(asked, **change), lambda _: None)
+
+
+def test_two_at_once_do_not_write_into_one_folder(asked: Asked) -> None:
+    asked.out.mkdir()
+    with (asked.out / command.RESULTS).open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InvalidConfig, match="another saft evaluate"):
+            evaluate(asked, lambda _: None)
+
+
+def test_figures_of_a_data_set_that_is_nowhere_are_told_in_the_report(asked: Asked, tmp_path: Path) -> None:
+    few = replace(asked, data=tmp_path, datasets=("eurosat",), tables=("1",), figures=("1", "3", "4", "5", "6"))
+    report = evaluate(few, lambda _: None).read_text("utf-8")
+    for number in few.figures:
+        assert f"There is no figure {number}: " in report
 
 
 def test_a_data_set_that_is_nowhere_is_told_in_the_table(asked: Asked, tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ def test_base_to_new_has_the_harmonic_mean_and_no_figure_where_new_classes_canno
     assert probe[NEW].missing == probe[protocols.HARMONIC].missing == protocols.CANNOT_NAME
 
 
+def test_the_average_is_over_the_data_sets_that_are_there_and_names_the_others(study: Study) -> None:
+    table = protocols.base_to_new(study, ["squares", "absent"], [SAFT])
+    (alone,) = protocols.base_to_new_by_dataset(study, ["squares"], [SAFT])
+    assert accuracies(table.rows["SAFT"].cells[NEW]) == accuracies(alone.rows["SAFT"].cells[NEW])
+    assert table.title.endswith("over 1 data set")
+    assert table.notes == ["without absent: there is no absent"]
+
+
 def test_cross_dataset_is_one_fit_tested_everywhere(study: Study) -> None:
     table = protocols.cross_dataset(study, "squares", ["circles", "absent"], [SAFT])
     cells = table.rows["SAFT"].cells

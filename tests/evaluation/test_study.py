@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evaluation.conditions import Conditions
-from evaluation.datasets.dataset import MissingData
+from evaluation.datasets.dataset import DataSet, MissingData
 from evaluation.journal import Journal
 from evaluation.loading import Images
 from evaluation.methods.catalogue import COOP, FULL, ZERO_SHOT
@@ -21,8 +22,9 @@ from evaluation.outcomes import Outcome
 from evaluation.splits import draw
 from evaluation.study import BASE, NEW, Study
 from saft_core.clip.backbone import Base
+from saft_core.errors import InvalidImage
 from tests.fixtures.models import make_base
-from tests.fixtures.toy_data import find
+from tests.fixtures.toy_data import find, make_sample
 
 
 def conditions(**changes: Any) -> Conditions:
@@ -112,6 +114,52 @@ def test_what_was_made_is_not_made_again(tmp_path: Path, said: list[str]) -> Non
     study(base, tmp_path, said, density=0.02).outcomes(SAFT, "squares")
     study(make_base("vit", seed=5), tmp_path, said).outcomes(SAFT, "squares")
     assert len(said) == 4
+
+
+def test_an_outcome_of_other_images_labels_or_prompts_is_made_again(tmp_path: Path, said: list[str]) -> None:
+    base, data = make_base("vit"), find("squares")
+    other = make_sample("other.png")
+    changes: list[DataSet] = [
+        data,
+        replace(data, labels=("crimson", *data.labels[1:])),
+        replace(data, template="a drawing of a {}."),
+        replace(data, test=data.test[:-1]),
+        replace(data, test=[*data.test[:-1], replace(data.test[-1], path="moved.png")]),
+        replace(data, train=[replace(one, read=other.read) for one in data.train]),
+    ]
+    for changed in changes:
+        made = Study(
+            base,
+            lambda _, changed=changed: changed,  # type: ignore[misc]
+            Journal(tmp_path / "results.jsonl"),
+            conditions(seeds=(1,)),
+            said.append,
+        )
+        made.outcomes(ZERO_SHOT, "squares")
+        made.outcomes(ZERO_SHOT, "squares")
+    assert len(said) == len(changes)
+
+
+def test_in_base_to_new_no_image_of_a_new_class_chooses_a_rate(tmp_path: Path) -> None:
+    base, data = make_base("vit"), find("squares")
+
+    def refuse() -> bytes:
+        raise AssertionError("an image of a new class was read")
+
+    new = [replace(one, read=refuse) if one.label > 1 else one for one in data.val]
+    train = [replace(one, read=refuse) if one.label > 1 else one for one in data.train]
+    hidden = replace(data, val=new, train=train)
+    journal = Journal(tmp_path / "results.jsonl")
+    made = Study(base, lambda _: hidden, journal, conditions(seeds=(1,), tune=True), lambda _: None)
+    assert made.outcomes(SAFT, "squares", "base")[0].right[NEW]
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, said: list[str]) -> None:
+    data = find("squares")
+    broken = replace(data, test=[replace(data.test[0], path="red/cut.png", read=lambda: b"no image"), *data.test[1:]])
+    made = Study(make_base("vit"), lambda _: broken, Journal(tmp_path / "r.jsonl"), conditions(), said.append)
+    with pytest.raises(InvalidImage, match=r"red/cut\.png: "):
+        made.outcomes(ZERO_SHOT, "squares")
 
 
 def test_wise_ft_shares_the_full_fine_tuning_before_it_and_counts_its_cost(tmp_path: Path, said: list[str]) -> None:
