@@ -18,6 +18,7 @@ COPY api api
 COPY worker worker
 COPY ui ui
 COPY client client
+COPY evaluation evaluation
 COPY saft saft
 COPY migrations migrations
 RUN pip install --no-cache-dir .
