@@ -19,7 +19,7 @@ from evaluation.loading import Images
 from evaluation.memory import Peak
 from evaluation.methods.dense import DenseFit
 from evaluation.methods.full import FullFineTuning
-from evaluation.methods.method import Fitted, Method, Unsuited
+from evaluation.methods.method import Examples, Fitted, Method, Unsuited
 from evaluation.methods.wise_ft import WiseFt
 from evaluation.outcomes import Classes, Outcome, Run
 from evaluation.splits import Shots, base_half, draw, halved, new_half, of_test
@@ -43,14 +43,6 @@ class Latest:
     fitted: Fitted | None = None
     seconds: float = 0.0
     peak_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Images that a method is shown: those to train on, and those to choose settings by, which may be none."""
-
-    train: Images
-    held: Images
 
 
 class Study:
@@ -119,8 +111,7 @@ class Study:
     def fit(self, method: Method, dataset: str) -> Fitted:
         """One under the first seed, for whoever wants more of it than its accuracy. Raises MissingData."""
         run = self._run(method, dataset, "all", self.conditions.seeds[0])
-        shots = self._shots(run)
-        return self._fitted(method, run, shots, self._shown(shots))[0]
+        return self._fitted(method, run, self._examples(self._shots(run)))[0]
 
     def _run(
         self,
@@ -170,10 +161,10 @@ class Study:
         return outcome
 
     def _measured(self, method: Method, run: Run, shots: Shots, tests: Tests) -> Outcome:
-        images = self._shown(shots)
+        examples = self._examples(shots)
         started, peak = time.monotonic(), Peak(self.base.device)
         try:
-            fitted, before = self._fitted(method, run, shots, images)
+            fitted, before = self._fitted(method, run, examples)
         except (Unsuited, TrainingDiverged) as error:
             return Outcome(run, unsuited=str(error), split_sha256=shots.sha256)
         seconds, peak_bytes = before.seconds + time.monotonic() - started, max(before.peak_bytes, peak.bytes)
@@ -190,13 +181,12 @@ class Study:
             blocks=self.base.count_by_block(fitted.delta.indices) if fitted.delta else (),
         )
 
-    def _fitted(self, method: Method, run: Run, shots: Shots, images: Shown) -> tuple[Fitted, Latest]:
+    def _fitted(self, method: Method, run: Run, examples: Examples) -> tuple[Fitted, Latest]:
         """A fit, and the one that it goes on from: WiSE-FT lies between the base and a full fine-tuning."""
         latest, is_shared = self._latest, self._latest.run == replace(run, method=FullFineTuning.name)
         if is_shared and isinstance(method, WiseFt) and isinstance(latest.fitted, DenseFit):
             return method.between(self.base, latest.fitted), latest
-        labels, template, held = shots.labels, shots.template, images.held if len(images.held) else None
-        return method.fit(self.base, images.train, labels, template, run.config, held=held), Latest()
+        return method.fit(self.base, examples, run.config), Latest()
 
     @torch.no_grad()
     def _tested(self, fitted: Fitted, tests: Tests) -> tuple[dict[str, str], list[str]]:
@@ -224,8 +214,9 @@ class Study:
             raise MissingData(f"{data.name} has test sets of one name: {', '.join(test.name for test in found)}")
         return sets
 
-    def _shown(self, shots: Shots) -> Shown:
-        return Shown(self._frozen(shots.train), self._frozen(shots.val))
+    def _examples(self, shots: Shots) -> Examples:
+        held = self._frozen(shots.val) if shots.val else None
+        return Examples(self._frozen(shots.train), shots.labels, shots.template, held)
 
     def _tests_of(self, run: Run, sets: Mapping[str, TestSet]) -> Tests:
         """The test sets of a run, encoded by the base; only those of the latest data set are kept."""

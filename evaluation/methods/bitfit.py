@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.loading import Images
-from evaluation.methods.method import FitConfig, Fitted, Settings, Unsuited, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, Unsuited, stated
 from evaluation.methods.sparse import fit_entries, training_config
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
-from saft_core.templates import Template
 
 RATES = (3e-4, 1e-3, 3e-3)
 EMBEDDED_RATES = (1e-3, 3e-3, 1e-2)
@@ -27,21 +25,12 @@ class BitFit:
         """1e-3 without weight decay, the defaults of the paper's code for BERT."""
         return stated(base, RATES, EMBEDDED_RATES, weight_decay=0.0)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Train the biases. Raises Unsuited where the base has none, and TrainingDiverged."""
         indices = biases(base.flat)
         if not len(indices):
             raise Unsuited("the base has no bias at all")
-        return fit_entries(base, images, labels, training_config(config, template), lambda _: indices)
+        return fit_entries(base, examples, training_config(config, examples.template), lambda _: indices)
 
 
 def biases(flat: FlatParameters) -> IndexArray:

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.descent import descend
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings
 from evaluation.methods.prompts import embeddings
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
@@ -80,27 +79,18 @@ class ClipAdapter:
             return Settings(3e-3, (1e-3, 3e-3, 1e-2), epochs=EPOCHS)
         return Settings(1e-5, (1e-5, 1e-4, 1e-3), epochs=EPOCHS)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at: choosing the ratio by them would take several fits for each rate."""
         base.model.requires_grad_(False)
-        adapter, targets = Adapter(base, self._ratio, config.seed), images.targets
-        embed = embeddings(base, images, config)
+        adapter, targets = Adapter(base, self._ratio, config.seed), examples.images.targets
+        embed = embeddings(base, examples.images, config)
         with torch.no_grad():
-            weights = class_weights(base, labels, template)
+            weights = class_weights(base, examples.labels, examples.template)
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             features = embed(positions, step).float()
             with torch.autocast(base.device.type, enabled=False):
                 return F.cross_entropy(adapter(features) @ weights.T, targets[positions])
 
-        descend(base, [adapter.w1, adapter.w2], loss, len(images), config)
+        descend(base, [adapter.w1, adapter.w2], loss, len(examples.images), config)
         return AdapterFit(base, adapter)

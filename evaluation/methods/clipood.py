@@ -9,13 +9,11 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.dense import DenseFit, restored
 from evaluation.methods.descent import descend, seen
-from evaluation.methods.method import FitConfig, Fitted, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import tower_of
-from saft_core.templates import Template
 from saft_core.tuning.costs import steps_per_epoch
 from saft_core.tuning.texts import ClassPrompts
 
@@ -34,30 +32,22 @@ class Clipood:
         """The authors' scripts take one of these three; those of the small base are around the best on held shots."""
         return stated(base, (3e-6, 5e-6, 1e-5), (1e-4, 3e-4, 1e-3), weight_decay=0.1)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at."""
         base.model.requires_grad_(False)
         trained = [base.flat.parameter(slot) for slot in base.flat.slots if tower_of(slot.name) == "image"]
-        sees, targets = seen(base, images, config), images.targets
+        sees, targets = seen(base, examples.images, config), examples.images.targets
         with torch.no_grad():
-            texts, scale = ClassPrompts(base, labels, template).encode(), base.logit_scale
+            texts, scale = ClassPrompts(base, examples.labels, examples.template).encode(), base.logit_scale
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             return margin_metric_softmax(sees(positions, step), texts, targets[positions], scale, MARGIN)
 
-        average = BetaAverage(base.flat.buffer, config.epochs * steps_per_epoch(len(images), config.batch_size))
+        steps = config.epochs * steps_per_epoch(len(examples.images), config.batch_size)
+        average = BetaAverage(base.flat.buffer, steps)
         with restored(base):
             descend(
-                base, trained, loss, len(images), config,
+                base, trained, loss, len(examples.images), config,
                 after_step=lambda step, _: average.take(base.flat.buffer, step),
             )  # fmt: skip
         return DenseFit(base, average.values, sum(parameter.numel() for parameter in trained))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.descent import descend
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, count, embeddings
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
@@ -71,26 +70,17 @@ class CoCoOp:
         """The published rate; the small base, whose texts move less by a step, takes four hundred times as much."""
         return stated(base, (5e-4, 2e-3, 8e-3), (0.2, 0.8, 3.2), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,  # noqa: ARG002
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> CoCoOpFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> CoCoOpFit:
         """Learn the context and the meta-net. Raises Unsuited and TrainingDiverged."""
         base.model.requires_grad_(False)
-        prompts = LearnedPrompts(base, labels)
+        prompts = LearnedPrompts(base, examples.labels)
         learned = ConditionalContext(prompts.words, base.embed_dim, config.seed)
-        embed, targets = embeddings(base, images, config), images.targets
+        embed, targets = embeddings(base, examples.images, config), examples.images.targets
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             return F.cross_entropy(_logits(base, learned, prompts, embed(positions, step)), targets[positions])
 
-        descend(base, learned.parameters(), loss, len(images), config, sgd=True)
+        descend(base, learned.parameters(), loss, len(examples.images), config, sgd=True)
         return CoCoOpFit(base, learned)
 
 

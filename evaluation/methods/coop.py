@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.descent import descend
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, embeddings
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
@@ -52,25 +51,16 @@ class CoOp:
         """The published rate; the small base, whose texts move less by a step, takes a hundred times as much."""
         return stated(base, (5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,  # noqa: ARG002
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> CoOpFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> CoOpFit:
         """Learn the context. Raises Unsuited and TrainingDiverged."""
         base.model.requires_grad_(False)
-        prompts = LearnedPrompts(base, labels)
+        prompts = LearnedPrompts(base, examples.labels)
         context = nn.Parameter(prompts.words)
-        embed, targets = embeddings(base, images, config), images.targets
+        embed, targets = embeddings(base, examples.images, config), examples.images.targets
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             texts = prompts.encode(context[None])[0]
             return F.cross_entropy(logits(base.logit_scale, embed(positions, step), texts), targets[positions])
 
-        descend(base, [context], loss, len(images), config, sgd=True)
+        descend(base, [context], loss, len(examples.images), config, sgd=True)
         return CoOpFit(base, context.detach())

@@ -9,10 +9,9 @@ import torch
 from open_clip.loss import ClipLoss
 from torch import Tensor
 
-from evaluation.loading import Images
 from evaluation.methods.dense import DenseFit, restored
 from evaluation.methods.descent import descend, seen
-from evaluation.methods.method import FitConfig, Fitted, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
 from saft_core.templates import Template, each
@@ -32,25 +31,19 @@ class Flyp:
         """Those of the paper's ImageNet run; the small base takes what full fine-tuning takes there."""
         return stated(base, (3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4), weight_decay=0.1)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at."""
-        sees, encode = seen(base, images, config), captions(base, labels, template, config.seed)
-        targets = images.targets
+        sees, encode = (
+            seen(base, examples.images, config),
+            captions(base, examples.labels, examples.template, config.seed),
+        )
+        targets = examples.images.targets
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             return contrastive(sees(positions, step), encode(targets[positions], step), base.logit_scale)
 
         with restored(base):
-            descend(base, base.flat.model_parameters(), loss, len(images), config)
+            descend(base, base.flat.model_parameters(), loss, len(examples.images), config)
             values = base.flat.buffer.clone()
         return DenseFit(base, values, base.parameter_count)
 

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.dense import DenseFit, restored
 from evaluation.methods.descent import descend, seen
-from evaluation.methods.method import FitConfig, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Settings, stated
 from saft_core.clip.backbone import Base
-from saft_core.templates import Template
 from saft_core.tuning.precision import logits, passes
 from saft_core.tuning.texts import ClassPrompts
 
@@ -27,12 +25,10 @@ class PromptLoss:
     not weighed: the shots of the protocols are even.
     """
 
-    def __init__(
-        self, base: Base, images: Images, labels: tuple[str, ...], template: Template, config: FitConfig
-    ) -> None:
-        self._base, self._targets = base, images.targets
-        self._seen = seen(base, images, config)
-        self._prompts = ClassPrompts(base, labels, template)
+    def __init__(self, base: Base, examples: Examples, config: FitConfig) -> None:
+        self._base, self._targets = base, examples.images.targets
+        self._seen = seen(base, examples.images, config)
+        self._prompts = ClassPrompts(base, examples.labels, examples.template)
         self._texts: Tensor | None = None
 
     def __call__(self, positions: Sequence[int], step: int) -> Tensor:
@@ -61,20 +57,12 @@ class FullFineTuning:
         """As SAFT's on a real CLIP."""
         return stated(base, CLIP_RATES, EMBEDDED_RATES)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> DenseFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> DenseFit:
         """Train everything. Raises TrainingDiverged."""
         base.model.requires_grad_(False)
         with restored(base):
-            loss = PromptLoss(base, images, labels, template, config)
-            descend(base, base.flat.model_parameters(), loss, len(images), config, after_backward=loss.backward)
+            loss = PromptLoss(base, examples, config)
+            images, parameters = len(examples.images), base.flat.model_parameters()
+            descend(base, parameters, loss, images, config, after_backward=loss.backward)
             values = base.flat.buffer.clone()
         return DenseFit(base, values, len(base.flat))

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.loading import Images
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
@@ -89,18 +89,9 @@ class LinearProbe:
         """No learning rate: L-BFGS has a line search, and the regularisation a search of its own."""
         return Settings(0.0, (0.0,))
 
-    def fit(
-        self,
-        base: Base,  # noqa: ARG002
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,  # noqa: ARG002
-        config: FitConfig,  # noqa: ARG002
-        *,
-        held: Images | None = None,
-    ) -> LinearFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> LinearFit:  # noqa: ARG002
         """The classifier whose C does best on `held`; without held shots C is 31.6."""
-        return LinearFit(probed(images, labels, held))
+        return LinearFit(probed(examples.images, examples.labels, examples.held))
 
 
 def probed(images: Images, labels: tuple[str, ...], held: Images | None) -> Head:

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from evaluation.loading import Images
 from evaluation.methods.descent import descend, seen, trainable
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, Unsuited, prompted, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, Unsuited, prompted, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import tower_of
 from saft_core.templates import Template
@@ -55,21 +55,12 @@ class Lora:
         """The paper's; a higher rate for the small base."""
         return stated(base, (1e-4, 2e-4, 4e-4), (3e-3, 1e-2, 3e-2), weight_decay=0.01)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at. Raises Unsuited for a base without attention."""
         base.model.requires_grad_(False)
         fitted = LoraFit(base, updates_of(base, config.seed))
         with merged(fitted.updates) as place, trainable([update.weight for update in fitted.updates]):
-            _train(base, images, ClassPrompts(base, labels, template), fitted, place, config)
+            _train(base, examples.images, ClassPrompts(base, examples.labels, examples.template), fitted, place, config)
         return fitted
 
 

@@ -8,11 +8,10 @@ from contextlib import AbstractContextManager
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.dense import DenseFit, restored
 from evaluation.methods.descent import descend, seen
 from evaluation.methods.linear_probe import Head, probed
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import tower_of
 from saft_core.templates import Template
@@ -48,30 +47,21 @@ class LpFt:
         """The paper searches rates of SGD for whole data sets; 1e-5 is what FLYP (arXiv 2212.00638) has for CLIP."""
         return stated(base, (3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4))
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,  # noqa: ARG002
-        config: FitConfig,
-        *,
-        held: Images | None = None,
-    ) -> HeadFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> HeadFit:
         """Both stages, the second by AdamW down the half cosine of all methods. Raises TrainingDiverged."""
         base.model.requires_grad_(False)
-        head = probed(images, labels, held)
+        head = probed(examples.images, examples.labels, examples.held)
         weight, bias = nn.Parameter(head.weight), nn.Parameter(head.bias)
         slots = [slot for slot in base.flat.slots if tower_of(slot.name) == "image"]
-        embeddings, targets = seen(base, images, config), images.targets
+        embeddings, targets = seen(base, examples.images, config), examples.images.targets
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
-            scores = Head(labels, weight, bias).scores(embeddings(positions, step))
+            scores = Head(examples.labels, weight, bias).scores(embeddings(positions, step))
             return F.cross_entropy(scores, targets[positions])
 
         with restored(base):
             parameters = [base.flat.parameter(slot) for slot in slots]
-            descend(base, [*parameters, weight, bias], loss, len(images), config)
+            descend(base, [*parameters, weight, bias], loss, len(examples.images), config)
             values = base.flat.buffer.clone()
         dense = DenseFit(base, values, sum(slot.size for slot in slots))
-        return HeadFit(dense, base, Head(labels, weight.detach(), bias.detach()))
+        return HeadFit(dense, base, Head(examples.labels, weight.detach(), bias.detach()))

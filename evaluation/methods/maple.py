@@ -11,9 +11,8 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.loading import Images
 from evaluation.methods.descent import descend
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, Unsuited, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, Unsuited, stated
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
@@ -80,29 +79,20 @@ class MaPLe:
         """The published rate of base-to-new."""
         return stated(base, RATES, RATES, weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,  # noqa: ARG002
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> MaPLeFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> MaPLeFit:
         """Learn the prompts and their couplings. Raises TrainingDiverged, and Unsuited without a ViT of open_clip's."""
         tower = _image_tower(base)
         base.model.requires_grad_(False)
-        prompts = LearnedPrompts(base, labels, LENGTH)
+        prompts = LearnedPrompts(base, examples.labels, LENGTH)
         learned = _start(tower, prompts, config.seed)
-        targets = images.targets
+        targets = examples.images.targets
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
-            pixels = images.views(positions, config.augment, (config.seed, step))
+            pixels = examples.images.views(positions, config.augment, (config.seed, step))
             seen = encode_pixels(tower, pixels, learned.images)
             return F.cross_entropy(logits(base.logit_scale, seen, _of_texts(prompts, learned)), targets[positions])
 
-        descend(base, learned.parameters(), loss, len(images), config, sgd=True)
+        descend(base, learned.parameters(), loss, len(examples.images), config, sgd=True)
         return MaPLeFit(base, learned)
 
 

@@ -92,6 +92,21 @@ class Fitted(ABC):
         """Classifies among `labels`; None when it cannot name these. To be called within `active`."""
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What a method is given: a few images of each class, and what the classes are called.
+
+    images: to train on; their targets are positions in `labels`.
+    held: other images of the same labels, for the few methods that choose a setting of their own by them, such as the
+    linear probe its regularisation. Nothing trains on them. Both are `frozen`.
+    """
+
+    images: Images
+    labels: tuple[str, ...]
+    template: Template
+    held: Images | None = None
+
+
 class Method(Protocol):
     """One way of adapting, under the name that its paper gives it.
 
@@ -105,20 +120,8 @@ class Method(Protocol):
     def settings(self, base: Base) -> Settings:
         """What to use for this base where nobody chooses."""
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,
-    ) -> Fitted:
-        """Adapt to `images`, whose targets are positions in `labels`; the base is bit-identical afterwards.
-
-        held: other images of the same labels, `frozen` too, for the few methods that choose a setting of their own by
-        them, such as the linear probe its regularisation. Nothing trains on them.
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
+        """Adapt to the examples; the base is bit-identical afterwards.
 
         Raises Unsuited, and TrainingDiverged when the loss is no longer finite.
         """
@@ -162,6 +165,6 @@ class ZeroShot:
         """None of them matters."""
         return Settings(0.0, (0.0,))
 
-    def fit(self, base: Base, *_: object, held: Images | None = None) -> Fitted:  # noqa: ARG002
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:  # noqa: ARG002
         """The base."""
         return ZeroShotFit(base)

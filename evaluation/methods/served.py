@@ -6,13 +6,12 @@ from typing import cast
 
 import numpy as np
 
-from evaluation.loading import LIMITS, Images
-from evaluation.methods.method import FitConfig, Fitted, Settings, Unsuited
+from evaluation.loading import LIMITS
+from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, Unsuited
 from evaluation.methods.sparse import SAFT, DeltaFit, silent, training_config
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidImage, InvalidInput
-from saft_core.templates import Template
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.config import Encoders
 
@@ -30,16 +29,7 @@ class Served:
         """SAFT's."""
         return SAFT.settings(base)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002 (it holds out shots of its own)
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """The delta times the strength.
 
         Raises Unsuited for labels that the product refuses, because the base cannot read them or tell them apart, and
@@ -47,9 +37,9 @@ class Served:
         """
         base.model.requires_grad_(False)
         encoders = cast("Encoders", base.defaults.encoders)
-        settings = training_config(config, template, encoders=encoders, evaluate="refit")
+        settings = training_config(config, examples.template, encoders=encoders, evaluate="refit")
         try:
-            result = adapt(base, Task(labels, images.samples), settings, LIMITS, silent)
+            result = adapt(base, Task(examples.labels, examples.images.samples), settings, LIMITS, silent)
         except InvalidImage:
             raise
         except InvalidInput as error:

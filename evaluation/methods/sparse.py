@@ -10,8 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from evaluation.loading import Images
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, Unsuited, prompted, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, Unsuited, prompted, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
 from saft_core.delta import SparseDelta
@@ -70,16 +69,12 @@ def training_config(
 
 
 def fit_entries(
-    base: Base,
-    images: Images,
-    labels: tuple[str, ...],
-    config: TrainingConfig,
-    choose: Callable[[WorkMeter], IndexArray],
+    base: Base, examples: Examples, config: TrainingConfig, choose: Callable[[WorkMeter], IndexArray]
 ) -> DeltaFit:
     """Train the entries that `choose` gives as sorted flat indices, int64 (d,). Raises TrainingDiverged."""
     base.model.requires_grad_(False)
     meter = WorkMeter(silent)
-    return DeltaFit(base, train_for(base, images.loader, labels, choose(meter), config, meter))
+    return DeltaFit(base, train_for(base, examples.images.loader, examples.labels, choose(meter), config, meter))
 
 
 def silent(_: Progress) -> None:
@@ -101,25 +96,18 @@ class Sparse:
         """The paper's, for all of them alike."""
         return stated(base, PAPERS_RATES, EMBEDDED_RATES, weight_decay=0.1)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,  # noqa: ARG002
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Choose, then train what was chosen; what has no gradient is not chosen by it.
 
         Raises Unsuited where the density is of no entry, or of more than the chosen encoder has; TrainingDiverged.
         """
-        settings = training_config(config, template, selection=self.selection, encoders=self.encoders)
+        settings = training_config(config, examples.template, selection=self.selection, encoders=self.encoders)
+
+        def choose(meter: WorkMeter) -> IndexArray:
+            return select_for(base, examples.images.loader, examples.labels, settings, meter)
+
         try:
-            return fit_entries(
-                base, images, labels, settings, lambda meter: select_for(base, images.loader, labels, settings, meter)
-            )
+            return fit_entries(base, examples, settings, choose)
         except InvalidConfig as error:
             raise Unsuited(str(error)) from error
 

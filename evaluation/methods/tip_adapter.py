@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from evaluation.loading import Batch, Images
 from evaluation.methods.descent import descend
-from evaluation.methods.method import FitConfig, Fitted, Scorer, Settings, prompted, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, prompted, stated
 from evaluation.methods.prompts import embeddings
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
@@ -80,22 +80,13 @@ class TipAdapter:
         """None of them matters."""
         return Settings(0.0, (0.0,))
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Encode the shots. Nothing else is done to them, so of `config` only augmentation and seed matter."""
         base.model.requires_grad_(False)
-        cache = build(base, images, len(labels), config)
+        cache = build(base, examples.images, len(examples.labels), config)
         with torch.no_grad():
-            alpha, beta = chosen(cache, class_weights(base, labels, template), held)
-        return TipFit(base, labels, cache, alpha, beta)
+            alpha, beta = chosen(cache, class_weights(base, examples.labels, examples.template), examples.held)
+        return TipFit(base, examples.labels, cache, alpha, beta)
 
 
 class TipAdapterF:
@@ -107,33 +98,24 @@ class TipAdapterF:
         """The paper's rate, a higher one for the small base; AdamW's own weight decay, as the authors' code has it."""
         return stated(base, (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.01, epochs=20)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,
-    ) -> Fitted:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images choose alpha and beta afterwards."""
         base.model.requires_grad_(False)
-        built = build(base, images, len(labels), config)
+        built = build(base, examples.images, len(examples.labels), config)
         keys = nn.Parameter(built.keys.clone(), requires_grad=False)
-        cache, targets = Cache(keys, built.values), images.targets
-        embed = embeddings(base, images, config)
+        cache, targets = Cache(keys, built.values), examples.images.targets
+        embed = embeddings(base, examples.images, config)
         with torch.no_grad():
-            weights = class_weights(base, labels, template)
+            weights = class_weights(base, examples.labels, examples.template)
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             features = embed(positions, step).float()
             with torch.autocast(base.device.type, enabled=False):
                 return F.cross_entropy(features @ weights.T + ALPHA * cache.logits(features, BETA), targets[positions])
 
-        descend(base, [keys], loss, len(images), config)
+        descend(base, [keys], loss, len(examples.images), config)
         trained = Cache(keys.detach(), built.values)
-        return TipFit(base, labels, trained, *chosen(trained, weights, held), trainable=keys.numel())
+        return TipFit(base, examples.labels, trained, *chosen(trained, weights, examples.held), trainable=keys.numel())
 
 
 @torch.no_grad()

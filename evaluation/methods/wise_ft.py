@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from evaluation.loading import Images
 from evaluation.methods.dense import DenseFit
 from evaluation.methods.full import FullFineTuning
-from evaluation.methods.method import FitConfig, Settings
+from evaluation.methods.method import Examples, FitConfig, Settings
 from saft_core.clip.backbone import Base
-from saft_core.templates import Template
 
 
 @dataclass(frozen=True)
@@ -32,21 +30,12 @@ class WiseFt:
         """Full fine-tuning's, so that one training serves both; the paper's own 3e-5 is for batches of 512."""
         return FullFineTuning().settings(base)
 
-    def fit(
-        self,
-        base: Base,
-        images: Images,
-        labels: tuple[str, ...],
-        template: Template,
-        config: FitConfig,
-        *,
-        held: Images | None = None,
-    ) -> DenseFit:
+    def fit(self, base: Base, examples: Examples, config: FitConfig) -> DenseFit:
         """Fine-tune all, then interpolate. Raises TrainingDiverged.
 
         Where the full fine-tuning of the same run is at hand, `between` takes it instead.
         """
-        return self.between(base, FullFineTuning().fit(base, images, labels, template, config, held=held))
+        return self.between(base, FullFineTuning().fit(base, examples, config))
 
     def between(self, base: Base, full: DenseFit) -> DenseFit:
         """Between the base and a `full` fine-tuning of it: at alpha 0 and 1 the one and the other bit by bit.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.loading import Images
-from evaluation.methods.method import FitConfig, Fitted, Method, ZeroShot
+from evaluation.methods.method import Examples, FitConfig, Fitted, Method, ZeroShot
 from saft_core.clip.backbone import Base
 from tests.fixtures.models import bits
 from tests.fixtures.tasks import LABELS, colour_samples
@@ -31,7 +31,7 @@ def coloured(base: Base, per_class: int = 4, seed: int = 0) -> Images:
 def quickly(method: Method, base: Base, *, held: Images | None = None, **changes: Any) -> Fitted:
     """A fit on four images a class with QUICK but for `changes`."""
     config = replace(QUICK, **changes)
-    return method.fit(base, coloured(base), LABELS, TEMPLATE, config, held=held)
+    return method.fit(base, Examples(coloured(base), LABELS, TEMPLATE, held), config)
 
 
 @torch.no_grad()
@@ -52,7 +52,7 @@ def check_fit(method: Method, base: Base, **changes: Any) -> Fitted:
     """What holds of every method that trains: it learns its shots, repeats itself, and leaves the base as it was."""
     base.model.requires_grad_(False)
     before = base.flat.sha256()
-    untrained = loss_of(ZeroShot().fit(base), coloured(base))
+    untrained = loss_of(ZeroShot().fit(base, Examples(coloured(base), LABELS, TEMPLATE), QUICK), coloured(base))
     fitted = quickly(method, base, **changes)
     assert base.flat.sha256() == before
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in base.model.parameters())

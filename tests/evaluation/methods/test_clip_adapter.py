@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from evaluation.methods.clip_adapter import Adapter, ClipAdapter
+from evaluation.methods.method import Examples
 from tests.evaluation.methods.checks import check_training, config, scores, zero_shot
 from tests.evaluation.methods.fitting import TEMPLATE, coloured
 from tests.fixtures.models import bits, make_base
@@ -13,7 +14,7 @@ from tests.fixtures.tasks import LABELS
 def test_at_ratio_0_it_is_zero_shot() -> None:
     base = make_base("vit")
     images = coloured(base)
-    fitted = ClipAdapter(ratio=0.0).fit(base, images, LABELS, TEMPLATE, config())
+    fitted = ClipAdapter(ratio=0.0).fit(base, Examples(images, LABELS, TEMPLATE), config())
     torch.testing.assert_close(scores(fitted, images), zero_shot(base, images), rtol=1e-6, atol=1e-6)
 
 
@@ -42,6 +43,7 @@ def test_augmented_views_are_learned_too() -> None:
     base = make_base("vit")
     images = coloured(base)
     whole, views = (
-        ClipAdapter().fit(base, images, LABELS, TEMPLATE, config(augment=augment)) for augment in ("none", "crop")
+        ClipAdapter().fit(base, Examples(images, LABELS, TEMPLATE), config(augment=augment))
+        for augment in ("none", "crop")
     )
     assert bits(scores(whole, images)) != bits(scores(views, images))

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from evaluation.methods import clipood
 from evaluation.methods.clipood import BetaAverage, Clipood, margin_metric_softmax
+from evaluation.methods.method import Examples
 from saft_core.clip.flat import tower_of
 from tests.evaluation.methods.checks import check_training, config
 from tests.evaluation.methods.fitting import TEMPLATE, coloured
@@ -70,7 +71,7 @@ def test_a_fit_averages_over_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> N
     before = base.flat.buffer.clone()
     with monkeypatch.context() as patch:
         patch.setattr(clipood, "BetaAverage", Noting)
-        fitted = Clipood().fit(base, coloured(base), LABELS, TEMPLATE, config(epochs=2, batch_size=5))
+        fitted = Clipood().fit(base, Examples(coloured(base), LABELS, TEMPLATE), config(epochs=2, batch_size=5))
     assert len(way) == 6
     weights = [1 / math.sqrt((step + 0.5) * (6.5 - step)) for step in range(7)]
     expected = torch.zeros_like(before)
@@ -95,7 +96,7 @@ def test_one_step_follows_the_papers_gradient() -> None:
     base = make_base("vit", dtype=torch.float64)
     images, before = coloured(base), base.flat.buffer.clone()
     fit = config(epochs=1, batch_size=12, weight_decay=0.0)
-    values = Clipood().fit(base, images, LABELS, TEMPLATE, fit).values  # type: ignore[attr-defined]
+    values = Clipood().fit(base, Examples(images, LABELS, TEMPLATE), fit).values  # type: ignore[attr-defined]
     base.model.requires_grad_(True)
     with base.flat.gradient() as gradient:
         texts = base.encode_texts([TEMPLATE.replace("{}", label) for label in LABELS]).detach()

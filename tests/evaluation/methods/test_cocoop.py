@@ -5,7 +5,7 @@ import torch
 from evaluation.loading import Images
 from evaluation.methods.cocoop import CoCoOp, CoCoOpFit, ConditionalContext
 from evaluation.methods.coop import CoOpFit
-from evaluation.methods.method import FitConfig
+from evaluation.methods.method import Examples, FitConfig
 from evaluation.methods.prompts import LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from tests.fixtures.models import make_base
@@ -58,7 +58,7 @@ def test_context_and_meta_net_are_trained_and_counted() -> None:
     base = make_base("vit")
     images = Images(base, colour_samples(2))
     images.freeze()
-    fitted = CoCoOp().fit(base, images, LABELS, TEMPLATE, FitConfig(0.1, 1, 1, 5e-4, 0.001, "none", 0))
+    fitted = CoCoOp().fit(base, Examples(images, LABELS, TEMPLATE), FitConfig(0.1, 1, 1, 5e-4, 0.001, "none", 0))
     assert fitted.trainable == 4 * 16 + (16 + 1) + (16 + 16)
     moved = [
         not torch.equal(now, before)

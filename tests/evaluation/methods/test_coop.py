@@ -4,7 +4,7 @@ import torch
 
 from evaluation.loading import Images
 from evaluation.methods.coop import CoOp, CoOpFit
-from evaluation.methods.method import FitConfig, ZeroShotFit
+from evaluation.methods.method import Examples, FitConfig, ZeroShotFit
 from evaluation.methods.prompts import LearnedPrompts
 from tests.fixtures.models import make_base
 from tests.fixtures.tasks import LABELS, colour_samples
@@ -28,7 +28,7 @@ def test_four_vectors_are_trained_in_a_base_without_attention_to_images_too() ->
     base = make_base("resnet")
     images = Images(base, colour_samples(2))
     images.freeze()
-    fitted = CoOp().fit(base, images, LABELS, TEMPLATE, FitConfig(0.1, 1, 4, 5e-4, 0.001, "none", 0))
+    fitted = CoOp().fit(base, Examples(images, LABELS, TEMPLATE), FitConfig(0.1, 1, 4, 5e-4, 0.001, "none", 0))
     assert fitted.context.shape == (4, 16)
     assert fitted.trainable == 64
     assert not torch.equal(fitted.context, LearnedPrompts(base, LABELS).words)

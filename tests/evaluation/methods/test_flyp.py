@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from evaluation.methods.dense import DenseFit
 from evaluation.methods.flyp import Flyp, captions, contrastive
+from evaluation.methods.method import Examples
 from saft_core.clip.zero_shot import fill
 from tests.evaluation.methods.checks import check_training, config
 from tests.evaluation.methods.fitting import TEMPLATE, coloured
@@ -29,7 +30,7 @@ def test_its_first_step_is_open_clips_on_the_images_and_their_prompts() -> None:
     base = make_base("vit", dtype=torch.float64)
     images, fit = coloured(base), config(epochs=1, batch_size=12, weight_decay=0.0)
     before = base.flat.buffer.clone()
-    values = cast("DenseFit", Flyp().fit(base, images, LABELS, TEMPLATE, fit)).values
+    values = cast("DenseFit", Flyp().fit(base, Examples(images, LABELS, TEMPLATE), fit)).values
     prompts = [TEMPLATE.replace("{}", LABELS[target]) for target in images.targets.tolist()]
     base.model.requires_grad_(True)
     with base.flat.gradient() as gradient:

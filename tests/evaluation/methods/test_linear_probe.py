@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from evaluation.methods import linear_probe
 from evaluation.methods.linear_probe import COARSE, Head, LinearFit, LinearProbe, regression, searched
+from evaluation.methods.method import Examples
 from tests.evaluation.methods.fitting import QUICK, TEMPLATE, check_fit, coloured, loss_of, quickly
 from tests.fixtures.models import bits, make_base
 from tests.fixtures.tasks import LABELS
@@ -90,7 +91,7 @@ def test_held_shots_choose_and_without_them_it_is_said_what(monkeypatch: pytest.
         return head(-1.0)
 
     monkeypatch.setattr(linear_probe, "searched", last)
-    chosen = LinearProbe().fit(base, images, LABELS, TEMPLATE, QUICK, held=held)
+    chosen = LinearProbe().fit(base, Examples(images, LABELS, TEMPLATE, held), QUICK)
     assert bits(chosen.head.weight) == bits(regression(images.frozen, images.targets, 3, 0.1)[0])
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from evaluation.methods.descent import batches
 from evaluation.methods.lora import SCALE, Lora, LoraFit, Update, merged, projections, updates_of
-from evaluation.methods.method import Unsuited
+from evaluation.methods.method import Examples, Unsuited
 from saft_core.clip.backbone import Base
 from tests.evaluation.methods.checks import check_training, config, scores
 from tests.evaluation.methods.fitting import TEMPLATE, coloured
@@ -95,7 +95,7 @@ def test_merged_equals_unmerged_in_a_resnets_attention_pool() -> None:
 def test_a_fit_is_adamw_on_the_factors_by_autograd() -> None:
     base = make_base("vit", dtype=torch.float64)
     fit, images = config(epochs=2, batch_size=5, learning_rate=1e-2), coloured(base)
-    fitted = cast("LoraFit", Lora().fit(base, images, LABELS, TEMPLATE, fit))
+    fitted = cast("LoraFit", Lora().fit(base, Examples(images, LABELS, TEMPLATE), fit))
     updates = updates_of(base, fit.seed)
     weights = {name: weight.detach() for name, weight in base.model.named_parameters()}
     factors = [factor.requires_grad_() for update in updates for factor in (update.up, update.down)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evaluation.loading import Images
 from evaluation.methods.maple import LENGTH, CoupledPrompts, MaPLe, encode_pixels
-from evaluation.methods.method import FitConfig, Unsuited
+from evaluation.methods.method import Examples, FitConfig, Unsuited
 from evaluation.methods.prompts import LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
@@ -92,7 +92,7 @@ def test_all_prompts_and_couplings_are_trained_and_counted() -> None:
     base = deep_base()
     images = Images(base, colour_samples(2))
     images.freeze()
-    fitted = MaPLe().fit(base, images, LABELS, TEMPLATE, FitConfig(0.1, 1, 2, 5e-4, 0.001, "none", 0))
+    fitted = MaPLe().fit(base, Examples(images, LABELS, TEMPLATE), FitConfig(0.1, 1, 2, 5e-4, 0.001, "none", 0))
     assert fitted.trainable == 4 * (LENGTH * 16 + (16 + 1) * 32)
     start = CoupledPrompts(LearnedPrompts(base, LABELS, LENGTH).words, 32, 4, seed=0)
     moved = [
@@ -106,7 +106,7 @@ def test_prompts_go_no_deeper_than_nine_blocks() -> None:
     base = deep_base(layers=10)
     images = Images(base, colour_samples(1))
     images.freeze()
-    fitted = MaPLe().fit(base, images, LABELS, TEMPLATE, FitConfig(0.1, 1, 3, 5e-4, 0.001, "none", 0))
+    fitted = MaPLe().fit(base, Examples(images, LABELS, TEMPLATE), FitConfig(0.1, 1, 3, 5e-4, 0.001, "none", 0))
     assert len(fitted.learned.texts) == 9
 
 
@@ -115,4 +115,4 @@ def test_a_base_whose_image_tower_has_no_tokens_is_refused() -> None:
     images = Images(base, colour_samples(1))
     images.freeze()
     with pytest.raises(Unsuited, match="ModifiedResNet"):
-        MaPLe().fit(base, images, LABELS, TEMPLATE, FitConfig(0.1, 1, 3, 5e-4, 0.001, "none", 0))
+        MaPLe().fit(base, Examples(images, LABELS, TEMPLATE), FitConfig(0.1, 1, 3, 5e-4, 0.001, "none", 0))

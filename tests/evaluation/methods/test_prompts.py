@@ -13,7 +13,7 @@ from evaluation.loading import Images
 from evaluation.methods.cocoop import CoCoOp
 from evaluation.methods.coop import CoOp
 from evaluation.methods.maple import MaPLe
-from evaluation.methods.method import FitConfig, Fitted, Unsuited
+from evaluation.methods.method import Examples, FitConfig, Fitted, Unsuited
 from evaluation.methods.prompts import LearnedPrompts
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
@@ -166,8 +166,8 @@ def test_a_fit_learns_its_shots_and_leaves_the_base_as_it_was(method: CoOp | CoC
     base = make_base("vit")
     before, shots = base.flat.sha256(), images(base)
     config = replace(CONFIG, augment=augment)
-    start = method.fit(base, shots, LABELS, TEMPLATE, replace(config, learning_rate=0.0, epochs=1))
-    fitted = method.fit(base, shots, LABELS, TEMPLATE, config)
+    start = method.fit(base, Examples(shots, LABELS, TEMPLATE), replace(config, learning_rate=0.0, epochs=1))
+    fitted = method.fit(base, Examples(shots, LABELS, TEMPLATE), config)
     first, last = (F.cross_entropy(scores(one, shots), shots.targets) for one in (start, fitted))
     assert last < first - 0.01
     assert base.flat.sha256() == before
@@ -180,7 +180,7 @@ def test_a_fit_is_the_same_for_the_same_seed_only(method: CoOp | CoCoOp | MaPLe)
     base = make_base("vit")
     shots, torn = images(base), torch.random.get_rng_state()
     first, again, other = (
-        bits(scores(method.fit(base, shots, LABELS, TEMPLATE, replace(CONFIG, epochs=1, seed=seed)), shots))
+        bits(scores(method.fit(base, Examples(shots, LABELS, TEMPLATE), replace(CONFIG, epochs=1, seed=seed)), shots))
         for seed in (1, 1, 2)
     )
     assert first == again != other
@@ -191,7 +191,7 @@ def test_a_fit_is_the_same_for_the_same_seed_only(method: CoOp | CoCoOp | MaPLe)
 def test_a_fit_names_classes_it_never_saw(method: CoOp | CoCoOp | MaPLe) -> None:
     base = make_base("vit")
     shots = images(base)
-    fitted = method.fit(base, shots, LABELS, TEMPLATE, replace(CONFIG, epochs=1))
+    fitted = method.fit(base, Examples(shots, LABELS, TEMPLATE), replace(CONFIG, epochs=1))
     both = scores(fitted, shots, (*NAMES, *LABELS))
     assert both.shape == (len(shots), len(NAMES) + len(LABELS))
     torch.testing.assert_close(both[:, len(NAMES) :], scores(fitted, shots), rtol=1e-4, atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.loading import LIMITS
-from evaluation.methods.method import Unsuited
+from evaluation.methods.method import Examples, Unsuited
 from evaluation.methods.served import Served, scaled
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.evaluation import applied
@@ -53,4 +53,4 @@ def test_it_selects_where_the_base_says() -> None:
 def test_labels_that_the_product_refuses_are_said() -> None:
     base = make_base("vit")
     with pytest.raises(Unsuited, match="red"):
-        Served().fit(base, coloured(base), ("red", "Red", "blue"), TEMPLATE, QUICK)
+        Served().fit(base, Examples(coloured(base), ("red", "Red", "blue"), TEMPLATE), QUICK)

@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 import torch
 
+from evaluation.methods.method import Examples
 from evaluation.methods.tip_adapter import Cache, TipAdapter, TipAdapterF, TipFit, build, chosen
 from saft_core.clip.zero_shot import class_weights
 from tests.evaluation.methods.checks import check_training, config, is_at_rest, scores, state, zero_shot
@@ -25,7 +26,7 @@ def test_at_alpha_0_it_is_zero_shot() -> None:
 def test_its_logits_are_the_papers_shot_by_shot() -> None:
     base = make_base("vit")
     images, tested = coloured(base), coloured(base, 1, seed=1)
-    fitted = cast("TipFit", TipAdapter().fit(base, images, LABELS, TEMPLATE, config()))
+    fitted = cast("TipFit", TipAdapter().fit(base, Examples(images, LABELS, TEMPLATE), config()))
     assert (fitted.alpha, fitted.beta, fitted.trainable) == (1.0, 5.5, 0)
     expected = zero_shot(base, tested).clone()
     for row, image in zip(expected, tested.frozen, strict=True):
@@ -38,7 +39,7 @@ def test_fitting_it_leaves_the_base_alone() -> None:
     base = make_base("resnet")
     base.model.requires_grad_(False)
     before = state(base)
-    fitted = TipAdapter().fit(base, coloured(base), LABELS, TEMPLATE, config(augment="crop"))
+    fitted = TipAdapter().fit(base, Examples(coloured(base), LABELS, TEMPLATE), config(augment="crop"))
     scores(fitted, coloured(base))
     assert state(base) == before
     assert is_at_rest(base)
@@ -47,7 +48,7 @@ def test_fitting_it_leaves_the_base_alone() -> None:
 def test_a_part_of_its_labels_is_named_by_their_columns_and_others_are_not() -> None:
     base = make_base("vit")
     images = coloured(base)
-    fitted = TipAdapter().fit(base, images, LABELS, TEMPLATE, config())
+    fitted = TipAdapter().fit(base, Examples(images, LABELS, TEMPLATE), config())
     some = ("blue", "red")
     torch.testing.assert_close(scores(fitted, images, some), scores(fitted, images)[:, [2, 0]])
     assert fitted.scorer(("red", "yellow"), TEMPLATE) is None
@@ -58,7 +59,7 @@ def test_held_images_choose_alpha_and_beta() -> None:
     images, held = coloured(base), coloured(base, seed=1)
     cache, weights = build(base, images, len(LABELS), config()), class_weights(base, LABELS, TEMPLATE).detach()
     alpha, beta = chosen(cache, weights, held)
-    fitted = cast("TipFit", TipAdapter().fit(base, images, LABELS, TEMPLATE, config(), held=held))
+    fitted = cast("TipFit", TipAdapter().fit(base, Examples(images, LABELS, TEMPLATE, held), config()))
     assert (fitted.alpha, fitted.beta) == (alpha, beta)
 
     def right(alpha: float, beta: float) -> int:
@@ -90,8 +91,8 @@ def test_trained_keys_learn_and_leave_the_base_alone(tower: str) -> None:
 def test_training_of_keys_starts_at_the_shots() -> None:
     base = make_base("vit")
     images = coloured(base)
-    plain = TipAdapter().fit(base, images, LABELS, TEMPLATE, config())
-    trained = TipAdapterF().fit(base, images, LABELS, TEMPLATE, config(learning_rate=0.0))
+    plain = TipAdapter().fit(base, Examples(images, LABELS, TEMPLATE), config())
+    trained = TipAdapterF().fit(base, Examples(images, LABELS, TEMPLATE), config(learning_rate=0.0))
     assert bits(scores(trained, images)) == bits(scores(plain, images))
 
 
