@@ -15,6 +15,7 @@ from evaluation.conditions import Conditions
 from evaluation.datasets.registry import BUNDLED, NAMES, find
 from evaluation.journal import Journal
 from evaluation.methods.catalogue import COOP, FULL, named
+from evaluation.methods.served import Served
 from evaluation.methods.sparse import SAFT
 from evaluation.paper import FIGURES, TABLES, Work
 from evaluation.report.csv import write_csv
@@ -104,7 +105,8 @@ def _work(asked: Asked, say: Callable[[str], None]) -> Work:
 
 def _told(table: Table) -> str:
     """A table, and where SAFT stands in it."""
-    return "\n\n".join(filter(None, [markdown(table).rstrip(), standing(table, SAFT.name, (FULL.name, COOP.name))]))
+    said = (standing(table, method, (FULL.name, COOP.name)) for method in (SAFT.name, Served.name))
+    return "\n\n".join(filter(None, [markdown(table).rstrip(), "\n".join(filter(None, said))]))
 
 
 def _drawn(number: str, work: Work, folder: Path) -> str:
