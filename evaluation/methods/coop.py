@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.methods.descent import descend
+from evaluation.methods.descent import descend, embeddings
 from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
-from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, embeddings
+from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 from saft_core.tuning.precision import logits

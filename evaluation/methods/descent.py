@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from saft_core.clip.backbone import Base
 from saft_core.errors import TrainingDiverged
 from saft_core.tuning.costs import steps_per_epoch
 from saft_core.tuning.precision import passes
+from saft_core.tuning.training import batches
 
 Loss = Callable[[Sequence[int], int], Tensor]
 """The loss, a scalar, of the images at these positions in this step."""
@@ -69,15 +69,6 @@ def _check(loss: Tensor, step: int, config: FitConfig) -> None:
         )
 
 
-def batches(images: int, config: FitConfig) -> Iterator[list[int]]:
-    """Positions of each step: every image once an epoch, in an order drawn from the seed."""
-    generator = np.random.default_rng(config.seed)
-    for _ in range(config.epochs):
-        order = generator.permutation(images)
-        for start in range(0, images, config.batch_size):
-            yield order[start : start + config.batch_size].tolist()
-
-
 @contextmanager
 def trainable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     """Only within the context do these need a gradient, and none is left after it."""
@@ -94,6 +85,13 @@ def trainable(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 def seen(base: Base, images: Images, config: FitConfig) -> Callable[[Sequence[int], int], Tensor]:
     """Unit embeddings, float32 (n, embed_dim), of the images at these positions as this step sees them.
 
-    With a frozen image tower and no augmentation ask for `images.frozen` instead.
+    `embeddings` is for a frozen image tower.
     """
     return lambda positions, step: base.encode_pixels(images.views(positions, config.augment, (config.seed, step)))
+
+
+def embeddings(base: Base, images: Images, config: FitConfig) -> Callable[[Sequence[int], int], Tensor]:
+    """Unit embeddings, float32 (n, embed_dim), by a frozen image tower, of the images that a step sees."""
+    if config.augment == "none":
+        return lambda positions, _: images.frozen[list(positions)]
+    return torch.no_grad()(seen(base, images, config))

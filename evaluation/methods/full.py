@@ -11,7 +11,7 @@ from evaluation.methods.dense import DenseFit, restored
 from evaluation.methods.descent import descend, seen
 from evaluation.methods.method import Examples, FitConfig, Settings, stated
 from saft_core.clip.backbone import Base
-from saft_core.tuning.precision import logits, passes
+from saft_core.tuning.precision import logits
 from saft_core.tuning.texts import ClassPrompts
 
 CLIP_RATES = (1.5e-6, 5e-6, 1.5e-5)
@@ -40,8 +40,7 @@ class PromptLoss:
     def backward(self) -> None:
         """Carry the gradient that the class embeddings collected on into the text encoder."""
         if self._texts is not None:
-            with passes(self._base.device):
-                self._prompts.backward(self._texts)
+            self._prompts.backward(self._texts)
 
 
 class FullFineTuning:

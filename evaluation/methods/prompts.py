@@ -6,7 +6,7 @@ end with the class name and a full stop, and take no other template.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,9 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from evaluation.loading import Images
-from evaluation.methods.descent import seen
-from evaluation.methods.method import FitConfig, Unsuited
+from evaluation.methods.method import Unsuited
 from saft_core.clip.backbone import Base
 from saft_core.clip.class_names import class_name, is_the_rest
 from saft_core.clip.prompts import POOLED_AT_A_TOKEN
@@ -125,13 +123,6 @@ def _one_token(block: Any, x: Tensor, ends: Tensor, mask: Tensor | None) -> Tens
     mixed = block.attn(tokens[rows, ends][:, None], tokens, tokens, need_weights=False, key_padding_mask=unseen)[0]
     x = x[rows, ends] + block.ls_1(mixed[:, 0])
     return x + block.ls_2(block.mlp(block.ln_2(x)))  # type: ignore[no-any-return]
-
-
-def embeddings(base: Base, images: Images, config: FitConfig) -> Callable[[Sequence[int], int], Tensor]:
-    """Unit embeddings, float32 (n, embed_dim), by a frozen image tower, of the images that a step sees."""
-    if config.augment == "none":
-        return lambda positions, _: images.frozen[list(positions)]
-    return torch.no_grad()(seen(base, images, config))
 
 
 def count(learned: nn.Module) -> int:

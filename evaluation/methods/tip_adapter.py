@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.loading import Batch, Images
-from evaluation.methods.descent import descend
+from evaluation.methods.descent import descend, embeddings
 from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, prompted, stated
-from evaluation.methods.prompts import embeddings
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.templates import Template

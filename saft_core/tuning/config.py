@@ -13,12 +13,8 @@ Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
 Evaluate = Literal["refit", "holdout", "none"]
 
 
-class Schedule(Protocol):
-    """Of a training, what its loop has to know, whatever the model; see `TrainingConfig`."""
-
-    @property
-    def learning_rate(self) -> float:
-        """AdamW's peak."""
+class Order(Protocol):
+    """What decides which samples a step takes; see `TrainingConfig`."""
 
     @property
     def epochs(self) -> int:
@@ -29,12 +25,20 @@ class Schedule(Protocol):
         """Samples of a step."""
 
     @property
-    def weight_decay(self) -> float:
-        """AdamW's."""
-
-    @property
     def seed(self) -> int:
         """What decides the order of the samples."""
+
+
+class Schedule(Order, Protocol):
+    """Of a training, what its loop has to know, whatever the model."""
+
+    @property
+    def learning_rate(self) -> float:
+        """AdamW's peak."""
+
+    @property
+    def weight_decay(self) -> float:
+        """AdamW's."""
 
     @property
     def patience_epochs(self) -> int:

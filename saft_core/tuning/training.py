@@ -16,7 +16,7 @@ from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState
-from saft_core.tuning.config import Schedule, TrainingConfig
+from saft_core.tuning.config import Order, Schedule, TrainingConfig
 from saft_core.tuning.costs import step_work, steps_per_epoch
 from saft_core.tuning.early_stopping import EarlyStopping
 from saft_core.tuning.loss import ClassPromptLoss
@@ -167,10 +167,10 @@ def cosine(peak: float, step: int, steps: int) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step / steps)))
 
 
-def batches(samples: int, schedule: Schedule) -> Iterator[list[int]]:
+def batches(samples: int, order: Order) -> Iterator[list[int]]:
     """Positions of each step: every sample once an epoch, in an order drawn from the seed."""
-    generator = np.random.default_rng(schedule.seed)
-    for _ in range(schedule.epochs):
-        order = generator.permutation(samples)
-        for start in range(0, samples, schedule.batch_size):
-            yield order[start : start + schedule.batch_size].tolist()
+    generator = np.random.default_rng(order.seed)
+    for _ in range(order.epochs):
+        drawn = generator.permutation(samples)
+        for start in range(0, samples, order.batch_size):
+            yield drawn[start : start + order.batch_size].tolist()

@@ -11,10 +11,10 @@ from open_clip.model import CLIP
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.methods.descent import batches
 from evaluation.methods.lora import SCALE, Lora, LoraFit, Update, merged, projections, updates_of
 from evaluation.methods.method import Examples, Unsuited
 from saft_core.clip.backbone import Base
+from saft_core.tuning.training import batches
 from tests.evaluation.methods.checks import check_training, config, scores
 from tests.evaluation.methods.fitting import TEMPLATE, coloured
 from tests.fixtures.families import FAMILIES, make
