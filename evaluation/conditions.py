@@ -53,18 +53,17 @@ class Conditions:
         classes: Classes,
         *,
         seed: int,
-        learning_rate: float,
         shots: int | None = None,
         density: float | None = None,
     ) -> Run:
-        """One fit. own: the settings of its method. shots, density: others than those of the study."""
+        """One fit at the stated rate. own: its method's settings. shots, density: others than those of the study."""
         return Run(
             base=f"{base.name} {base.fingerprint[:12]} on {base.device.type}",
             dataset=dataset,
             classes=classes,
             shots=shots or self.shots,
             method=method,
-            learning_rate=learning_rate,
+            learning_rate=own.learning_rate,
             epochs=self.epochs or own.epochs or (EMBEDDED_EPOCHS if base.card.embedded else EPOCHS),
             batch_size=self.batch_size,
             weight_decay=self.weight_decay if own.weight_decay is None else own.weight_decay,

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -21,7 +21,7 @@ from evaluation.methods.dense import DenseFit
 from evaluation.methods.full import FullFineTuning
 from evaluation.methods.method import Examples, Fitted, Method, Unsuited
 from evaluation.methods.wise_ft import WiseFt
-from evaluation.outcomes import Classes, Outcome, Run
+from evaluation.outcomes import Classes, Outcome, Purpose, Run
 from evaluation.splits import Shots, base_half, draw, halved, new_half, of_test
 from saft_core.clip.backbone import Base
 from saft_core.data.samples import Sample
@@ -43,6 +43,20 @@ class Latest:
     fitted: Fitted | None = None
     seconds: float = 0.0
     peak_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a fit is made of and tested on, and the digest of it (`data_sha256`)."""
+
+    shots: Shots
+    tests: Mapping[str, TestSet]
+    sha256: str
+
+    @classmethod
+    def of(cls, shots: Shots, tests: Mapping[str, TestSet]) -> Self:
+        """With its digest."""
+        return cls(shots, tests, data_sha256(shots, tests))
 
 
 class Study:
@@ -70,6 +84,7 @@ class Study:
         self._tests: dict[tuple[str, Classes], Tests] = {}
         self._rates: dict[tuple[str, str, Classes, int, float], float] = {}
         self._latest = Latest()
+        self._materials: dict[tuple[str, Classes, int, int, Purpose], Material] = {}
 
     def dataset(self, name: str) -> DataSet:
         """The data set of this name. Raises MissingData."""
@@ -111,7 +126,7 @@ class Study:
     def fit(self, method: Method, dataset: str) -> Fitted:
         """One under the first seed, for whoever wants more of it than its accuracy. Raises MissingData."""
         run = self._run(method, dataset, "all", self.conditions.seeds[0])
-        return self._fitted(method, run, self._examples(self._shots(run)))[0]
+        return self._fitted(method, run, self._examples(self._material(run).shots))[0]
 
     def _run(
         self,
@@ -131,7 +146,6 @@ class Study:
             dataset,
             classes,
             seed=seed,
-            learning_rate=own.learning_rate,
             shots=shots,
             density=density,
         )
@@ -139,23 +153,30 @@ class Study:
             return run
         return replace(run, learning_rate=self._best_rate(method, run, own.search))
 
-    def _shots(self, run: Run) -> Shots:
-        drawn = draw(self.dataset(run.dataset), run.shots, run.seed)
-        return base_half(drawn) if run.classes == "base" else drawn
+    def _material(self, run: Run) -> Material:
+        """The same for every method, and made once: it may take reading the shots of a large data set."""
+        key = (run.dataset, run.classes, run.shots, run.seed, run.purpose)
+        if key not in self._materials:
+            self._materials[key] = self._gathered(run)
+        return self._materials[key]
+
+    def _gathered(self, run: Run) -> Material:
+        data = self.dataset(run.dataset)
+        drawn = draw(data, run.shots, run.seed)
+        shots = base_half(drawn) if run.classes == "base" else drawn
+        if run.purpose == "test":
+            return Material.of(shots, self._test_sets(data, run.classes))
+        kept, held = (replace(shots, val=()), shots.val) if shots.val else halved(shots, run.seed)
+        return Material.of(kept, {HELD: TestSet(HELD, shots.labels, held, shots.template)})
 
     def _outcome(self, method: Method, run: Run) -> Outcome:
-        sets = self._test_sets(self.dataset(run.dataset), run.classes)
-        return self._made(method, run, self._shots(run), sets, lambda: self._tests_of(run, sets))
-
-    def _made(
-        self, method: Method, run: Run, shots: Shots, sets: Mapping[str, TestSet], tests: Callable[[], Tests]
-    ) -> Outcome:
         """From the journal, or made and kept there."""
-        sha256 = data_sha256(shots, sets)
-        known = self._journal.find(run, sha256)
+        material = self._material(run)
+        known = self._journal.find(run, material.sha256)
         if known is not None:
             return known
-        outcome = replace(self._measured(method, run, shots, tests()), data_sha256=sha256)
+        outcome = self._measured(method, run, material.shots, self._tests_of(run, material.tests))
+        outcome = replace(outcome, data_sha256=material.sha256)
         self._journal.add(outcome)
         self._say(str(outcome))
         return outcome
@@ -220,12 +241,17 @@ class Study:
 
     def _tests_of(self, run: Run, sets: Mapping[str, TestSet]) -> Tests:
         """The test sets of a run, encoded by the base; only those of the latest data set are kept."""
+        if run.purpose == "choice":  # of each number of shots its own, and few
+            return self._encoded(sets)
         key = (run.dataset, run.classes)
         if key not in self._tests:
             if not any(name == run.dataset for name, _ in self._tests):
                 self._tests.clear()
-            self._tests[key] = {name: (test, self._frozen(test.samples)) for name, test in sets.items()}
+            self._tests[key] = self._encoded(sets)
         return self._tests[key]
+
+    def _encoded(self, sets: Mapping[str, TestSet]) -> Tests:
+        return {name: (test, self._frozen(test.samples)) for name, test in sets.items()}
 
     def _frozen(self, samples: Sequence[Sample]) -> Images:
         images = Images(self.base, samples)
@@ -243,10 +269,7 @@ class Study:
 
     def _on_held_shots(self, method: Method, run: Run) -> float:
         """Accuracy on held shots, of a fit on the others."""
-        drawn = self._shots(run)
-        kept, held = (replace(drawn, val=()), drawn.val) if drawn.val else halved(drawn, run.seed)
-        test = TestSet(HELD, drawn.labels, held, drawn.template)
-        outcome = self._made(method, run, kept, {HELD: test}, lambda: {HELD: (test, self._frozen(held))})
+        outcome = self._outcome(method, run)
         told = outcome.right.get(HELD, "")
         return told.count("1") / len(told) if told else -math.inf
 
