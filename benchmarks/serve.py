@@ -16,7 +16,7 @@ import torch
 from benchmarks.measure import Row, alone, read, replaced, table, write
 from benchmarks.models import EMBEDDED, make_base
 from benchmarks.serving import batches, neighbours, over_http, registered
-from benchmarks.serving.deltas import random_resident
+from benchmarks.serving.deltas import random_loaded
 from benchmarks.serving.plot import PLOT, draw
 
 QUICK_MODEL = "ViT-B-32"
@@ -38,7 +38,7 @@ COLUMNS = {
               "memory_bytes", "error"),
     "registered": ("model", "device", "adapters", "images_per_second", "p50_ms", "p95_ms", "adapter_hit_rate",
                    "class_weights_hit_rate", "mixed_share", "adapter_bytes", "error"),
-    "cold": ("model", "device", "adapters", "p50_ms", "p95_ms", "read_ms", "decode_ms", "resident_ms",
+    "cold": ("model", "device", "adapters", "p50_ms", "p95_ms", "read_ms", "decode_ms", "load_ms",
              "container_bytes", "error"),
     "http": ("model", "device", "via", "concurrency", "images_per_second", "p50_ms", "p95_ms", "error"),
     "neighbours": ("model", "device", "mode", "p50_ms", "p95_ms", "ratio", "images_per_second", "error"),
@@ -100,10 +100,10 @@ def _one(task: Row) -> list[Row]:
 
 def _size(model: str) -> Row:
     """What one adapter of `model` takes in memory."""
-    resident = random_resident(make_base(model), 0)
+    delta = random_loaded(make_base(model), 0)
     return {
         "model": model, "device": "cpu", "bench": "registered", "mode": "mixed", "adapters": 1,
-        "adapter_bytes": resident.nbytes, "entries": len(resident),
+        "adapter_bytes": delta.nbytes, "entries": len(delta),
     }  # fmt: skip
 
 

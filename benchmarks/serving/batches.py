@@ -106,7 +106,7 @@ def _ways(
     """By mode: from a number of adapters to the work, and to the bytes that the models take."""
     forward = Forward(base)
     size = _bytes(base.model)
-    one = tenants[0].resident.nbytes if tenants[0].resident else 0
+    one = tenants[0].delta.nbytes if tenants[0].delta else 0
 
     def shared(adapters: int) -> int:
         return size + adapters * one
@@ -123,7 +123,7 @@ def _ways(
 
         def work() -> Tensor:
             found = torch.cat([forward._pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
-            forward.restore()
+            forward.unmerge()
             return found
 
         return work

@@ -22,9 +22,9 @@ from saft_core.data.samples import Sample
 from saft_core.delta.codec import encode
 from saft_core.delta.header import DeltaHeader
 from saft_core.delta.sparse import SparseDelta
-from saft_core.serving.plan import Row
-from saft_core.serving.resident import Resident, make_resident
 from saft_core.settings import Limits
+from saft_core.sparse.batch_delta import Row
+from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
 
@@ -44,14 +44,14 @@ def random_delta(base: Base, seed: int) -> SparseDelta:
     return SparseDelta(indices, generator.normal(0, SIZE, count).astype(np.float32))
 
 
-def random_resident(base: Base, seed: int) -> Resident:
+def random_loaded(base: Base, seed: int) -> LoadedDelta:
     """The same in memory."""
-    return make_resident(random_delta(base, seed), base.flat)
+    return load_delta(random_delta(base, seed), base.flat)
 
 
 def random_rows(base: Base, count: int) -> list[Row]:
     """So many different adapters at full strength."""
-    return [Row(random_resident(base, seed)) for seed in range(count)]
+    return [Row(random_loaded(base, seed)) for seed in range(count)]
 
 
 def selected_rows(base: Base, count: int) -> list[Row]:
@@ -59,7 +59,7 @@ def selected_rows(base: Base, count: int) -> list[Row]:
     indices = _selected(base)
     generator = np.random.default_rng(0)
     deltas = [SparseDelta(indices, generator.normal(0, SIZE, len(indices)).astype(np.float32)) for _ in range(count)]
-    return [Row(make_resident(delta, base.flat)) for delta in deltas]
+    return [Row(load_delta(delta, base.flat)) for delta in deltas]
 
 
 def _selected(base: Base) -> IndexArray:

@@ -15,14 +15,14 @@ import torch
 
 from benchmarks.measure import Row, machine, side_by_side
 from benchmarks.models import TEMPLATE, labels
-from benchmarks.serving.deltas import CLASSES, random_resident
+from benchmarks.serving.deltas import CLASSES, random_loaded
 from benchmarks.serving.load import Window, closed_loop, figures, zipf
 from benchmarks.serving.pictures import picture
 from benchmarks.serving.registry import Registry, registry
 from saft.wiring import create_services
 from saft_core.delta import SparseDelta, decode
 from saft_core.serving.engine import Engine
-from saft_core.serving.resident import make_resident
+from saft_core.sparse.loaded_delta import load_delta
 from saft_core.store.adapters import load_container
 
 CALLERS = 16
@@ -59,9 +59,9 @@ def _cold(engine: Engine, filled: Registry) -> Row:
         state["delta"] = decode(state["container"], max_bytes=limit)[0]  # type: ignore[arg-type]
 
     def keep() -> None:
-        make_resident(state["delta"], flat)  # type: ignore[arg-type]
+        load_delta(state["delta"], flat)  # type: ignore[arg-type]
 
-    parts = side_by_side({"read": read, "decode": unpack, "resident": keep}, len(wanted) - 1)
+    parts = side_by_side({"read": read, "decode": unpack, "load": keep}, len(wanted) - 1)
     loads = [sum(times) for times in zip(*(part.repeats for part in parts.values()), strict=True)]
     found = figures([Window(sum(loads), loads)])
     return {
@@ -72,14 +72,14 @@ def _cold(engine: Engine, filled: Registry) -> Row:
 
 
 def _registered(engine: Engine, filled: Registry, task: Row) -> list[Row]:
-    resident_bytes = random_resident(engine.base, 0).nbytes
+    delta_bytes = random_loaded(engine.base, 0).nbytes
     classes = labels(CLASSES)
     pictures = [picture(seed) for seed in range(CALLERS)]
 
     def ask(number: int) -> None:
         engine.classify(filled.adapter_ids[number], [pictures[number % len(pictures)]], classes, TEMPLATE)
 
-    held = min(max(task["registered"]), engine.limits.cache_bytes // resident_bytes)
+    held = min(max(task["registered"]), engine.limits.cache_bytes // delta_bytes)
     started = time.perf_counter()
     closed_loop(ask, reversed(range(held)), 2 * CALLERS)
     print(f"warm: {held} adapters in {time.perf_counter() - started:.0f} s", flush=True)
@@ -95,7 +95,7 @@ def _registered(engine: Engine, filled: Registry, task: Row) -> list[Row]:
     return [
         {
             "bench": "registered", "mode": "mixed", "adapters": count, "concurrency": CALLERS,
-            **figures(windows[count]), **hit_rates(counts[count]), "adapter_bytes": resident_bytes,
+            **figures(windows[count]), **hit_rates(counts[count]), "adapter_bytes": delta_bytes,
         }
         for count in task["registered"]
     ]  # fmt: skip

@@ -90,11 +90,11 @@ Item = TypeVar("Item")
 
 def planned_seconds(groups: Sequence[Group], costs: Costs, *, mixes: bool) -> float:
     """What a batch takes by the cheapest split, or by passes of one group each where the base cannot mix."""
-    alone, shared = cheapest([(group, group) for group in groups], costs) if mixes else (groups, [])
+    alone, shared = cheapest_split([(group, group) for group in groups], costs) if mixes else (groups, [])
     return sum(map(costs.swap_seconds, alone)) + (costs.shared_seconds(shared) if shared else 0.0)
 
 
-def cheapest(groups: Sequence[tuple[Item, Group]], costs: Costs) -> tuple[list[Item], list[Item]]:
+def cheapest_split(groups: Sequence[tuple[Item, Group]], costs: Costs) -> tuple[list[Item], list[Item]]:
     """Split the groups of a batch into those that get a swap pass each and those that share one mixed pass.
 
     Only splits by size are tried: the larger a group, the better a pass of its own pays. Either part may be empty; the

@@ -33,9 +33,9 @@ from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.costs import short_rows, short_seconds
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
-from saft_core.serving.plan import Row
-from saft_core.serving.resident import Resident, make_resident
 from saft_core.serving.shares import CLIENT
+from saft_core.sparse.batch_delta import Row
+from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
 from saft_core.templates import Template
 
 logger = logging.getLogger(__name__)
@@ -117,8 +117,8 @@ class Engine:
         )
         self._calibration: Iterator[None] = iter(())
         self._load = load
-        self._residents: ByteBoundedCache[str, Resident] = ByteBoundedCache(
-            self.limits.cache_bytes, lambda resident: resident.nbytes
+        self._deltas: ByteBoundedCache[str, LoadedDelta] = ByteBoundedCache(
+            self.limits.cache_bytes, lambda delta: delta.nbytes
         )
         self._classifiers: ByteBoundedCache[tuple[AdapterId, float, bytes], Tensor] = ByteBoundedCache(
             CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes + ENTRY_BYTES
@@ -245,7 +245,7 @@ class Engine:
 
     def counters(self) -> Mapping[str, int]:
         """What happened since the start: `delta_hits`, `delta_loads` ..., `class_weights_hits` ..., `rows_mixed` ..."""
-        groups = {"delta": self._residents.counters, "class_weights": self._classifiers.counters}
+        groups = {"delta": self._deltas.counters, "class_weights": self._classifiers.counters}
         caches = {f"{group}_{name}": count for group, c in groups.items() for name, count in asdict(c).items()}
         routes = {f"rows_{route}": count for route, count in self.forward.rows_by_route.items()}
         return caches | routes | {"loop_failures": self.batcher.failures, "waiting_rows": self.batcher.waiting_rows}
@@ -263,10 +263,10 @@ class Engine:
         if adapter_id is None or strength == 0:
             yield (None, 1.0), Row(None)
             return
-        with self._residents.pinned(
-            adapter_id, lambda: make_resident(self._load(adapter_id), self.base.flat), deadline
-        ) as resident:
-            yield (adapter_id, strength), Row(resident, strength)
+        with self._deltas.pinned(
+            adapter_id, lambda: load_delta(self._load(adapter_id), self.base.flat), deadline
+        ) as delta:
+            yield (adapter_id, strength), Row(delta, strength)
 
     def _embed_images(
         self, key: tuple[AdapterId, float], row: Row, images: Sequence[Picture], deadline: float
@@ -330,11 +330,11 @@ class Engine:
 
     def _scale_of(self, row: Row) -> Tensor:
         """The model's own logit scale, before `exp`."""
-        resident = row.resident
-        if resident is None or resident.bounds[self._scale_slot] == resident.bounds[self._scale_slot + 1]:
+        delta = row.delta
+        if delta is None or delta.bounds[self._scale_slot] == delta.bounds[self._scale_slot + 1]:
             return self._log_scale
-        entry = int(resident.bounds[self._scale_slot])
-        return self._log_scale + resident.differences(row.strength)[entry].cpu()
+        entry = int(delta.bounds[self._scale_slot])
+        return self._log_scale + delta.scaled(row.strength)[entry].cpu()
 
     def _submit(self, kind: str, part: Part, deadline: float) -> list[_Work]:
         """Queue the rows of a part, in pieces so small that a short pass takes one: between them others may come."""
@@ -365,7 +365,7 @@ class Engine:
 
     def _rest(self) -> bool:
         """Make the base itself again, then measure one pass, if there is any to measure; whether there was."""
-        self.forward.restore()
+        self.forward.unmerge()
         return next(self._calibration, _NO_MORE) is not _NO_MORE
 
     def _calibrated(self, done: Future[None]) -> Iterator[None]:
@@ -383,7 +383,7 @@ class Engine:
         return [rows.cpu() for rows in self.forward.run(batch[0].kind, [work.payload for work in batch])]
 
     def _copied(self, entries: range) -> Tensor:
-        self.forward.restore()
+        self.forward.unmerge()
         return self.base.flat.buffer[entries.start : entries.stop].detach().to("cpu", copy=True)
 
 

@@ -1,9 +1,9 @@
 """The two routes from a batch to its embeddings, and the choice between them. Only the engine's thread calls this.
 
-*swap*: write an adapter's entries into the base, run the forward, copy the originals back: bit-equal to the fine-tuned
-model. *mixed*: one forward for rows of several adapters (mixed.py), equal to the same within float32 rounding.
+*swap*: merge an adapter into the base's weights, run the forward, copy the originals back: bit-equal to the fine-tuned
+model. *mixed*: one forward for rows of several adapters (`saft_core.sparse`), equal within float32 rounding.
 
-The originals are copied back when the next pass wants other weights, or on `restore`: nobody's answer waits for it, and
+The originals are copied back when the next pass wants other weights, or on `unmerge`: nobody's answer waits for it, and
 an adapter that is asked again at once is still there.
 """
 
@@ -14,7 +14,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,12 +26,12 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
-from saft_core.serving import kernels
-from saft_core.serving.calls import Unsupported
-from saft_core.serving.costs import Costs, Group, cheapest, planned_seconds, undisturbed
-from saft_core.serving.mixed import MixedForward
-from saft_core.serving.plan import Plan, Row
-from saft_core.serving.resident import Resident, make_resident
+from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds, undisturbed
+from saft_core.sparse.batch_delta import BatchDelta, Row
+from saft_core.sparse.call import Unsupported
+from saft_core.sparse.loaded_delta import load_delta, merged
+from saft_core.sparse.mixed_mode import MixedBatchMode
+from saft_core.sparse.param_delta import use_torchs_threads
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Forward:
     """Runs batches through `base`. Not thread-safe: it writes into the weights.
 
     costs: of each kind of pass; `calibration` replaces them by measured ones.
-    held:  the tower and the row whose entries the base holds now; None when its weights are its own.
+    merged: the tower and the row whose delta is merged into the base now; None when its weights are its own.
     """
 
     def __init__(self, base: Base, costs: Costs | None = None) -> None:
@@ -78,7 +78,7 @@ class Forward:
         self._constants = frozenset(b.untyped_storage().data_ptr() for b in base.model.buffers() if b.numel())
         self._refusals: dict[str, str | None] = {}
         self._said: set[str] = set()
-        self.held: tuple[str, Row] | None = None
+        self.merged: tuple[str, Row] | None = None
         self._writes = ExitStack()
 
     @torch.inference_mode()
@@ -109,7 +109,7 @@ class Forward:
     ) -> tuple[list[list[int]], list[list[int]]]:
         if len(groups) == 1 or not self.mixes(kind):
             return groups, []
-        return cheapest([(group, self._measured(kind, parts, group)) for group in groups], self.costs[kind])
+        return cheapest_split([(group, self._measured(kind, parts, group)) for group in groups], self.costs[kind])
 
     def _measured(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> Group:
         """The parts with these numbers, which are of one model."""
@@ -118,51 +118,44 @@ class Forward:
     def _pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
         """One forward over the parts with these numbers."""
         chosen = [parts[number] for number in numbers]
-        inputs = _joined([part.inputs for part in chosen])
-        self.hold(kind, Row(None) if mixed else chosen[0].row)
+        inputs = _concatenated([part.inputs for part in chosen])
+        self.merge(kind, Row(None) if mixed else chosen[0].row)
         with self._mixed(kind, chosen) if mixed else nullcontext():
             embeddings = self._encode[kind](inputs)
-        route = "mixed" if mixed else "base" if chosen[0].row.resident is None else "swap"
+        route = "mixed" if mixed else "base" if chosen[0].row.delta is None else "swap"
         self.rows_by_route[route] += len(inputs)
         return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
 
-    def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedForward:
+    def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedBatchMode:
         rows = [part.row for part in parts for _ in range(len(part))]
-        kernels.use_torchs_threads()
-        return MixedForward(self.base.flat, Plan(self.base.flat, self._slots[kind], rows), self._constants)
+        use_torchs_threads()
+        return MixedBatchMode(self.base.flat, BatchDelta(self.base.flat, self._slots[kind], rows), self._constants)
 
     @torch.inference_mode()
-    def hold(self, kind: str, row: Row) -> None:
-        """Have the base hold what this row's adapter changes in this kind's tower; nothing happens if it does."""
-        wanted = None if row.resident is None else (kind, row)
-        if self.held == wanted:
+    def merge(self, kind: str, row: Row) -> None:
+        """Have this row's delta merged into this kind's tower, and no other; nothing happens if it is."""
+        wanted = None if row.delta is None else (kind, row)
+        if self.merged == wanted:
             return
-        self.restore()
-        if row.resident is not None:
-            self._writes.enter_context(self._written(kind, row.resident, row.strength))
-            self.held = wanted
+        self.unmerge()
+        if row.delta is not None:
+            runs = self._runs[kind]
+            positions = _cut(row.delta.positions, row.delta.bounds, runs)
+            values = _cut(row.delta.scaled(row.strength), row.delta.bounds, runs)
+            self._writes.enter_context(merged(self.base.flat, positions, values))
+            self.merged = wanted
 
     @torch.inference_mode()
-    def restore(self) -> None:
-        """Have the base hold its own weights again, bit by bit."""
+    def unmerge(self) -> None:
+        """Give the base its own weights again, bit by bit."""
         self._writes.close()
-        self.held = None
-
-    def _written(self, kind: str, resident: Resident, strength: float) -> AbstractContextManager[None]:
-        positions, values = (
-            _cut(tensor, resident.bounds, self._runs[kind])
-            for tensor in (resident.positions, resident.differences(strength))
-        )
-        flat = self.base.flat
-        if flat.buffer.device.type == "cpu" and flat.buffer.dtype == torch.float32:
-            return kernels.added(flat.buffer, positions, values)
-        return flat.added(positions.long(), values)
+        self.merged = None
 
     def _entries(self, kind: str, row: Row) -> int:
         """How many entries of this kind's tower a row changes."""
-        if (resident := row.resident) is None:
+        if (delta := row.delta) is None:
             return 0
-        return sum(int(resident.bounds[last] - resident.bounds[first]) for first, last in self._runs[kind])
+        return sum(int(delta.bounds[last] - delta.bounds[first]) for first, last in self._runs[kind])
 
     # Trust, but measure
 
@@ -192,7 +185,7 @@ class Forward:
         except Exception as error:
             return str(error) if isinstance(error, Unsupported) else repr(error)
         finally:
-            self.restore()
+            self.unmerge()
             self.rows_by_route = counted
         tolerance = CPU_TOLERANCE if self.base.device.type == "cpu" else CUDA_TOLERANCE
         off = max(float((mixed[number] - swapped[number]).abs().max()) for number in range(3))
@@ -214,7 +207,7 @@ class Forward:
             size = float(self.base.flat.buffer[slot.offset : slot.offset + slot.size].abs().mean())
             values.append(generator.normal(0, 0.2 * size, len(picks[-1])))
         delta = SparseDelta(np.concatenate(picks).astype(np.int64), np.concatenate(values).astype(np.float32))
-        return Row(make_resident(delta, self.base.flat))
+        return Row(load_delta(delta, self.base.flat))
 
     def _sample(self, kind: str, rows: int) -> Any:
         if kind == TEXT:
@@ -265,7 +258,7 @@ class Forward:
         counted = self.rows_by_route.copy()
         started = time.perf_counter()
         self._pass(kind, parts, range(len(parts)), mixed=mixed)
-        self.restore()
+        self.unmerge()
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
         self.rows_by_route = counted
@@ -292,7 +285,7 @@ def _by_model(parts: Sequence[Part]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _joined(inputs: Sequence[Any]) -> Any:
+def _concatenated(inputs: Sequence[Any]) -> Any:
     if len(inputs) == 1:
         return inputs[0]
     if isinstance(inputs[0], Tensor):

@@ -15,6 +15,7 @@ from saft_core.clip.flat import IndexArray
 from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
+from saft_core.sparse.parameters import SparseParameters
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState
 from saft_core.tuning.config import Order, Schedule, TrainingConfig
 from saft_core.tuning.costs import step_work, steps_per_epoch
@@ -22,7 +23,6 @@ from saft_core.tuning.early_stopping import EarlyStopping
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.objective import Objective
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.sparse import SparseParameters
 
 EXPLOSION_FACTOR = 50
 """A loss so many times that of chance, or of the first step if that is higher, will not come back."""

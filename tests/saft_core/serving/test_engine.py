@@ -332,7 +332,7 @@ def test_weights_are_the_bases_own_whatever_it_holds_at_the_moment(tiny_base: Ba
     own = tiny_base.flat.buffer.clone()
     engine.batcher._on_idle = lambda: None  # nobody restores the base
     engine.embed_images("1", pictures(1))
-    assert engine.forward.held is not None
+    assert engine.forward.merged is not None
     assert not torch.equal(tiny_base.flat.buffer, own)
     parts = [engine.weights(start, min(start + 7_001, len(own))) for start in range(0, len(own), 7_001)]
     assert torch.equal(torch.cat(parts), own.cpu())

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
-from saft_core.serving.plan import Plan
+from saft_core.sparse.batch_delta import BatchDelta
 from tests.fixtures.batches import MIXED_IS_FREE, batch
 from tests.fixtures.device import on_cpu
 from tests.fixtures.families import FAMILIES, Family, make
@@ -49,7 +49,7 @@ def test_a_family_is_mixed_where_the_table_says_so_and_answers_as_the_plain_mode
     for kind in KINDS:
         ways = (False, True) if on_cpu() else (True,)  # by the loops, and as on a GPU
         for gather in ways if forward.mixes(kind) else ():
-            monkeypatch.setattr("saft_core.serving.forward.Plan", partial(Plan, gather=gather))
+            monkeypatch.setattr("saft_core.serving.forward.BatchDelta", partial(BatchDelta, gather=gather))
             check_against_the_plain_model(forward, kind)
     assert base.flat.sha256() == before
 
@@ -62,10 +62,10 @@ def check_against_the_plain_model(forward: Forward, kind: str) -> None:
     plain = []
     for part in parts:
         with torch.inference_mode():
-            if (resident := part.row.resident) is None:
+            if (delta := part.row.delta) is None:
                 plain.append(encode(part.inputs))
                 continue
-            with base.flat.added(resident.positions.long(), resident.differences(part.row.strength)):
+            with base.flat.added(delta.positions.long(), delta.scaled(part.row.strength)):
                 plain.append(encode(part.inputs))
     torch.testing.assert_close(mixed, torch.cat(plain), atol=1e-5, rtol=0)
     assert len(torch.unique(torch.cat(plain), dim=0)) == len(parts)  # adapters, strengths and inputs all show

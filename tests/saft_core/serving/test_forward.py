@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.delta import SparseDelta
-from saft_core.serving.calls import Unsupported
-from saft_core.serving.costs import Costs, Group, cheapest
+from saft_core.serving.costs import Costs, Group, cheapest_split
 from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
-from saft_core.serving.mixed import MixedForward
-from saft_core.serving.plan import Plan, Row
-from saft_core.serving.resident import make_resident
+from saft_core.sparse.batch_delta import BatchDelta, Row
+from saft_core.sparse.call import Unsupported
+from saft_core.sparse.loaded_delta import load_delta
+from saft_core.sparse.mixed_mode import MixedBatchMode
 from tests.fixtures.batches import MIXED_IS_FREE, MIXED_NEVER_PAYS, batch, everywhere
 from tests.fixtures.device import here
 from tests.fixtures.models import bits, pictures
@@ -32,7 +32,7 @@ GATHER = [pytest.param(True, id="by torch's operators, as on a GPU"), LOOPS]
 def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
     tiny_base: Base, kind: str, gather: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saft_core.serving.forward.Plan", partial(Plan, gather=gather))
+    monkeypatch.setattr("saft_core.serving.forward.BatchDelta", partial(BatchDelta, gather=gather))
     before = tiny_base.flat.sha256()
     mixed, alone = Forward(tiny_base, MIXED_IS_FREE), Forward(tiny_base, MIXED_NEVER_PAYS)
     parts = batch(tiny_base, kind)
@@ -41,7 +41,7 @@ def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
     assert mixed.rows_by_route["mixed"] == len(parts)
     torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
     assert len(torch.unique(one_by_one, dim=0)) == len(parts)  # adapters, strengths and inputs all show
-    alone.restore()
+    alone.unmerge()
     assert tiny_base.flat.sha256() == before
 
 
@@ -53,15 +53,15 @@ def test_the_route_follows_the_measured_cost(tiny_vit: Base) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pass_of_its_own_writes_one_tower_and_is_bit_equal_to_the_whole_adapter(tiny_base: Base, kind: str) -> None:
-    resident, (part, *_) = everywhere(tiny_base, 0), batch(tiny_base, kind)
+    delta, (part, *_) = everywhere(tiny_base, 0), batch(tiny_base, kind)
     forward = Forward(tiny_base)
-    with torch.inference_mode(), tiny_base.flat.added(resident.positions.long(), resident.values):
+    with torch.inference_mode(), tiny_base.flat.added(delta.positions.long(), delta.values):
         wanted = forward._encode[kind](part.inputs)
     assert torch.equal(forward.run(kind, [part])[0], wanted)
-    forward.restore()
+    forward.unmerge()
     with torch.inference_mode():
         before = tiny_base.flat.buffer.clone()
-        forward.hold(kind, part.row)
+        forward.merge(kind, part.row)
         changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).cpu().numpy()))
     assert set(changed.tolist()) == set(forward._slots[kind])
 
@@ -69,21 +69,21 @@ def test_a_pass_of_its_own_writes_one_tower_and_is_bit_equal_to_the_whole_adapte
 def test_the_base_holds_an_adapter_until_another_is_wanted_and_is_itself_again_after_that(tiny_vit: Base) -> None:
     forward, before = Forward(tiny_vit), tiny_vit.flat.sha256()
     rows = [Row(everywhere(tiny_vit, 0)), Row(everywhere(tiny_vit, 0)), Row(everywhere(tiny_vit, 1))]
-    rows += [Row(rows[0].resident, 0.5)]
+    rows += [Row(rows[0].delta, 0.5)]
     wanted = [(kind, row) for row in rows for kind in KINDS]
     hashes = []
     for kind, row in wanted:
-        forward.hold(kind, row)
+        forward.merge(kind, row)
         hashes.append(tiny_vit.flat.sha256())
-        forward.hold(kind, row)
+        forward.merge(kind, row)
         assert tiny_vit.flat.sha256() == hashes[-1]
-        assert forward.held == (kind, row)
+        assert forward.merged == (kind, row)
     assert hashes[:2] == hashes[2:4]
     assert len({*hashes, before}) == len(wanted) - 2 + 1
-    forward.hold(IMAGE, Row(None))
+    forward.merge(IMAGE, Row(None))
     assert tiny_vit.flat.sha256() == before
-    forward.hold(*wanted[0])
-    forward.restore()
+    forward.merge(*wanted[0])
+    forward.unmerge()
     assert tiny_vit.flat.sha256() == before
 
 
@@ -91,29 +91,29 @@ def test_a_mixed_batch_and_the_base_find_the_bases_own_weights(tiny_vit: Base) -
     forward, parts = Forward(tiny_vit, MIXED_IS_FREE), batch(tiny_vit, IMAGE)
     clean = [rows.clone() for rows in forward.run(IMAGE, parts)]
     assert forward.rows_by_route["mixed"] == len(parts)
-    forward.hold(IMAGE, parts[0].row)
+    forward.merge(IMAGE, parts[0].row)
     again = forward.run(IMAGE, parts)
     assert all(map(torch.equal, clean, again))
-    forward.hold(IMAGE, parts[0].row)
+    forward.merge(IMAGE, parts[0].row)
     torch.testing.assert_close(forward.run(IMAGE, parts[1:2])[0], clean[1], atol=1e-5, rtol=0)
 
 
 def test_the_largest_groups_get_a_pass_of_their_own_when_that_pays() -> None:
     costs = Costs(forward=((1, 1.0), (32, 32.0)), mixed_entry_seconds=1.0, mixed_seconds=0.5)
     groups = [("big", Group(20, 1)), ("a", Group(1, 0)), ("b", Group(1, 0))]
-    assert cheapest(groups, costs) == (["big", "a", "b"], [])
+    assert cheapest_split(groups, costs) == (["big", "a", "b"], [])
     per_pass = Costs(forward=((1, 10.0), (32, 41.0)), mixed_entry_seconds=1.0, mixed_seconds=0.5)
-    assert cheapest(groups, per_pass) == (["big"], ["a", "b"])
-    assert cheapest(groups[:1], per_pass) == (["big"], [])
+    assert cheapest_split(groups, per_pass) == (["big"], ["a", "b"])
+    assert cheapest_split(groups[:1], per_pass) == (["big"], [])
 
 
 def test_the_operators_of_a_gpu_do_not_grow_with_the_number_of_adapters(tiny_vit: Base) -> None:
     def operations(adapters: int) -> int:
-        residents = [everywhere(tiny_vit, seed) for seed in range(adapters)]
-        rows = [Row(residents[number % adapters]) for number in range(8)]
+        deltas = [everywhere(tiny_vit, seed) for seed in range(adapters)]
+        rows = [Row(deltas[number % adapters]) for number in range(8)]
         pixels = tiny_vit.pixels(pictures(8))
         forward = Forward(tiny_vit)
-        mixed = MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, forward._slots[IMAGE], rows, gather=True))
+        mixed = MixedBatchMode(tiny_vit.flat, BatchDelta(tiny_vit.flat, forward._slots[IMAGE], rows, gather=True))
         with torch.inference_mode(), torch.profiler.profile(acc_events=True) as profile, mixed:
             tiny_vit.encode_pixels(pixels)
         return sum(event.count for event in profile.key_averages() if event.key.startswith("aten::"))
@@ -128,7 +128,7 @@ def test_a_weight_from_elsewhere_may_have_a_bias_of_the_base(tiny_vit: Base) -> 
     x, weight = torch.randn(2, 3, 5).to(here()), torch.randn(slot.size, 5).to(here())
     with torch.inference_mode():
         plain = torch.nn.functional.linear(x, weight, bias)
-        with MixedForward(tiny_vit.flat, Plan(tiny_vit.flat, [number], [Row(adapter), Row(None)])):
+        with MixedBatchMode(tiny_vit.flat, BatchDelta(tiny_vit.flat, [number], [Row(adapter), Row(None)])):
             mixed = torch.nn.functional.linear(x, weight, bias)
     own = torch.zeros(len(tiny_vit.flat), device=here()).index_add(0, adapter.positions.long(), adapter.values)
     wanted = (
@@ -149,15 +149,15 @@ def test_attention_to_other_tokens(gather: bool, other_width: int | None, bias: 
     )
     flat = FlatParameters(attention)
     picks = [np.arange(first, len(flat), 3) for first in (0, 1)]
-    adapters = [make_resident(SparseDelta(pick, np.full(len(pick), 0.1, np.float32)), flat) for pick in picks]
+    adapters = [load_delta(SparseDelta(pick, np.full(len(pick), 0.1, np.float32)), flat) for pick in picks]
     queries, others = torch.randn(2, 1, 8).to(here()), torch.randn(2, 5, other_width or 8).to(here())
-    plan = Plan(flat, range(len(flat.slots)), [Row(resident) for resident in adapters], gather=gather)
+    plan = BatchDelta(flat, range(len(flat.slots)), [Row(delta) for delta in adapters], gather=gather)
     with torch.inference_mode():
-        with MixedForward(flat, plan):
+        with MixedBatchMode(flat, plan):
             mixed = attention(queries, others, others, need_weights=False)[0]
-        for row, resident in enumerate(adapters):
+        for row, delta in enumerate(adapters):
             one = slice(row, row + 1)
-            with flat.added(resident.positions.long(), resident.values):
+            with flat.added(delta.positions.long(), delta.values):
                 alone = attention(queries[one], others[one], others[one], need_weights=False)[0]
             torch.testing.assert_close(mixed[one], alone, atol=1e-6, rtol=0)
 
@@ -185,16 +185,16 @@ def test_a_parameter_of_as_many_rows_as_the_batch_is_not_taken_for_one(tiny_vit:
     slots = tiny_vit.flat.slots
     table = next(tiny_vit.flat.parameter(slot) for slot in slots if slot.name == "visual.positional_embedding")
     rows = [Row(everywhere(tiny_vit, 0))] * len(table)
-    plan = Plan(tiny_vit.flat, range(len(slots)), rows)
-    with torch.inference_mode(), MixedForward(tiny_vit.flat, plan), pytest.raises(Unsupported):
+    plan = BatchDelta(tiny_vit.flat, range(len(slots)), rows)
+    with torch.inference_mode(), MixedBatchMode(tiny_vit.flat, plan), pytest.raises(Unsupported):
         use(table)
 
 
 @pytest.mark.parametrize("use", [torch.abs, lambda scale: torch.sign(scale.exp())])
 def test_a_use_that_is_not_known_is_refused_and_never_answered_by_the_base(tiny_vit: Base, use: object) -> None:
     slots = list(range(len(tiny_vit.flat.slots)))
-    plan = Plan(tiny_vit.flat, slots, [Row(everywhere(tiny_vit, 0)), Row(None)])
-    with MixedForward(tiny_vit.flat, plan), pytest.raises(Unsupported):
+    plan = BatchDelta(tiny_vit.flat, slots, [Row(everywhere(tiny_vit, 0)), Row(None)])
+    with MixedBatchMode(tiny_vit.flat, plan), pytest.raises(Unsupported):
         use(tiny_vit.model.logit_scale)  # type: ignore[operator]
 
 
@@ -206,12 +206,6 @@ def test_calibration_measures_and_leaves_the_base_alone(tiny_base: Base) -> None
         assert [rows for rows, _ in costs.forward] == [1, 2, 8]
         assert all(seconds > 0 for _, seconds in costs.forward)
     assert bits(tiny_base.flat.buffer) == before
-
-
-def test_an_adapter_in_memory_takes_eight_bytes_an_entry(tiny_vit: Base) -> None:
-    resident = everywhere(tiny_vit, 0)
-    assert len(resident) > 500
-    assert resident.nbytes == 8 * len(resident) + 8 * (len(tiny_vit.flat.slots) + 1)
 
 
 def test_why_a_base_is_not_mixed_is_said_once_and_names_the_function(
@@ -243,6 +237,6 @@ def test_a_value_read_from_a_parameter_takes_the_swap_route(tiny_vit: Base) -> N
     parts = batch(tiny_vit, IMAGE)
     answers = forward.run(IMAGE, parts)
     assert forward.rows_by_route["mixed"] == 0
-    forward.restore()
+    forward.unmerge()
     wanted = [alone.run(IMAGE, [part])[0] for part in parts]
     torch.testing.assert_close(torch.cat(answers), torch.cat(wanted), atol=1e-6, rtol=0)

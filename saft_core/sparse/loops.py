@@ -1,8 +1,11 @@
-"""The compiled loops behind kernels.py, whose functions of the same names say what they do.
+"""Compiled loops over the entries of mixed batches, for what torch has no good operator for on a CPU.
+
+A row's delta of a weight has few entries, so its product is few operations: what costs is to move activations. Torch's
+operators want them transposed for a sparse product, and the result back again. The loops take them as they lie, few
+tokens at a time, so that these are in the nearest cache when an entry asks for them.
 
 Most take memory by its address: the work of most calls is so small that making an array of a tensor would take longer.
-All of it is contiguous float32. `pieces` is what `kernels.Pieces.arguments` gives, a plain tuple, which numba takes in
-the least time.
+All of it is contiguous float32. `slices` is a `Slices`.
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import intrinsic
 
+from saft_core.sparse.slices import Integers, Slices
+
+FLOAT_BYTES = 4
 Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[Any]
+_A_FLOAT = np.zeros(1, np.float32)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-STRENGTHS, OFFSET = 3, 7
-"""Where these are in pieces."""
 MANY_TOKENS = 16
 """Of a row: for fewer it does not pay to sort its entries."""
 
@@ -58,71 +62,64 @@ def write_at(weights: Floats, positions: Integers, values: Floats) -> None:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_: Any, address: Any, like: Any) -> Any:
-    """A number as a pointer to numbers of the dtype of `like`."""
+def _pointer(_: Any, address: Any, array: Any) -> Any:
+    """An address as a pointer to numbers of the dtype of `array`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return numba.types.CPointer(like.dtype)(address, like), generate
+    return numba.types.CPointer(array.dtype)(address, array), generate
 
 
 @compiled()
-def floats(address: int, length: int, like: Floats) -> Floats:
-    """So many numbers that lie at an address."""
-    return numba.carray(_pointer(address, like), (length,))  # type: ignore[no-any-return]
+def floats(address: int, length: int) -> Floats:
+    """So many float32 numbers that lie at an address."""
+    return numba.carray(_pointer(address, _A_FLOAT), (length,))  # type: ignore[no-any-return]
 
 
 @compiled()
-def _entries(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
-    """Where a row's entries lie: their positions in the base's flat buffer, and what they add at strength 1."""
-    all_positions, all_values, like, strengths, bounds, first, end, _ = pieces
-    begin, length = bounds[first, row], bounds[end, row] - bounds[first, row]
-    positions = numba.carray(_pointer(all_positions[row] + begin * like.itemsize, like), (length,))
-    return positions, floats(all_values[row] + begin * strengths.itemsize, length, strengths)
-
-
-@compiled()
-def own(pieces: tuple[Any, ...], row: int) -> tuple[Integers, Floats]:
-    """A row's entries: their positions in the parameter, uint32, and what they add.
+def row_delta(slices: Slices, row: int) -> tuple[Integers, Floats]:
+    """A row's delta of the parameter: the positions of its entries, uint32, and what they add, at the row's strength.
 
     Unsigned: for a signed index the compiler would test whether it counts from the end.
     """
-    source, source_values = _entries(pieces, row)
-    strength, offset = pieces[STRENGTHS][row], pieces[OFFSET]
-    positions, values = np.empty(len(source), np.uint32), np.empty(len(source), np.float32)
-    for entry in range(len(source)):
-        positions[entry] = source[entry] - offset
-        values[entry] = source_values[entry] * strength
+    begin, dtype = slices.bounds[slices.first, row], slices.dtype
+    length = slices.bounds[slices.end, row] - begin
+    stored = numba.carray(_pointer(slices.positions[row] + begin * dtype.itemsize, dtype), (length,))
+    at_full_strength = floats(slices.values[row] + begin * FLOAT_BYTES, length)
+    positions, values = np.empty(length, np.uint32), np.empty(length, np.float32)
+    for entry in range(length):
+        positions[entry] = stored[entry] - slices.offset
+        values[entry] = at_full_strength[entry] * slices.strengths[row]
     return positions, values
 
 
 @compiled()
-def write_dense(differences: Floats, pieces: tuple[Any, ...]) -> None:
+def write_dense(differences: Floats, slices: Slices) -> None:
     """Write each row's entries into its line of `differences`, of zeros."""
     for row in range(len(differences)):
-        positions, values = own(pieces, row)
+        positions, values = row_delta(slices, row)
         for entry in range(len(positions)):
             differences[row, positions[entry]] = values[entry]
 
 
 @compiled(parallel=True)
-def add_transposed(weights: Floats, pieces: tuple[Any, ...]) -> None:
+def add_transposed(weights: Floats, slices: Slices) -> None:
     """Add each row's entries of a weight of lines (out, in) to `weights` (B, in, out)."""
     for row in numba.prange(len(weights)):
-        positions, values = own(pieces, row)
-        lines, columns = split(positions, weights.shape[1])
+        positions, values = row_delta(slices, row)
+        lines, columns = unravel(positions, weights.shape[1])
         for entry in range(len(values)):
             weights[row, columns[entry], lines[entry]] += values[entry]
 
 
 @compiled()
-def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any, ...]) -> None:
+def add_vector(y: int, channels: int, length: int, last: bool, slices: Slices) -> None:
     """`length` is how many numbers a channel has; channels come `last`, or before those."""
-    like, size = pieces[STRENGTHS], channels * length
-    for row in range(len(like)):
-        positions, values = own(pieces, row)
-        target = floats(y + row * size * like.itemsize, size, like)
+    size = channels * length
+    for row in range(len(slices.strengths)):
+        positions, values = row_delta(slices, row)
+        target = floats(y + row * size * FLOAT_BYTES, size)
         if last:  # place by place, so that its channels are in the nearest cache
             for n in range(length):
                 for entry in range(len(positions)):
@@ -134,52 +131,34 @@ def add_vector(y: int, channels: int, length: int, last: bool, pieces: tuple[Any
 
 
 @compiled()
-def add_spread(y: int, outer: int, rows: int, inner: int, pieces: tuple[Any, ...]) -> None:
-    """`y` is (outer, rows, inner)."""
-    strengths, offset = pieces[STRENGTHS], pieces[OFFSET]
-    target = floats(y, outer * rows * inner, strengths)
-    for row in range(rows):
-        positions, values = _entries(pieces, row)
-        for entry in range(len(positions)):
-            line, column = divmod(np.uint64(positions[entry] - offset), np.uint64(inner))
-            begin = (line * np.uint64(rows) + np.uint64(row)) * np.uint64(inner)
-            target[begin + column] += values[entry] * strengths[row]
-
-
-@compiled()
 def add_layer_norm(
-    y: int, x: int, mean: int, scale: int, tokens: int, width: int, weight: tuple[Any, ...], bias: tuple[Any, ...]
+    y: int, x: int, mean: int, scale: int, tokens: int, width: int, weight: Slices, bias: Slices
 ) -> None:
     """`y` and `x` are (rows, tokens, width); `mean` and `scale` (rows, tokens)."""
-    strengths, offset = weight[STRENGTHS], weight[OFFSET]
-    for row in range(len(strengths)):
-        positions, values = _entries(weight, row)
-        at = row * tokens * strengths.itemsize
-        target = floats(y + at * width, tokens * width, strengths)
-        source = floats(x + at * width, tokens * width, strengths)
-        means, scales = floats(mean + at, tokens, strengths), floats(scale + at, tokens, strengths)
+    for row in range(len(weight.strengths)):
+        positions, values = row_delta(weight, row)
+        at = row * tokens * FLOAT_BYTES
+        target = floats(y + at * width, tokens * width)
+        source = floats(x + at * width, tokens * width)
+        means, scales = floats(mean + at, tokens), floats(scale + at, tokens)
         for entry in range(len(positions)):
-            channel, value = np.uint64(positions[entry] - offset), values[entry] * strengths[row]
             for n in range(tokens):
-                place = channel + np.uint64(n * width)
-                target[place] += value * ((source[place] - means[n]) * scales[n])
+                place = positions[entry] + np.uint64(n * width)
+                target[place] += values[entry] * ((source[place] - means[n]) * scales[n])
     add_vector(y, width, tokens, True, bias)
 
 
 @compiled()
 def scale_and_shift(
     both: int, mean: int, variance: int, weight: int, bias: int, channels: int, eps: float,
-    of_weight: tuple[Any, ...], of_bias: tuple[Any, ...],
+    weight_delta: Slices, bias_delta: Slices,
 ) -> None:  # fmt: skip
     """`both` is (2, rows, channels) and is written; the others are (channels,)."""
-    like = of_weight[STRENGTHS]
-    rows = len(like)
-    scales, shifts = (
-        floats(both, rows * channels, like),
-        floats(both + rows * channels * like.itemsize, rows * channels, like),
-    )
-    means, variances = floats(mean, channels, like), floats(variance, channels, like)
-    weights, biases = floats(weight, channels, like), floats(bias, channels, like)
+    rows = len(weight_delta.strengths)
+    scales = floats(both, rows * channels)
+    shifts = floats(both + rows * channels * FLOAT_BYTES, rows * channels)
+    means, variances = floats(mean, channels), floats(variance, channels)
+    weights, biases = floats(weight, channels), floats(bias, channels)
     base_scale, base_shift = np.empty(channels, np.float32), np.empty(channels, np.float32)
     for channel in range(channels):
         base_scale[channel] = weights[channel] / np.sqrt(variances[channel] + eps)
@@ -188,18 +167,18 @@ def scale_and_shift(
         scale, shift = scales[row * channels : (row + 1) * channels], shifts[row * channels : (row + 1) * channels]
         for channel in range(channels):
             scale[channel], shift[channel] = base_scale[channel], base_shift[channel]
-        positions, values = own(of_weight, row)
+        positions, values = row_delta(weight_delta, row)
         for entry in range(len(positions)):
             channel = positions[entry]
             scale[channel] += values[entry] / np.sqrt(variances[channel] + eps)
             shift[channel] = biases[channel] - means[channel] * scale[channel]
-        positions, values = own(of_bias, row)
+        positions, values = row_delta(bias_delta, row)
         for entry in range(len(positions)):
             shift[positions[entry]] += values[entry]
 
 
 @compiled()
-def split(positions: Integers, width: int) -> tuple[Integers, Integers]:
+def unravel(positions: Integers, width: int) -> tuple[Integers, Integers]:
     """Line and column of each of these positions in a matrix with lines of `width`.
 
     By multiplication, which takes a third of the time that division does, and is exact: what is cut off lies half a
@@ -251,7 +230,7 @@ def _add_four_tokens(y: Floats, x: Floats, outputs: Integers, inputs: Integers, 
 
 
 @compiled(parallel=True)
-def add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, chunks: int) -> None:
+def add_linear(y: Floats, x: Floats, slices: Slices, transposed: bool, chunks: int) -> None:
     """Each chunk takes as many of the batch's tokens, a row's or several rows'.
 
     Entries come in the order of outputs, or of inputs if `transposed`. With more inputs than outputs, and enough tokens
@@ -265,8 +244,8 @@ def add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, 
             row, token = at // tokens, at % tokens
             stop = min(tokens, token + end - at)
             at += stop - token
-            positions, values = own(pieces, row)
-            outputs, inputs = split(positions, line)
+            positions, values = row_delta(slices, row)
+            outputs, inputs = unravel(positions, line)
             if transposed:
                 outputs, inputs = inputs, outputs
             elif width > y.shape[2] and stop - token >= MANY_TOKENS:
@@ -279,11 +258,11 @@ def add_linear(y: Floats, x: Floats, pieces: tuple[Any, ...], transposed: bool, 
 
 
 @compiled(parallel=True)
-def add_embeddings(y: Floats, tokens: Integers, pieces: tuple[Any, ...]) -> None:
+def add_embeddings(y: Floats, tokens: Integers, slices: Slices) -> None:
     """Of each token the entries of its line of the table."""
     rows, length, width = y.shape
     for row in numba.prange(rows):
-        positions, values = own(pieces, row)
+        positions, values = row_delta(slices, row)
         for n in range(length):
             begin = tokens[row, n] * width
             entry = np.searchsorted(positions, begin)

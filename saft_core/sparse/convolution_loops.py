@@ -5,12 +5,22 @@ numba keeps what it compiled until this file changes: touch it when a loop chang
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
-from saft_core.serving.loops import STRENGTHS, Floats, Integers, compiled, floats, own, split
+from saft_core.sparse.loops import FLOAT_BYTES, Floats, compiled, floats, row_delta, unravel
+from saft_core.sparse.slices import Integers, Slices
+
+
+class Geometry(NamedTuple):
+    """Where a two-dimensional convolution looks, in places down and right."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
 
 SHORT_PLANE = 512
 """Places that are taken at once by an entry of a 1 x 1 kernel: more would not stay in the near caches."""
@@ -19,26 +29,26 @@ SHORT_PLANE = 512
 @compiled(parallel=True)
 def add_convolution(
     rows: int, y: int, x: int, sizes: tuple[int, ...], groups: int,
-    shape: tuple[int, ...], geometry: tuple[tuple[int, int], ...], pieces: tuple[Any, ...],
+    shape: tuple[int, ...], geometry: Geometry, slices: Slices,
 ) -> None:  # fmt: skip
     """An entry adds one scaled, shifted plane of `x` to one of `y`. `sizes` are heights and widths of y's and x's.
 
-    geometry: stride, padding, dilation. `shape` is that of the weight, (out, in / groups, kh, kw).
+    `shape` is that of the weight, (out, in / groups, kh, kw).
     """
     stride, padding, _ = geometry
     height, width, source_height, source_width = sizes
     if shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0):  # a plane is one long line then
         height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
-    plane, source_plane, like = height * width, source_height * source_width, pieces[STRENGTHS]
+    plane, source_plane = height * width, source_height * source_width
     spans = _spans(shape, geometry, (height, width), (source_height, source_width))
     of_group = shape[0] // groups
     for row in numba.prange(rows):
-        target = floats(y + row * shape[0] * plane * like.itemsize, shape[0] * plane, like)
+        target = floats(y + row * shape[0] * plane * FLOAT_BYTES, shape[0] * plane)
         source_size = groups * shape[1] * source_plane
-        source = floats(x + row * source_size * like.itemsize, source_size, like)
-        positions, values = own(pieces, row)
-        planes, taps = split(positions, shape[2] * shape[3])
-        outputs, channels = split(planes, shape[1])
+        source = floats(x + row * source_size * FLOAT_BYTES, source_size)
+        positions, values = row_delta(slices, row)
+        planes, taps = unravel(positions, shape[2] * shape[3])
+        outputs, channels = unravel(planes, shape[1])
         for entry in range(len(values)):
             value, span = values[entry], taps[entry]
             to = np.int64(outputs[entry]) * plane
@@ -59,7 +69,7 @@ def add_convolution(
 @compiled(parallel=True)
 def add_convolution_last(
     rows: int, y: int, x: int, sizes: tuple[int, ...], groups: int,
-    shape: tuple[int, ...], geometry: tuple[tuple[int, int], ...], pieces: tuple[Any, ...],
+    shape: tuple[int, ...], geometry: Geometry, slices: Slices,
 ) -> None:  # fmt: skip
     """As `add_convolution` for channels that come last in memory.
 
@@ -70,15 +80,15 @@ def add_convolution_last(
     pointwise = shape[2] * shape[3] == 1 and stride == (1, 1) and padding == (0, 0)
     if pointwise and height * width <= SHORT_PLANE:
         height, width, source_height, source_width = 1, height * width, 1, source_height * source_width
-    like, spans = pieces[STRENGTHS], _spans(shape, geometry, (height, width), (source_height, source_width))
+    spans = _spans(shape, geometry, (height, width), (source_height, source_width))
     out_width, in_width, of_group = shape[0], groups * shape[1], shape[0] // groups
     for row in numba.prange(rows):
         size, source_size = height * width * out_width, source_height * source_width * in_width
-        target = floats(y + row * size * like.itemsize, size, like)
-        source = floats(x + row * source_size * like.itemsize, source_size, like)
-        positions, values = own(pieces, row)
-        planes, taps = split(positions, shape[2] * shape[3])
-        outputs, channels = split(planes, shape[1])
+        target = floats(y + row * size * FLOAT_BYTES, size)
+        source = floats(x + row * source_size * FLOAT_BYTES, source_size)
+        positions, values = row_delta(slices, row)
+        planes, taps = unravel(positions, shape[2] * shape[3])
+        outputs, channels = unravel(planes, shape[1])
         for i in range(height):
             for entry in range(len(values)):
                 value, span = values[entry], taps[entry]
@@ -95,7 +105,7 @@ def add_convolution_last(
 
 
 @compiled(parallel=True)
-def depthwise(y: Floats, x: Floats, weights: Floats, geometry: tuple[tuple[int, int], ...]) -> None:
+def depthwise(y: Floats, x: Floats, weights: Floats, geometry: Geometry) -> None:
     """`y`, `x`: (rows, height, width, channels); `weights`: (rows, kh, kw, channels). All of `y` is written."""
     rows, height, width, channels = y.shape
     (down, right), padding, dilation = geometry
@@ -127,7 +137,7 @@ def reach(size: int, kernel: int, stride: int, padding: int, dilation: int) -> i
 
 @compiled()
 def _spans(
-    shape: tuple[int, ...], geometry: tuple[tuple[int, int], ...], size: tuple[int, int], source_size: tuple[int, int]
+    shape: tuple[int, ...], geometry: Geometry, size: tuple[int, int], source_size: tuple[int, int]
 ) -> Integers:  # fmt: skip
     """For each tap of a kernel: how far it looks down and right, from and before which row, and which column.
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saft_core.serving import loops
+from saft_core.sparse import loops
 
 
 @pytest.mark.parametrize("width", [1, 3, 7, 768, 3072, 2**20 - 1])
 def test_a_position_is_split_into_line_and_column_exactly(width: int) -> None:
     of_lines = np.random.default_rng(0).integers(0, 2**32 // width, 10_000) * width
     positions = np.concatenate([of_lines, of_lines + width - 1, [0, 2**32 - 1]]).astype(np.uint32)
-    lines, columns = loops.split(positions, width)
+    lines, columns = loops.unravel(positions, width)
     np.testing.assert_array_equal(lines, positions // width)
     np.testing.assert_array_equal(columns, positions % width)
 

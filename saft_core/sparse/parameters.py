@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from saft_core.clip.flat import FlatParameters, IndexArray
-from saft_core.tuning.interception import Interception, Selected
-from saft_core.tuning.routes import Entries
+from saft_core.sparse.gradient_mode import SparseGradientMode
+from saft_core.sparse.selected import SelectedEntries, SelectedParameter
 
 
 class SparseParameters:
@@ -40,24 +40,25 @@ class SparseParameters:
         self.values.grad = torch.zeros_like(self.values)
         self._selected = dict(self._by_parameter(indices))
 
-    def _by_parameter(self, indices: IndexArray) -> Iterator[tuple[int, Selected]]:
-        """A leaf for each parameter with selected entries: a view of `values`, its gradient one of `values.grad`."""
+    def _by_parameter(self, indices: IndexArray) -> Iterator[tuple[int, SelectedParameter]]:
+        """Each parameter with selected entries, by its id: its values a view of `values`, their gradient of its own."""
         bounds = np.searchsorted(indices, [slot.offset for slot in self._flat.slots] + [len(self._flat)])
         assert self.values.grad is not None  # noqa: S101 (set above)
         for slot, start, end in zip(self._flat.slots, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             if start == end:
                 continue
-            leaf = self.values.detach()[start:end].requires_grad_()
-            leaf.grad = self.values.grad[start:end]
+            values = self.values.detach()[start:end].requires_grad_()
+            values.grad = self.values.grad[start:end]
             parameter = self._flat.parameter(slot)
-            yield id(parameter), Selected(parameter, leaf, Entries(self._indices[start:end] - slot.offset, slot.shape))
+            entries = SelectedEntries(self._indices[start:end] - slot.offset, slot.shape)
+            yield id(parameter), SelectedParameter(parameter, values, entries)
 
     @contextmanager
     def trained(self) -> Iterator[None]:
         """Within the context backward passes give `values` their gradient, and the model none; the base after it."""
         nothing = np.zeros(len(self._flat.slots), dtype=bool)
         try:
-            with torch.enable_grad(), self._flat.trainable(nothing), Interception(self._selected):
+            with torch.enable_grad(), self._flat.trainable(nothing), SparseGradientMode(self._selected):
                 yield
         finally:
             self.restore()

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from saft_core.clip.flat import FlatParameters
 from saft_core.delta import SparseDelta
-from saft_core.serving.calls import Unsupported
-from saft_core.serving.mixed import MixedForward
-from saft_core.serving.plan import Plan, Row
-from saft_core.serving.resident import make_resident
+from saft_core.sparse.batch_delta import BatchDelta, Row
+from saft_core.sparse.call import Unsupported
+from saft_core.sparse.loaded_delta import load_delta
+from saft_core.sparse.mixed_mode import MixedBatchMode
 from tests.fixtures.device import here
 
 pytestmark = pytest.mark.gpu
@@ -60,23 +60,23 @@ def answers(use: Use) -> tuple[Tensor, Tensor]:
     model = Some(use).eval().to(here())
     flat = FlatParameters(model)
     generator = np.random.default_rng(0)
-    residents = []
+    deltas = []
     for row in range(ROWS):
         indices = np.arange(row % 2, len(flat), 2)
         values = generator.normal(0, 0.3, len(indices)).astype(np.float32)
-        residents.append(make_resident(SparseDelta(indices, values), flat))
+        deltas.append(load_delta(SparseDelta(indices, values), flat))
     x = torch.randn(ROWS, TOKENS, WIDTH).to(here())
     before = flat.sha256()
     constants = frozenset(buffer.untyped_storage().data_ptr() for buffer in model.buffers())
-    plan = Plan(flat, range(len(flat.slots)), [Row(resident) for resident in residents])
+    batch = BatchDelta(flat, range(len(flat.slots)), [Row(delta) for delta in deltas])
     try:
-        with torch.inference_mode(), MixedForward(flat, plan, constants):
+        with torch.inference_mode(), MixedBatchMode(flat, batch, constants):
             mixed = model(x.clone())
     finally:
         assert flat.sha256() == before, "the base was written to"
     alone = []
-    for row, resident in enumerate(residents):
-        with torch.inference_mode(), flat.added(resident.positions.long(), resident.values):
+    for row, delta in enumerate(deltas):
+        with torch.inference_mode(), flat.added(delta.positions.long(), delta.values):
             alone.append(model(x[row : row + 1].clone()))
     return mixed, torch.cat(alone)
 

@@ -1,0 +1,1 @@
+"""How a torch function uses a parameter: with gradients for selected entries alone, or with each row's own weights."""

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from saft_core.sparse.arithmetic import add_bias, add_broadcast
+from tests.fixtures.device import here
+from tests.fixtures.param_deltas import Make, random_gathered, random_slices
+
+pytestmark = pytest.mark.gpu
+
+COUNTS = [5, 0, 30]
+either = pytest.mark.parametrize("make", [pytest.param(random_slices, marks=pytest.mark.cpu), random_gathered])
+
+
+def randn(*shape: int) -> Tensor:
+    return torch.randn(shape).to(here())
+
+
+@either
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("others", [(), (5,), (2, 3)])
+def test_bias(make: Make, last: bool, others: tuple[int, ...]) -> None:
+    delta, vectors = make((40,), COUNTS)
+    y = randn(3, *others, 40) if last else randn(3, 40, *others)
+    wanted = y + (vectors.view(3, *(1 for _ in others), 40) if last else vectors.view(3, 40, *(1 for _ in others)))
+    add_bias(y, delta, channels_last=last)
+    assert_close(y, wanted)
+
+
+@either
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_broadcast(make: Make, dim: int) -> None:
+    delta, tables = make((5, 8), COUNTS)
+    shape = [5, 8]
+    shape.insert(dim, 3)
+    y = randn(*shape)
+    wanted = y + tables.movedim(0, dim)
+    add_broadcast(y, delta, dim)
+    assert_close(y, wanted)

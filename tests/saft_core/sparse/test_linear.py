@@ -1,0 +1,94 @@
+"""Each product by the compiled loops and by the operators that every device has, against the dense computation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from saft_core.sparse.linear import add_linear, add_matmul
+from saft_core.sparse.loops import MANY_TOKENS
+from saft_core.sparse.param_delta import use_torchs_threads
+from tests.fixtures.device import here
+from tests.fixtures.param_deltas import Make, random_gathered, random_slices
+
+pytestmark = pytest.mark.gpu
+
+COUNTS = [5, 0, 30]
+OUT, IN = 7, 5
+either = pytest.mark.parametrize("make", [pytest.param(random_slices, marks=pytest.mark.cpu), random_gathered])
+
+
+def randn(*shape: int) -> Tensor:
+    return torch.randn(shape).to(here())
+
+
+@either
+def test_linear(make: Make) -> None:
+    delta, weights = make((6, 8), COUNTS)
+    x, y = randn(3, 5, 8), randn(3, 5, 6)
+    wanted = y + x @ weights.transpose(1, 2)
+    add_linear(y, x, delta)
+    assert_close(y, wanted)
+
+
+@either
+def test_matmul(make: Make) -> None:
+    delta, matrices = make((8, 6), COUNTS)
+    x, y = randn(3, 5, 8), randn(3, 5, 6)
+    wanted = y + x @ matrices
+    add_matmul(y, x, delta)
+    assert_close(y, wanted)
+
+
+@pytest.fixture(params=[1, 2, 5])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    use_torchs_threads()
+    yield request.param
+    torch.set_num_threads(before)
+    use_torchs_threads()
+
+
+@pytest.mark.cpu
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("tokens", [1, 2, 5])
+@pytest.mark.parametrize("counts", [[9], [3, 0, 20], [0, 0], [OUT * IN, 1, 2, 3, 4, 5, 6]])
+def test_every_token_of_every_row_gets_its_own_product(tokens: int, counts: list[int]) -> None:
+    slices, weights = random_slices((OUT, IN), counts)
+    x, y = torch.randn(len(counts), tokens, IN), torch.randn(len(counts), tokens, OUT)
+    wanted = y + x @ weights.transpose(1, 2)
+    add_linear(y, x, slices)
+    assert_close(y, wanted)
+
+
+@pytest.mark.cpu
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("tokens", [MANY_TOKENS - 1, MANY_TOKENS, 2 * MANY_TOKENS + 3])
+def test_many_tokens_and_more_inputs_than_outputs(tokens: int) -> None:
+    slices, weights = random_slices((5, 70), [90, 0, 350, 1])
+    x, y = torch.randn(4, tokens, 70), torch.randn(4, tokens, 5)
+    wanted = y + x @ weights.transpose(1, 2)
+    add_linear(y, x, slices)
+    assert_close(y, wanted)
+
+
+@pytest.mark.cpu
+def test_positions_may_be_of_64_bits() -> None:
+    slices, weights = random_slices((OUT, IN), [4, 9], dtype=torch.int64)
+    x, y = torch.randn(2, 3, IN), torch.zeros(2, 3, OUT)
+    add_linear(y, x, slices)
+    assert_close(y, x @ weights.transpose(1, 2))
+
+
+@pytest.mark.cpu
+def test_a_base_that_asks_for_gradients_is_refused() -> None:
+    slices, _ = random_slices((OUT, IN), [4])
+    x = torch.randn(1, 3, IN)
+    y = torch.nn.functional.linear(x, torch.randn(OUT, IN, requires_grad=True))
+    with pytest.raises(RuntimeError, match="requires grad"):
+        add_linear(y, x, slices)
