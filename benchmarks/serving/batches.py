@@ -28,8 +28,8 @@ from benchmarks.models import BATCH_SIZE, RandomImages, make_base
 from benchmarks.serving.deltas import random_rows, selected_rows
 from saft_core.clip.backbone import Base
 from saft_core.process import keep_memory
-from saft_core.serving import plan
 from saft_core.serving.forward import IMAGE, Forward, Part
+from saft_core.sparse import batch_delta
 from saft_core.tuning.precision import autocast
 
 MERGED_COPIES = 4
@@ -50,7 +50,7 @@ def rows(task: Row) -> list[Row]:
 
 
 @torch.inference_mode()
-def _rows(task: Row, base: Base, selected: Sequence[plan.Row]) -> list[Row]:
+def _rows(task: Row, base: Base, selected: Sequence[batch_delta.Row]) -> list[Row]:
     size = task.get("batch", BATCH_SIZE)
     pixels = RandomImages(base, size, 1).batch(range(size))[0]
     tenants = random_rows(base, max(task["adapters"]))
@@ -101,7 +101,11 @@ Way = tuple[Callable[[int], Work], Callable[[int], int]]
 
 
 def _ways(
-    base: Base, pixels: Tensor, tenants: Sequence[plan.Row], selected: Sequence[plan.Row], wanted: Sequence[str]
+    base: Base,
+    pixels: Tensor,
+    tenants: Sequence[batch_delta.Row],
+    selected: Sequence[batch_delta.Row],
+    wanted: Sequence[str],
 ) -> dict[str, Way]:
     """By mode: from a number of adapters to the work, and to the bytes that the models take."""
     forward = Forward(base)
@@ -111,7 +115,7 @@ def _ways(
     def shared(adapters: int) -> int:
         return size + adapters * one
 
-    def mixed(tenants: Sequence[plan.Row]) -> Callable[[int], Work]:
+    def mixed(tenants: Sequence[batch_delta.Row]) -> Callable[[int], Work]:
         def make(adapters: int) -> Work:
             parts = _parts(pixels, tenants[:adapters], 1)
             return lambda: torch.cat(list(forward._pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
@@ -151,7 +155,7 @@ def _in_bfloat16(base: Base, pixels: Tensor) -> Work:
     return work
 
 
-def _parts(pixels: Tensor, tenants: Sequence[plan.Row], rows: int) -> list[Part]:
+def _parts(pixels: Tensor, tenants: Sequence[batch_delta.Row], rows: int) -> list[Part]:
     """The pixels in pieces of so many rows, equal shares to each tenant, a tenant's pieces side by side."""
     share = len(pixels) // len(tenants)
     return [
