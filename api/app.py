@@ -106,7 +106,7 @@ def _install_metrics(app: FastAPI, services: Services) -> None:
         under_way["thumbnails"] = services.thumbnail_gate.places.taken
         return under_way | {"inference_waiting": gate.turns.waiting, "inference_computing": gate.turns.held}
 
-    services.engine.observe = services.metrics.batches.observe
+    services.engine.passes.observe = services.metrics.batches.observe
     registry = services.metrics.registry
     for numbers in (
         NumbersOf(

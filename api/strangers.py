@@ -17,7 +17,8 @@ from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.serving.cache import ByteBoundedCache
-from saft_core.serving.engine import Answers, Engine, digest
+from saft_core.serving.classifiers import digest
+from saft_core.serving.engine import Answers, Engine
 from saft_core.templates import Template
 
 CACHE_BYTES = 4 << 20

@@ -1,4 +1,7 @@
-"""Caches bounded by bytes, in which each value is loaded once for all that wait for it."""
+"""Caches bounded by bytes, in which each value is loaded once for all that wait for it.
+
+Not `cachetools`: in its caches a value in use can be evicted, and a cache full of values in use takes no other.
+"""
 
 from __future__ import annotations
 
@@ -62,12 +65,12 @@ class ByteBoundedCache(Generic[Key, Value]):
                     self.counters.hits += 1
                     self._values.move_to_end(key)
                     return self._values[key]
-                flight = self._loading.get(key) or self._take_off(key, load)
+                loaded = self._loading.get(key) or self._start_loading(key, load)
             CLIENT.get().rest()
             try:
-                return flight.result(max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX)))
+                return loaded.result(max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX)))
             except TimeoutError:
-                if not flight.done():
+                if not loaded.done():
                     raise DeadlinePassed from None
                 raise
             except DeadlinePassed:  # the load's own: this caller may have more time
@@ -88,31 +91,31 @@ class ByteBoundedCache(Generic[Key, Value]):
                     del self._pins[key]
                 self._shrink()
 
-    def _take_off(self, key: Key, load: Callable[[], Value]) -> Future[Value]:
+    def _start_loading(self, key: Key, load: Callable[[], Value]) -> Future[Value]:
         """Start loading; called with the lock held."""
-        flight: Future[Value] = Future()
-        self._loading[key] = flight
+        loaded: Future[Value] = Future()
+        self._loading[key] = loaded
         try:
-            fly = partial(copy_context().run, self._fly, key, load, flight)  # a load is the share's that asked first
-            threading.Thread(target=fly, name="saft-load", daemon=True).start()
+            load_once = partial(copy_context().run, self._load_once, key, load, loaded)  # the share's that asked first
+            threading.Thread(target=load_once, name="saft-load", daemon=True).start()
         except RuntimeError:  # no more threads
             del self._loading[key]
             raise
-        return flight
+        return loaded
 
-    def _fly(self, key: Key, load: Callable[[], Value], flight: Future[Value]) -> None:
+    def _load_once(self, key: Key, load: Callable[[], Value], loaded: Future[Value]) -> None:
         try:
             value = load()
         except BaseException as error:
             with self._lock:
                 del self._loading[key]
-            flight.set_exception(error)
+            loaded.set_exception(error)
             return
         with self._lock:
             self.counters.loads += 1
             del self._loading[key]
             self._keep(key, value)
-        flight.set_result(value)
+        loaded.set_result(value)
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size_of(value)
@@ -123,7 +126,7 @@ class ByteBoundedCache(Generic[Key, Value]):
         self._shrink()
 
     def _shrink(self) -> None:
-        """Evict the least recently used values that nobody holds, until the rest fits."""
+        """Evict the least recently used values that nobody has pinned, until the rest fits."""
         if self.counters.bytes <= self._capacity_bytes:
             return
         for key in [key for key in self._values if key not in self._pins]:

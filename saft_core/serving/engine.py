@@ -1,20 +1,17 @@
 """The engine: sole owner of the base's weights while serving.
 
-Callers prepare their images in threads of their own; their rows meet in batches (batcher.py), and one thread runs these
+Callers prepare their images in threads of their own; their rows meet in batches, and one thread (passes.py) runs these
 through the base by the route that costs least (forward.py). The base is bit-identical whenever that thread has nothing
 to do, after failed batches too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -24,36 +21,24 @@ from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base, Picture
-from saft_core.clip.labels import check_labels, check_texts
-from saft_core.clip.zero_shot import ensemble, fill
+from saft_core.clip.labels import check_texts
 from saft_core.delta import SparseDelta
-from saft_core.errors import Busy, DeadlinePassed, Unavailable
+from saft_core.errors import Unavailable
 from saft_core.process import available_cpus
-from saft_core.serving.batcher import STOPPING, BatchLimits, MicroBatcher, Work
+from saft_core.serving.batcher import STOPPING, BatchLimits, Work
 from saft_core.serving.cache import ByteBoundedCache
-from saft_core.serving.costs import short_rows, short_seconds
-from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward, Part
-from saft_core.serving.shares import CLIENT
+from saft_core.serving.classifiers import Classifiers
+from saft_core.serving.forward import IMAGE, KINDS, TEXT, ModelKey, Part
+from saft_core.serving.passes import Passes, collect, result
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
 from saft_core.templates import Template
 
-logger = logging.getLogger(__name__)
-
 FloatArray = npt.NDArray[np.float32]
 AdapterId = str | None
 """An adapter's id; None is the base itself."""
-_Work = Work[Part, Tensor]
 _Input = TypeVar("_Input")
 
-CLASS_WEIGHT_CACHE_BYTES = 64 << 20
-_NO_MORE = object()
-ENTRY_BYTES = 1024
-"""What the cache needs for an entry beside its weights, and more."""
-WEIGHTS = "weights"
-"""The kind of work that reads the base's own weights; it is no pass."""
-TURN_BATCHES = 4
-TURN_SECONDS = 0.02
 STUCK_SECONDS = 300.0
 """A batch that runs for so long is taken for one that will never end."""
 
@@ -105,27 +90,14 @@ class Engine:
     ) -> None:
         self.base = base
         self.limits = limits or EngineLimits()
-        self.observe = observe
-        self.forward = Forward(base)
-        self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
-            self._run,
-            self.limits.batch,
-            seconds=self._seconds,
-            joins=self._joins,
-            on_start=self._use_threads,
-            on_idle=self._rest,
-        )
-        self._calibration: Iterator[None] = iter(())
+        self.passes = Passes(base, self.limits.batch, self.threads, observe)
         self._load = load
         self._deltas: ByteBoundedCache[str, LoadedDelta] = ByteBoundedCache(
             self.limits.cache_bytes, lambda delta: delta.nbytes
         )
-        self._classifiers: ByteBoundedCache[tuple[AdapterId, float, bytes], Tensor] = ByteBoundedCache(
-            CLASS_WEIGHT_CACHE_BYTES, lambda weights: weights.nbytes + ENTRY_BYTES
-        )
         # Read while nobody writes: later the weights may at any moment be those of an adapter.
         _ = base.fingerprint
-        self._log_scale, self._scale_slot = _logit_scale(base)
+        self._classifiers = Classifiers(base, self.limits.batch, self._embed_texts, self.limits.deadline_seconds)
         # One thread each: torch's own threads would multiply with these and take the cores from the forward.
         self._preparers = ThreadPoolExecutor(available_cpus(), "saft-prepare", lambda: torch.set_num_threads(1))
 
@@ -146,7 +118,7 @@ class Engine:
         """
         deadline = self._deadline(deadline)
         with self._model(adapter_id, strength, deadline) as (key, row):
-            weights = self._classifier(key, row, labels, template, deadline)
+            weights = self._classifiers.get(key, row, labels, template, deadline)
             features = self._embed_images(key, row, images, deadline)
         with torch.inference_mode():
             logits = features @ weights.T
@@ -182,7 +154,7 @@ class Engine:
         """
         deadline = self._deadline(deadline)
         with self._model(adapter_id, strength, deadline) as (key, row), torch.inference_mode():
-            weights = self._classifier(key, row, labels, template, deadline)
+            weights = self._classifiers.get(key, row, labels, template, deadline)
             return _to_numpy(weights / weights.norm(dim=1, keepdim=True))
 
     def embed_texts(
@@ -200,9 +172,7 @@ class Engine:
         Taken between two batches, in the engine's thread: at any other moment they may be those of an adapter. Ask for
         some ten million at most, for everybody waits for the copy.
         """
-        part = Part((None, 1.0), Row(None), range(start, stop))
-        work: _Work = Work(WEIGHTS, 0, part, self._deadline(deadline), CLIENT.get().share)
-        return _collect([self.batcher.submit(work)])
+        return self.passes.weights(start, stop, self._deadline(deadline))
 
     def prepare(self, image: Image.Image, deadline: float | None = None) -> Tensor:
         """What every call takes in the picture's place, so that the picture itself need not wait for a batch."""
@@ -216,17 +186,11 @@ class Engine:
         """
         with ThreadPoolExecutor(1, "saft-warm-up", lambda: torch.set_num_threads(1)) as thread:
             for kind in KINDS:
-                thread.submit(self.forward.mixes, kind).result()
+                thread.submit(self.passes.forward.mixes, kind).result()
 
     def calibrate(self) -> Future[None]:
-        """Measure what a pass costs by each route, whenever there is nothing else to do; the future is its end.
-
-        Until then every route answers, but not always the one that costs least.
-        """
-        done: Future[None] = Future()
-        self._calibration = self._calibrated(done)
-        self.batcher.rest()
-        return done
+        """`Passes.calibrate`."""
+        return self.passes.calibrate()
 
     @property
     def threads(self) -> int:
@@ -236,19 +200,23 @@ class Engine:
     @property
     def healthy(self) -> bool:
         """Whether requests are taken and the batch under way, if any, still has a chance to end."""
-        return self.batcher.open and self.batcher.busy_seconds < STUCK_SECONDS
+        return self.passes.batcher.open and self.passes.batcher.busy_seconds < STUCK_SECONDS
 
     def close(self, drain_seconds: float = 0.0) -> None:
         """Take no more requests, answer those that wait for up to `drain_seconds`, and fail the rest."""
-        self.batcher.close(drain_seconds)
+        self.passes.batcher.close(drain_seconds)
         self._preparers.shutdown(wait=False)
 
     def counters(self) -> Mapping[str, int]:
         """What happened since the start: `delta_hits`, `delta_loads` ..., `class_weights_hits` ..., `rows_mixed` ..."""
         groups = {"delta": self._deltas.counters, "class_weights": self._classifiers.counters}
         caches = {f"{group}_{name}": count for group, c in groups.items() for name, count in asdict(c).items()}
-        routes = {f"rows_{route}": count for route, count in self.forward.rows_by_route.items()}
-        return caches | routes | {"loop_failures": self.batcher.failures, "waiting_rows": self.batcher.waiting_rows}
+        routes = {f"rows_{route}": count for route, count in self.passes.forward.rows_by_route.items()}
+        return (
+            caches
+            | routes
+            | {"loop_failures": self.passes.batcher.failures, "waiting_rows": self.passes.batcher.waiting_rows}
+        )
 
     # In the callers' threads
 
@@ -256,9 +224,7 @@ class Engine:
         return time.monotonic() + self.limits.deadline_seconds if given is None else given
 
     @contextmanager
-    def _model(
-        self, adapter_id: AdapterId, strength: float, deadline: float
-    ) -> Iterator[tuple[tuple[AdapterId, float], Row]]:
+    def _model(self, adapter_id: AdapterId, strength: float, deadline: float) -> Iterator[tuple[ModelKey, Row]]:
         """What stands for the model in a batch; the adapter stays in memory while the context is open."""
         if adapter_id is None or strength == 0:
             yield (None, 1.0), Row(None)
@@ -268,152 +234,25 @@ class Engine:
         ) as delta:
             yield (adapter_id, strength), Row(delta, strength)
 
-    def _embed_images(
-        self, key: tuple[AdapterId, float], row: Row, images: Sequence[Picture], deadline: float
-    ) -> Tensor:
+    def _embed_images(self, key: ModelKey, row: Row, images: Sequence[Picture], deadline: float) -> Tensor:
         size = self.limits.batch.max_rows
-        works: list[_Work] = []
-        with self.batcher.announced() as come:
+        works: list[Work[Part, Tensor]] = []
+        with self.passes.batcher.announced() as come:
             for start in range(0, len(images), size):
                 pixels = self._in_preparers(self.base.pixels, images[start : start + size], deadline)
-                works += self._submit(IMAGE, Part(key, row, pixels), deadline)
+                works += self.passes.submit(IMAGE, Part(key, row, pixels), deadline)
             come()
-            return _collect(works)
+            return collect(works)
 
     def _in_preparers(self, work: Callable[[_Input], Tensor], given: _Input, deadline: float) -> Tensor:
         try:
             future = self._preparers.submit(work, given)
         except RuntimeError as error:  # the pool is shut down
             raise Unavailable(STOPPING) from error
-        return _result(future, deadline)
+        return result(future, deadline)
 
-    def _embed_texts(self, key: tuple[AdapterId, float], row: Row, texts: Sequence[str], deadline: float) -> Tensor:
-        return _collect(self._submit(TEXT, Part(key, row, list(texts)), deadline))
-
-    def _classifier(
-        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: Template, deadline: float
-    ) -> Tensor:
-        return self._classifiers.get(
-            (*key, digest(labels, template)), lambda: self._class_weights(key, row, labels, template), deadline
-        )
-
-    def _class_weights(
-        self, key: tuple[AdapterId, float], row: Row, labels: tuple[str, ...], template: Template
-    ) -> Tensor:
-        """The classifier: class embeddings times the model's logit scale, float32 (classes, embed_dim).
-
-        It has the time of a call that names none: several may wait for it, each with a deadline of its own.
-        """
-        check_labels(self.base, labels, template)
-        prompts, deadline, turn = fill(template, labels), self._deadline(None), self._turn
-        parts = [self._embed_texts(key, row, prompts[:turn], deadline)]
-        starts = range(turn, len(prompts), turn)
-        parts += [self._in_turn(key, row, prompts[start : start + turn], deadline) for start in starts]
-        with torch.inference_mode():
-            return self._scale_of(row).exp() * ensemble(torch.cat(parts), template)
-
-    @property
-    def _turn(self) -> int:
-        """How many prompts one call has in the queue at a time, so that those of others come between them."""
-        batch = self.limits.batch
-        return max(batch.max_rows, min(TURN_BATCHES * batch.max_rows, batch.queue_rows // 2))
-
-    def _in_turn(self, key: tuple[AdapterId, float], row: Row, texts: Sequence[str], deadline: float) -> Tensor:
-        """Texts of a call whose first ones were taken: where too much waits they wait, and what is done is not lost."""
-        while True:
-            try:
-                return self._embed_texts(key, row, texts, deadline)
-            except Busy:
-                if time.monotonic() >= deadline:
-                    raise DeadlinePassed from None
-                time.sleep(TURN_SECONDS)
-
-    def _scale_of(self, row: Row) -> Tensor:
-        """The model's own logit scale, before `exp`."""
-        delta = row.delta
-        if delta is None or delta.bounds[self._scale_slot] == delta.bounds[self._scale_slot + 1]:
-            return self._log_scale
-        entry = int(delta.bounds[self._scale_slot])
-        return self._log_scale + delta.scaled(row.strength)[entry].cpu()
-
-    def _submit(self, kind: str, part: Part, deadline: float) -> list[_Work]:
-        """Queue the rows of a part, in pieces so small that a short pass takes one: between them others may come."""
-        share, size = CLIENT.get().share, short_rows(self.forward.costs[kind], self.limits.batch.max_rows)
-        pieces = [replace(part, inputs=part.inputs[start : start + size]) for start in range(0, len(part), size)]
-        works: list[_Work] = [Work(kind, len(piece), piece, deadline, share) for piece in pieces]
-        self.batcher.submit_all(works)
-        return works
-
-    def _seconds(self, kind: str, rows: int) -> float:
-        """What a piece takes of the engine's time."""
-        return 0.0 if kind == WEIGHTS else self.forward.costs[kind].forward_seconds(rows)
-
-    # In the engine's thread
-
-    def _joins(self, batch: Sequence[_Work], work: _Work) -> bool:
-        """Whether it is the first row of its share, or the pass is still short with it.
-
-        So many shares that ask for little fill a pass together, and one that asks for much cannot.
-        """
-        if work.kind == WEIGHTS or (work.rows == 1 and all(one.share != work.share for one in batch)):
-            return True
-        allowed = short_seconds(self.forward.costs[work.kind], self.limits.batch.max_rows)
-        return self.forward.seconds(work.kind, [one.payload for one in (*batch, work)]) <= allowed
-
-    def _use_threads(self) -> None:
-        torch.set_num_threads(self.threads)
-
-    def _rest(self) -> bool:
-        """Make the base itself again, then measure one pass, if there is any to measure; whether there was."""
-        self.forward.unmerge()
-        return next(self._calibration, _NO_MORE) is not _NO_MORE
-
-    def _calibrated(self, done: Future[None]) -> Iterator[None]:
-        try:
-            for kind in KINDS:
-                yield from self.forward.calibration(kind, self.limits.batch.max_rows)
-        except Exception:
-            logger.exception("the costs of passes cannot be measured; those that were assumed stay")
-        done.set_result(None)
-
-    def _run(self, batch: list[_Work]) -> list[Tensor]:
-        if batch[0].kind == WEIGHTS:
-            return [self._copied(work.payload.inputs) for work in batch]
-        self.observe(sum(work.rows for work in batch))
-        return [rows.cpu() for rows in self.forward.run(batch[0].kind, [work.payload for work in batch])]
-
-    def _copied(self, entries: range) -> Tensor:
-        self.forward.unmerge()
-        return self.base.flat.buffer[entries.start : entries.stop].detach().to("cpu", copy=True)
-
-
-def digest(labels: Sequence[str], template: Template) -> bytes:
-    """What stands for labels in their template as a key: a text may be long, and there may be thousands of them."""
-    return hashlib.sha256(json.dumps([labels, template]).encode()).digest()
-
-
-def _logit_scale(base: Base) -> tuple[Tensor, int]:
-    """A copy of the base's logit scale, and its slot."""
-    slot = next(number for number, slot in enumerate(base.flat.slots) if slot.name == "logit_scale")
-    return base.flat.buffer[base.flat.slots[slot].offset].detach().cpu().clone(), slot
-
-
-def _collect(works: Sequence[_Work]) -> Tensor:
-    """The answers, row after row. Raises what failed first; what still waits then is given up."""
-    CLIENT.get().rest()
-    with ExitStack() as stack:
-        for work in works:
-            stack.callback(work.future.cancel)
-        return torch.cat([_result(work.future, work.deadline) for work in works])
-
-
-def _result(future: Future[Tensor], deadline: float) -> Tensor:
-    try:
-        return future.result(max(0.0, deadline - time.monotonic()))
-    except TimeoutError as error:
-        if future.done():
-            raise Unavailable(f"the engine failed: {error}") from error
-        raise DeadlinePassed from error
+    def _embed_texts(self, key: ModelKey, row: Row, texts: Sequence[str], deadline: float) -> Tensor:
+        return collect(self.passes.submit(TEXT, Part(key, row, list(texts)), deadline))
 
 
 def _to_numpy(values: Tensor) -> FloatArray:

@@ -45,11 +45,15 @@ FEW_TIMES, MANY_TIMES = 5, 2
 """So often passes of one or two rows, and of more, are timed; the least counts, for others on the machine only add."""
 
 
+ModelKey = tuple[str | None, float]
+"""Which model answers: an adapter's id, None for the base, and the strength."""
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """Rows of one adapter, or of the base: pixels (N, 3, size, size), or texts."""
 
-    key: tuple[str | None, float]
+    key: ModelKey
     row: Row
     inputs: Any
 
@@ -279,7 +283,7 @@ def _cut(entries: Tensor, bounds: npt.NDArray[np.int64], runs: Sequence[tuple[in
 
 def _by_model(parts: Sequence[Part]) -> list[list[int]]:
     """The numbers of the parts of each model, in the order of the first ones."""
-    groups: dict[tuple[str | None, float], list[int]] = {}
+    groups: dict[ModelKey, list[int]] = {}
     for number, part in enumerate(parts):
         groups.setdefault(part.key, []).append(number)
     return list(groups.values())

@@ -45,7 +45,7 @@ class Neighbours:
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def __post_init__(self) -> None:
-        batcher = self.site.services.engine.batcher
+        batcher = self.site.services.engine.passes.batcher
         run = batcher._run
 
         def watched(batch: list[Work[Any, Any]]) -> list[Any]:
@@ -75,7 +75,7 @@ class Neighbours:
 
     def until(self, waiting: int) -> None:
         """Wait until so many rows stand in the engine's queue."""
-        while self.site.services.engine.batcher.waiting_rows < waiting:
+        while self.site.services.engine.passes.batcher.waiting_rows < waiting:
             threading.Event().wait(0.005)
 
 
@@ -83,7 +83,7 @@ class Neighbours:
 def neighbours(site: Site, **settings: Any) -> Iterator[Neighbours]:
     limits = EngineLimits(threads=1, batch=BatchLimits(queue_rows=settings.get("queue_images", 1024)))
     engine = Engine(make_base("vit"), lambda _: SparseDelta(np.zeros(0, np.int64), np.zeros(0, np.float32)), limits)
-    engine.forward.costs = dict.fromkeys(KINDS, THREE_ROWS_ARE_SHORT)
+    engine.passes.forward.costs = dict.fromkeys(KINDS, THREE_ROWS_ARE_SHORT)
     changed = site.services.settings.model_copy(update=settings)
     served = Site(replace(site.services, engine=engine, settings=changed, metrics=Metrics()))
     with Server(served.app) as server:
@@ -118,7 +118,7 @@ def test_a_quiet_tenant_waits_for_the_pass_under_way_and_its_own(site: Site) -> 
         flood = [pool.submit(noisy) for _ in range(FLOOD)]
         two.until(FLOOD - 32)
         answer = pool.submit(quiet)
-        held = two.site.services.engine.batcher
+        held = two.site.services.engine.passes.batcher
         while not held._queue.line(quiet_id):
             threading.Event().wait(0.005)
         two.gate.set()
@@ -178,7 +178,7 @@ def test_prompts_by_the_hundred_do_not_hold_up_another_tenant(site: Site) -> Non
         heavy = pool.submit(noisy, images=IMAGES[:1], labels=many)
         two.until(64)
         light = pool.submit(quiet, images=IMAGES[:1], labels=["ant", "bee"])
-        while not two.site.services.engine.batcher._queue.line(quiet_id):
+        while not two.site.services.engine.passes.batcher._queue.line(quiet_id):
             threading.Event().wait(0.005)
         two.gate.set()
         assert light.result(60).status_code == 200
@@ -239,7 +239,7 @@ def test_a_request_of_many_pictures_lets_others_come_between_them(site: Site) ->
         many: Future[httpx.Response] = pool.submit(noisy, images=IMAGES * 16, labels=LABELS)
         two.until(60)
         answer = pool.submit(quiet)
-        while not two.site.services.engine.batcher._queue.line(quiet_id):
+        while not two.site.services.engine.passes.batcher._queue.line(quiet_id):
             threading.Event().wait(0.005)
         two.gate.set()
         assert answer.result(60).status_code == 200

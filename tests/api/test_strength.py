@@ -143,7 +143,7 @@ def test_too_late_is_504_and_too_much_is_429_with_a_time_to_come_back(site: Site
         gate.wait(30)
         raise Unavailable
 
-    full.services.engine.batcher._run = held
+    full.services.engine.passes.batcher._run = held
     full.services.__dict__["gate"] = Gate("inference_requests", 1, turns=1)
     busy = TestClient(full.app, headers=headers)
     with busy, ThreadPoolExecutor(1) as pool:

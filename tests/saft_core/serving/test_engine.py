@@ -203,7 +203,7 @@ def test_ensembles_of_several_adapters_share_batches(tiny_base: Base) -> None:
     image = pictures(1)
     alone = [engine_for(tiny_base).classify(adapter, image, LABELS, one).cosines for adapter, one in asked]
     engine = engine_for(tiny_base)
-    engine.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
+    engine.passes.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
     entered, gate = threading.Event(), threading.Event()
 
     def hold(*_: object) -> None:
@@ -330,9 +330,9 @@ def test_an_adapter_that_does_not_come_is_waited_for_until_the_deadline(tiny_vit
 def test_weights_are_the_bases_own_whatever_it_holds_at_the_moment(tiny_base: Base) -> None:
     engine = engine_for(tiny_base)
     own = tiny_base.flat.buffer.clone()
-    engine.batcher._on_idle = lambda: None  # nobody restores the base
+    engine.passes.batcher._on_idle = lambda: None  # nobody restores the base
     engine.embed_images("1", pictures(1))
-    assert engine.forward.merged is not None
+    assert engine.passes.forward.merged is not None
     assert not torch.equal(tiny_base.flat.buffer, own)
     parts = [engine.weights(start, min(start + 7_001, len(own))) for start in range(0, len(own), 7_001)]
     assert torch.equal(torch.cat(parts), own.cpu())
@@ -343,7 +343,7 @@ def test_weights_are_the_bases_own_whatever_it_holds_at_the_moment(tiny_base: Ba
 def test_weights_are_read_between_batches_and_count_for_none(tiny_vit: Base) -> None:
     observed: list[int] = []
     engine = engine_for(tiny_vit)
-    engine.observe = observed.append
+    engine.passes.observe = observed.append
     with ThreadPoolExecutor(4) as pool:
         answers = [pool.submit(engine.embed_images, str(n % 3), pictures(1)) for n in range(20)]
         reads = [pool.submit(engine.weights, 0, 1_000) for _ in range(20)]
@@ -390,9 +390,9 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
     """What fails for a batch of several adapters may go well for each of them alone."""
     engine, images, before = engine_for(tiny_base), pictures(6), tiny_base.flat.sha256()
     alone = [engine.embed_images(str(n % 3), images[n : n + 1]) for n in range(6)]
-    engine.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
+    engine.passes.forward.costs = dict.fromkeys(KINDS, MIXED_IS_FREE)
     at_rest(engine)  # its thread would copy the originals back while this one tries both routes
-    mixes = engine.forward.mixes(IMAGE)
+    mixes = engine.passes.forward.mixes(IMAGE)
     failures, entered, gate = [], threading.Event(), threading.Event()
 
     def fail(_module: object, inputs: tuple[Tensor, ...], _output: object) -> None:
@@ -423,8 +423,8 @@ def test_a_mixed_forward_that_fails_leaves_the_base_as_it_was_and_each_is_answer
 def test_costs_are_measured_between_requests_and_answers_stay_the_same(tiny_base: Base) -> None:
     engine, images, before = engine_for(tiny_base), pictures(2), tiny_base.flat.sha256()
     engine.warm_up()
-    assumed = dict(engine.forward.costs)
-    assert engine.forward.rows_by_route.total() == 0
+    assumed = dict(engine.passes.forward.costs)
+    assert engine.passes.forward.rows_by_route.total() == 0
     alone = {adapter: engine.embed_images(adapter, images) for adapter in (None, "0", "1")}
     done, answers = engine.calibrate(), 0
     while not done.done() or not answers:
@@ -433,9 +433,9 @@ def test_costs_are_measured_between_requests_and_answers_stay_the_same(tiny_base
             answers += 1
     done.result(60)
     for kind in KINDS:
-        assert engine.forward.costs[kind] != assumed[kind]
-        assert all(seconds > 0 for _, seconds in engine.forward.costs[kind].forward)
-    assert engine.forward.rows_by_route.total() == len(images) * (len(alone) + answers)
+        assert engine.passes.forward.costs[kind] != assumed[kind]
+        assert all(seconds > 0 for _, seconds in engine.passes.forward.costs[kind].forward)
+    assert engine.passes.forward.rows_by_route.total() == len(images) * (len(alone) + answers)
     assert at_rest(engine).sha256() == before
     engine.close(30)
 
@@ -447,10 +447,10 @@ def test_costs_that_cannot_be_measured_stay_as_assumed(
         raise RuntimeError("out of memory")
 
     engine = engine_for(tiny_base)
-    assumed = dict(engine.forward.costs)
-    monkeypatch.setattr(engine.forward, "_timed", fail)
+    assumed = dict(engine.passes.forward.costs)
+    monkeypatch.setattr(engine.passes.forward, "_timed", fail)
     engine.calibrate().result(60)
-    assert engine.forward.costs == assumed
+    assert engine.passes.forward.costs == assumed
     assert "out of memory" in caplog.text
     assert engine.embed_texts(None, ["a cat"]).shape[0] == 1
     engine.close(30)
