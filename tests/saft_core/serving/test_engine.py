@@ -16,7 +16,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, fill, logits
 from saft_core.delta import SparseDelta
-from saft_core.errors import Busy, DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
+from saft_core.errors import DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
 from saft_core.serving.forward import IMAGE, KINDS
@@ -454,31 +454,3 @@ def test_costs_that_cannot_be_measured_stay_as_assumed(
     assert "out of memory" in caplog.text
     assert engine.embed_texts(None, ["a cat"]).shape[0] == 1
     engine.close(30)
-
-
-def test_a_call_whose_first_texts_were_taken_waits_and_loses_nothing(
-    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine, labels = engine_for(tiny_vit), tuple(f"label {number}" for number in range(200))
-    expected = engine_for(tiny_vit).embed_labels("1", labels, TEMPLATE)
-    embed, refusals = engine._embed_texts, iter([False, True, True, False])
-
-    def embed_or_refuse(*given: Any) -> Tensor:
-        if next(refusals):
-            raise Busy
-        return embed(*given)
-
-    monkeypatch.setattr(engine, "_embed_texts", embed_or_refuse)
-    np.testing.assert_allclose(engine.embed_labels("1", labels, TEMPLATE), expected, atol=1e-6)
-    assert next(refusals, None) is None
-
-
-def test_a_call_whose_first_texts_were_refused_is_refused(tiny_vit: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = engine_for(tiny_vit)
-
-    def refuse(*_: Any) -> Tensor:
-        raise Busy
-
-    monkeypatch.setattr(engine, "_embed_texts", refuse)
-    with pytest.raises(Busy):
-        engine.embed_labels(None, LABELS, TEMPLATE)
