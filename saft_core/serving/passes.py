@@ -49,10 +49,10 @@ class Passes:
         self._calibration: Iterator[None] = iter(())
 
     def submit(self, kind: str, part: Part, deadline: float) -> list[_Work]:
-        """Queue the rows of a part, in pieces so small that a short pass takes one: between them others may come."""
+        """Queue the rows of a part, in chunks so small that a short pass takes one: between them others may come."""
         share, size = CLIENT.get().share, short_rows(self.forward.costs[kind], self._limits.max_rows)
-        pieces = [replace(part, inputs=part.inputs[start : start + size]) for start in range(0, len(part), size)]
-        works: list[_Work] = [Work(kind, len(piece), piece, deadline, share) for piece in pieces]
+        chunks = [replace(part, inputs=part.inputs[start : start + size]) for start in range(0, len(part), size)]
+        works: list[_Work] = [Work(kind, len(chunk), chunk, deadline, share) for chunk in chunks]
         self.batcher.submit_all(works)
         return works
 
@@ -73,7 +73,7 @@ class Passes:
         return done
 
     def _seconds(self, kind: str, rows: int) -> float:
-        """What a piece takes of the engine's time."""
+        """What a chunk takes of the engine's time."""
         return 0.0 if kind == WEIGHTS else self.forward.costs[kind].forward_seconds(rows)
 
     # In the engine's thread

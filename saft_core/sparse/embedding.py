@@ -85,8 +85,8 @@ def add_embedding(y: Tensor, tokens: Tensor, delta: ParamDelta, vocabulary: int)
         return
     width = y.shape[-1]
     wanted = (torch.arange(len(tokens), device=y.device)[:, None] * vocabulary + tokens).reshape(-1)
-    held = delta.positions.long() // width
-    first, last = torch.searchsorted(held, wanted), torch.searchsorted(held, wanted, right=True)
+    touched = delta.positions.long() // width
+    first, last = torch.searchsorted(touched, wanted), torch.searchsorted(touched, wanted, right=True)
     counts = last - first
     token = torch.repeat_interleave(torch.arange(len(wanted), device=y.device), counts)
     before = torch.cumsum(counts, 0) - counts
