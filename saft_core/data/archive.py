@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from saft_core.data.encodings import readings
 from saft_core.data.entries import Entry, Folder, Item, Rejection
-from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
-from saft_core.data.formats.labels_files import check_labels_size
+from saft_core.data.label_formats.labels_files import ENDINGS as LABELS_ENDINGS
+from saft_core.data.label_formats.labels_files import check_labels_size
 from saft_core.data.limits import DataLimits
 from saft_core.data.paths import is_clutter, normalise_path, printable
 from saft_core.data.zip_directory import Member, read_directory

@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from saft_core.data.entries import Item, Rejection
-from saft_core.data.formats.upload import Placed, names_image
 from saft_core.data.images import open_to_check
 from saft_core.data.intake import CheckImage, Save, take
+from saft_core.data.label_formats.upload import Placed, names_image
 from saft_core.data.layout import Layout, lay_out
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidDataset, InvalidInput

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from saft_core.data.entries import Entry, Folder, Item, Rejection
-from saft_core.data.formats.table import labelled
-from saft_core.data.formats.upload import Placed, Upload, parts_of
+from saft_core.data.label_formats.table import labelled
+from saft_core.data.label_formats.upload import Placed, Upload, parts_of
 from saft_core.data.limits import DataLimits
 from saft_core.data.paths import is_clutter, normalise_path
 from saft_core.errors import InvalidInput

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from saft_core.data.entries import Entry, Rejection
+from saft_core.data.folder_names import are_classes
 from saft_core.data.limits import DataLimits
-from saft_core.data.parts import are_classes
 from saft_core.data.paths import has_control, visible
 from saft_core.errors import InvalidInput
 

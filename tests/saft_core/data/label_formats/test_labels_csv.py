@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from saft_core.data.entries import Rejection
-from saft_core.data.formats.labels_csv import recognise
-from saft_core.data.formats.labels_files import MAX_LISTED_MISSING, ROWS_PER_IMAGE
-from saft_core.data.formats.table import labelled
-from saft_core.data.formats.upload import Upload
+from saft_core.data.label_formats.labels_csv import recognise
+from saft_core.data.label_formats.labels_files import MAX_LISTED_MISSING, ROWS_PER_IMAGE
+from saft_core.data.label_formats.table import labelled
+from saft_core.data.label_formats.upload import Upload
 from saft_core.errors import InvalidDataset
-from tests.saft_core.data.formats.files import codes, labels, read, refused, to_test, upload
+from tests.saft_core.data.label_formats.files import codes, labels, read, refused, to_test, upload
 from tests.saft_core.data.uploads import LIMITS
 
 ROWS = "1.png,cat\n2.png,hot dog\n"

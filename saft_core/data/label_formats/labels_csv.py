@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from saft_core.data.formats.labels_files import LabelsFile, Malformed, Row, labelled_by
-from saft_core.data.formats.tables import read_table
-from saft_core.data.formats.upload import Labelled, Upload, names_image
+from saft_core.data.label_formats.labels_files import LabelsFile, Malformed, Row, labelled_by
+from saft_core.data.label_formats.tables import read_table
+from saft_core.data.label_formats.upload import Labelled, Upload, names_image
 
 _FILES = re.compile(r"(.*/)?labels\.(csv|tsv)")
 FILE_COLUMNS = ("file", "filename", "file_name", "file name", "image", "path", "filepath", "image_path", "image_name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from saft_core.data.formats import (
+from saft_core.data.label_formats import (
     class_folders,
     coco,
     custom_vision,
@@ -13,7 +13,7 @@ from saft_core.data.formats import (
     one_hot,
     split_folders,
 )
-from saft_core.data.formats.upload import Labelled, Upload
+from saft_core.data.label_formats.upload import Labelled, Upload
 
 Recognise = Callable[[Upload], Labelled | None]
 """What a format makes of an upload; None if it is in another one. Raises InvalidDataset."""

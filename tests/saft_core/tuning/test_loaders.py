@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
+from saft_core.tuning.loaders import PixelLoader
 from tests.fixtures.models import to_pixels
 from tests.fixtures.tasks import LIMITS, colour_samples
 

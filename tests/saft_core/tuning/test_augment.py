@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from saft_core.data.augment import random_view
+from saft_core.tuning.augment import random_view
 
 SIDE = 16
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.saft_core.data.formats.files import codes, labels, read, refused, to_test
+from tests.saft_core.data.label_formats.files import codes, labels, read, refused, to_test
 
 
 def coco(files: list[str], shown: list[tuple[Any, Any]], **more: Any) -> str:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from saft_core.data.limits import DataLimits
+from saft_core.data.near_duplicates import MOST, representatives, thumbnails, tolerance, without_near_duplicates
 from saft_core.data.samples import Sample
-from saft_core.data.twins import MOST, pictures, thumbnails, tolerance, without_twins
 from saft_core.errors import InvalidImage
 from saft_core.settings import Limits
 from tests.fixtures.samples import CLASSES, of_class
@@ -55,20 +55,20 @@ def sample(path: Path, change: Change | None = None) -> Sample:
 def test_a_picture_that_was_saved_anew_is_the_same_picture(name: str) -> None:
     originals = [sample(path) for path in photographs()]
     again = [sample(path, CHANGES[name]) for path in photographs()]
-    found = pictures([*originals, *again], LIMITS)
+    found = representatives([*originals, *again], LIMITS)
     missed = sum(one != other for one, other in zip(found, found[len(originals) :], strict=False))
     assert missed <= (0.05 * len(originals) if name == "half the size" else 0)
     assert len(set(found)) == len(originals) + missed
-    assert len(without_twins(again, originals, LIMITS)) == missed
+    assert len(without_near_duplicates(again, originals, LIMITS)) == missed
 
 
 def test_different_pictures_are_different_and_the_order_says_nothing() -> None:
     samples = [sample(path) for path in photographs()]
-    found = pictures(samples, LIMITS)
+    found = representatives(samples, LIMITS)
     assert found == [one.content() for one in samples]
-    assert pictures(samples[::-1], LIMITS) == found[::-1]
+    assert representatives(samples[::-1], LIMITS) == found[::-1]
     half = len(samples) // 2
-    assert without_twins(samples[half:], samples[:half], LIMITS) == samples[half:]
+    assert without_near_duplicates(samples[half:], samples[:half], LIMITS) == samples[half:]
 
 
 def frame(seed: int, mark: int | None = None) -> Sample:
@@ -86,24 +86,24 @@ def frame(seed: int, mark: int | None = None) -> Sample:
 def test_the_frames_of_a_fixed_camera_are_not_one_picture(marks: Sequence[int | None]) -> None:
     frames = [frame(seed, mark) for seed, mark in enumerate(marks)]
     assert tolerance(thumbnails(frames, LIMITS)) < MOST
-    assert len(set(pictures(frames, LIMITS))) == 8
+    assert len(set(representatives(frames, LIMITS))) == 8
 
 
 def test_the_same_scene_taken_twice_among_others_is_one_picture() -> None:
     others = [sample(path) for path in photographs()]
-    found = pictures([frame(1), frame(2), *others], LIMITS)
+    found = representatives([frame(1), frame(2), *others], LIMITS)
     assert found[0] == found[1]
     assert len(set(found)) == 1 + len(others)
 
 
 def test_nothing_is_alike_where_there_is_nothing() -> None:
     one = sample(photographs()[0])
-    assert pictures([], LIMITS) == []
-    assert pictures([one, one], LIMITS) == [one.content()] * 2
-    assert without_twins([one], [], LIMITS) == [one]
-    assert without_twins([], [one], LIMITS) == []
+    assert representatives([], LIMITS) == []
+    assert representatives([one, one], LIMITS) == [one.content()] * 2
+    assert without_near_duplicates([one], [], LIMITS) == [one]
+    assert without_near_duplicates([], [one], LIMITS) == []
 
 
 def test_a_file_that_is_no_image_is_an_error() -> None:
     with pytest.raises(InvalidImage):
-        pictures([Sample(0, "broken.png", lambda: b"nothing")], LIMITS)
+        representatives([Sample(0, "broken.png", lambda: b"nothing")], LIMITS)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from saft_core.data.formats.json_files import Key, OtherShape, decode
-from saft_core.data.formats.labels_files import LabelsFile, Row, labelled_by
-from saft_core.data.formats.upload import Labelled, Upload
+from saft_core.data.label_formats.json_files import Key, OtherShape, decode
+from saft_core.data.label_formats.labels_files import LabelsFile, Row, labelled_by
+from saft_core.data.label_formats.upload import Labelled, Upload
 
 _FILES = re.compile(r".*\.json")
 _IS_COCO = re.compile(r"(.*/)?(_annotations\.coco|instances_[^/]*|annotations)\.json")

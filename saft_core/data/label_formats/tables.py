@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 
-from saft_core.data.formats.labels_files import Malformed
+from saft_core.data.label_formats.labels_files import Malformed
 
 MAX_LINE_CHARACTERS = 1 << 20
 MAX_ROW_LINES = 100

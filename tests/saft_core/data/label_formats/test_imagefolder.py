@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.saft_core.data.formats.files import codes, labels, read, refused, to_test
+from tests.saft_core.data.label_formats.files import codes, labels, read, refused, to_test
 from tests.saft_core.data.uploads import LIMITS
 
 TWO = {"1.png": "cat", "2.png": "dog"}

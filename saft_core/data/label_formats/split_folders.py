@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from saft_core.data.entries import Entry, Rejection
-from saft_core.data.formats.class_folders import folder_label
-from saft_core.data.formats.upload import Labelled, Parts, Placed, Upload, parts_of, wrapper_of
-from saft_core.data.parts import has_masks, is_split, is_to_test, is_to_train, kind
+from saft_core.data.folder_names import has_masks, is_split, is_to_test, is_to_train, kind
+from saft_core.data.label_formats.class_folders import folder_label
+from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, parts_of, wrapper_of
 from saft_core.errors import InvalidInput
 
 

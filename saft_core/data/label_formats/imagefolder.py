@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from saft_core.data.formats.json_files import decode
-from saft_core.data.formats.labels_csv import column
-from saft_core.data.formats.labels_files import LabelsFile, Malformed, Row, labelled_by
-from saft_core.data.formats.tables import MAX_LINE_CHARACTERS, read_table
-from saft_core.data.formats.upload import Labelled, Upload
+from saft_core.data.label_formats.json_files import decode
+from saft_core.data.label_formats.labels_csv import column
+from saft_core.data.label_formats.labels_files import LabelsFile, Malformed, Row, labelled_by
+from saft_core.data.label_formats.tables import MAX_LINE_CHARACTERS, read_table
+from saft_core.data.label_formats.upload import Labelled, Upload
 
 _FILES = re.compile(r"(.*/)?metadata\.(csv|jsonl)")
 _LABEL_COLUMNS = ("label", "text")

@@ -1,6 +1,8 @@
-"""Images that are one picture: equal bytes, or saved anew in another format, quality or size.
+"""Near-duplicates: image files of the same bytes, or of one picture saved again in another format, quality or size.
 
-Of such a pair one must not be trained on and the other measured on.
+Of two near-duplicates one must not be trained on while accuracy is measured on the other. Images are compared by the
+mean colours of 8 x 8 cells. A library of perceptual hashes is not used, since a hash of bits has no tolerance that
+follows the set, which the frames of a fixed camera need.
 """
 
 from __future__ import annotations
@@ -17,23 +19,24 @@ from saft_core.data.samples import Sample
 from saft_core.data.threads import in_threads
 
 SIDE = 8
-"""Cells of a thumbnail, across and down."""
+"""Cells of a thumbnail in each direction."""
 MOST = 8.0
-"""Levels of 255 by which no cell of two twins differs.
+"""The largest difference of a cell, in levels of 255, between two near-duplicates.
 
 On 300 photographs and 300 sketches of PACS, saved anew as JPEG of quality 50, as WebP, or at half or a third of the
 size, no cell differed by more; the nearest other picture had one that differed by 9 or more (photographs: 59). Of
 pictures of fewer than 100 pixels some are missed.
 """
 SHARE = 0.1
-"""The same as a share of what two pictures of the set differ by: those of a fixed camera differ by little."""
+"""The same, as a share of the median difference in the set: images of a fixed camera differ little."""
 SAMPLED = 256
+"""Images of a set that this median is taken of."""
 
 Thumbnails = npt.NDArray[np.float32]
 
 
 def thumbnails(samples: Sequence[Sample], limits: DataLimits) -> Thumbnails:
-    """Mean colours of the cells, 0 to 255, (N, SIDE * SIDE * 3). Raises InvalidImage naming the file."""
+    """The mean colours of each image's cells, float32 (N, SIDE * SIDE * 3), 0 to 255. Raises InvalidImage."""
     rows = in_threads(lambda sample: _thumbnail(decode_image(sample.read(), limits, side=4 * SIDE)), samples)
     return np.stack(rows) if rows else np.empty((0, SIDE * SIDE * 3), dtype=np.float32)
 
@@ -44,17 +47,18 @@ def _thumbnail(image: Image.Image) -> npt.NDArray[np.float32]:
 
 
 def tolerance(found: Thumbnails) -> float:
-    """By how many levels the cells of twins may differ in a set with these thumbnails."""
+    """By how many levels of 255 the cells of near-duplicates may differ, in a set with these thumbnails."""
     few = found[:SAMPLED]
     apart = np.abs(few[:, None] - few[None, :]).max(axis=2)[np.triu_indices(len(few), 1)]
     return min(MOST, SHARE * float(np.median(apart))) if len(apart) else 0.0
 
 
-def pictures(samples: Sequence[Sample], limits: DataLimits) -> list[str]:
-    """For each sample the content hash that stands for its picture: equal for twins, whatever the order of the samples.
+def representatives(samples: Sequence[Sample], limits: DataLimits) -> list[str]:
+    """For each sample, the content hash of the image that represents it: the same for near-duplicates.
 
-    In the order of their hashes each image joins the first picture that it is a twin of. So a long series of which
-    each image is only a little unlike the one before is not one picture.
+    Images are taken in the order of their hashes, so the order of `samples` does not matter. Each joins the first
+    representative that it is a near-duplicate of, or becomes one itself. So a long series, in which each image differs
+    little from the one before, does not become one group.
 
     Raises InvalidImage.
     """
@@ -71,8 +75,8 @@ def pictures(samples: Sequence[Sample], limits: DataLimits) -> list[str]:
     return [picture_of[sample.content()] for sample in samples]
 
 
-def without_twins(samples: Sequence[Sample], others: Sequence[Sample], limits: DataLimits) -> list[Sample]:
-    """Those of `samples` that are no twin of any of `others`; how alike twins are, the others say.
+def without_near_duplicates(samples: Sequence[Sample], others: Sequence[Sample], limits: DataLimits) -> list[Sample]:
+    """Those of `samples` that are no near-duplicate of any of `others`, whose thumbnails give the tolerance.
 
     Raises InvalidImage.
     """
@@ -89,9 +93,10 @@ def without_twins(samples: Sequence[Sample], others: Sequence[Sample], limits: D
 def _within(
     found: Thumbnails, means: npt.NDArray[np.float32], place: int, among: npt.NDArray[np.bool_], limit: float
 ) -> npt.NDArray[np.intp]:
-    """The places, of those that `among` marks, whose cells all differ from those at `place` by `limit` at most.
+    """Indices of the rows of `found`, among those that the mask marks, whose cells differ from row `place` by `limit`.
 
-    means: of each row of `found`; two means differ by no more than the cells do, and are quickly compared.
+    found: (N, cells) float32; among: (N,) bool; means: (N,), the mean of each row of `found`, by which most rows are
+    ruled out quickly: two means differ by no more than the cells do.
     """
     (alike,) = np.nonzero(among & (np.abs(means - means[place]) <= limit))
     apart = np.abs(found[alike] - found[place]).max(axis=1, initial=0.0)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from saft_core.data.budget import Budget
+from saft_core.data.semaphore import WeightedSemaphore
 from saft_core.errors import Busy
 
 
@@ -15,7 +15,7 @@ def later(seconds: float = 60.0) -> float:
 
 
 def test_what_is_reserved_is_given_back_whatever_happens() -> None:
-    budget = Budget(10, "some_limit")
+    budget = WeightedSemaphore(10, "some_limit")
     with budget.reserved(4, later()), budget.reserved(6, later()):
         assert budget.free == 0
     with pytest.raises(KeyError), budget.reserved(4, later()):
@@ -24,7 +24,7 @@ def test_what_is_reserved_is_given_back_whatever_happens() -> None:
 
 
 def test_without_room_until_the_deadline_it_is_busy_and_names_the_limit() -> None:
-    budget = Budget(1_000, "some_limit")
+    budget = WeightedSemaphore(1_000, "some_limit")
     with budget.reserved(995, later()):
         with pytest.raises(Busy, match=r"some_limit \(1,000\)"), budget.reserved(6, deadline=0):
             raise AssertionError
@@ -34,14 +34,14 @@ def test_without_room_until_the_deadline_it_is_busy_and_names_the_limit() -> Non
 
 
 def test_what_is_larger_than_all_of_it_goes_alone() -> None:
-    budget = Budget(10, "some_limit")
+    budget = WeightedSemaphore(10, "some_limit")
     with budget.reserved(999, later()):
         assert budget.free == 0
     assert budget.free == 10
 
 
 def test_whoever_waits_goes_on_when_there_is_room() -> None:
-    budget = Budget(10, "some_limit")
+    budget = WeightedSemaphore(10, "some_limit")
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -59,7 +59,7 @@ def test_whoever_waits_goes_on_when_there_is_room() -> None:
 
 
 def test_never_more_than_all_of_it_is_held_at_once() -> None:
-    budget, lock, held, most = Budget(10, "some_limit"), threading.Lock(), 0, 0
+    budget, lock, held, most = WeightedSemaphore(10, "some_limit"), threading.Lock(), 0, 0
 
     def work(number: int) -> None:
         nonlocal held, most

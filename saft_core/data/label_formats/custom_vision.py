@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from saft_core.data.formats.json_files import OtherShape, decode
-from saft_core.data.formats.labels_files import LabelsFile, Row, labelled_by
-from saft_core.data.formats.upload import Labelled, Upload
+from saft_core.data.label_formats.json_files import OtherShape, decode
+from saft_core.data.label_formats.labels_files import LabelsFile, Row, labelled_by
+from saft_core.data.label_formats.upload import Labelled, Upload
 
 _FILES = re.compile(r".*\.json")
 

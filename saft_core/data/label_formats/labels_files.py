@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from saft_core.data.entries import Entry, Rejection
-from saft_core.data.formats.upload import Labelled, Parts, Placed, Upload, checked_label, names_image, parts_of
-from saft_core.data.parts import is_to_test
+from saft_core.data.folder_names import is_to_test
+from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, checked_label, names_image, parts_of
 from saft_core.data.paths import normalise_path, printable
 from saft_core.errors import InvalidDataset, InvalidInput
 

@@ -7,9 +7,9 @@ Folders that wrap the whole upload are looked through: `photos/cat/1.jpg` is of 
 from __future__ import annotations
 
 from saft_core.data.entries import Rejection
-from saft_core.data.foreign import refuse_foreign_layout
-from saft_core.data.formats.upload import Labelled, Parts, Placed, Upload, checked_label, parts_of
+from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, checked_label, parts_of
 from saft_core.data.limits import DataLimits
+from saft_core.data.unsupported_layouts import refuse_unsupported_layout
 from saft_core.errors import InvalidInput
 
 
@@ -19,7 +19,7 @@ def recognise(upload: Upload) -> Labelled:
     Codes: `no_class_folder`, `nested_folder`, `empty_label`, `label_too_long`. Raises InvalidDataset with code
     `unsupported_layout` if the folders are not those of classes.
     """
-    refuse_foreign_layout(upload.paths, upload.images, upload.wrapper)
+    refuse_unsupported_layout(upload.paths, upload.images, upload.wrapper)
     placed: list[Placed] = []
     rejected: list[Rejection] = []
     for entry in upload.files:

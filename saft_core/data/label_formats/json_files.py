@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from saft_core.data.formats.labels_files import Malformed
+from saft_core.data.label_formats.labels_files import Malformed
 
 Wanted = TypeVar("Wanted")
 Key = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | str

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from saft_core.data.formats.labels_csv import FILE_COLUMNS
-from saft_core.data.formats.labels_files import LabelsFile, Malformed, Row, labelled_by
-from saft_core.data.formats.tables import read_table
-from saft_core.data.formats.upload import Labelled, Upload
+from saft_core.data.label_formats.labels_csv import FILE_COLUMNS
+from saft_core.data.label_formats.labels_files import LabelsFile, Malformed, Row, labelled_by
+from saft_core.data.label_formats.tables import read_table
+from saft_core.data.label_formats.upload import Labelled, Upload
 
 _FILES = re.compile(r"(.*/)?_classes\.csv")
 _VALUES = {"1": True, "0": False, "": False, "1.0": True, "0.0": False, "true": True, "false": False}

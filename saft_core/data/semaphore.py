@@ -1,4 +1,4 @@
-"""Memory shared by all who read pictures at once."""
+"""A weighted semaphore, by which requests share the memory for images that are decoded at the same time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from saft_core.errors import Busy
 
 
-class Budget:
-    """A number of units (bytes, or pictures), of which each reserves what it needs for as long as it needs it.
+class WeightedSemaphore:
+    """A counter of `units` (bytes or images) from which threads reserve as many as each of them needs.
 
-    Whoever fits goes first, so that small pictures do not wait behind a large one. What is larger than the whole budget
-    is let in alone. Reserve from one budget at a time, or from several always in the same order: then somebody can
-    always go on.
+    A thread whose request fits goes first, so that small images do not wait behind a large one. A request for more than
+    all units is let in when nothing else is reserved. To exclude deadlocks, reserve from one semaphore at a time, or
+    from several always in the same order. (`threading.Semaphore` hands out one unit at a time.)
+
+    limit: the setting that says how many units there are, for the error's message.
     """
 
     def __init__(self, units: int, limit: str) -> None:
@@ -26,13 +28,13 @@ class Budget:
 
     @property
     def free(self) -> int:
-        """Units that nobody holds."""
+        """Units that are not reserved."""
         with self._changed:
             return self._free
 
     @contextmanager
     def reserved(self, units: int, deadline: float) -> Iterator[None]:
-        """Hold so many units; waits for them until `deadline`, on `time.monotonic()`'s clock. Raises Busy."""
+        """Hold `units` while the context is open; waits for them until `deadline` (`time.monotonic()`). Raises Busy."""
         taken = min(units, self.units)
         with self._changed:
             if not self._changed.wait_for(lambda: self._free >= taken, max(0.0, deadline - time.monotonic())):

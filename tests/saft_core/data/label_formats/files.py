@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from saft_core.data.entries import Entry
-from saft_core.data.formats.table import labelled
-from saft_core.data.formats.upload import Labelled, Upload
+from saft_core.data.label_formats.table import labelled
+from saft_core.data.label_formats.upload import Labelled, Upload
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidDataset
 from tests.saft_core.data.uploads import LIMITS, entry

@@ -1,7 +1,8 @@
-"""Layouts that no format reads, told from one folder per class so that neither a split nor a mask becomes a class.
+"""Recognises the layouts of uploads that no module of `label_formats` reads, and refuses them.
 
-Kaggle, COCO, YOLO, Roboflow, Pascal VOC and Hugging Face keep labels in files of their own, and images in folders named
-after what they are for. Those names are the evidence. A class may have such a name beside others: `train`, `bus`.
+Without this check a folder of a split or of masks would be taken for a class. Kaggle, COCO, YOLO, Roboflow, Pascal VOC
+and Hugging Face keep labels in separate files, and images in folders named after their purpose (`train`, `masks`). A
+class may have such a name too, if other folders have not: `train` beside `bus`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from saft_core.data.parts import are_classes, are_splits, has_masks, may_be_classes
+from saft_core.data.folder_names import are_classes, are_splits, has_masks, may_be_classes
+from saft_core.data.label_formats.upload import Parts
 from saft_core.errors import InvalidDataset
-
-Parts = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Tool:
-    """A way to keep labels, and the paths (in lower case) that give it away."""
+    """A layout of another tool: its key in the error, its name in words, and the (lower-case) paths it is known by."""
 
     key: str
     words: str
@@ -46,7 +46,7 @@ _TOOLS = (
 )
 
 
-def refuse_foreign_layout(files: Sequence[Parts], images: Sequence[Parts], wrapper: Parts) -> None:
+def refuse_unsupported_layout(files: Sequence[Parts], images: Sequence[Parts], wrapper: Parts) -> None:
     """Raise InvalidDataset with code `unsupported_layout` if folders of `images` below `wrapper` are not classes.
 
     `files` are all paths of the upload; those that are no images may name the layout. Details hold `layout` (`coco`,
@@ -59,17 +59,17 @@ def refuse_foreign_layout(files: Sequence[Parts], images: Sequence[Parts], wrapp
     if found and not are_classes(folders):
         tool, path = found
         raise _unsupported(tool.key, tool.words, [path])
-    if are_splits(folders) and not _are_vehicles(folders, images, wrapper):
+    if are_splits(folders) and not _train_and_test_are_classes(folders, images, wrapper):
         raise _unsupported("splits", "a layout of parts to train and to test on, not of classes", folders)
 
 
-def _are_vehicles(folders: Sequence[str], images: Sequence[Parts], wrapper: Parts) -> bool:
-    """Whether `train` and `test` can be classes: no other folder is a part, and no image lies deeper."""
+def _train_and_test_are_classes(folders: Sequence[str], images: Sequence[Parts], wrapper: Parts) -> bool:
+    """Whether folders `train` and `test` can be classes: no other folder is a split, and no image lies deeper."""
     return may_be_classes(folders) and all(len(parts) <= len(wrapper) + 2 for parts in images)
 
 
 def _tool(files: Iterable[Parts]) -> tuple[_Tool, str] | None:
-    """The first way to keep labels that a file of the upload gives away, and that file."""
+    """The first layout that a file of the upload is known by, and that file; None if there is none."""
     paths = sorted("/".join(parts) for parts in files)
     found = ((tool, path) for tool in _TOOLS for path in paths if tool.files.fullmatch(path.lower()))
     return next(found, None)

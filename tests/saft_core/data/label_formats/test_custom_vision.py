@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.saft_core.data.formats.files import codes, labels, read, refused
+from tests.saft_core.data.label_formats.files import codes, labels, read, refused
 
 ID = "2c2ebd05-9b62-4a2f-8e0d-4e3a0c5d8a1"
 

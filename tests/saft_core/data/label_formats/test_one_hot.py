@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.saft_core.data.formats.files import codes, labels, read, refused, to_test
+from tests.saft_core.data.label_formats.files import codes, labels, read, refused, to_test
 
 HEADER = "filename, cat, hot dog\n"
 
