@@ -73,7 +73,14 @@ class _DirectoryReader:
     def __init__(self, file: BinaryIO, max_images: int) -> None:
         self._file = file
         self._max_images = max_images
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self.tell, self.seekable = file.tell, file.seekable
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of a file. Raises OSError for a place before its start, as `zipfile` expects; some files raise another."""
+        try:
+            return self._file.seek(offset, whence)
+        except ValueError as error:
+            raise OSError(str(error)) from error
 
     def read(self, size: int = -1) -> bytes:
         """As of a file. Raises InvalidArchive with code `too_many_images`."""
