@@ -64,7 +64,7 @@ def collect(
     check_image: CheckImage | None = None,
     base: Sequence[LabelledImage] = (),
 ) -> LabelledSet:
-    """Make a labelled set of an upload: of `read_archive`'s items, or of entries, in any format of `formats.table`.
+    """Make a labelled set of an upload: of `read_archive`'s items, or of entries, in any of the `label_formats`.
 
     Every usable image goes through `save(sha256, data, media_type)` once, in the order of upload, and is then let go:
     memory is bounded by one image. Some that are saved are in no set, those of a class that turns out to be too small,

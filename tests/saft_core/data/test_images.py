@@ -17,7 +17,7 @@ from PIL import Image, features
 
 from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, media_type, open_image
 from saft_core.errors import InvalidImage
-from tests.saft_core.data.uploads import LIMITS, encoded, patched, picture, tiff
+from tests.saft_core.data.uploads import LIMITS, code_of, encoded, patched, picture, tiff
 
 FORMATS = {
     "JPEG": "image/jpeg",
@@ -28,8 +28,8 @@ FORMATS = {
     "TIFF": "image/tiff",
 }
 
-pillow_may_warn = pytest.mark.filterwarnings("ignore:Truncated File Read")
-"""Of a TIFF that is cut short, before the error."""
+IN_PROCESS = ("JPEG", "PNG", "WEBP")
+"""The others are decoded by a process each, which takes a tenth of a second to start."""
 
 
 def gradient(size: tuple[int, int] = (24, 16)) -> Image.Image:
@@ -37,13 +37,6 @@ def gradient(size: tuple[int, int] = (24, 16)) -> Image.Image:
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
     return Image.fromarray(np.stack([x * 10, y * 15, (x * y) % 256], axis=-1).astype(np.uint8))
-
-
-def code_of(data: bytes, **limits: int) -> str:
-    with pytest.raises(InvalidImage) as caught:
-        decode_image(data, replace(LIMITS, **limits))
-    assert caught.value.message.endswith(".")
-    return caught.value.error_code
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -336,7 +329,7 @@ def test_the_limit_is_ours_and_not_pils(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert code_of(png_claiming(100_000, 100_000)) == "too_many_pixels"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    for form in ("JPEG", "PNG", "WEBP", "BMP"):
+    for form in FORMATS:
         assert decode_image(encoded(picture(), form), LIMITS).size == (8, 6)
     assert Image.MAX_IMAGE_PIXELS == 4
 
@@ -353,12 +346,12 @@ def test_an_image_without_pixels_is_damaged() -> None:
     assert code_of(patched(encoded(picture(), "BMP"), 18, "<I", 0)) == "damaged_image"
 
 
-@pillow_may_warn
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_truncated_file_is_an_error_wherever_it_is_cut(form: str) -> None:
     data = encoded(gradient(), form)
     end_mark = {"PNG": 4, "JPEG": 2, "GIF": 2}.get(form, 0)  # says nothing about the picture
-    for size in range(1, len(data) - end_mark):
+    step = 1 if form in IN_PROCESS else len(data) // 20
+    for size in range(1, len(data) - end_mark, step):
         assert code_of(data[:size]) in {"damaged_image", "not_an_image"}, size
 
 
@@ -390,15 +383,6 @@ def test_whatever_a_decoder_raises_is_an_invalid_image(monkeypatch: pytest.Monke
     assert code_of(encoded(picture())) == "damaged_image"
 
 
-def test_pils_own_bomb_error_means_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PIL checks some formats once more while it decodes; a limit above PIL's must still end in the right code."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    data = encoded(picture(), "GIF", disposal=2)
-    with pytest.raises(InvalidImage) as caught:
-        decode_image(data, LIMITS)
-    assert caught.value.error_code == "too_many_pixels"
-
-
 # --- what decoding takes ---
 
 LARGE = Image.linear_gradient("L").resize((3000, 2000))
@@ -419,7 +403,7 @@ COSTLY = {
 
 @pytest.mark.parametrize("kind", COSTLY)
 def test_decoding_takes_no_more_memory_than_it_asks_for(kind: str, tmp_path: Path) -> None:
-    """And not much less either: more than a third of it is used."""
+    """And not much less either: more than a third is used, or a fifth in this process beside a child process."""
     file = tmp_path / "picture"
     file.write_bytes(COSTLY[kind]())
     done = subprocess.run(
@@ -428,7 +412,7 @@ def test_decoding_takes_no_more_memory_than_it_asks_for(kind: str, tmp_path: Pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     asked, taken = map(int, done.stdout.split())
-    assert asked / 3 < taken <= asked
+    assert asked / (5 if kind.startswith(("TIFF", "GIF")) else 3) < taken <= asked
 
 
 def test_a_jpeg_that_is_decoded_smaller_asks_for_less() -> None:
@@ -443,27 +427,39 @@ def test_a_jpeg_that_is_decoded_smaller_asks_for_less() -> None:
 # --- whatever the bytes are ---
 
 BASES = [
-    *(encoded(gradient((12, 9)), form) for form in FORMATS),
+    *(encoded(gradient((12, 9)), form) for form in IN_PROCESS),
     encoded(gradient((12, 9)), "JPEG", progressive=True),
-    encoded(gradient((12, 9)), "TIFF", compression="tiff_lzw"),
-    encoded(gradient((12, 9)).convert("P"), "GIF", save_all=True, append_images=[gradient((12, 9))], transparency=3),
     encoded(Image.fromarray(np.arange(108, dtype=np.uint16).reshape(9, 12) * 600), "PNG"),
     encoded(gradient((12, 9)).convert("RGBA"), "WEBP", lossless=True),
 ]
+BASES_OF_CHILD = [
+    *(encoded(gradient((12, 9)), form) for form in FORMATS if form not in IN_PROCESS),
+    encoded(gradient((12, 9)), "TIFF", compression="tiff_lzw"),
+    encoded(gradient((12, 9)).convert("P"), "GIF", save_all=True, append_images=[gradient((12, 9))], transparency=3),
+]
+FLIPS = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6)
+CUTS = st.none() | st.integers(0, 2**16)
 SMALL = replace(LIMITS, max_image_pixels=1_000_000)
 
 
-@settings(max_examples=600, deadline=None)
-@pillow_may_warn
-@given(
-    st.sampled_from(BASES),
-    st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6),
-    st.none() | st.integers(0, 2**16),
-)
-@example(BASES[5], [], 9)
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(BASES), FLIPS, CUTS)
 def test_mutated_bytes_give_an_rgb_image_or_an_invalid_image(
     base: bytes, flips: list[tuple[int, int]], cut: int | None
 ) -> None:
+    check_mutated(base, flips, cut)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(BASES_OF_CHILD), FLIPS, CUTS)
+@example(BASES_OF_CHILD[2], [], 9)
+def test_mutated_bytes_for_a_child_process_give_an_rgb_image_or_an_invalid_image(
+    base: bytes, flips: list[tuple[int, int]], cut: int | None
+) -> None:
+    check_mutated(base, flips, cut)
+
+
+def check_mutated(base: bytes, flips: list[tuple[int, int]], cut: int | None) -> None:
     mutated = bytearray(base)
     for position, value in flips:
         mutated[position % len(mutated)] = value
@@ -477,8 +473,8 @@ def test_mutated_bytes_give_an_rgb_image_or_an_invalid_image(
     assert len(image.tobytes()) == 3 * image.width * image.height
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from([base[:16] for base in BASES]), st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([base[:16] for base in BASES + BASES_OF_CHILD]), st.binary(max_size=200))
 def test_garbage_behind_a_signature_is_an_invalid_image(start: bytes, rest: bytes) -> None:
     try:
         image = decode_image(start + rest, SMALL)

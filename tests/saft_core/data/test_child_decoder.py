@@ -1,4 +1,4 @@
-"""HEIC and AVIF: read as the others are, and hostile ones that cost their own process at most."""
+"""HEIC, AVIF, TIFF, GIF and BMP: read as the others are, and hostile ones that cost their own process at most."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import struct
 import subprocess
 import sys
-from dataclasses import replace
+import zlib
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,22 @@ import pillow_heif
 import pytest
 from PIL import Image, features
 
-from saft_core.data import heif
-from saft_core.data.heif import MAX_BOXES, PROCESS_BYTES, cut_heif, heif_type
+from saft_core.data import child_decoder
+from saft_core.data.child_decoder import PROCESS_BYTES
 from saft_core.data.images import decode_image, media_type, open_image
 from saft_core.errors import InvalidImage, Unavailable
 from tests.saft_core.data.test_colours import ADOBE, from_adobe
-from tests.saft_core.data.uploads import LIMITS, encoded, patched, picture
+from tests.saft_core.data.uploads import (
+    LIMITS,
+    PIXEL_FIELDS,
+    cheaply,
+    code_of,
+    encoded,
+    patched,
+    picture,
+    repeating_directory,
+    tiff,
+)
 
 pillow_heif.register_heif_opener()  # of the tests alone: they write such files
 FORMATS = {"HEIF": "image/heic", "AVIF": "image/avif"}
@@ -34,12 +44,6 @@ def halves(size: tuple[int, int] = (96, 64)) -> Image.Image:
     image.paste((0, 0, 200), (0, size[1] // 2, *size))
     image.paste((0, 200, 0), (0, 0, size[0] // 4, size[1] // 4))
     return image
-
-
-def code_of(data: bytes, **limits: Any) -> str:
-    with pytest.raises(InvalidImage) as caught:
-        decode_image(data, replace(LIMITS, **limits))
-    return caught.value.error_code
 
 
 def near(image: Image.Image, place: tuple[int, int], colour: tuple[int, int, int]) -> bool:
@@ -165,14 +169,10 @@ def test_a_file_that_is_cut_off_is_damaged(form: str, share: float) -> None:
     assert code_of(data[: int(len(data) * share)]) in {"damaged_image", "not_an_image"}
 
 
-def test_boxes_that_do_not_fit_or_are_too_many() -> None:
+def test_a_heif_file_that_claims_no_size_is_damaged() -> None:
     head = encoded(picture(size=(64, 64)), "AVIF")[:32]
-    assert code_of(head + struct.pack(">L4s", 4, b"free")) == "damaged_image"
+    assert code_of(head) == "damaged_image"
     assert code_of(head + struct.pack(">L4sQ", 1, b"meta", 2**63)) == "damaged_image"
-    assert code_of(head + struct.pack(">L4sQ", 1, b"meta", 8)) == "damaged_image"
-    assert code_of(head + struct.pack(">L4s", 0, b"free")) == "damaged_image"
-    with pytest.raises(InvalidImage, match="boxes"):
-        cut_heif(head + struct.pack(">L4s", 8, b"free") * (MAX_BOXES + 1))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -195,14 +195,15 @@ def test_the_decoder_sees_nothing_of_our_environment_and_its_crash_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     program = tmp_path / "program.py"
-    monkeypatch.setattr(heif, "_PROGRAM", program)
+    monkeypatch.setattr(child_decoder, "_PROGRAM", program)
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
     data = encoded(picture(size=(64, 64)), "AVIF")
     for crash in ("os.abort()", "os.kill(os.getpid(), 9)", "print('x')", "sys.exit(1)", "print('{}')"):
         program.write_text(f"import os, sys\nassert 'DATABASE_URL' not in os.environ\n{crash}")
         assert code_of(data) == "damaged_image"
+    head = '{"mode": "L", "size": [1, 1], "orientation": 1, "profile": 0, "white": 255, "is_inverted": false}'
     program.write_text(
-        'import os, sys\nhead = \'{"mode": "L", "size": [1, 1], "orientation": 1, "profile": 0}\'\n'
+        f"import os, sys\nhead = '{head}'\n"
         "sys.stdout.write(head + '\\n' + ('x' if 'DATABASE_URL' in os.environ else '\\0'))"
     )
     assert decode_image(data, LIMITS).getpixel((0, 0)) == (0, 0, 0)
@@ -212,20 +213,70 @@ def test_the_decoder_sees_nothing_of_our_environment_and_its_crash_is_an_error(
         decode_image(data, LIMITS)
 
 
-@pytest.mark.parametrize(
-    ("brands", "kind"),
-    [
-        ([b"heic"], "image/heic"),
-        ([b"mif1", b"heic"], "image/heic"),
-        ([b"mif1", b"miaf", b"avif"], "image/avif"),
-        ([b"avis"], "image/avif"),
-        ([b"mif1", b"jpeg"], None),
-        ([b"isom", b"mp42"], None),
-    ],
-)
-def test_brands_tell_the_kind(brands: list[bytes], kind: str | None) -> None:
-    body = brands[0] + bytes(4) + b"".join(brands[1:])
-    head = struct.pack(">L4s", 8 + len(body), b"ftyp") + body
-    assert heif_type(head) == heif_type(head + b"heic" * 50) == kind
-    if kind is None:
-        assert code_of(head) in {"unsupported_format", "not_an_image"}
+# --- TIFF and GIF ---
+
+
+def test_a_tiff_whose_fields_all_claim_the_same_bytes_costs_its_own_process() -> None:
+    data = repeating_directory(300, 4 << 20)
+    with cheaply(5, 64 << 20):
+        assert code_of(data) == "damaged_image"
+
+
+def test_a_tiff_with_more_tables_or_strips_than_its_picture_needs_costs_its_own_process() -> None:
+    tables = [*PIXEL_FIELDS, (320, 3, 60_000, 8), (324, 4, 60_000, 8), (325, 4, 60_000, 8)]
+    strips = [*(field for field in PIXEL_FIELDS if field[0] != 273), (273, 4, 250_000, 8)]
+    with cheaply(5, 64 << 20):
+        for fields in (tables, strips):
+            assert decode_image(tiff(fields, bytes(1_000_000)), LIMITS).size == (1, 1)
+
+
+def test_a_tiff_tile_that_unpacks_to_a_gigabyte() -> None:
+    tile = zlib.compress(bytes(1000))
+    fields = [*PIXEL_FIELDS[:4], (259, 3, 1, 8), (322, 4, 1, 32_768), (323, 4, 1, 32_768), (324, 4, 1, 8)]
+    assert code_of(tiff([*fields, (325, 4, 1, len(tile))], tile)) == "damaged_image"
+
+
+def test_a_tiled_tiff_of_honest_size_is_taken() -> None:
+    tile = zlib.compress(bytes([77]) * 256)
+    fields = [
+        *PIXEL_FIELDS[:4],
+        (259, 3, 1, 8),
+        (322, 4, 1, 16),
+        (323, 4, 1, 16),
+        (324, 4, 1, 8),
+        (325, 4, 1, len(tile)),
+    ]
+    assert decode_image(tiff(fields, tile), LIMITS).getpixel((0, 0)) == (77, 77, 77)
+
+
+def test_a_tiff_whose_directories_run_in_a_circle() -> None:
+    data = tiff(PIXEL_FIELDS, b"\x55")
+    (start,) = struct.unpack_from("<L", data, 4)
+    assert decode_image(data[:-4] + struct.pack("<L", start), LIMITS).getpixel((0, 0)) == (85, 85, 85)
+
+
+def test_a_tiff_that_gives_its_width_twice_does_not_get_the_memory_of_the_larger_one() -> None:
+    data = tiff([(256, 3, 1, 1), (256, 3, 1, 30_000), *PIXEL_FIELDS[1:]], b"\x55")
+    assert open_image(data, LIMITS).memory_bytes < PROCESS_BYTES + (1 << 20)
+    assert code_of(data) == "damaged_image"
+
+
+def test_a_gif_of_endless_comments_costs_its_own_process_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_decoder, "CPU_SECONDS", 2)
+    data = encoded(picture(), "GIF")
+    at = data.index(b",\0\0\0\0")
+    comments = b"!\xfe" + (b"\xff" + b"x" * 255) * (8 << 12) + b"\0"
+    with cheaply(2, 32 << 20):
+        assert code_of(data[:at] + comments + data[at:]) == "damaged_image"
+
+
+def test_a_gif_with_comments_and_repeats_keeps_its_transparency() -> None:
+    image = picture(1, mode="P")
+    image.putpalette([0, 0, 0, 5, 5, 5])
+    data = encoded(image, "GIF", transparency=1, comment=b"hello", loop=3, duration=100)
+    assert decode_image(data, LIMITS).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_gif_without_a_frame_is_damaged() -> None:
+    assert code_of(b"GIF89a\1\0\1\0\0\0\0;") == "damaged_image"
+    assert code_of(b"GIF89a\1\0\1\0\0\0\0!\xfe\xff") == "damaged_image"
