@@ -37,14 +37,6 @@ def check_file_size(size: int, max_image_bytes: int) -> None:
         )
 
 
-def media_type(data: bytes) -> str:
-    """The IANA media type of an image file, such as `image/png`, from its first bytes.
-
-    Raises InvalidImage with code `empty_file`, `unsupported_format` or `not_an_image`.
-    """
-    return identify(data).media_type
-
-
 @dataclass(frozen=True, slots=True)
 class OpenImage:
     """An image file that is within the limits, as far as can be told before any pixel is decoded.

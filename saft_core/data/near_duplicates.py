@@ -20,14 +20,14 @@ from saft_core.data.threads import in_threads
 
 SIDE = 8
 """Cells of a thumbnail in each direction."""
-MOST = 8.0
+MAX_DIFFERENCE = 8.0
 """The largest difference of a cell, in levels of 255, between two near-duplicates.
 
 On 300 photographs and 300 sketches of PACS, saved anew as JPEG of quality 50, as WebP, or at half or a third of the
 size, no cell differed by more; the nearest other picture had one that differed by 9 or more (photographs: 59). Of
 pictures of fewer than 100 pixels some are missed.
 """
-SHARE = 0.1
+MEDIAN_SHARE = 0.1
 """The same, as a share of the median difference in the set: images of a fixed camera differ little."""
 SAMPLED = 256
 """Images of a set that this median is taken of."""
@@ -50,7 +50,7 @@ def tolerance(found: Thumbnails) -> float:
     """By how many levels of 255 the cells of near-duplicates may differ, in a set with these thumbnails."""
     few = found[:SAMPLED]
     apart = np.abs(few[:, None] - few[None, :]).max(axis=2)[np.triu_indices(len(few), 1)]
-    return min(MOST, SHARE * float(np.median(apart))) if len(apart) else 0.0
+    return min(MAX_DIFFERENCE, MEDIAN_SHARE * float(np.median(apart))) if len(apart) else 0.0
 
 
 def representatives(samples: Sequence[Sample], limits: DataLimits) -> list[str]:

@@ -1,4 +1,8 @@
-"""Pixels of any mode to 8-bit RGB, as a person would see them on a white page."""
+"""Pixels of any mode to 8-bit RGB, as a person would see them on a white page.
+
+Pillow's own conversions clip 16-bit greys to black and white and drop transparency; `ImageOps.exif_transpose` parses
+the whole EXIF block to turn a picture.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Random parts of training images, as CoOp's protocol has them: a crop of 8 to 100% of the area, and a mirror image."""
+"""Augmentation of training images as in CoOp's protocol: a random crop of 8 to 100% of the area, and a random flip.
+
+`Augment` lists what `config.augment` may say, `random_view` does it by torchvision.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ Augment = Literal["none", "crop", "crop_flip"]
 
 
 def random_view(image: Image.Image, side: int, augment: Augment, draw: tuple[int, ...]) -> Image.Image:
-    """A part of `image` at side x side, mirrored half of the time with "crop_flip"; the same for the same `draw`."""
+    """A random crop of `image`, resized to (side, side) pixels, with "crop_flip" mirrored half of the time.
+
+    draw: seeds the random numbers; the same `draw` gives the same crop.
+    """
     seed = int(np.random.SeedSequence(draw).generate_state(1)[0])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

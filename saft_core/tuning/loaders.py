@@ -1,4 +1,4 @@
-"""Labelled samples as model input, decoded once where memory allows."""
+"""Labelled samples to batches of model input, each image decoded once where memory allows."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class PixelLoader:
         make: Callable[[int], _Made],
         size: Callable[[_Made], int],
     ) -> list[_Made]:
-        """One for each position: kept, or made anew in several threads and kept while there is room."""
+        """The cached value for each position; what is missing is made in threads, and cached while there is room."""
         missing = [position for position in dict.fromkeys(positions) if position not in kept]
         made = dict(zip(missing, in_threads(make, missing), strict=True))
         for position, one in made.items():

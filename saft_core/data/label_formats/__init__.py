@@ -1,1 +1,1 @@
-"""The ways in which an upload may say what its pictures show: one module each, tried in the order of `table`."""
+"""The formats in which an upload may give the labels of its images: one module each, tried in the order of `table`."""

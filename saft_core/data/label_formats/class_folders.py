@@ -1,7 +1,7 @@
 """One folder of images per class: `cat/1.jpg`.
 
 Folders that wrap the whole upload are looked through: `photos/cat/1.jpg` is of class `cat` if everything lies in
-`photos`. Whatever is in no other format is in this one, or in none.
+`photos`. This format is tried last: an upload that is not in it either is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all formats share that keep labels in files of their own: finding these files, and the images that they name.
+"""What the formats with labels files have in common: finding these files, and the images that they name.
 
 A name in a labels file is a key to look up among the uploaded files and nothing else. It is a path from the folder of
 the labels file, from one around it, or the end of exactly one path; a name without an image's ending stands for the
@@ -18,7 +18,7 @@ from saft_core.data.paths import normalise_path, printable
 from saft_core.errors import InvalidDataset, InvalidInput
 
 MAX_LABELS_FILES = 16
-"""An upload with more of them has a file per image, which no format here has."""
+"""An upload with more of them has one for each image, as no format here has."""
 MAX_LISTED_MISSING = 1_000
 """Files that a labels file names and the upload does not hold; those beyond are counted."""
 ROWS_PER_IMAGE = 20
@@ -104,7 +104,7 @@ def _invalid(path: str, why: str) -> InvalidDataset:
 
 
 class _Reading:
-    """What the labels files have said so far."""
+    """The labels that have been read from the labels files so far."""
 
     def __init__(self, upload: Upload, labels_files: Collection[str]) -> None:
         self._upload = upload
@@ -167,7 +167,7 @@ class _Reading:
             self._rejected.append(_ambiguous(name, source) if found else _missing(name, source))
 
     def finish(self, read: Collection[str]) -> Labelled:
-        """What all of them say; `read` are the paths of those that were read."""
+        """The labelled files by all labels files together; `read` are the paths of those that were read."""
         placed: list[Placed] = []
         for entry in self._upload.files:
             if entry.path in read:
@@ -215,14 +215,14 @@ def _ambiguous(name: str, source: str) -> Rejection:
 
 
 class _Several:
-    """What a name stands for that more than one path ends with."""
+    """The result of looking up a name with which more than one path ends."""
 
 
 _SEVERAL = _Several()
 
 
 class _Index:
-    """Uploaded paths by what a labels file may call them."""
+    """Looks up uploaded files by the names that a labels file may give them."""
 
     def __init__(self, paths: Sequence[str], wrapper: Parts) -> None:
         stems = _unique((_stem(path), path) for path in paths if names_image(path))

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from saft_core.data.entries import Entry, Rejection
-from saft_core.data.folder_names import has_masks, is_split, is_to_test, is_to_train, kind
+from saft_core.data.folder_names import has_masks, is_split, is_to_test, is_to_train, purpose
 from saft_core.data.label_formats.class_folders import folder_label
 from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, parts_of, wrapper_of
 from saft_core.errors import InvalidInput
@@ -27,7 +27,7 @@ def recognise(upload: Upload) -> Labelled | None:
         if len(parts) > depth + 1:
             images[parts[depth]].append(parts)
     splits = {folder: wrapper_of(held, depth + 1) for folder, held in images.items() if is_split(folder)}
-    if len({kind(folder) for folder in splits}) < 2 or has_masks(list(images), containers=False):
+    if len({purpose(folder) for folder in splits}) < 2 or has_masks(list(images), containers=False):
         return None
     if not any(is_to_train(folder) and _has_classes(images[folder], inner) for folder, inner in splits.items()):
         return None
@@ -46,7 +46,7 @@ def _has_classes(images: Sequence[Parts], wrapper: Parts) -> bool:
     depth = len(wrapper)
     folders = {parts[depth] for parts in images if len(parts) > depth + 1}
     loose = any(len(parts) == depth + 1 for parts in images)
-    return bool(folders) and not all(map(kind, folders)) and not (loose and len(folders) < 2)
+    return bool(folders) and not all(map(purpose, folders)) and not (loose and len(folders) < 2)
 
 
 def _placed(entry: Entry, upload: Upload, splits: Mapping[str, Parts]) -> Placed:

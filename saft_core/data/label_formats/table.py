@@ -1,4 +1,4 @@
-"""All formats, in the order in which they are tried. The next one is a module beside these and a line here."""
+"""All label formats, in the order in which they are tried. To add one, write a module beside these and a line here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from saft_core.data.label_formats import (
 from saft_core.data.label_formats.upload import Labelled, Upload
 
 Recognise = Callable[[Upload], Labelled | None]
-"""What a format makes of an upload; None if it is in another one. Raises InvalidDataset."""
+"""The labelled files of an upload in this format; None if it is in another one. Raises InvalidDataset."""
 
 FORMATS: tuple[Recognise, ...] = (
     split_folders.recognise,
@@ -29,6 +29,6 @@ FORMATS: tuple[Recognise, ...] = (
 
 
 def labelled(upload: Upload) -> Labelled:
-    """What the first format that fits makes of an upload, or else what its class folders say."""
+    """The labelled files by the first format that fits, else by class folders. Raises InvalidDataset."""
     found = (recognise(upload) for recognise in FORMATS)
     return next((one for one in found if one is not None), None) or class_folders.recognise(upload)

@@ -1,4 +1,4 @@
-"""An upload whose format nobody knows yet, and what a format makes of it."""
+"""The input and the output of all label formats: an upload, and its files with their labels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Upload:
-    """Files under normalised paths without clutter, and what was turned away before."""
+    """The files of an upload, under normalised paths and without clutter, and what was rejected before."""
 
     files: tuple[Entry, ...]
     turned_away: tuple[Rejection, ...]

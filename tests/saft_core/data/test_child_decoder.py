@@ -19,7 +19,8 @@ from PIL import Image, features
 
 from saft_core.data import child_decoder
 from saft_core.data.child_decoder import PROCESS_BYTES
-from saft_core.data.images import decode_image, media_type, open_image
+from saft_core.data.image_formats import identify
+from saft_core.data.images import decode_image, open_image
 from saft_core.errors import InvalidImage, Unavailable
 from tests.saft_core.data.test_colours import ADOBE, from_adobe
 from tests.saft_core.data.uploads import (
@@ -66,7 +67,7 @@ def test_the_decoders_are_there() -> None:
 def test_a_picture_is_read_and_its_type_is_right(form: str) -> None:
     data = encoded(halves(), form, quality=95)
     opened = open_image(data, LIMITS)
-    assert opened.media_type == media_type(data) == FORMATS[form]
+    assert opened.media_type == identify(data).media_type == FORMATS[form]
     image = opened.decode()
     assert (image.mode, image.size, image.info) == ("RGB", (96, 64), {})
     assert near(image, (4, 4), (0, 200, 0))

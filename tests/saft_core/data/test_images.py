@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, media_type, open_image
+from saft_core.data.image_formats import identify
+from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, open_image
 from saft_core.errors import InvalidImage
 from tests.saft_core.data.uploads import LIMITS, code_of, encoded, patched, picture, tiff
 
@@ -56,7 +57,7 @@ def test_each_format_decodes_to_a_loaded_rgb_image(form: str) -> None:
     assert type(image) is Image.Image
     assert (image.mode, image.size, image.info) == ("RGB", (8, 6), {})
     assert image.getpixel((4, 3)) == pytest.approx((200, 30, 30), abs=6)
-    assert media_type(data) == FORMATS[form]
+    assert identify(data).media_type == FORMATS[form]
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
@@ -85,9 +86,9 @@ def test_webp_lossless_and_with_transparency() -> None:
 
 
 def test_the_name_of_the_pil_format_does_not_matter_only_the_bytes_do() -> None:
-    assert media_type(b"\xff\xd8\xff\xe0 what follows is not looked at") == "image/jpeg"
+    assert identify(b"\xff\xd8\xff\xe0 what follows is not looked at").media_type == "image/jpeg"
     with pytest.raises(InvalidImage):
-        media_type(b"photo.jpg")
+        identify(b"photo.jpg")
 
 
 # --- how it is turned and coloured ---
@@ -262,7 +263,7 @@ def test_progressive_jpeg() -> None:
 def test_files_that_are_no_accepted_images(data: bytes, code: str) -> None:
     assert code_of(data) == code
     with pytest.raises(InvalidImage) as caught:
-        media_type(data)
+        identify(data)
     assert caught.value.error_code == code
 
 
@@ -485,4 +486,4 @@ def test_garbage_behind_a_signature_is_an_invalid_image(start: bytes, rest: byte
 
 def test_the_webp_decoder_is_there() -> None:
     assert features.check("webp")
-    assert media_type(io.BytesIO(encoded(picture(), "WEBP")).getvalue()) == "image/webp"
+    assert identify(io.BytesIO(encoded(picture(), "WEBP")).getvalue()).media_type == "image/webp"

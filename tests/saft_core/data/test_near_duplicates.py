@@ -1,4 +1,4 @@
-"""Twins are found however they were saved, and what is merely alike is told apart."""
+"""Near-duplicates are found however they were saved, and what is merely alike is told apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ import pytest
 from PIL import Image
 
 from saft_core.data.limits import DataLimits
-from saft_core.data.near_duplicates import MOST, representatives, thumbnails, tolerance, without_near_duplicates
+from saft_core.data.near_duplicates import (
+    MAX_DIFFERENCE,
+    representatives,
+    thumbnails,
+    tolerance,
+    without_near_duplicates,
+)
 from saft_core.data.samples import Sample
 from saft_core.errors import InvalidImage
 from saft_core.settings import Limits
@@ -85,7 +91,7 @@ def frame(seed: int, mark: int | None = None) -> Sample:
 @pytest.mark.parametrize("marks", [range(8), [None] * 8])
 def test_the_frames_of_a_fixed_camera_are_not_one_picture(marks: Sequence[int | None]) -> None:
     frames = [frame(seed, mark) for seed, mark in enumerate(marks)]
-    assert tolerance(thumbnails(frames, LIMITS)) < MOST
+    assert tolerance(thumbnails(frames, LIMITS)) < MAX_DIFFERENCE
     assert len(set(representatives(frames, LIMITS))) == 8
 
 

@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 
 from saft_core.data.entries import Entry
-from saft_core.data.layout import Layout, lay_out
+from saft_core.data.label_formats.upload import Labelled
+from saft_core.data.layout import lay_out
 from saft_core.errors import InvalidDataset
 from tests.saft_core.data.uploads import LIMITS
 
 
-def laid_out(*paths: str) -> Layout:
+def laid_out(*paths: str) -> Labelled:
     return lay_out([Entry(path, no_labels if path.endswith(".json") else never_read) for path in paths], LIMITS)
 
 
