@@ -21,9 +21,9 @@ from api.fetching import AT_ONCE, Fetcher, Network
 from api.multipart import Upload
 from api.places import Places
 from api.urls import is_url
-from saft_core.data.budget import Budget
 from saft_core.data.images import check_file_size, open_image, open_to_check
 from saft_core.data.limits import DataLimits
+from saft_core.data.semaphore import WeightedSemaphore
 from saft_core.errors import InvalidImage
 from saft_core.serving.engine import Engine
 from saft_core.serving.shares import CLIENT
@@ -141,8 +141,8 @@ class PictureReader:
         self._limits = DataLimits.from_attributes(settings.limits)
         self._patience = settings.request_deadline_seconds
         files = settings.picture_memory_bytes // FILE_SHARE
-        self.files = Budget(files, "picture_memory_bytes")
-        self.pixels = Budget(settings.picture_memory_bytes - files, "picture_memory_bytes")
+        self.files = WeightedSemaphore(files, "picture_memory_bytes")
+        self.pixels = WeightedSemaphore(settings.picture_memory_bytes - files, "picture_memory_bytes")
         self.prepared = Places(settings.queue_images, "queue_images")
 
     def room(self, pictures: int) -> AbstractContextManager[None]:

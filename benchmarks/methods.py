@@ -16,8 +16,8 @@ from benchmarks.models import TEMPLATE, endless_batches, labels
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
 from saft_core.clip.zero_shot import fill
-from saft_core.data.loaders import PixelLoader
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.precision import autocast
 from saft_core.tuning.texts import ClassPrompts

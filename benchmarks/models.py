@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.loading import load_base
-from saft_core.data.loaders import PixelLoader
+from saft_core.tuning.loaders import PixelLoader
 
 EMBEDDED = "embedded"
 MODELS = ("ViT-B-32", "ViT-B-16", EMBEDDED)

@@ -19,9 +19,9 @@ from saft_core.clip.loading import load_base
 from saft_core.data.archive import read_archive
 from saft_core.data.labelled import LabelledImage, collect
 from saft_core.data.limits import DataLimits
+from saft_core.data.near_duplicates import without_near_duplicates
 from saft_core.data.probe import load_probe
 from saft_core.data.samples import Sample
-from saft_core.data.twins import without_twins
 from saft_core.example import ANSWERS, CONTAINER, FOLDER, PHOTOGRAPHS
 from saft_core.settings import Limits
 from saft_core.templates import PLACEHOLDER
@@ -94,7 +94,7 @@ def task_of(photographs: Path, limits: DataLimits) -> Task:
             yield Sample(labels.index(one.label), one.path, read, one.sha256, one.position)
 
     train, test = list(samples(found.images)), list(samples(found.test.images))
-    return Task(labels, train, without_twins(test, train, limits))
+    return Task(labels, train, without_near_duplicates(test, train, limits))
 
 
 def trained(task: Task) -> Adaptation:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from saft_core.clip.class_names import same_class
+from saft_core.data.near_duplicates import without_near_duplicates
 from saft_core.data.samples import Sample
-from saft_core.data.twins import without_twins
 from saft_core.errors import NotFound, TrainingFailed
 from saft_core.store import datasets
 from saft_core.store.blobs import BlobStore
@@ -72,7 +72,7 @@ def _of_new_classes(
 
 def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
     """The test samples that show no picture of the training samples. Raises InvalidDataset and InvalidImage."""
-    unseen = without_twins(test, train, runtime.data_limits)
+    unseen = without_near_duplicates(test, train, runtime.data_limits)
     datasets.check_unshared(len(test), len(unseen), len({sample.label for sample in test}))
     return unseen
 

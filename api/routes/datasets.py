@@ -21,9 +21,9 @@ from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
 from saft_core.clip.labels import check_labels
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
-from saft_core.data.formats.labels_files import ENDINGS as LABELS_ENDINGS
-from saft_core.data.formats.labels_files import check_labels_size
 from saft_core.data.intake import Save
+from saft_core.data.label_formats.labels_files import ENDINGS as LABELS_ENDINGS
+from saft_core.data.label_formats.labels_files import check_labels_size
 from saft_core.data.labelled import LabelledImage, LabelledSet, collect
 from saft_core.errors import InvalidInput
 from saft_core.settings import Limits

@@ -18,8 +18,8 @@ from api.keyed import TenantRoute, check_json
 from api.routes.datasets import UPLOAD_FILES, items, labelled_set, write_dataset
 from api.schemas import NewDatasetView, RevisionBody
 from api.uploads import Form, handle, in_turn
-from saft_core.data.formats.upload import checked_label
 from saft_core.data.intake import Save
+from saft_core.data.label_formats.upload import checked_label
 from saft_core.data.labelled import LabelledImage, LabelledSet
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidInput

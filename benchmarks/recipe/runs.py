@@ -22,7 +22,6 @@ from benchmarks.recipe.tasks import Part, Source, rare
 from evaluation.loading import LIMITS
 from saft_core.calibration import FloatArray, margin
 from saft_core.clip.backbone import Base
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.probe import load_probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta, decode
@@ -30,6 +29,7 @@ from saft_core.templates import Template
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings, words_for
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
 
 BoolArray = npt.NDArray[np.bool_]

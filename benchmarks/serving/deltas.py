@@ -17,7 +17,6 @@ from benchmarks.models import TEMPLATE, labels
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
 from saft_core.data.limits import DataLimits
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.delta.codec import encode
 from saft_core.delta.header import DeltaHeader
@@ -25,6 +24,7 @@ from saft_core.delta.sparse import SparseDelta
 from saft_core.settings import Limits
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
 

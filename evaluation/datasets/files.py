@@ -8,7 +8,7 @@ from os.path import isfile
 from pathlib import Path, PureWindowsPath
 
 from evaluation.datasets.dataset import MissingData, image
-from saft_core.data.formats.upload import names_image
+from saft_core.data.label_formats.upload import names_image
 from saft_core.data.paths import is_clutter, printable
 from saft_core.data.samples import Sample
 

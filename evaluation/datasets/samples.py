@@ -10,7 +10,7 @@ from pathlib import Path
 from evaluation.datasets import folders
 from evaluation.datasets.dataset import DataSet
 from evaluation.datasets.prompts import PHOTO
-from saft_core.data.formats.upload import names_image
+from saft_core.data.label_formats.upload import names_image
 from saft_core.data.samples import Sample
 from saft_core.example import PHOTOGRAPHS
 

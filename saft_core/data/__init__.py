@@ -1,1 +1,1 @@
-"""From hostile uploads to labelled samples."""
+"""From uploads of strangers to labelled samples: archives, image files, label formats, limits."""

@@ -1,4 +1,7 @@
-"""What a name that is not in UTF-8 may say: for a person to recognise, since bytes do not tell their code page."""
+"""Readings of a name that is not in UTF-8, in likely code pages, for a person to recognise the right one.
+
+Libraries that detect encodings guess one from the statistics of long texts, which a file's name is not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upload is made of before anyone has looked inside: files, folders and what was turned away."""
+"""The items of an upload before their contents are read: files, folders, and files that were rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An upload to a clean labelled set: each image checked, named, counted once and saved as it streams by.
+"""An upload to a labelled set of images: each one is read, checked, saved if it is new, and let go.
 
 Labels keep their case, and those that differ only in Unicode form are one label. Which labels the model reads alike is
 known where its tokenizer is, so that check comes from the caller.
@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Any
 
 from saft_core.data.entries import Item, Rejection
-from saft_core.data.formats.upload import Placed, names_image
 from saft_core.data.images import open_to_check
 from saft_core.data.intake import CheckImage, Save, take
-from saft_core.data.layout import Layout, lay_out
+from saft_core.data.label_formats.upload import Labelled, Placed, names_image
+from saft_core.data.layout import lay_out
 from saft_core.data.limits import DataLimits
 from saft_core.errors import InvalidDataset, InvalidInput
 
@@ -64,7 +64,7 @@ def collect(
     check_image: CheckImage | None = None,
     base: Sequence[LabelledImage] = (),
 ) -> LabelledSet:
-    """Make a labelled set of an upload: of `read_archive`'s items, or of entries, in any format of `formats.table`.
+    """Make a labelled set of an upload: of `read_archive`'s items, or of entries, in any of the `label_formats`.
 
     Every usable image goes through `save(sha256, data, media_type)` once, in the order of upload, and is then let go:
     memory is bounded by one image. Some that are saved are in no set, those of a class that turns out to be too small,
@@ -85,7 +85,7 @@ def collect(
     `rejected_count`.
     """
     items = tuple(items)
-    layout = lay_out(items, limits) if items or not base else Layout((), ())
+    layout = lay_out(items, limits) if items or not base else Labelled((), ())
     check_image = check_image or partial(_decoded, limits=limits)
     collector = _Collector(limits, save, check_image, list(layout.rejected), base=base)
     if len(layout.placed) + len(base) > limits.max_dataset_images:
@@ -125,7 +125,7 @@ def _decoded(data: bytes, limits: DataLimits) -> str:
 
 
 class _Collector:
-    """What has been taken so far, from `base` on; `known` are images of the other part, by SHA-256."""
+    """Collects the images of one split, after those of `base`. `known`: images of the other split, by SHA-256."""
 
     def __init__(
         self,

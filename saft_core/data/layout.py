@@ -6,26 +6,17 @@ A label is in NFC, without blanks around it and without characters that cannot b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import accumulate
 
 from saft_core.data.entries import Entry, Folder, Item, Rejection
-from saft_core.data.formats.table import labelled
-from saft_core.data.formats.upload import Placed, Upload, parts_of
+from saft_core.data.label_formats.table import labelled
+from saft_core.data.label_formats.upload import Labelled, Upload, parts_of
 from saft_core.data.limits import DataLimits
 from saft_core.data.paths import is_clutter, normalise_path
 from saft_core.errors import InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Files with their labels in the order of upload, and what has no place. No image has been read yet."""
-
-    placed: tuple[Placed, ...]
-    rejected: tuple[Rejection, ...]
-
-
-def lay_out(items: Iterable[Item], limits: DataLimits) -> Layout:
+def lay_out(items: Iterable[Item], limits: DataLimits) -> Labelled:
     """Give each file of an upload its label. A file that has none is rejected with a reason.
 
     Codes: those of `normalise_path` and of the formats, and `empty_folder`.
@@ -37,7 +28,7 @@ def lay_out(items: Iterable[Item], limits: DataLimits) -> Layout:
     found = labelled(Upload(tuple(files), tuple(rejected), limits))
     rejected.extend(found.rejected)
     taken = [entry.path for entry in files] + [rejection.path for rejection in rejected]
-    return Layout(found.placed, (*rejected, *_empty(folders, taken)))
+    return Labelled(found.placed, (*rejected, *_empty(folders, taken)))
 
 
 def _safe(items: Iterable[Item]) -> tuple[list[Entry], list[Folder], list[Rejection]]:

@@ -1,4 +1,4 @@
-"""The limits that this room keeps. The numbers come from the settings; nothing here has a default of its own."""
+"""The limits on uploads. Their values come from the settings; there are no defaults here."""
 
 from __future__ import annotations
 

@@ -1,18 +1,21 @@
-"""Pixels of any mode to 8-bit RGB, as a person would see them on a white page."""
+"""Pixels of any mode to 8-bit RGB, as a person would see them on a white page.
+
+Pillow's own conversions clip 16-bit greys to black and white and drop transparency; `ImageOps.exif_transpose` parses
+the whole EXIF block to turn a picture.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from saft_core.data.colours import correction
 
 Grey: TypeAlias = npt.NDArray[np.uint8]
-
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,28 +28,40 @@ _TURNS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class GreyScale:
+    """What deep greys mean: the value of white in unsigned 16-bit greys, and whether the largest value is black."""
+
+    white: int
+    is_inverted: bool
+
+
+SIXTEEN_BITS = GreyScale(65535, is_inverted=False)
+
+
 def upright(image: Image.Image, orientation: int) -> Image.Image:
     """The image turned as its EXIF orientation (1 to 8) says."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def to_rgb(image: Image.Image, profile: bytes = b"") -> Image.Image:
+def to_rgb(image: Image.Image, profile: bytes = b"", greys: GreyScale = SIXTEEN_BITS) -> Image.Image:
     """An RGB copy without metadata: deep greys scaled to 8 bit, transparency laid on white, colours in sRGB.
 
-    profile: the ICC profile of the file; see `colours.correction` for which ones count.
+    profile: the ICC profile of the file; see `colours.correction` for which ones count. greys: what the values mean
+    where the mode is I, F or one of I;16.
     """
     own = correction(profile, image.mode) if image.mode in ("L", "CMYK") and not image.has_transparency_data else None
-    rgb = own.apply(image) if own else _uncorrected(image)
+    rgb = own.apply(image) if own else _uncorrected(image, greys)
     if image.mode not in ("CMYK", "LAB") and (of_rgb := correction(profile, "RGB")):
         of_rgb.apply_in_place(rgb)
     rgb.info.clear()  # an EXIF block left here would have the next reader turn the image once more
     return rgb
 
 
-def _uncorrected(image: Image.Image) -> Image.Image:
+def _uncorrected(image: Image.Image, greys: GreyScale) -> Image.Image:
     """An RGB copy of colours that are taken for sRGB."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return Image.fromarray(_grey(image)).convert("RGB")
+        return Image.fromarray(_grey(image, greys)).convert("RGB")
     if image.has_transparency_data:
         return _on_white(image if image.mode == "RGBA" else image.convert("RGBA"))
     return image.convert("RGB")
@@ -59,23 +74,16 @@ def _on_white(image: Image.Image) -> Image.Image:
     return page
 
 
-def _grey(image: Image.Image) -> Grey:
+def _grey(image: Image.Image, greys: GreyScale) -> Grey:
     """Greys of more than 8 bits as 8 bits, shape (height, width); the grey that stands for transparent is white."""
     values: npt.NDArray[Any] = np.asarray(image)
-    deep = image.mode.startswith("I;16")
-    grey = _scaled(values, _full_scale(image)) if deep else _stretched(values)
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+    grey = _scaled(values, greys.white) if image.mode.startswith("I;16") else _stretched(values)
+    if greys.is_inverted:
         grey = 255 - grey
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
     return grey
-
-
-def _full_scale(image: Image.Image) -> int:
-    """The value that stands for white in an unsigned 16-bit grey: TIFF also packs 12-bit samples that way."""
-    twelve = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_BITS_PER_SAMPLE) == (12,)
-    return 4095 if twelve else 65535
 
 
 def _scaled(values: npt.NDArray[Any], full: int) -> Grey:

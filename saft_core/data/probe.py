@@ -1,4 +1,7 @@
-"""Pictures of everyday things that nobody adapts to: what an adapter forgets shows on them, and what a stranger is."""
+"""The probe set: pictures of everyday things in no tenant's classes.
+
+An adapter's accuracy on them shows what it forgot, and its scores on them what an image of none of its classes gets.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,20 @@ from saft_core.data.samples import Sample
 from saft_core.errors import Unavailable
 
 PICTURES = Path(__file__).with_name("probe_pictures")
-"""The probe set that is shipped; its SOURCES.md says what it holds and whose it is."""
+"""The probe set that is shipped; its SOURCES.md lists the pictures and their licences."""
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Concepts, and samples whose label is the place of theirs."""
+    """Concepts, such as "a bridge", and samples whose label is the index of their concept."""
 
     concepts: tuple[str, ...]
     samples: tuple[Sample, ...]
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
-        """Places of the samples' concepts, (N,)."""
+        """The index of each sample's concept, int64 (N,)."""
         return np.array([sample.label for sample in self.samples], dtype=np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Image files decoded side by side: Pillow lets go of the interpreter while it works."""
+"""Decodes several images at once, in threads: Pillow releases the GIL while it decodes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import torch
 
 from saft_core.process import available_cpus
 
-MOST = 4
+MAX_THREADS = 4
 """Each decoded image may take as much memory as the limits allow."""
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
 
 def in_threads(work: Callable[[_Given], _Made], given: Sequence[_Given]) -> list[_Made]:
-    """What `work` makes of each, in order. Raises what it raises for the first that fails.
+    """`work` applied to each of `given`, in order, by at most MAX_THREADS threads. Raises what `work` raises.
 
     Torch uses one thread within each, or they would take the cores from one another.
     """
-    threads = min(MOST, available_cpus(), len(given))
+    threads = min(MAX_THREADS, available_cpus(), len(given))
     if threads < 2:
         return [work(one) for one in given]
     with ThreadPoolExecutor(threads, "saft-decode", lambda: torch.set_num_threads(1)) as pool:

@@ -16,10 +16,10 @@ from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import prompts_by_label
 from saft_core.comparison import Answered, Split
 from saft_core.data.limits import DataLimits
+from saft_core.data.near_duplicates import representatives
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.data.splits import draw_shots, stratified_split
-from saft_core.data.twins import pictures
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key
 from saft_core.tuning.config import TrainingConfig
@@ -272,11 +272,11 @@ class _Adapting:
         return self._validation_split(samples)[0]
 
     def _pictures(self) -> dict[str, str]:
-        """Content hash to that which stands for the picture (data/twins.py), where anything is split at all."""
+        """Content hash to its representative (data/near_duplicates.py), where anything is split at all."""
         if self._config.evaluate == "none" and not self._config.patience_epochs:
             return {}
         contents = [sample.content() for sample in self._all]
-        return dict(zip(contents, pictures(self._all, self._limits), strict=True))
+        return dict(zip(contents, representatives(self._all, self._limits), strict=True))
 
     def _hold_out(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
         """What to train on, and what is held out to be measured on: a draw that the same images always repeat."""

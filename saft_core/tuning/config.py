@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
-from saft_core.data.augment import Augment
 from saft_core.templates import Template, as_template
+from saft_core.tuning.augment import Augment
 
 Encoders = Literal["both", "image", "text"]
 Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]

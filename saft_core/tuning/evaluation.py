@@ -16,11 +16,11 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.words import words_of
 from saft_core.clip.zero_shot import class_weights
 from saft_core.data.limits import DataLimits
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
 from saft_core.templates import Template, each
 from saft_core.tuning.costs import IMAGES
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
 
 _words: dict[Base, Words] = {}

@@ -12,7 +12,6 @@ from torch import Tensor
 from saft_core.calibration import Calibration, FloatArray, fit_temperature, fit_unknown, margin
 from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
@@ -28,6 +27,7 @@ from saft_core.tuning.evaluation import (
     text_embeddings,
     words_for,
 )
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.probe import Recognition, recognise, retention, strangers
 from saft_core.tuning.progress import WorkMeter
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
-from saft_core.data.loaders import PixelLoader
 from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
 from saft_core.sparse.parameters import SparseParameters
@@ -20,6 +19,7 @@ from saft_core.tuning.checkpoint import Checkpoints, TrainingState
 from saft_core.tuning.config import Order, Schedule, TrainingConfig
 from saft_core.tuning.costs import step_work, steps_per_epoch
 from saft_core.tuning.early_stopping import EarlyStopping
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.objective import Objective
 from saft_core.tuning.progress import WorkMeter

@@ -9,9 +9,9 @@ from PIL import Image
 
 from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
 from saft_core.tuning.selection import select_for
 from saft_core.tuning.training import train_for

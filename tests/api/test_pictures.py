@@ -17,9 +17,9 @@ from PIL import Image
 from api.pictures import PictureReader, Source, from_base64, sent_as_text
 from saft_core.clip.loading import load_base
 from saft_core.data.images import decode_image
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.errors import Busy, InvalidImage, SaftError
+from saft_core.tuning.loaders import PixelLoader
 from tests.fixtures.models import at_rest
 from tests.fixtures.rest import Site, new_collection, ok, png, problem, stored_files
 

@@ -15,12 +15,12 @@ import pytest
 from saft_core.calibration import Calibration
 from saft_core.clip.backbone import Base
 from saft_core.clip.loading import load_base
-from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.example import ANSWERS, FOLDER, PHOTOGRAPHS, load_example
 from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, predict, text_embeddings
 from saft_core.tuning.figures import figures
+from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
 from tests.saft_core.data.uploads import LIMITS
 

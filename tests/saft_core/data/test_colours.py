@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from saft_core.data import colours
-from saft_core.data.containers import MAX_PROFILE_BYTES
+from saft_core.data.colours import MAX_PROFILE_BYTES
 from saft_core.data.images import decode_image
 from tests.saft_core.data.uploads import LIMITS, encoded, picture, tiff
 

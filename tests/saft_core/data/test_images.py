@@ -15,9 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, media_type, open_image
+from saft_core.data.image_formats import identify
+from saft_core.data.images import MAX_ASPECT_RATIO, decode_image, open_image
 from saft_core.errors import InvalidImage
-from tests.saft_core.data.uploads import LIMITS, encoded, patched, picture, tiff
+from tests.saft_core.data.uploads import LIMITS, code_of, encoded, patched, picture, tiff
 
 FORMATS = {
     "JPEG": "image/jpeg",
@@ -28,8 +29,8 @@ FORMATS = {
     "TIFF": "image/tiff",
 }
 
-pillow_may_warn = pytest.mark.filterwarnings("ignore:Truncated File Read")
-"""Of a TIFF that is cut short, before the error."""
+IN_PROCESS = ("JPEG", "PNG", "WEBP")
+"""The others are decoded by a process each, which takes a tenth of a second to start."""
 
 
 def gradient(size: tuple[int, int] = (24, 16)) -> Image.Image:
@@ -37,13 +38,6 @@ def gradient(size: tuple[int, int] = (24, 16)) -> Image.Image:
     width, height = size
     y, x = np.mgrid[0:height, 0:width]
     return Image.fromarray(np.stack([x * 10, y * 15, (x * y) % 256], axis=-1).astype(np.uint8))
-
-
-def code_of(data: bytes, **limits: int) -> str:
-    with pytest.raises(InvalidImage) as caught:
-        decode_image(data, replace(LIMITS, **limits))
-    assert caught.value.message.endswith(".")
-    return caught.value.error_code
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -63,7 +57,7 @@ def test_each_format_decodes_to_a_loaded_rgb_image(form: str) -> None:
     assert type(image) is Image.Image
     assert (image.mode, image.size, image.info) == ("RGB", (8, 6), {})
     assert image.getpixel((4, 3)) == pytest.approx((200, 30, 30), abs=6)
-    assert media_type(data) == FORMATS[form]
+    assert identify(data).media_type == FORMATS[form]
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
@@ -92,9 +86,9 @@ def test_webp_lossless_and_with_transparency() -> None:
 
 
 def test_the_name_of_the_pil_format_does_not_matter_only_the_bytes_do() -> None:
-    assert media_type(b"\xff\xd8\xff\xe0 what follows is not looked at") == "image/jpeg"
+    assert identify(b"\xff\xd8\xff\xe0 what follows is not looked at").media_type == "image/jpeg"
     with pytest.raises(InvalidImage):
-        media_type(b"photo.jpg")
+        identify(b"photo.jpg")
 
 
 # --- how it is turned and coloured ---
@@ -269,7 +263,7 @@ def test_progressive_jpeg() -> None:
 def test_files_that_are_no_accepted_images(data: bytes, code: str) -> None:
     assert code_of(data) == code
     with pytest.raises(InvalidImage) as caught:
-        media_type(data)
+        identify(data)
     assert caught.value.error_code == code
 
 
@@ -336,7 +330,7 @@ def test_the_limit_is_ours_and_not_pils(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert code_of(png_claiming(100_000, 100_000)) == "too_many_pixels"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    for form in ("JPEG", "PNG", "WEBP", "BMP"):
+    for form in FORMATS:
         assert decode_image(encoded(picture(), form), LIMITS).size == (8, 6)
     assert Image.MAX_IMAGE_PIXELS == 4
 
@@ -353,12 +347,12 @@ def test_an_image_without_pixels_is_damaged() -> None:
     assert code_of(patched(encoded(picture(), "BMP"), 18, "<I", 0)) == "damaged_image"
 
 
-@pillow_may_warn
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_truncated_file_is_an_error_wherever_it_is_cut(form: str) -> None:
     data = encoded(gradient(), form)
     end_mark = {"PNG": 4, "JPEG": 2, "GIF": 2}.get(form, 0)  # says nothing about the picture
-    for size in range(1, len(data) - end_mark):
+    step = 1 if form in IN_PROCESS else len(data) // 20
+    for size in range(1, len(data) - end_mark, step):
         assert code_of(data[:size]) in {"damaged_image", "not_an_image"}, size
 
 
@@ -390,15 +384,6 @@ def test_whatever_a_decoder_raises_is_an_invalid_image(monkeypatch: pytest.Monke
     assert code_of(encoded(picture())) == "damaged_image"
 
 
-def test_pils_own_bomb_error_means_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PIL checks some formats once more while it decodes; a limit above PIL's must still end in the right code."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
-    data = encoded(picture(), "GIF", disposal=2)
-    with pytest.raises(InvalidImage) as caught:
-        decode_image(data, LIMITS)
-    assert caught.value.error_code == "too_many_pixels"
-
-
 # --- what decoding takes ---
 
 LARGE = Image.linear_gradient("L").resize((3000, 2000))
@@ -419,7 +404,7 @@ COSTLY = {
 
 @pytest.mark.parametrize("kind", COSTLY)
 def test_decoding_takes_no_more_memory_than_it_asks_for(kind: str, tmp_path: Path) -> None:
-    """And not much less either: more than a third of it is used."""
+    """And not much less either: more than a third is used, or a fifth in this process beside a child process."""
     file = tmp_path / "picture"
     file.write_bytes(COSTLY[kind]())
     done = subprocess.run(
@@ -428,7 +413,7 @@ def test_decoding_takes_no_more_memory_than_it_asks_for(kind: str, tmp_path: Pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     asked, taken = map(int, done.stdout.split())
-    assert asked / 3 < taken <= asked
+    assert asked / (5 if kind.startswith(("TIFF", "GIF")) else 3) < taken <= asked
 
 
 def test_a_jpeg_that_is_decoded_smaller_asks_for_less() -> None:
@@ -443,27 +428,39 @@ def test_a_jpeg_that_is_decoded_smaller_asks_for_less() -> None:
 # --- whatever the bytes are ---
 
 BASES = [
-    *(encoded(gradient((12, 9)), form) for form in FORMATS),
+    *(encoded(gradient((12, 9)), form) for form in IN_PROCESS),
     encoded(gradient((12, 9)), "JPEG", progressive=True),
-    encoded(gradient((12, 9)), "TIFF", compression="tiff_lzw"),
-    encoded(gradient((12, 9)).convert("P"), "GIF", save_all=True, append_images=[gradient((12, 9))], transparency=3),
     encoded(Image.fromarray(np.arange(108, dtype=np.uint16).reshape(9, 12) * 600), "PNG"),
     encoded(gradient((12, 9)).convert("RGBA"), "WEBP", lossless=True),
 ]
+BASES_OF_CHILD = [
+    *(encoded(gradient((12, 9)), form) for form in FORMATS if form not in IN_PROCESS),
+    encoded(gradient((12, 9)), "TIFF", compression="tiff_lzw"),
+    encoded(gradient((12, 9)).convert("P"), "GIF", save_all=True, append_images=[gradient((12, 9))], transparency=3),
+]
+FLIPS = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6)
+CUTS = st.none() | st.integers(0, 2**16)
 SMALL = replace(LIMITS, max_image_pixels=1_000_000)
 
 
-@settings(max_examples=600, deadline=None)
-@pillow_may_warn
-@given(
-    st.sampled_from(BASES),
-    st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=6),
-    st.none() | st.integers(0, 2**16),
-)
-@example(BASES[5], [], 9)
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(BASES), FLIPS, CUTS)
 def test_mutated_bytes_give_an_rgb_image_or_an_invalid_image(
     base: bytes, flips: list[tuple[int, int]], cut: int | None
 ) -> None:
+    check_mutated(base, flips, cut)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(BASES_OF_CHILD), FLIPS, CUTS)
+@example(BASES_OF_CHILD[2], [], 9)
+def test_mutated_bytes_for_a_child_process_give_an_rgb_image_or_an_invalid_image(
+    base: bytes, flips: list[tuple[int, int]], cut: int | None
+) -> None:
+    check_mutated(base, flips, cut)
+
+
+def check_mutated(base: bytes, flips: list[tuple[int, int]], cut: int | None) -> None:
     mutated = bytearray(base)
     for position, value in flips:
         mutated[position % len(mutated)] = value
@@ -477,8 +474,8 @@ def test_mutated_bytes_give_an_rgb_image_or_an_invalid_image(
     assert len(image.tobytes()) == 3 * image.width * image.height
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from([base[:16] for base in BASES]), st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([base[:16] for base in BASES + BASES_OF_CHILD]), st.binary(max_size=200))
 def test_garbage_behind_a_signature_is_an_invalid_image(start: bytes, rest: bytes) -> None:
     try:
         image = decode_image(start + rest, SMALL)
@@ -489,4 +486,4 @@ def test_garbage_behind_a_signature_is_an_invalid_image(start: bytes, rest: byte
 
 def test_the_webp_decoder_is_there() -> None:
     assert features.check("webp")
-    assert media_type(io.BytesIO(encoded(picture(), "WEBP")).getvalue()) == "image/webp"
+    assert identify(io.BytesIO(encoded(picture(), "WEBP")).getvalue()).media_type == "image/webp"

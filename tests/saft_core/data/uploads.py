@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import io
 import struct
+import time
+import tracemalloc
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from saft_core.data.entries import Entry
+from saft_core.data.images import decode_image
 from saft_core.data.limits import DataLimits
+from saft_core.errors import InvalidImage
 
 LIMITS = DataLimits(
     max_archive_expanded_bytes=64 << 20,
@@ -26,6 +33,8 @@ LIMITS = DataLimits(
 )
 
 Colour = Any
+PIXEL_FIELDS = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 1, 8), (262, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 1)]
+"""Of a TIFF of one grey pixel, which lies at byte 8."""
 
 
 def picture(colour: Colour = (200, 30, 30), size: tuple[int, int] = (8, 6), mode: str = "RGB") -> Image.Image:
@@ -69,3 +78,29 @@ def tiff(fields: list[tuple[int, int, int, int]], rest: bytes = b"", order: str 
         directory += struct.pack(order + "HHL", tag, kind, count) + inline
     magic = b"II*\0" if order == "<" else b"MM\0*"
     return magic + struct.pack(order + "L", start) + rest.ljust(start - 8, b"\0") + directory + bytes(4)
+
+
+def repeating_directory(values: int, size: int) -> bytes:
+    """A TIFF of one grey pixel with many private fields that all claim the same `size` bytes."""
+    return tiff([*PIXEL_FIELDS, *((40_000 + tag, 7, size, 8) for tag in range(values))], bytes(size))
+
+
+@contextmanager
+def cheaply(seconds: float, extra_bytes: int) -> Iterator[None]:
+    """Fail if the block computes for longer, or allocates more through Python, than it may."""
+    tracemalloc.start()
+    started = time.process_time()
+    try:
+        yield
+        assert time.process_time() - started < seconds
+        assert tracemalloc.get_traced_memory()[1] < extra_bytes
+    finally:
+        tracemalloc.stop()
+
+
+def code_of(data: bytes, **limits: int) -> str:
+    """The code of the error that decoding the file ends in."""
+    with pytest.raises(InvalidImage) as caught:
+        decode_image(data, replace(LIMITS, **limits))
+    assert caught.value.message.endswith(".")
+    return caught.value.error_code

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from saft_core.clip.backbone import Base
-from saft_core.data.loaders import PixelLoader
+from saft_core.tuning.loaders import PixelLoader
 
 Prompts = Sequence[Sequence[str]]
 """Of each template, one a class."""

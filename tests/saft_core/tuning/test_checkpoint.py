@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from saft_core.calibration import UNCALIBRATED
-from saft_core.data.augment import Augment
 from saft_core.data.probe import Probe
 from saft_core.errors import Cancelled
 from saft_core.tuning.adapt import Task, adapt
+from saft_core.tuning.augment import Augment
 from saft_core.tuning.checkpoint import TrainingState, training_key
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter
