@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from api import docs, errors, openapi
-from api.bodies import BodyGuard
+from api.body_limits import BodyGuard
 from api.metrics import NumbersOf, RequestMetrics
 from api.routes import (
     account,

@@ -1,4 +1,4 @@
-"""What routes ask for: the services, the tenant that the key belongs to, the Idempotency-Key."""
+"""FastAPI dependencies: the services, the tenant or the admin whose key it is, and the page of a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy.orm import Session
 
@@ -81,7 +81,7 @@ class Tenancy:
 
     async def check_key(self) -> None:
         """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""
-        await self.services.keys.holder_of_hash(self.key_sha256)
+        await self.services.key_cache.holder_of_hash(self.key_sha256)
 
 
 async def admit_tenant(request: Request) -> None:
@@ -90,9 +90,9 @@ async def admit_tenant(request: Request) -> None:
     if credentials is None:
         raise Unauthorized
     key_sha256 = hashed(credentials.credentials)
-    holder = await services.keys.holder_of_hash(key_sha256)
-    if services.rates is not None and holder.requests_per_minute is not None:
-        await services.rates.admit(holder.tenant_id, holder.requests_per_minute)
+    holder = await services.key_cache.holder_of_hash(key_sha256)
+    if services.rate_limiter is not None and holder.requests_per_minute is not None:
+        await services.rate_limiter.admit(holder.tenant_id, holder.requests_per_minute)
     request.state.caller = holder.tenant_id
     request.state.tenancy = Tenancy(services, holder.tenant_id, holder.key_id, key_sha256, request)
 
@@ -124,15 +124,6 @@ async def _admin(request: Request, _: Annotated[object, Depends(_admin_key)]) ->
 
 TenancyDep = Annotated[Tenancy, Depends(_tenancy)]
 AdminDep = Annotated[Services, Depends(_admin)]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
-        description="Send the same key again to get the same answer instead of a second thing.",
-    ),
-]
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import torch
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.budget import Budget
+from api.concurrency.budget import Budget
+from api.concurrency.threads import Threads
 from api.disk import check_room
-from api.threads import Threads
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
 from saft_core.export import onnx, open_clip
@@ -40,7 +40,7 @@ ROOM: Mapping[str, int] = {"open_clip": 1, "onnx": 2}
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
+class ExportRequest:
     """One export: what of which adapter, and until when, on `time.monotonic()`'s clock.
 
     load: gives the adapter's delta, when it is this order's turn.
@@ -68,7 +68,7 @@ class Exports:
 
     @property
     def under_way(self) -> int:
-        """Places that are taken."""
+        """Slots that are taken."""
         return self._places.taken
 
     @asynccontextmanager
@@ -84,7 +84,7 @@ class Exports:
             self._places.give_back(tenant_id, 1)
             raise
 
-    async def made(self, order: Order, given_up: Callable[[], bool]) -> IO[bytes]:
+    async def made(self, order: ExportRequest, given_up: Callable[[], bool]) -> IO[bytes]:
         """The file, without a name: it is gone when it is closed.
 
         Raises DiskFull, DeadlinePassed, Unavailable, ExportUnsupported, and what loading the delta raises.
@@ -95,7 +95,7 @@ class Exports:
         """Give up what is under way."""
         self._closed.set()
 
-    def _make(self, order: Order, stopped: Callable[[], bool]) -> IO[bytes]:
+    def _make(self, order: ExportRequest, stopped: Callable[[], bool]) -> IO[bytes]:
         if time.monotonic() >= order.deadline:
             raise DeadlinePassed
         base, folder = self._engine.base, self._settings.data_dir
@@ -144,7 +144,9 @@ class Download(StreamingResponse):
     at the end, whatever it is.
     """
 
-    def __init__(self, file: IO[bytes], order: Order, headers: Mapping[str, str], done: Callable[[], None]) -> None:
+    def __init__(
+        self, file: IO[bytes], order: ExportRequest, headers: Mapping[str, str], done: Callable[[], None]
+    ) -> None:
         size = file.seek(0, 2)
         file.seek(0)
         self._file, self._deadline, self._done = file, order.deadline, done

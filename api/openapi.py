@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from api.checks import MAX_TEMPLATE_CHARACTERS
 from api.multipart import MAX_FIELDS, MAX_TEXT_BYTES
 from api.routes.embeddings import MAX_TEXT_CHARACTERS
-from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, EmbeddingsBody, ImageInput, Problem, Relabelling, RevisionBody
+from api.schemas.common import MAX_ID_CHARACTERS, Problem
+from api.schemas.datasets import Relabelling, RevisionBody
+from api.schemas.inference import ClassifyBody, EmbeddingsBody, ImageInput
 from api.thumbnails import MEDIA_TYPE as WEBP
 from saft_core.settings import Limits, Settings
 

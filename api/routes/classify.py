@@ -13,16 +13,16 @@ from fastapi import APIRouter, Request, Response
 from torch import Tensor
 
 from api import checks
-from api.accept import preferred
-from api.bodies import is_multipart
+from api.authenticated import TenantRoute
+from api.body_limits import is_multipart
+from api.content_negotiation import preferred
+from api.csv_response import CSV, results_as_csv
 from api.deps import Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.models import Model, find_model
-from api.pictures import PictureReader, Source, in_batches, sent_as_file, sent_as_text
-from api.schemas import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
+from api.forms import MULTIPART_SCHEMA, Form, form
+from api.images import ImageReader, ImageSource, in_batches, sent_as_file, sent_as_text
+from api.resolve import Model, resolve
+from api.schemas.inference import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
 from api.services import Services
-from api.tables import CSV, results_as_csv
-from api.uploads import MULTIPART_SCHEMA, Form, form
 from saft_core.calibration import Calibration
 from saft_core.errors import InvalidImage, InvalidInput
 from saft_core.settings import Limits
@@ -82,7 +82,7 @@ class Question:
     """What is asked, whichever way it came."""
 
     adapter: str
-    files: Sequence[Source]
+    files: Sequence[ImageSource]
     labels: list[str] | None
     template: str | list[str] | None
     top_k: int | None
@@ -193,7 +193,7 @@ def _form_strength(upload: Form) -> float | None:
 def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     services = tenancy.services
     deadline = services.deadline()
-    model = find_model(tenancy, question.adapter)
+    model = resolve(tenancy, question.adapter)
     labels = _labels(tenancy, model, question.labels)
     template = model.template
     if question.template is not None:
@@ -201,7 +201,7 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
     top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
     _check_count(question.files, services.limits)
     strength = model.strength_for(question.strength)
-    calibration = model.calibration_for(labels, template, strength, services.strangers)
+    calibration = model.calibration_for(labels, template, strength, services.unknown_detector)
     asked = _Asked(model.adapter_id, labels, template, strength, calibration, top_k)
     results: list[ImageResult] = []
     for batch in in_batches(question.files):
@@ -226,20 +226,20 @@ class _Asked:
 
 
 def _batch_results(
-    services: Services, asked: _Asked, batch: Sequence[Source], deadline: float, *, skips: bool
+    services: Services, asked: _Asked, batch: Sequence[ImageSource], deadline: float, *, skips: bool
 ) -> list[ImageResult]:
     """The results in the order of the batch; skips: an image that cannot be read has its error in its place."""
-    pictures = services.pictures
-    with pictures.at_hand(batch, deadline) as files, pictures.room(len(files)):
-        read = [_read(pictures, file, deadline, skips=skips) for file in files]
+    reader = services.image_reader
+    with reader.at_hand(batch, deadline) as files, reader.room(len(files)):
+        read = [_read(reader, file, deadline, skips=skips) for file in files]
         images = [image for image in read if isinstance(image, Tensor)]
         good = iter(_results(services, asked, images, deadline) if images else ())
         return [next(good) if isinstance(image, Tensor) else _failed(image) for image in read]
 
 
-def _read(pictures: PictureReader, source: Source, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
+def _read(reader: ImageReader, source: ImageSource, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
     try:
-        return pictures.prepare(source, deadline)
+        return reader.prepare(source, deadline)
     except InvalidImage as error:
         if not skips:
             raise
@@ -259,7 +259,7 @@ def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[st
     return model.classes
 
 
-def _check_count(files: Sequence[Source], limits: Limits) -> None:
+def _check_count(files: Sequence[ImageSource], limits: Limits) -> None:
     """Raise InvalidInput if there are none or too many."""
     limit = limits.max_classify_images
     if not 1 <= len(files) <= limit:
@@ -279,7 +279,7 @@ def _results(services: Services, asked: _Asked, images: Sequence[Tensor], deadli
     )
     labels, unknown = asked.labels, [None] * len(images)
     if asked.calibration.unknown is not None:
-        strange = services.strangers.probability(asked.calibration.unknown, answers, labels, asked.template)
+        strange = services.unknown_detector.probability(asked.calibration.unknown, answers, labels, asked.template)
         unknown = strange.tolist()
     for row, score, stranger in zip(answers.probabilities, answers.cosines.max(axis=1), unknown, strict=True):
         best = np.argsort(-row, kind="stable")[: asked.top_k]

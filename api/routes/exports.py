@@ -11,12 +11,12 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.caching import IfNoneMatch, is_current, not_modified
+from api.authenticated import TenantRoute
 from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
-from api.exports import Download, Exports, Form, Order, etag
-from api.keyed import TenantRoute
-from api.models import model_of
+from api.etags import IfNoneMatch, is_current, not_modified
+from api.exports import Download, ExportRequest, Exports, Form, etag
+from api.resolve import model_of
 from saft_core.delta import decode
 from saft_core.errors import NotFound
 from saft_core.export.description import Description
@@ -60,7 +60,7 @@ async def export_adapter(
         return Download(file, order, headers, leave)
 
 
-async def _made(exports: Exports, order: Order, request: Request) -> Any:
+async def _made(exports: Exports, order: ExportRequest, request: Request) -> Any:
     """The file; its making is given up if the client does not wait for it."""
     gone = threading.Event()
     making = asyncio.ensure_future(exports.made(order, gone.is_set))
@@ -74,7 +74,7 @@ async def _made(exports: Exports, order: Order, request: Request) -> Any:
     return making.result()
 
 
-def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> tuple[Order, str]:
+def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> tuple[ExportRequest, str]:
     """What is to be exported, and its ETag. Raises NotFound and BaseMismatch."""
     services, base = tenancy.services, tenancy.services.engine.base
     if name == BASE_NAME:
@@ -87,7 +87,7 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
     wanted = model.strength_for(strength) + 0.0  # no negative zero
 
     def describe() -> Description:
-        strangers, asked = services.strangers, (model.classes, model.template)
+        strangers, asked = services.unknown_detector, (model.classes, model.template)
         calibration = model.calibration_for(*asked, wanted, strangers)
         words = strangers.others(*asked) if calibration.unknown else np.empty((0, base.embed_dim), np.float32)
         return Description(adapter.name, *asked, wanted, calibration, words, texts_per_pass, threads)
@@ -109,4 +109,4 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
         "passes": [texts_per_pass, threads],
     }
     deadline = time.monotonic() + services.settings.export_seconds
-    return Order(form, adapter.id, load, describe, wanted, deadline), etag(container, known)
+    return ExportRequest(form, adapter.id, load, describe, wanted, deadline), etag(container, known)

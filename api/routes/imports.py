@@ -7,16 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
 
 from api import checks
-from api.creation import created, fingerprint, once, respond
-from api.deps import IdempotencyKey, Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.models import check_base
-from api.schemas import AdapterView
+from api.authenticated import TenantRoute
+from api.deps import Tenancy, TenancyDep
+from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
+from api.idempotency import IdempotencyDep, TenantIdempotency, created
+from api.resolve import check_base
+from api.schemas.adapters import AdapterView
 from api.services import Services
-from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
 from saft_core.calibration import Calibration
 from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
@@ -25,6 +24,7 @@ from saft_core.settings import Limits
 from saft_core.store import adapters, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Publish
+from saft_core.store.scope import Scope
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 
@@ -34,15 +34,15 @@ IMPORT_DOCS = multipart_docs(
 
 
 @router.post("/import", status_code=201, response_model=AdapterView, openapi_extra=IMPORT_DOCS)
-async def import_adapter(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+async def import_adapter(request: Request, tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Bring in a delta container that was made for the same base.
 
     Under the name of an adapter it becomes the next version, published unless `publish` is `manual`.
     """
-    return await handle(request, tenancy.services, lambda upload: _import(tenancy, upload, idempotency_key))
+    return await handle(request, tenancy.services, lambda upload: _import(tenancy, upload, idempotency))
 
 
-def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
+def _import(tenancy: Tenancy, upload: Form, idempotency: TenantIdempotency) -> JSONResponse:
     services = tenancy.services
     files = upload.files("file")
     if len(files) != 1:
@@ -52,8 +52,7 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     name = checks.adapter_name(upload.text("name") or files[0].filename.removesuffix(".saft"), services.limits)
     publishes = _publishes(upload.text("publish"))
 
-    def work(session: Session) -> StoredAnswer:
-        scope = tenancy.scope(session)
+    def work(scope: Scope) -> StoredAnswer:
         quotas.admit(scope, adapters=1, storage_bytes=len(container))
         adapter = adapters.add(scope, adapter_row(services, name, delta, header, len(container)), container)
         if publishes:
@@ -61,8 +60,7 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
         adapters.drop_oldest(scope, name, services.limits.max_adapter_versions)
         return created(AdapterView.model_validate(adapter), f"/adapters/{adapter.id}")
 
-    request_sha256 = fingerprint("POST /adapters/import", upload.digest())
-    return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+    return idempotency.once(upload.digest(), work).response()
 
 
 def read_container(services: Services, container: bytes) -> tuple[SparseDelta, DeltaHeader]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from api.deps import ServicesDep
 from api.disk import check_room
-from api.schemas import Health, Readiness
+from api.schemas.operations import Health, Readiness
 from api.services import Services
 from saft_core.errors import Unavailable
 

@@ -21,7 +21,7 @@ from PIL import Image
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.exports import Download, Order
+from api.exports import Download, ExportRequest
 from saft_core.clip.loading import load_base
 from saft_core.export.answers import Exported
 from saft_core.store.models import Adapter
@@ -197,7 +197,7 @@ def test_places_are_bounded_and_no_tenant_has_all(out: Site, tenant: TestClient)
     client, places = full.client(None), full.services.exports._places
     client.headers.update(tenant.headers)
     key = tenant.headers["authorization"].removeprefix("Bearer ")
-    tenant_id = anyio.run(full.services.keys.holder_of, key).tenant_id
+    tenant_id = anyio.run(full.services.key_cache.holder_of, key).tenant_id
     anyio.run(places.take, tenant_id, 1)
     assert export(client).status_code == 200
     anyio.run(places.take, tenant_id, 1)
@@ -266,7 +266,7 @@ class Sent:
         self._fails, self._bodies = fails, 0
 
     async def run(self, deadline: float) -> None:
-        order = Order("onnx", "ad_1", lambda: None, lambda: None, 1.0, deadline)  # type: ignore[arg-type,return-value]
+        order = ExportRequest("onnx", "ad_1", lambda: None, lambda: None, 1.0, deadline)  # type: ignore[arg-type,return-value]
         response = Download(self.file, order, {}, self._end)
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "method": "GET", "headers": []}
         await response(scope, silent, self._send)

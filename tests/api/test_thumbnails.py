@@ -225,7 +225,7 @@ def asks(server: Server, site: Site) -> Callable[..., httpx.Response]:
 
 def test_a_page_full_of_thumbnails_takes_no_turn_from_inference(site: Site) -> None:
     """All turns of thumbnails are held, and a hundred and sixty wait, six at a time: another tenant is answered."""
-    gate, reader = site.services.thumbnail_gate, site.services.pictures
+    gate, reader = site.services.thumbnail_gate, site.services.image_reader
     with Server(site.app) as server, ThreadPoolExecutor(6) as browser:
         noisy, quiet = asks(server, site), asks(server, site)
         held = [gate.turns.line_up("somebody") for _ in range(gate.turns._count)]
