@@ -30,7 +30,7 @@ from saft_client import (
     Unavailable,
     UnexpectedAnswer,
 )
-from saft_client import _asking as asking
+from saft_client import _endpoints as endpoints
 from tests.fixtures.client import Elsewhere, Faulty
 from tests.fixtures.page import key_of
 from tests.fixtures.rest import Site
@@ -41,7 +41,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 def answering(handler: Handler, **options: Any) -> Client:
