@@ -1,4 +1,4 @@
-"""Bringing in an adapter that was trained elsewhere."""
+"""POST /adapters/import: an adapter that was trained elsewhere, from its delta container."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _import(tenancy: Tenancy, upload: Form, idempotency: TenantIdempotency) -> J
 
 
 def read_container(services: Services, container: bytes) -> tuple[SparseDelta, DeltaHeader]:
-    """A container that fits the base and this service. Raises InvalidDelta, BaseMismatch and InvalidInput."""
+    """The delta and header of a container for this base. Raises InvalidDelta, BaseMismatch and InvalidInput."""
     delta, header = decode(container, max_bytes=services.limits.max_delta_bytes)
     _check_header(header, services)
     return delta, header
@@ -96,7 +96,7 @@ def _check_classes(header: DeltaHeader, limits: Limits) -> None:
 
 
 def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What a container states of its answers. Raises InvalidDelta if it is not what it may be."""
+    """The calibration in a container's metrics. Raises InvalidDelta if it is invalid."""
     try:
         return Calibration.of_metrics(metrics).as_metrics()
     except ValueError as error:
@@ -104,14 +104,14 @@ def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_accuracy(metrics: Mapping[str, Any]) -> None:
-    """What lists of adapters show. Raises InvalidDelta if it is no share."""
+    """Raise InvalidDelta unless the accuracies that lists of adapters show are numbers from 0 to 1."""
     for name in ("accuracy", "zero_shot_accuracy"):
         if metrics.get(name) is not None:
             _share(metrics[name], name)
 
 
 def _share(stated: Any, name: str) -> float:
-    """A share that a container states. Raises InvalidDelta if it is none."""
+    """A number from 0 to 1 in a container's metrics. Raises InvalidDelta if it is none."""
     if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 <= stated <= 1:
         raise InvalidDelta(f"the delta's header: metrics.{name} must be a number from 0 to 1")
     return float(stated) + 0.0  # no negative zero
@@ -120,18 +120,14 @@ def _share(stated: Any, name: str) -> float:
 def adapter_row(
     services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int
 ) -> Adapter:
-    """The row of what `read_container` gave. Raises InvalidDelta for what the header may not state."""
-    return Adapter(
-        name=name,
-        classes=list(header.classes),
-        template=header.template,
-        density=header.density,
+    """The row of an imported adapter. Raises InvalidDelta for an invalid strength or calibration in the header."""
+    return adapters.row_of(
+        name,
+        header,
         nnz=len(delta),
         delta_bytes=container_bytes,
         strength=_share(header.metrics.get("strength", 1.0), "strength"),
         calibration=_calibration(header.metrics),
-        base=header.base_name,
-        base_fingerprint=header.base_fingerprint,
         metrics=header.metrics,
         blocks=services.engine.base.count_by_block(delta.indices),
     )
