@@ -1,4 +1,4 @@
-"""What calls of the admin and calls of a tenant do alike: make keys, and tell what a tenant has and may have."""
+"""What routes/tenants.py (admin) and routes/account.py (tenant) share: new API keys, and usage beside quota."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def new_key(services: Services, idempotency: Idempotency[Scope], body: KeyBody) 
 
 
 async def usage_of(services: Services, tenant_id: str) -> tuple[Tenant, UsageView]:
-    """A tenant and what it has. Raises NotFound."""
+    """A tenant's row and usage. Raises NotFound."""
 
     def count() -> tuple[Tenant, quotas.Usage]:
         with services.sessions() as session:

@@ -1,4 +1,4 @@
-"""Routes that look at the key before they read one byte of the body."""
+"""Route classes that check the API key before a byte of the body is read: a tenant's key or the admin's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saft_core.errors import UnsupportedMediaType
 
 
 class _JsonRequest(Request):
-    """A request whose JSON is Unicode: half of a surrogate pair is no character, and no database stores it."""
+    """A request whose JSON must be Unicode: half of a surrogate pair, which no database stores, is invalid JSON."""
 
     async def json(self) -> Any:
         try:
@@ -24,8 +24,8 @@ class _JsonRequest(Request):
             raise json.JSONDecodeError(str(error), "", 0) from error
 
 
-class _KeyedRoute(APIRoute):
-    """FastAPI reads a body before it solves dependencies; so `admit` is asked first.
+class _AuthenticatedRoute(APIRoute):
+    """A route that calls `admit` first, since FastAPI reads a body before it solves dependencies.
 
     Raises Unauthorized, and UnsupportedMediaType where JSON is wanted: another type has another limit on its size.
     """
@@ -36,32 +36,32 @@ class _KeyedRoute(APIRoute):
         raise NotImplementedError
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, behind its key."""
+        """FastAPI's handler, called once the key is admitted and the content type is checked."""
         answer, takes_json = super().get_route_handler(), self.body_field is not None
 
-        async def keyed(request: Request) -> Response:
+        async def authenticated(request: Request) -> Response:
             await self.admit(request)
             if takes_json:
                 check_json(request.headers.get("content-type", ""))
             return await answer(_JsonRequest(request.scope, request.receive))
 
-        return keyed
+        return authenticated
 
 
-class TenantRoute(_KeyedRoute):
-    """Takes a tenant's key."""
+class TenantRoute(_AuthenticatedRoute):
+    """A route for a tenant's key."""
 
     admit = staticmethod(admit_tenant)
 
 
-class AdminRoute(_KeyedRoute):
-    """Takes the admin key."""
+class AdminRoute(_AuthenticatedRoute):
+    """A route for the admin key."""
 
     admit = staticmethod(admit_admin)
 
 
 def check_json(content_type: str) -> None:
-    """Raise UnsupportedMediaType for a body that says it is something else than JSON."""
+    """Raise UnsupportedMediaType unless the `Content-Type` is JSON or missing."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise UnsupportedMediaType(f"this call takes application/json, not {kind}")

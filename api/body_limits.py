@@ -1,4 +1,4 @@
-"""Request bodies before anything reads them: their framing, size, pace and share of the process."""
+"""Middleware that limits request bodies: their framing, size, pace, and the memory or disk that they take."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from saft_core.settings import Settings
 
 Headers = Mapping[bytes, bytes]
 CALLER = "caller"
-"""Under this name `request.state` says whose key was found good; a name that anybody can make up is nobody's."""
+"""The attribute of `request.state` with the owner of an authenticated key; unauthenticated callers are NOBODY."""
 NOBODY = ""
 
 
 def is_multipart(content_type: str) -> bool:
-    """Whether a body of this type goes to a temporary file, and not into memory."""
+    """Whether a body of this type is spooled to a temporary file instead of memory."""
     return content_type.lower().startswith("multipart/")
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How slowly a body may come: `min_bytes` in each `window_seconds`, and all of it in `total_seconds`."""
+    """The slowest pace of a body: `min_bytes` in each `window_seconds`, and all of it in `total_seconds`."""
 
     min_bytes: float
     window_seconds: float
@@ -36,8 +36,11 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What holds for one kind of body: its greatest size, and the bytes that all bodies of the kind share."""
+class BodyLimits:
+    """The limits of bodies in memory, or of those on disk: of one body, and the budget that all of them share.
+
+    limit: the setting's name. advice: what the error tells the caller to do.
+    """
 
     max_bytes: int
     limit: str
@@ -51,10 +54,10 @@ class Kind:
 
 
 class BodyGuard:
-    """ASGI middleware: no body takes more bytes or time than it may, whoever reads it.
+    """ASGI middleware that refuses bodies which are too large, too slow, or do not fit into the budget.
 
-    Nothing is taken or awaited before the application asks for the body, so a request without a valid key holds
-    nothing. A refusal takes the place of whatever the application makes of it.
+    Nothing is reserved or awaited before the application asks for the body, so that a request without a valid key
+    reserves nothing. The refusal replaces the application's response, unless that has begun.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -65,8 +68,8 @@ class BodyGuard:
         # At least one body of the greatest size fits, whatever the settings say.
         memory = Budget("body_memory_bytes", max(settings.body_memory_bytes, in_memory))
         disk = Budget("body_disk_bytes", max(settings.body_disk_bytes, limits.max_upload_bytes))
-        self._held = Kind(in_memory, name, "send images as multipart/form-data", memory)
-        self._spooled = Kind(limits.max_upload_bytes, "max_upload_bytes", "send it in parts", disk)
+        self._in_memory = BodyLimits(in_memory, name, "send images as multipart/form-data", memory)
+        self._spooled = BodyLimits(limits.max_upload_bytes, "max_upload_bytes", "send it in parts", disk)
         self._pace = Pace(
             settings.min_body_bytes_per_second * settings.body_patience_seconds,
             settings.body_patience_seconds,
@@ -78,7 +81,7 @@ class BodyGuard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        kind = self._spooled if is_multipart(headers.get(b"content-type", b"").decode("latin-1")) else self._held
+        kind = self._spooled if is_multipart(headers.get(b"content-type", b"").decode("latin-1")) else self._in_memory
         body = _Body(scope, _announced(headers), receive, send, kind, self._pace)
         try:
             body.refusal = _flaw(scope["http_version"], headers, kind)
@@ -93,8 +96,8 @@ class BodyGuard:
             await saft_problem(Request(scope), body.refusal)(scope, receive, send)
 
 
-def _flaw(http_version: str, headers: Headers, kind: Kind) -> SaftError | None:
-    """What is wrong with a body by its headers alone."""
+def _flaw(http_version: str, headers: Headers, kind: BodyLimits) -> SaftError | None:
+    """The error of a body that its headers show already, or None."""
     if b"transfer-encoding" in headers and (b"content-length" in headers or http_version == "1.0"):
         return BadFraming()
     return kind.too_large() if _announced(headers) > kind.max_bytes else None
@@ -108,7 +111,9 @@ def _announced(headers: Headers) -> int:
 class _Body:
     """The body of one request on its way to the application."""
 
-    def __init__(self, scope: Scope, announced: int, receive: Receive, send: Send, kind: Kind, pace: Pace) -> None:
+    def __init__(
+        self, scope: Scope, announced: int, receive: Receive, send: Send, kind: BodyLimits, pace: Pace
+    ) -> None:
         self._receive, self._send, self._kind, self._pace = receive, send, kind, pace
         self._state = scope.setdefault("state", {})
         self._announced = announced
@@ -120,7 +125,7 @@ class _Body:
         self.answered = False
 
     async def receive(self) -> Message:
-        """The next message. Raises the refusal of a body that is too large or too slow, or finds no room."""
+        """The next ASGI message. Raises TooLarge, SlowBody, or Busy where it does not fit into the budget."""
         if self._complete:
             return await self._receive()
         try:
@@ -134,18 +139,18 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass an answer on, unless the request has been refused before it began."""
+        """Pass the response on, unless the request was refused before it began."""
         if self.refusal is None or self.answered:
             self.answered = True
             await self._send(message)
 
     def close(self) -> None:
-        """Nothing is held any more."""
+        """Release what the body reserved."""
         if self._caller is not None:
-            self._kind.budget.give_back(self._caller, self._taken)
+            self._kind.budget.release(self._caller, self._taken)
 
     async def _begin(self) -> None:
-        """Learn who sends the body, once the application has looked; room as announced is for those it knows."""
+        """At the first read: who sends the body; only for authenticated callers is the announced size reserved."""
         if self._caller is None:
             self._caller = self._state.get(CALLER, NOBODY)
             await self._take(self._announced if self._caller != NOBODY else 0)
@@ -172,7 +177,7 @@ class _Body:
         await self._take(self._received)
 
     async def _take(self, wanted: int) -> None:
-        """Have so many bytes in all: those that are announced from the beginning, others as they come."""
+        """Reserve `wanted` bytes in all."""
         if wanted > self._taken:
-            await self._kind.budget.take(self._caller or NOBODY, wanted - self._taken)
+            await self._kind.budget.acquire(self._caller or NOBODY, wanted - self._taken)
             self._taken = wanted

@@ -1,4 +1,4 @@
-"""Content negotiation: which of the media types that a call can answer in its `Accept` header prefers (RFC 9110)."""
+"""Content negotiation (RFC 9110, 12.5.1): which of the media types on offer an `Accept` header prefers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_RANGES = 64
 
 
 def preferred(accept: str, offers: Sequence[str]) -> str:
-    """The offer with the greatest quality; the first of them where it does not matter, or where none is accepted."""
+    """The offer with the greatest quality value; the first of equals, and the first where none is accepted."""
     ranges = [_parsed(part) for part in accept.split(",")[:MAX_RANGES] if part.strip()]
     best = max(offers, key=lambda offer: _quality(offer, ranges))  # the first of equals
     return best if _quality(best, ranges) > 0 else offers[0]
@@ -33,7 +33,7 @@ def _number(text: str) -> float:
 
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """By the most specific range that fits, as the standard has it."""
+    """The quality value of the most specific media range that matches the offer; 0 without one."""
     qualities = dict(reversed(ranges))  # of the same range given twice the first counts
     group = offer.partition("/")[0] + "/*"
     return next((qualities[kind] for kind in (offer, group, "*/*") if kind in qualities), 0.0)

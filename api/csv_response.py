@@ -1,4 +1,4 @@
-"""Answers as CSV (RFC 4180): for spreadsheets, which take some texts for formulas."""
+"""The answer of POST /classify as CSV (RFC 4180), guarded against formulas of spreadsheets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from api.schemas.inference import ImageResult
 
 CSV = "text/csv"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet begins a formula with, full-width letters among it."""
+"""Characters that a spreadsheet takes for the start of a formula, full-width ones among them."""
 Cell = str | float
 
 
 def guarded(text: str) -> str:
-    """The text as a spreadsheet shows it and never runs it: an apostrophe stands before what could be a formula."""
+    """The text, behind an apostrophe if a spreadsheet could take it for a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def results_as_csv(names: Sequence[str], results: Sequence[ImageResult]) -> Response:
-    """One line an image: its name, the predictions from most to least probable, score, unknown and error."""
+    """A CSV response with one line an image: name, predictions from the most probable on, score, unknown, error."""
     width = max((len(result.predictions) for result in results), default=0) or 1
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\r\n")

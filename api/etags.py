@@ -1,4 +1,4 @@
-"""Answers that a client keeps: whether what it has is still what it would be given."""
+"""Conditional requests: `If-None-Match` against an ETag, and 304 Not Modified."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ IfNoneMatch = Annotated[str | None, Header(max_length=8_000)]
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:
-    """Whether one of the tags that a client names is `etag`, compared weakly as RFC 9110, section 13.1.2, has it."""
+    """Whether `If-None-Match` names the ETag, by the weak comparison of RFC 9110, section 13.1.2."""
     tags = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
     return etag in tags or tags == ["*"]
 
 
 def not_modified(headers: dict[str, str]) -> Response:
-    """The answer to a client that has it already; `headers` are those of the whole answer, its ETag among them."""
+    """A 304 response. headers: those that a 200 response would have, its ETag among them."""
     return Response(status_code=304, headers=headers)

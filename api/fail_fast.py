@@ -1,4 +1,4 @@
-"""Lists in requests."""
+"""Lists in request bodies that are validated up to their first error only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core.core_schema import ListSchema
 Item = TypeVar("Item")
 
 
-class _FirstFlaw:
+class _FailFast:
     """As pydantic's `FailFast`, which cannot stand in a union with Python 3.11: it has no hash."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -20,5 +20,5 @@ class _FirstFlaw:
         return schema
 
 
-FailFastList = Annotated[list[Item], _FirstFlaw()]
-"""Of a list in a request the first flaw is told: a million of them would be a million errors."""
+FailFastList = Annotated[list[Item], _FailFast()]
+"""A list of which only the first invalid item is reported: a million of them would be a million errors."""

@@ -1,4 +1,4 @@
-"""Uploaded forms as routes see them."""
+"""multipart/form-data as routes read it: fields, files, and OpenAPI of such bodies. The parser is multipart.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request
 
-from api.disk import check_room
+from api.disk import check_free_space
 from api.multipart import BodyParser, Upload
 from api.services import Services
 from saft_core.errors import TooLarge
@@ -21,21 +21,21 @@ Answer = TypeVar("Answer")
 
 
 class Form:
-    """A parsed multipart body."""
+    """The fields of a parsed multipart body, in their order."""
 
     def __init__(self, items: Sequence[tuple[str, str | Upload]]) -> None:
         self._items = items
 
     def names(self) -> set[str]:
-        """Of the fields."""
+        """The names of all fields."""
         return {field for field, _ in self._items}
 
     def text(self, name: str) -> str | None:
-        """A text field, or None."""
+        """The first value of a text field, or None."""
         return next(iter(self.texts(name)), None)
 
     def texts(self, name: str) -> list[str]:
-        """All values of a text field that may be repeated."""
+        """All values of a text field."""
         return [value for field, value in self._items if field == name and isinstance(value, str)]
 
     def files(self, name: str) -> list[Upload]:
@@ -57,8 +57,8 @@ async def form(request: Request, services: Services) -> AsyncIterator[Form]:
 
     Raises Busy and DiskFull before the body is read, InvalidInput when it is no multipart form, and TooLarge.
     """
-    with services.uploads.held(request.state.caller):
-        check_room(services.settings)
+    with services.uploads.acquired(request.state.caller):
+        check_free_space(services.settings)
         with tempfile.TemporaryFile(dir=services.settings.data_dir) as spool:
             files = services.limits.max_dataset_images + 1
             parser = BodyParser(request.headers.get("content-type", ""), spool, files)
@@ -69,7 +69,7 @@ async def form(request: Request, services: Services) -> AsyncIterator[Form]:
 
 
 async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
-    """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
+    """The result of `work` on the request's form, in an upload thread. Raises what `form` and `work` raise."""
     async with form(request, services) as upload:
         return await in_turn(services, request.state.caller, work, upload)
 
@@ -77,8 +77,8 @@ async def handle(request: Request, services: Services, work: Callable[[Form], An
 async def in_turn(
     services: Services, share: str, work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Answer:
-    """`work(...)` in a thread of the uploads, once it is the share's turn."""
-    async with services.upload_turns.held_by(share):
+    """The result of `work(...)` in an upload thread, once it is the turn of the share (a tenant)."""
+    async with services.upload_turns.acquired(share):
         return await services.upload_threads.run(work, *args, **kwargs)
 
 
@@ -93,6 +93,6 @@ MULTIPART_SCHEMA: dict[str, Any] = {"type": "string", "format": "binary"}
 
 
 def multipart_docs(**properties: Any) -> dict[str, Any]:
-    """OpenAPI for a body that a route reads itself."""
+    """OpenAPI of a multipart body that a route reads itself. properties: a schema for each field."""
     schema = {"type": "object", "properties": properties}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

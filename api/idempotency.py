@@ -45,10 +45,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Idempotency(Generic[Within]):
-    """What makes a request create one thing, however often it is sent.
+    """The Idempotency-Key of one request, so that it creates one thing however often it is sent.
 
-    owner: whose key it is: a tenant's id, or "admin". key: None where the request has none, and then nothing is stored.
-    call: method and path. within: what the work of a transaction is given, made of its session.
+    owner: of the key, a tenant's id or "admin". key: None where the request has none, and then nothing is stored.
+    call: method and path. within: makes of a session what the work of a transaction is given, such as a scope.
     """
 
     sessions: sessionmaker[Session]
@@ -58,7 +58,7 @@ class Idempotency(Generic[Within]):
     within: Callable[[Session], Within]
 
     def on(self, within: Callable[[Session], Other]) -> Idempotency[Other]:
-        """The same with something else made of the session."""
+        """The same Idempotency-Key, with another `within`."""
         return Idempotency(self.sessions, self.owner, self.key, self.call, within)
 
     def once(self, content: BaseModel | bytes, work: Callable[[Within], StoredAnswer]) -> Made:
@@ -92,7 +92,7 @@ class Idempotency(Generic[Within]):
 
 
 def created(view: BaseModel, location: str | None = None, status: int = HTTPStatus.CREATED) -> StoredAnswer:
-    """The answer that shows what was made."""
+    """The answer of a POST that created something: its JSON, its URL and the status."""
     return StoredAnswer(status, view.model_dump(mode="json"), location)
 
 

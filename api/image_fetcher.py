@@ -22,7 +22,7 @@ import httpx
 from anyio import from_thread
 
 from api.concurrency.budget import Budget
-from api.disk import check_room
+from api.disk import check_free_space
 from api.image_urls import AllowedHosts, IpAddress, Target, is_public
 from saft_core.data.images import check_file_size
 from saft_core.errors import DeadlinePassed, InvalidImage
@@ -30,29 +30,29 @@ from saft_core.serving.shares import CLIENT
 from saft_core.settings import Settings
 
 AT_ONCE = 8
-"""Images that one request fetches at a time; `image_url_requests` is no less."""
+"""Images that one request fetches at a time; the setting `image_url_requests` is no less."""
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 3
-"""Of one host are tried, one after the other."""
+"""Addresses of one host that are tried, one after the other."""
 HEADERS = {"User-Agent": "saft", "Accept": "image/*", "Accept-Encoding": "identity"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True)
 class Network:
-    """What the fetcher may reach and whom it trusts; `trust` is None for the usual certificate authorities."""
+    """Which IP addresses may be connected to, and the TLS context; None trusts the usual certificate authorities."""
 
     allows: Callable[[IpAddress], bool] = is_public
     trust: ssl.SSLContext | None = None
 
 
 class ImageFetcher:
-    """Fetches images for all requests of the process. Call it from threads that anyio started."""
+    """Fetches images by URL for all requests of the process. To be called in threads that anyio started."""
 
     def __init__(self, settings: Settings, network: Network) -> None:
         self._settings, self._network = settings, network
         self._hosts = AllowedHosts(settings.image_urls)
-        self.places = Budget("image_url_requests", settings.image_url_requests, "places")
+        self.slots = Budget("image_url_requests", settings.image_url_requests, "slots")
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
@@ -60,25 +60,25 @@ class ImageFetcher:
 
     @contextmanager
     def fetched(self, urls: Sequence[str], deadline: float) -> Iterator[list[IO[bytes] | InvalidImage]]:
-        """The files of AT_ONCE addresses at most, or what was wrong with each; they are gone after the context.
+        """A temporary file, or the error, for each of AT_ONCE URLs at most; the files are gone after the context.
 
-        Raises Busy when it has waited for a place, DeadlinePassed and DiskFull.
+        deadline: on `time.monotonic()`'s clock. Raises Busy where no slot comes free, DeadlinePassed and DiskFull.
         """
-        with self._places(len(urls)), ExitStack() as stack:
-            check_room(self._settings)
+        with self._slots(len(urls)), ExitStack() as stack:
+            check_free_space(self._settings)
             folder = self._settings.data_dir
             files = [stack.enter_context(tempfile.TemporaryFile(dir=folder)) for _ in urls]
             errors = from_thread.run(self._fetch_all, urls, files, deadline)
             yield [error or file for error, file in zip(errors, files, strict=True)]
 
     @contextmanager
-    def _places(self, count: int) -> Iterator[None]:
+    def _slots(self, count: int) -> Iterator[None]:
         share = CLIENT.get().share
-        from_thread.run(self.places.take, share, count)
+        from_thread.run(self.slots.acquire, share, count)
         try:
             yield
         finally:
-            from_thread.run_sync(self.places.give_back, share, count)
+            from_thread.run_sync(self.slots.release, share, count)
 
     async def _fetch_all(
         self, urls: Sequence[str], files: Sequence[IO[bytes]], deadline: float
@@ -119,7 +119,7 @@ class ImageFetcher:
         raise _failed(f"leads on more than {MAX_REDIRECTS} times")
 
     async def _visit(self, target: Target, file: IO[bytes]) -> str | None:
-        """Where the address leads on to, or None once its content is in the file."""
+        """The location of a redirect, or None once the content is in the file."""
         for number, address in enumerate(addresses := await self._addresses(target), 1):
             try:
                 return await self._get(target, address, file)
@@ -129,7 +129,7 @@ class ImageFetcher:
         raise _failed("has a host that is not known")
 
     async def _addresses(self, target: Target) -> list[IpAddress]:
-        """Where the host is. Raises InvalidImage if that is not known, or in part where nobody may look."""
+        """The IP addresses of the host. Raises InvalidImage where it has none, or one that may not be connected to."""
         try:
             found = await anyio.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""Which addresses of images are fetched: hosts that the operator names, and only where they lie in the public internet.
+"""Which image URLs may be fetched (against SSRF): of hosts that the operator allows, at public addresses only.
 
 A setting is a list such as `images.example.com, *.cdn.example.com, http://old.example.com:8080`: https on port 443
 unless written otherwise, `*.` for any name below, not for the name itself.
@@ -21,17 +21,17 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _ALSO_NOT = tuple(
     map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20"))
 )
-"""What Python's table does not call private, or not in every version: special purposes, documentation, and the address
-at which Azure answers its own machines."""
+"""Networks that `ipaddress` does not call private, or not in every version: special purposes, documentation, and the
+address at which Azure answers its own machines."""
 
 
 def is_url(text: str) -> bool:
-    """Whether a text that stands for an image is an address; none is base64, which has no colon."""
+    """Whether a text that stands for an image is a URL; base64 never is one, since it has no colon."""
     return text[:8].lower().startswith(("http://", "https://"))
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether an address is somewhere in the public internet, and no way around that into a network of ours.
+    """Whether an IP address is public, and carries no private address within it.
 
     Of IPv6 only global unicast, without the parts that carry an IPv4 address within (6to4, Teredo); mapped and
     translated ones (::ffff:0:0/96, 64:ff9b::/96) lie outside of it.
@@ -46,7 +46,7 @@ def is_public(address: IpAddress) -> bool:
 
 @dataclass(frozen=True)
 class _Rule:
-    """One host, or with `below` every name below it."""
+    """One allowed host, or with `below` every subdomain of it."""
 
     scheme: str
     host: str
@@ -60,7 +60,7 @@ class _Rule:
 
 @dataclass(frozen=True)
 class Target:
-    """An address that may be fetched, if its host lies where it may."""
+    """A URL of an allowed host; its addresses are still to be checked."""
 
     url: httpx.URL
     host: str
@@ -68,13 +68,13 @@ class Target:
 
 
 class AllowedHosts:
-    """The setting `image_urls`, read."""
+    """The hosts of the setting `image_urls`."""
 
     def __init__(self, setting: str) -> None:
         self._rules = tuple(_rule(entry) for entry in setting.lower().replace(",", " ").split())
 
     def target(self, text: str) -> Target:
-        """The address as it is fetched. Raises InvalidImage with code `urls_not_taken`, `invalid_url` or
+        """The URL, parsed. Raises InvalidImage with code `urls_not_taken`, `invalid_url` or
         `host_not_allowed`.
         """
         if not self._rules:
@@ -116,5 +116,5 @@ def _parsed(text: str) -> httpx.URL:
 
 
 def invalid_url(why: str) -> InvalidImage:
-    """The error of an address that nobody can use."""
+    """The error of a URL that cannot be used."""
     return InvalidImage(f"The URL {why}.", code="invalid_url")

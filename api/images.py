@@ -1,4 +1,4 @@
-"""Pictures in and out of requests."""
+"""Image files of requests and of the store, from base64, a form, a URL or a blob to the engine's input tensors."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from saft_core.store.blobs import BlobStore, ImageFile
 Item = TypeVar("Item")
 IMAGES_PER_BATCH = 64
 FILE_SHARE = 4
-"""One part in so many of `picture_memory_bytes` is for files, the rest for their pixels."""
+"""One in FILE_SHARE parts of `picture_memory_bytes` is for encoded files, the rest for their pixels."""
 FILE_COPIES = 3
-"""Of a file while it is opened: as it came, out of base64 where it was, and cut down to the picture."""
+"""Copies of a file in memory while it is opened: as sent, decoded from base64, and cut down to the image."""
 
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'",
     "Cache-Control": "private, max-age=31536000, immutable",
 }
-"""A tenant's file is never anything but a picture to a browser."""
+"""Headers that keep a browser from taking a tenant's file for anything but an image."""
 
 _BASE64_URI = re.compile(r"data:[^,]*;base64,", re.IGNORECASE)
 _WHITE_SPACE = b" \t\r\n\f\v"
 
 
 def picture(data: bytes, media_type: str) -> Response:
-    """A stored image file as an answer."""
+    """The response with a stored image file."""
     return Response(data, media_type=media_type, headers=SAFE_HEADERS)
 
 
 def from_base64(text: str, max_image_bytes: int) -> bytes:
-    """The bytes of a base64 text, with or without `data:...;base64,` before it; white space does not count.
+    """The bytes of a base64 text, with or without `data:...;base64,` before it; white space is ignored.
 
     The alphabet is that of RFC 4648, section 4, with its padding: that of URLs is refused. Raises InvalidImage.
     """
@@ -75,7 +75,7 @@ def _not_base64(message: str) -> InvalidImage:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image file that is read when its turn comes. `name` is what errors call it, `size` its bytes at most."""
+    """An image file that is read when its turn comes. name: for errors. size: at most so many bytes."""
 
     name: str
     size: int
@@ -84,24 +84,24 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class RemoteImage(ImageSource):
-    """An image file that has to be fetched first: see `ImageReader.at_hand`."""
+    """An image at a URL, which `ImageReader.fetched` fetches before it is read."""
 
     url: str = ""
 
 
 def sent_as_text(name: str, text: str, limits: Limits) -> ImageSource:
-    """An image in base64, or by its URL."""
+    """The image of a JSON body: base64, or its URL."""
     if is_url(text):
         return RemoteImage(name, limits.max_image_bytes, _not_fetched, text)
     return ImageSource(name, len(text), partial(from_base64, text, limits.max_image_bytes))
 
 
 def _not_fetched() -> bytes:
-    raise AssertionError("an image by URL is read once it is at hand")
+    raise AssertionError("an image by URL is read after it was fetched")
 
 
 def _fetched(name: str, found: IO[bytes] | InvalidImage) -> ImageSource:
-    """What was fetched; an image that was not fails when its turn comes."""
+    """A fetched image; one that could not be fetched raises its error when it is read."""
     if isinstance(found, InvalidImage):
         return ImageSource(name, 0, partial(_raise, found))
     size = found.seek(0, io.SEEK_END)
@@ -120,7 +120,7 @@ def read_image(file: Upload, limits: Limits) -> bytes:
 
 
 def sent_as_file(name: str, file: Upload, limits: Limits) -> ImageSource:
-    """An image in a form."""
+    """The image of a multipart form."""
     return ImageSource(name, min(file.size, limits.max_image_bytes), partial(read_image, file, limits))
 
 
@@ -130,9 +130,9 @@ def stored(name: str, blobs: BlobStore, file: ImageFile) -> ImageSource:
 
 
 class ImageReader:
-    """From image files to what the engine takes, within one budget of memory for all requests of the process.
+    """Decodes and prepares images for the engine, within one memory budget of the process. Thread-safe.
 
-    Every method may raise Busy: `room` at once, the others when they have waited for as long as an answer may take.
+    Every method may raise Busy: `slots` at once, the others at the deadline (on `time.monotonic()`'s clock).
     """
 
     def __init__(self, engine: Engine, settings: Settings, network: Network | None = None) -> None:
@@ -145,16 +145,16 @@ class ImageReader:
         self.pixels = Budget(settings.picture_memory_bytes - files, "picture_memory_bytes")
         self.prepared = Slots(settings.queue_images, "queue_images")
 
-    def room(self, pictures: int) -> AbstractContextManager[None]:
-        """Hold places for so many prepared pictures: enter before the first one is prepared, leave with the answer."""
-        return self.prepared.held(CLIENT.get().share, pictures)
+    def slots(self, count: int) -> AbstractContextManager[None]:
+        """Hold slots for so many prepared images: enter before the first one is prepared, leave with the answer."""
+        return self.prepared.acquired(CLIENT.get().share, count)
 
     @contextmanager
-    def at_hand(self, sources: Sequence[ImageSource], deadline: float) -> Iterator[Sequence[ImageSource]]:
-        """The same sources, those that are somewhere else fetched.
+    def fetched(self, sources: Sequence[ImageSource], deadline: float) -> Iterator[Sequence[ImageSource]]:
+        """The same sources with those at a URL fetched; at most as many as `in_batches` gives.
 
-        Enter it before `room`, which nobody may hold while a host is slow, with as many as `in_batches` gives. What
-        cannot be fetched raises its InvalidImage when it is prepared.
+        To be entered before `slots`, which no request may hold while a host is slow. An image that cannot be fetched
+        raises its InvalidImage when it is prepared.
         """
         remote = [source for source in sources if isinstance(source, RemoteImage)]
         if not remote:
@@ -166,19 +166,19 @@ class ImageReader:
             yield [files.get(id(source), source) for source in sources]
 
     def prepare(self, source: ImageSource, deadline: float) -> Tensor:
-        """The picture as the model takes it, float32 (3, size, size); it is small, and its file and pixels are gone.
+        """The image as the model takes it, float32 (3, size, size); its file and pixels are freed.
 
         Raises InvalidImage naming the source.
         """
         if isinstance(source, RemoteImage):
-            with self.at_hand([source], deadline) as (file,):
+            with self.fetched([source], deadline) as (file,):
                 return self.prepare(file, deadline)
         with self.decoded(source, self._engine.base.image_side, deadline) as image:
             return self._engine.prepare(image, deadline)
 
     @contextmanager
     def decoded(self, source: ImageSource, side: int, deadline: float) -> Iterator[Image.Image]:
-        """The picture itself, as `open_image` has it for `side`, for as long as the context is open.
+        """The decoded image, as `open_image` gives it for a model input of `side` pixels, while the context is open.
 
         Raises InvalidImage naming the source.
         """
@@ -197,14 +197,14 @@ class ImageReader:
 
 
 def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The items in order, as many at a time as the engine is given at once, or as are fetched at once."""
+    """Slices of the items: IMAGES_PER_BATCH for the engine, or AT_ONCE if some have to be fetched."""
     size = AT_ONCE if any(isinstance(item, RemoteImage) for item in items) else IMAGES_PER_BATCH
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @contextmanager
 def _naming(where: str) -> Iterator[None]:
-    """Whatever is wrong with an image, said of `where`: a file's name or a field."""
+    """Puts `where`, a file's name or a field, before the message of any InvalidImage."""
     try:
         yield
     except InvalidImage as error:

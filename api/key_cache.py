@@ -1,4 +1,4 @@
-"""Whose a key is."""
+"""Authentication of API keys: a cache of which tenant holds which key, in front of the database."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from saft_core.store.database import reading
 from saft_core.store.tenants import Holder
 
 MAX_KEYS = 10_000
-"""Remembered at once."""
+"""Entries of the cache."""
 LOOK_UPS = 8
-"""Threads for keys that are not remembered: what strangers make up takes none from the routes."""
+"""Threads for cache misses, so that made-up keys take no thread from the routes."""
 
 logger = logging.getLogger(__name__)
 
 
 class KeyCache:
-    """Asks the database whose a key is, and remembers it for `memory_seconds` from when it asked.
+    """A TTL cache from the hash of an API key to its holder, for any number of coroutines.
 
-    So long at most a key that was revoked, by whatever process, opens something here. A remembered key costs a look in
-    a dictionary; any other one query by an index, of which requests with the same key share one. Only keys that are
-    somebody's are remembered, as hashes.
+    memory_seconds: how long an entry lives from its query on, and a revoked key may still be accepted here.
+    A miss costs one query by an index, which requests with the same key share. Unknown keys are not cached.
     """
 
     def __init__(self, sessions: sessionmaker[Session], memory_seconds: float) -> None:
@@ -41,11 +40,11 @@ class KeyCache:
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="saft-key-use")
 
     async def holder_of(self, key: str) -> Holder:
-        """Who holds `key`. Raises Unauthorized."""
+        """The tenant and key id of the API key `key`. Raises Unauthorized for one that is unknown or revoked."""
         return await self.holder_of_hash(tenants.hashed(key))
 
     async def holder_of_hash(self, key_sha256: str) -> Holder:
-        """The same by the key's hash."""
+        """`holder_of` by the SHA-256 of the key."""
         with self._lock:
             holder, until = self._known.get(key_sha256, (None, 0.0))
             if holder is not None and time.monotonic() < until:
@@ -70,7 +69,7 @@ class KeyCache:
         return holder
 
     def _note_use(self, key_id: str) -> None:
-        """Beside the request, which does not wait for it."""
+        """Write when the key was used last; the request does not wait for it."""
         try:
             with reading(self._sessions) as session:
                 tenants.note_use(session, key_id)

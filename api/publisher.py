@@ -1,4 +1,4 @@
-"""Sending jobs to the workers."""
+"""Publishing jobs to the workers through Celery's broker. Not the queue itself: that is saft_core/store/jobs.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONNECT_TIMEOUT_SECONDS = 3
 
 
 class CeleryPublisher:
-    """Publishes job ids to the queue of the API's base. The task is named: the API never sees the worker's code."""
+    """Publishes job ids to the Celery queue of one base. The task is named: the API never imports the worker."""
 
     def __init__(self, redis_url: str, queue: str = ANY_BASE_QUEUE) -> None:
         self._queue = queue
@@ -26,10 +26,10 @@ class CeleryPublisher:
         )
 
     def __call__(self, job_id: str) -> None:
-        """Send one job. Raises kombu's OperationalError when the broker does not answer."""
+        """Publish the id of one job. Raises kombu's OperationalError when the broker does not answer."""
         self._app.send_task(TRAIN_TASK, args=[job_id], queue=self._queue, retry=False)
 
     def ping(self) -> None:
-        """Raise when the broker does not answer."""
+        """Connect to the broker. Raises kombu's OperationalError when it does not answer."""
         with self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Requests per minute of a tenant, over all replicas, counted in Redis or Valkey.
+"""The rate limit: requests per minute of a tenant, over all replicas, counted in Redis or Valkey.
 
 A sliding window: this minute's requests, and of the minute before as large a share as the last sixty seconds still
 cover. Requests that are refused do not count. The script is one trip to the server, which also has the clock. Without
@@ -23,7 +23,7 @@ from saft_core.errors import Busy, QuotaExceeded
 ANSWER_SECONDS = 0.25
 """A server in the same place answers in less than a millisecond."""
 AWAY_SECONDS = 5.0
-"""So long a server that did not answer is not asked again: requests would queue up for its time limit."""
+"""How long a server that did not answer is not asked again, lest requests queue up for its time limit."""
 THREADS = 4
 
 _SCRIPT = """
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Window:
-    """What the server says. passed: share of the present minute."""
+    """A tenant's counts as the script returned them. passed: the share of the present minute that is over, 0 to 1."""
 
     allowed: bool
     used: int
@@ -63,7 +63,7 @@ class _Window:
     passed: float
 
     def wait_seconds(self, limit: int) -> int:
-        """In how many whole seconds, 1 to 120, one request has room if nobody else asks.
+        """After how many whole seconds, 1 to 120, one more request is allowed if none comes before.
 
         Old requests leave the window at an even pace: the minute before's in this one, this minute's in the next.
         """
@@ -75,7 +75,7 @@ class _Window:
 
 
 class RateLimiter:
-    """Counts the requests of tenants that have a limit.
+    """Counts and limits the requests of tenants whose quota has `requests_per_minute`.
 
     url: of Redis or Valkey, as kombu spells it. Raises ValueError for one that the client does not know.
     """
@@ -106,7 +106,7 @@ class RateLimiter:
             )
 
     async def used(self, tenant_id: str) -> int | None:
-        """Requests of the last minute; None if the server does not answer."""
+        """Requests of the last minute, without counting one; None if the server does not answer."""
         window = await self._threads.run(self._ask, tenant_id, 0, 0)
         return None if window is None else window.used
 

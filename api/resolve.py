@@ -1,4 +1,4 @@
-"""From what a request calls a model to what the engine answers with."""
+"""Resolves the name of an adapter in a request (id, name, name@version or "base") to the version that answers."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ from saft_core.templates import Template
 
 @dataclass(frozen=True)
 class Model:
-    """The base (`adapter_id` None) or one of the tenant's adapters."""
+    """What the engine answers with: one version of an adapter, or the base (adapter_id None).
+
+    strength: the adapter's own, 0 to 1. calibration: of its own classes, template and strength.
+    """
 
     adapter_id: str | None
     classes: tuple[str, ...]
     template: Template
     strength: float = 1.0
-    """Its own."""
     calibration: Calibration = UNCALIBRATED
-    """Of its own classes, template and strength."""
 
     @property
     def shown_as(self) -> str:
-        """How an answer names it."""
+        """How answers name it: the adapter's id, or "base"."""
         return self.adapter_id or BASE_NAME
 
     def strength_for(self, asked: float | None) -> float:
-        """What a request is answered with: its own wish, or else the model's strength."""
+        """The strength of a request: the one it asks for, or else the model's own."""
         return self.strength if asked is None else asked
 
     def calibration_for(
-        self, labels: tuple[str, ...], template: Template, strength: float, strangers: UnknownDetector
+        self, labels: tuple[str, ...], template: Template, strength: float, detector: UnknownDetector
     ) -> Calibration:
-        """The model's, where it is asked as it was measured, in any order; or else what `strangers` say of the labels.
+        """The model's own, for its own classes (in any order), template and strength; or else one for these labels.
 
         Raises what the engine raises, such as InvalidInput for labels that the base cannot read.
         """
         as_measured = (template, strength) == (self.template, self.strength) and set(labels) == set(self.classes)
         own = self.calibration if as_measured else UNCALIBRATED
-        return own if own.unknown else replace(own, unknown=strangers.unknown(labels, template))
+        return own if own.unknown else replace(own, unknown=detector.unknown(labels, template))
 
 
 def resolve(tenancy: Tenancy, name: str) -> Model:
-    """The model that `name` means: "base", or an adapter's id or name.
+    """The model that `name` means: "base", or an adapter's id, name or name@version.
 
     The row is read on every request, so a deleted adapter is gone on every replica at once.
     Raises NotFound and BaseMismatch.
@@ -62,14 +63,14 @@ def resolve(tenancy: Tenancy, name: str) -> Model:
 
 
 def model_of(adapter: Adapter, services: Services) -> Model:
-    """The model that an adapter is on the base of this service. Raises BaseMismatch."""
+    """The model of an adapter's row. Raises BaseMismatch where it was made for another base."""
     check_base(adapter.base_fingerprint, adapter.base, services)
     calibration = Calibration.of_metrics(adapter.calibration)
     return Model(adapter.id, tuple(adapter.classes), adapter.template, adapter.strength, calibration)
 
 
 def check_base(fingerprint_of_base: str, name: str, services: Services) -> None:
-    """Raises BaseMismatch when a delta was made for another base than the one that serves."""
+    """Raise BaseMismatch when a delta was made for another base than the one that serves."""
     base = services.engine.base
     if fingerprint_of_base != base.fingerprint:
         raise BaseMismatch(

@@ -1,4 +1,4 @@
-"""What /retrieve is asked: its fields checked against each other, and the vector that they make."""
+"""The query of POST /retrieve: which of its fields go together, and the query vector that they make."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from saft_core.store.search import Scalar, Search
 
 FloatArray = npt.NDArray[np.float32]
 EVEN = 0.5
-"""How much of a query is its text, where it has an image too and nothing else is said."""
+"""The `text_weight` of a query with text and image that gives none."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A request that makes sense."""
+    """A validated search request, and where and by which metadata to search."""
 
     body: RetrieveBody
     members: Members
@@ -37,7 +37,7 @@ class Query:
 
     @classmethod
     def of(cls, body: RetrieveBody, limits: Limits) -> Query:
-        """Check what goes together. Raises InvalidInput naming the fields."""
+        """Validate the fields against each other. Raises InvalidInput naming the fields."""
         if body.image is not None and body.image_id is not None:
             raise InvalidInput("image and image_id: give one of them")
         has_image = body.image is not None or body.image_id is not None
@@ -48,14 +48,14 @@ class Query:
         return cls(body, _members(body), checked_filter(body.filter, limits))
 
     def digest(self, space: Space) -> bytes:
-        """What tells this search in `space` from every other, whatever page of it is asked for."""
+        """A hash of the search in `space`, the same for all its pages; DIGEST_BYTES long."""
         fields = self.body.model_dump(exclude={"adapter", "strength", "cursor", "top_k", "image"})
         image = self.body.image
         fields |= {"space": asdict(space), "image": image and hashlib.sha256(image.encode()).hexdigest()}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).digest()[:DIGEST_BYTES]
 
     def search(self, space: Space, vector: FloatArray) -> Search:
-        """The search by the query's vector."""
+        """The search of the store by the query vector, float32 (embed_dim,)."""
         body = self.body
         return Search(self.members, space, vector, self.filters, body.min_score, body.distinct, without=body.image_id)
 
@@ -70,20 +70,20 @@ class Query:
 
 @dataclass(frozen=True)
 class Parts:
-    """Unit vectors, float32 (embed_dim,), of what a query has."""
+    """Unit vectors, float32 (embed_dim,), of a query's text, image and negative text; None for what it has not."""
 
     text: FloatArray | None = None
     image: FloatArray | None = None
     negative: FloatArray | None = None
 
     def vector(self, text_weight: float | None, stored: FloatArray | None) -> FloatArray:
-        """The query's own; `stored` is that of the image that it names. Raises InvalidInput."""
+        """The query vector, float32 (embed_dim,). stored: the vector of `image_id`. Raises InvalidInput."""
         image = self.image if stored is None else stored
         return combine(self.text, image, self.negative, EVEN if text_weight is None else text_weight)
 
 
 def _members(body: RetrieveBody) -> Members:
-    """Where to search. Raises InvalidInput."""
+    """The images to search: those of a collection or a dataset. Raises InvalidInput."""
     if (body.collection_id is None) == (body.dataset_id is None):
         raise InvalidInput("collection_id and dataset_id: give exactly one of them, as where to search")
     if body.dataset_id is not None:
@@ -95,6 +95,6 @@ def _image(tenancy: Tenancy, space: Space, image: str | None) -> FloatArray | No
     if image is None:
         return None
     services = tenancy.services
-    with services.image_reader.room(1):
+    with services.image_reader.slots(1):
         prepared = services.image_reader.prepare(sent_as_text("image", image, services.limits), services.deadline())
         return np.asarray(services.engine.embed_images(space.adapter_id, [prepared], strength=space.strength)[0])

@@ -1,4 +1,4 @@
-"""Small pictures for people to look at: WebP files, made anew whenever a browser has none."""
+"""Thumbnails: small WebP images for the page. None is stored; browsers cache them."""
 
 from __future__ import annotations
 

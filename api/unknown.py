@@ -1,4 +1,4 @@
-"""How likely a picture shows none of the labels that it was asked about."""
+"""Out-of-distribution detection: how likely an image shows none of the labels that it was classified by."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from saft_core.templates import Template
 CACHE_BYTES = 4 << 20
 ENTRY_BYTES = 512
 WORDS_AT_ONCE, PICTURES_AT_ONCE = 256, 16
-"""So that those who wait for an answer need not wait for all of them."""
+"""Embedded at a time, so that requests get their turn at the engine in between."""
 _Given = TypeVar("_Given")
 _Mask = npt.NDArray[np.bool_]
 
 
 class UnknownDetector:
-    """What the base takes for a stranger; any number of threads may ask. All may raise what the engine raises.
+    """Tells by the base and a probe set whether an image shows none of some labels. Thread-safe.
 
-    probe: pictures of things that are none of the labels, mostly.
+    probe: images of everyday things, mostly none of the labels; None tells it of nothing. Every method may raise what
+    the engine raises.
     """
 
     def __init__(self, engine: Engine, probe: Probe | None, limits: DataLimits) -> None:
@@ -42,11 +43,11 @@ class UnknownDetector:
         )
 
     def warm_up(self) -> None:
-        """Encode words and the probe set, so that no request has to wait for it."""
+        """Embed the words and the probe set, so that no request has to wait for it."""
         _ = self._words, self._concepts, self._images
 
     def unknown(self, labels: tuple[str, ...], template: Template) -> Unknown | None:
-        """What tells a stranger to labels of which nobody has pictures; None where it cannot be told."""
+        """The calibration of `unknown` for labels without images of their own; None where it cannot be told."""
         if self._probe is None:
             return None
         return self._unknowns.get(digest(labels, template), lambda: self._fitted(labels, template))
@@ -54,7 +55,7 @@ class UnknownDetector:
     def probability(
         self, unknown: Unknown, answers: Answers, labels: tuple[str, ...], template: Template
     ) -> FloatArray:
-        """That each of N pictures shows none of the labels, (N,), from what any model answered of them."""
+        """The probability that each of N images shows none of the labels, float (N,), from any model's answers."""
         others = self._none_of(labels, template)
         return unknown.probability(margin(answers.cosines.max(axis=1), answers.embeddings, self._words, others))
 

@@ -1,4 +1,4 @@
-"""The one way of image files into the service: checked, claimed and stored, and then kept by what refers to them."""
+"""The one way of uploaded image files into the store: checked, stored, then referred to by rows. Forms: forms.py."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def create_from_files(
     take: Callable[[Save], Found],
     write: Callable[[Scope, Upload, Found], StoredAnswer],
 ) -> JSONResponse:
-    """Create something of image files, once.
+    """The response of a POST that creates rows of uploaded image files, once for each Idempotency-Key.
 
-    digest: of the request's body. check: raises what is known before the work that would be for nothing; what the
-    tenant may have is decided at the end, when it is known what it has already. take: checks the files and saves those
-    that can be used, before any transaction: that can take minutes. write: writes rows that refer to them, and keeps
-    these; files that it does not keep are gone in the end, and so they are when anything raises.
+    digest: of the request's body. check: raises early what would make the work useless; quotas are decided in `write`,
+    when it is known how much is new. take: validates the files and saves those that can be used, outside of any
+    transaction, for minutes if need be. write: adds the rows that refer to them and marks these files as kept; files
+    that are not kept are removed, and so are all when anything raises.
     """
     services = tenancy.services
     before = idempotency.before(digest)

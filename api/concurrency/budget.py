@@ -1,4 +1,4 @@
-"""How many bytes of request bodies the process holds at once."""
+"""A budget of bytes or slots that requests wait a moment for; for coroutines of one event loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ WAIT_SECONDS = 2.0
 
 
 class Budget:
-    """Bytes, or another unit, that all requests share. One caller gets half at most, unless it is for one request.
+    """A number of bytes, or of another unit, that all requests share. Not thread-safe: for one event loop.
 
-    name: the setting that says how many. Belongs to the event loop's thread.
+    A caller who holds some already gets half of them at most. name: of the setting that says how many there are.
     """
 
     def __init__(self, name: str, total: int, unit: str = "bytes") -> None:
@@ -27,11 +27,11 @@ class Budget:
 
     @property
     def taken(self) -> int:
-        """What is in use."""
+        """Units in use."""
         return self._taken.total()
 
-    async def take(self, caller: str, count: int) -> None:
-        """Take `count`, after a short wait if need be. Raises Busy."""
+    async def acquire(self, caller: str, count: int) -> None:
+        """Acquire `count` units, waiting up to WAIT_SECONDS for them. Raises Busy."""
         with anyio.move_on_after(WAIT_SECONDS):
             while not self._fits(caller, count):
                 await self._freed.wait()
@@ -42,8 +42,8 @@ class Budget:
             )
         self._taken[caller] += count
 
-    def give_back(self, caller: str, count: int) -> None:
-        """Return what was taken."""
+    def release(self, caller: str, count: int) -> None:
+        """Return `count` units."""
         if not count:
             return
         self._taken[caller] -= count

@@ -1,4 +1,4 @@
-"""Who comes in: requests of many tenants that want the engine, each tenant in a line of its own."""
+"""The concurrency gate before the engine: how many requests are in, how many of them compute, whose turn is next."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ Gone = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Gate:
-    """Slots for `requests` of all tenants, and threads for those whose turn it is.
+    """A concurrency limit of `requests` for all tenants, of which `turns` compute at once, tenants in fair turns.
 
-    Those who wait hold no thread.
-
-    limit: the setting that says how many requests. turns: how many of them compute at once.
+    A request that waits for its turn holds no thread. limit: the name of the setting that says how many requests.
     """
 
     def __init__(self, limit: str, requests: int, turns: int) -> None:
-        self.places = Slots(requests, limit)
+        self.slots = Slots(requests, limit)
         self._threads = CapacityLimiter(requests)
         self.turns = Turns(turns)
 
     async def run(self, tenant_id: str, work: Callable[[], Answer], gone: Gone) -> Answer:
-        """`work()` in a thread, when it is the tenant's turn; `gone` returns when nobody waits for the answer any more.
+        """The result of `work()` in a thread, once it is the tenant's turn.
 
-        Raises Busy, and ClientDisconnect when that came before the turn.
+        gone: returns when the client has disconnected. Raises Busy where there are too many requests, and
+        ClientDisconnect when the client left before the turn came.
         """
-        with self.places.held(tenant_id):
+        with self.slots.acquired(tenant_id):
             await self._turn(tenant_id, gone)
             caller = Caller(tenant_id, self.turns)
             token = CLIENT.set(caller)
@@ -47,7 +46,7 @@ class Gate:
                 caller.close()
 
     async def _turn(self, tenant_id: str, gone: Gone) -> None:
-        wait = self.turns.line_up(tenant_id)
+        wait = self.turns.enqueue(tenant_id)
         if wait.turn.done():
             return
         come: asyncio.Future[None] = asyncio.wrap_future(wait.turn)

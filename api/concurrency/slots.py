@@ -1,4 +1,4 @@
-"""Slots that requests of many tenants have for a while."""
+"""Slots of a concurrency limit, shared by tenants: nobody waits for one, a request without one is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from saft_core.serving.shares import has_room
 
 
 class Slots:
-    """So many `units`; a share has as many as are free, so that nobody's flood takes the last ones. For all threads.
+    """A number of `units` shared by tenants. Thread-safe.
 
-    limit: the setting that says how many.
+    One share has no more than it leaves free, so that a flood of one tenant never takes the last ones. limit: the name
+    of the setting that says how many units there are, for errors.
     """
 
     def __init__(self, units: int, limit: str) -> None:
@@ -24,18 +25,18 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """Slots that nobody has."""
+        """Units that nobody has."""
         return self.units - self.taken
 
     @property
     def taken(self) -> int:
-        """Slots in use."""
+        """Units in use."""
         with self._lock:
             return self._taken.total()
 
     @contextmanager
-    def held(self, share: str, units: int = 1) -> Iterator[None]:
-        """Hold so many, all of them at most, for as long as the context is open. Raises Busy at once."""
+    def acquired(self, share: str, units: int = 1) -> Iterator[None]:
+        """Hold `units`, or all that there are, for as long as the context is open. Raises Busy at once."""
         wanted = min(units, self.units)
         with self._lock:
             own, taken = self._taken[share], self._taken.total()

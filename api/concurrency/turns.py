@@ -1,4 +1,4 @@
-"""Turns at the cores: requests that read, decode and prepare at once, in turns of their shares."""
+"""Fair turns at the cores: which requests decode and prepare images at the moment, and which tenant is next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saft_core.serving.shares import Client, FairQueue
 
 @dataclass(eq=False)
 class Wait:
-    """A place in the line; `turn` is done once it has come."""
+    """One request in the queue. `turn` is done once it may compute."""
 
     share: str
     turn: Future[None] = field(default_factory=Future)
@@ -27,9 +27,10 @@ class Wait:
 
 
 class Turns:
-    """`count` turns, and a line of each share for them. While others ask too, a share never has the last one.
+    """A fair semaphore of `count` turns with a queue for each share (a tenant). Thread-safe.
 
-    What is waited for meanwhile, such as a pass of the engine, should be waited for without a turn.
+    While other shares ask too, one share never has the last turn. Whoever waits for something else meanwhile, such as a
+    forward pass of the engine, should release the turn for so long.
     """
 
     def __init__(self, count: int) -> None:
@@ -40,18 +41,18 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """Who stands in line."""
+        """Requests in the queues."""
         with self._lock:
             return len(self._queue)
 
     @property
     def held(self) -> int:
-        """Turns that are taken."""
+        """Turns in use."""
         with self._lock:
             return self._held.total()
 
-    def line_up(self, share: str) -> Wait:
-        """Stand at the end of the share's line."""
+    def enqueue(self, share: str) -> Wait:
+        """Join the end of the share's queue."""
         wait = Wait(share)
         with self._lock:
             self._queue.add(share, wait)
@@ -59,24 +60,24 @@ class Turns:
         return wait
 
     def leave(self, wait: Wait) -> None:
-        """Leave the line, or return the turn if it has come."""
+        """Leave the queue, or release the turn if it has come."""
         with self._lock:
             if wait.turn.done():
                 self._return(wait.share)
             else:
                 self._queue.remove(wait.share, wait)
 
-    def block(self, share: str, deadline: float) -> None:
-        """Have a turn, waited for in this thread. Raises Busy when there was none by then."""
-        wait = self.line_up(share)
+    def acquire(self, share: str, deadline: float) -> None:
+        """Acquire a turn; blocks this thread until `deadline` (`time.monotonic()`), then raises Busy."""
+        wait = self.enqueue(share)
         try:
             wait.turn.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             self.leave(wait)
             raise Busy("the cores are taken by requests that came before; try again in a moment") from None
 
-    def give_back(self, share: str) -> None:
-        """Return a turn."""
+    def release(self, share: str) -> None:
+        """Release a turn of the share."""
         with self._lock:
             self._return(share)
 
@@ -87,9 +88,9 @@ class Turns:
         self._hand_out()
 
     @asynccontextmanager
-    async def held_by(self, share: str) -> AsyncIterator[None]:
-        """A turn for as long as the context is open, waited for in the event loop."""
-        wait = self.line_up(share)
+    async def acquired(self, share: str) -> AsyncIterator[None]:
+        """Hold a turn for as long as the context is open; waits in the event loop, without limit."""
+        wait = self.enqueue(share)
         try:
             await asyncio.wrap_future(wait.turn)
             yield
@@ -97,7 +98,7 @@ class Turns:
             self.leave(wait)
 
     def is_wanted(self, share: str) -> bool:
-        """Whether somebody else waits than this share."""
+        """Whether a request of another share is in a queue."""
         with self._lock:
             return len(self._queue) > len(self._queue.line(share))
 
@@ -115,9 +116,9 @@ class Turns:
 
 
 class Caller(Client):
-    """A request: it has a turn from its start, gives it up whenever it waits, and takes one to go on.
+    """A request with a turn: it releases the turn whenever it waits for the engine, and acquires one to go on.
 
-    Once it is closed it takes none, even if its thread goes on: that of a request which was cancelled may.
+    Once closed it acquires none, even if its thread goes on, as that of a cancelled request may.
     """
 
     def __init__(self, share: str, turns: Turns) -> None:
@@ -127,26 +128,29 @@ class Caller(Client):
         self._lock = threading.Lock()
 
     def compute(self, deadline: float) -> None:
-        """Have a turn; one that it has already is offered to others who wait."""
+        """Acquire a turn; one that it has is passed on first if others wait.
+
+        Raises Busy at the deadline, and Unavailable once closed.
+        """
         if self._has_turn and not self._turns.is_wanted(self.share):
             return
         self.rest()
-        self._turns.block(self.share, deadline)
+        self._turns.acquire(self.share, deadline)
         with self._lock:
             self._has_turn = not self._closed
         if self._closed:
-            self._turns.give_back(self.share)
+            self._turns.release(self.share)
             raise Unavailable("nobody waits for the answer any more")
 
     def rest(self) -> None:
-        """Have none."""
+        """Release the turn, if it has one."""
         with self._lock:  # a load that works for the request may say it too
             had, self._has_turn = self._has_turn, False
         if had:
-            self._turns.give_back(self.share)
+            self._turns.release(self.share)
 
     def close(self) -> None:
-        """Have none, and take none any more."""
+        """Release the turn and acquire none any more."""
         with self._lock:
             self._closed = True
         self.rest()

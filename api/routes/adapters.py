@@ -1,4 +1,8 @@
-"""Adapters: look, publish, take away, delete."""
+"""Adapters that are there: list, get, publish, delete, download, and any new endpoint on one, such as renaming.
+
+Training one is training.py, importing imports.py, exporting exports.py, comparing comparisons.py; all rows are read and
+written in saft_core/store/adapters.py.
+"""
 
 from __future__ import annotations
 

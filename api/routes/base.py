@@ -1,4 +1,4 @@
-"""GET /base: the model that every adapter of this service changes."""
+"""GET /base: the CLIP that every adapter of this service fine-tunes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collections: searchable images."""
+"""Collections of searchable images: create, add to, list, delete. Searching is retrieve.py."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from saft_core.store.models import Collection, CollectionImage
 from saft_core.store.scope import Scope
 
 Described = tuple[FormFile, dict[str, Any] | None]
-"""A file and what the tenant says of it."""
+"""A file and its metadata, None where it has none."""
 Kept = tuple[list[CollectionImage], list[Rejected]]
-"""What can be used of an upload, and what not."""
+"""The rows of the usable files of an upload, and the rejected files."""
 
 router = APIRouter(prefix="/collections", tags=["collections"], route_class=TenantRoute)
 

@@ -1,4 +1,4 @@
-"""Comparing two versions on the same images."""
+"""GET /adapters/{adapter_id}/compare: two versions on the same images."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _check_count(tenancy: Tenancy, images: Sequence[DatasetImage], known: Sequen
 def _predictions(
     tenancy: Tenancy, labels: tuple[str, ...], images: Sequence[DatasetImage], model: Model, known: dict[str, Answered]
 ) -> Iterator[str]:
-    """What a model says of each image, in the words of `labels`: as it was measured, or else as it answers now.
+    """A model's label for each image, of `labels`: as measured after its training, or else as predicted now.
 
     The base has no classes of its own and is asked about `labels`.
     """
@@ -104,7 +104,7 @@ def _answers(tenancy: Tenancy, images: Sequence[DatasetImage], model: Model, cla
     services = tenancy.services
     deadline = services.deadline()
     for batch in in_batches(images):
-        with services.image_reader.room(len(batch)):
+        with services.image_reader.slots(len(batch)):
             files = (stored(image.path, services.blobs, image.file) for image in batch)
             pictures = [services.image_reader.prepare(file, deadline) for file in files]
             answers = services.engine.classify(

@@ -1,4 +1,4 @@
-"""Datasets: upload, look, delete."""
+"""Datasets: upload, list, get, delete."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _create(tenancy: Tenancy, upload: Form, idempotency: TenantIdempotency) -> J
 def labelled_set(
     tenancy: Tenancy, found: Sequence[Item], save: Save, base: Sequence[LabelledImage] = ()
 ) -> LabelledSet:
-    """What was uploaded as a clean set, added to `base`. Raises InvalidInput.
+    """The labelled set of uploaded items, added to `base`. Raises InvalidInput.
 
     Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
     """
@@ -105,12 +105,12 @@ def write_dataset(
 
 
 def test_name(name: str, limits: Limits) -> str:
-    """What the test dataset of a dataset is called; a name at the limit loses its end."""
+    """The name of the test dataset of a dataset; a name at the limit loses its end."""
     return f"{name[: max(0, limits.max_name_characters - len(TEST_SUFFIX))]}{TEST_SUFFIX}"
 
 
 def items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
-    """What was uploaded, in either form. Raises InvalidInput unless it is exactly one of the two."""
+    """The items of an upload: a zip's or files. Raises InvalidInput unless it is exactly one of the two."""
     archives, files = upload.files("archive"), upload.files("files")
     if len(archives) + bool(files) != 1:
         raise InvalidInput("send either one zip file as 'archive', or images as 'files' named class/file")

@@ -111,7 +111,7 @@ def _of_images(tenancy: Tenancy, model: Model, images: Sequence[ImageSource], de
     """The embeddings of the images in their order."""
     services, reader = tenancy.services, tenancy.services.image_reader
     for batch in in_batches(images):
-        with reader.at_hand(batch, deadline) as files, reader.room(len(files)):
+        with reader.fetched(batch, deadline) as files, reader.slots(len(files)):
             prepared = [reader.prepare(file, deadline) for file in files]
             found = services.engine.embed_images(model.adapter_id, prepared, strength=model.strength, deadline=deadline)
         yield from found

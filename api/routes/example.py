@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from api.authenticated import TenantRoute
 from api.deps import Tenancy, TenancyDep
-from api.disk import check_room
+from api.disk import check_free_space
 from api.forms import in_turn
 from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.routes.datasets import labelled_set, test_name, write_dataset
@@ -48,8 +48,8 @@ async def make_example(tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSON
     answered and not made again; what was deleted since is made anew.
     """
     services = tenancy.services
-    with services.uploads.held(tenancy.tenant_id):
-        check_room(services.settings)
+    with services.uploads.acquired(tenancy.tenant_id):
+        check_free_space(services.settings)
         return await in_turn(services, tenancy.tenant_id, _make, tenancy, idempotency)
 
 
@@ -82,7 +82,7 @@ class _Making:
         return found
 
     def write(self, scope: Scope, upload: Upload, found: LabelledSet | None) -> StoredAnswer:
-        """Whatever is missing; of two requests at the same moment the second finds what the first one made."""
+        """Write what is missing of the example; a concurrent request waits, and finds what this one made."""
         services = self.tenancy.services
         examples.lock(scope)
         pair = _pair(scope, services)

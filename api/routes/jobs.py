@@ -1,4 +1,4 @@
-"""Jobs: look, watch, cancel."""
+"""Jobs: list, get, cancel, and server-sent events of one."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _embed_missing(tenancy: Tenancy, members: Members, space: Space, kept: Seque
     if unadopted:
         adoption.adopt(services.sessions, services.blobs, members.kind.model, tenancy.tenant_id, members.owner_id)
     for batch in in_batches(missing):
-        with services.image_reader.room(len(batch)):
+        with services.image_reader.slots(len(batch)):
             images = dict(_pictures(tenancy, members, batch))
             if not images:
                 continue

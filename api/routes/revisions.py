@@ -1,4 +1,4 @@
-"""Revisions: a dataset made of another one, with whose images it shares the files."""
+"""POST /datasets/{dataset_id}/revisions: a new dataset that shares the image files of another one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def create_revision(
         return await handle(request, services, lambda form: _from_form(tenancy, dataset_id, form, idempotency))
     check_json(request.headers.get("content-type", ""))
     content = await request.body()
-    with services.uploads.held(tenancy.tenant_id):
+    with services.uploads.acquired(tenancy.tenant_id):
         return await in_turn(services, tenancy.tenant_id, _from_json, tenancy, dataset_id, content, idempotency)
 
 
@@ -126,7 +126,7 @@ def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimi
     """The images of a dataset without those that are removed, the others with their new labels. Raises InvalidInput."""
     removed_at = ((f"remove[{n}]", position) for n, position in enumerate(body.remove))
     relabelled_at = ((f"relabel[{n}].position", one.position) for n, one in enumerate(body.relabel))
-    _check_places(chain(removed_at, relabelled_at), {image.position for image in images})
+    _check_positions(chain(removed_at, relabelled_at), {image.position for image in images})
     removed = set(body.remove)
     labels = {one.position: _label(n, one.label, limits) for n, one in enumerate(body.relabel)}
     kept = (
@@ -137,10 +137,10 @@ def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimi
     return [replace(image, label=labels.get(image.position, image.label)) for image in kept]
 
 
-def _check_places(places: Iterable[tuple[str, int]], present: set[int]) -> None:
-    """Whether each field names an image of the dataset, and no two the same."""
+def _check_positions(named_by: Iterable[tuple[str, int]], present: set[int]) -> None:
+    """Raise InvalidInput unless each field names an image of the dataset, and no two the same."""
     named: dict[int, str] = {}
-    for field, position in places:
+    for field, position in named_by:
         if position not in present:
             raise InvalidInput(f"{field}: the dataset has no image {position}")
         if (before := named.setdefault(position, field)) != field:

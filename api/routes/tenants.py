@@ -1,4 +1,7 @@
-"""Tenants, as the admin sees them: make, look, limit, delete, and their keys."""
+"""Tenants, for the admin: create, list, delete, their API keys, quota and audit log.
+
+The limits of a quota are fields of saft_core/quota.py, and are enforced in saft_core/store/quotas.py.
+"""
 
 from __future__ import annotations
 

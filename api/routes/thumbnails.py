@@ -1,4 +1,4 @@
-"""Thumbnails: what a page shows of stored images, and of one that its browser cannot show."""
+"""Thumbnails of stored images, and of an uploaded one that a browser cannot show."""
 
 from __future__ import annotations
 
@@ -92,4 +92,4 @@ async def _of_stored(
 
 async def _made(tenancy: Tenancy, source: Callable[[], ImageSource], size: int) -> bytes:
     services = tenancy.services
-    return await tenancy.draw(lambda: thumbnail(services.image_reader, source(), size, services.deadline()))
+    return await tenancy.thumbnail(lambda: thumbnail(services.image_reader, source(), size, services.deadline()))

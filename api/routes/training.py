@@ -1,4 +1,4 @@
-"""Ordering a training: the job that makes an adapter, or its next version."""
+"""POST /adapters and retrain: they queue the job that trains an adapter or its next version. The worker trains."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _job_of(scope: Scope, adapter: Adapter) -> Job:
 
 
 def _asked(job: Job, services: Services) -> dict[str, Any]:
-    """What the caller gave for a job; of one from before that was noted, all of it if the base is the same one."""
+    """The configuration that the caller gave; of an old row without it, all of it if the base is the same."""
     if job.asked is not None:
         return job.asked
     same_base = job.base_fingerprint == services.engine.base.fingerprint
@@ -100,7 +100,7 @@ def _asked(job: Job, services: Services) -> dict[str, Any]:
 def _queue(
     tenancy: Tenancy, idempotency: TenantIdempotency, body: BaseModel, order: Callable[[Scope], Job]
 ) -> JSONResponse:
-    """Check what `order` gives, write it once, and tell the workers."""
+    """The response with the job that `order` makes, checked, written once and published to the workers."""
     services = tenancy.services
 
     def work(scope: Scope) -> StoredAnswer:
@@ -114,7 +114,7 @@ def _queue(
 
 
 def queued(scope: Scope, services: Services, job: Job) -> Job:
-    """The job, checked and written; `send` tells the workers once that is committed."""
+    """The job, validated and written; `send` publishes it after the commit."""
     labels = _check_datasets(scope, job.dataset_id or "", job.test_dataset_id)
     check_labels(services.engine.base, labels, job.config["template"], "classes")
     job.base_fingerprint = services.engine.base.fingerprint
@@ -122,7 +122,7 @@ def queued(scope: Scope, services: Services, job: Job) -> Job:
 
 
 def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:
-    """The complete configuration: what the caller says over what the base says. Raises InvalidConfig."""
+    """The complete configuration: the caller's fields over the base's defaults. Raises InvalidConfig."""
     defaults = services.engine.base.defaults
     config: dict[str, Any] = vars(defaults) | body.model_dump(exclude_none=True)
     config["template"] = checks.template(config["template"], services.limits)
@@ -156,7 +156,7 @@ def _check_datasets(scope: Scope, dataset_id: str, test_dataset_id: str | None) 
 
 
 def send(services: Services, job_id: str) -> None:
-    """Tell the workers, after the commit. The job is safe without it: the sweeper publishes what was not."""
+    """Publish the job to the workers, after the commit. If that fails, the sweeper publishes it later."""
     try:
         services.publish(job_id)
         with services.sessions.begin() as session:

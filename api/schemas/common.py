@@ -26,7 +26,7 @@ STRENGTH: Any = Field(
     " adapter's own, which was learned on images held out from its training.",
 )
 MAX_MEMBERS = 100
-"""Of one object in a request: more than any has, so that a hundred thousand slips are one error."""
+"""Fields of one object in a request: more than any model has, so that a flood of unknown ones is one error."""
 
 
 class Body(BaseModel):
@@ -44,7 +44,7 @@ class Body(BaseModel):
 
     @classmethod
     def of_json(cls, content: bytes) -> Self:
-        """What was sent, for routes that read it in a thread. Raises RequestValidationError, as FastAPI does."""
+        """The body, parsed from JSON by a route itself. Raises RequestValidationError, as FastAPI does."""
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
@@ -65,9 +65,9 @@ class Page(BaseModel, Generic[Item]):
 
 
 MAX_ID_CHARACTERS = 64
-"""No id has more, so nothing longer can be found."""
+"""Characters of an id; a longer one is refused."""
 MAX_NAME_CHARACTERS = 1_000
-"""What is longer is not looked for as an adapter's name."""
+"""Characters of a name in a query parameter; a longer one is refused."""
 Id = Annotated[str, StringConstraints(max_length=MAX_ID_CHARACTERS)]
 
 

@@ -289,7 +289,7 @@ def test_a_bad_host_costs_its_own_image_only(open_site: Site, host: Host, kind: 
     found = ok(ask(client, f"{here}/bad", f"{here}/good.png", b64(png(1)), on_error="skip"))["results"]
     assert [result["error"] and result["error"]["code"] for result in found] == [code, None, None]
     assert problem(ask(client, f"{here}/bad"), 422, code)["where"] == "images[0]"
-    assert site.services.image_reader._fetcher.places.taken == 0
+    assert site.services.image_reader._fetcher.slots.taken == 0
 
 
 def test_a_host_without_a_server_or_a_name(site: Site, host: Host) -> None:

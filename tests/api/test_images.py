@@ -163,7 +163,7 @@ def test_a_picture_waits_for_room_and_then_the_service_is_busy(site: Site, clien
 def test_without_places_for_prepared_pictures_it_is_busy_at_once(site: Site, client: TestClient) -> None:
     reader = site.services.image_reader
     body = {"images": [b64(png())], "labels": LABELS}
-    with reader.room(reader.prepared.units):
+    with reader.slots(reader.prepared.units):
         refused = client.post("/classify", json=body)
         assert "queue_images" in problem(refused, 429, "busy")["detail"]
         assert int(refused.headers["retry-after"]) > 0
@@ -212,7 +212,7 @@ def test_the_budget_is_whole_after_a_thousand_good_and_bad_requests(site: Site, 
             else sent_as_text("x", b64(data) + ("?" if number % 7 == 0 else ""), settings.limits)
         )
         try:
-            with reader.room(1 + number % 3):
+            with reader.slots(1 + number % 3):
                 reader.prepare(sent, deadlines[number % 13 % 3])
                 reader.check(data)
             outcomes.append("read")

@@ -17,15 +17,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bytes_are_taken_and_given_back() -> None:
     async def scene() -> None:
         shared = Budget("limit", 100)
-        await shared.take("a", 40)
-        await shared.take("", 60)
+        await shared.acquire("a", 40)
+        await shared.acquire("", 60)
         assert shared.taken == 100
         with pytest.raises(Busy, match="100 of 100 bytes \\(limit\\)"):
-            await shared.take("c", 1)
-        shared.give_back("a", 40)
-        await shared.take("c", 40)
+            await shared.acquire("c", 1)
+        shared.release("a", 40)
+        await shared.acquire("c", 40)
         for caller, count in (("", 60), ("c", 40), ("nobody", 0)):
-            shared.give_back(caller, count)
+            shared.release(caller, count)
         assert shared.taken == 0
 
     asyncio.run(scene())
@@ -34,11 +34,11 @@ def test_bytes_are_taken_and_given_back() -> None:
 def test_one_caller_gets_half_and_always_one_request() -> None:
     async def scene() -> None:
         shared = Budget("limit", 100)
-        await shared.take("a", 80)
+        await shared.acquire("a", 80)
         with pytest.raises(Busy):
-            await shared.take("a", 1)
-        await shared.take("", 10)
-        await shared.take("", 10)
+            await shared.acquire("a", 1)
+        await shared.acquire("", 10)
+        await shared.acquire("", 10)
 
     asyncio.run(scene())
 
@@ -48,11 +48,11 @@ def test_who_does_not_fit_waits_for_what_is_given_back(monkeypatch: pytest.Monke
 
     async def scene() -> None:
         shared = Budget("limit", 100)
-        await shared.take("a", 100)
-        waiting = [asyncio.create_task(shared.take(caller, 50)) for caller in ("", "c")]
+        await shared.acquire("a", 100)
+        waiting = [asyncio.create_task(shared.acquire(caller, 50)) for caller in ("", "c")]
         await asyncio.sleep(0.05)
         assert not any(task.done() for task in waiting)
-        shared.give_back("a", 100)
+        shared.release("a", 100)
         await asyncio.gather(*waiting)
         assert shared.taken == 100
 

@@ -194,7 +194,7 @@ def test_prompts_by_the_hundred_do_not_hold_up_another_tenant(site: Site) -> Non
 def test_who_goes_away_while_waiting_leaves_the_line(site: Site) -> None:
     with neighbours(site) as two:
         gate = two.site.services.gate
-        held = [gate.turns.line_up("somebody") for _ in range(gate.turns._count)]
+        held = [gate.turns.enqueue("somebody") for _ in range(gate.turns._count)]
         key = two.site.new_tenant().headers["authorization"]
         body = json.dumps({"images": IMAGES[:1], "labels": LABELS})
         host = two.server.url.removeprefix("http://")
@@ -202,12 +202,12 @@ def test_who_goes_away_while_waiting_leaves_the_line(site: Site) -> None:
         connection.request("POST", "/classify", body, {"Authorization": key, "Content-Type": "application/json"})
         while not gate.turns.waiting:
             threading.Event().wait(0.005)
-        assert gate.places.taken == 1
+        assert gate.slots.taken == 1
         assert isinstance(connection.sock, socket.socket)
         connection.sock.shutdown(socket.SHUT_RDWR)
         connection.close()
         two.server.until_idle()
-        assert (gate.turns.waiting, gate.places.taken) == (0, 0)
+        assert (gate.turns.waiting, gate.slots.taken) == (0, 0)
         for wait in held:
             gate.turns.leave(wait)
         assert gate.turns.held == 0
@@ -226,7 +226,7 @@ def test_every_request_of_many_tenants_is_answered_right(site: Site) -> None:
         answers = list(pool.map(ask, range(400)))
         gate = two.site.services.gate
         two.server.until_idle()
-        assert (gate.turns.held, gate.turns.waiting, gate.places.taken) == (0, 0, 0)
+        assert (gate.turns.held, gate.turns.waiting, gate.slots.taken) == (0, 0, 0)
     assert {answer.status_code for _, answer in answers} == {200}
     for image, answer in answers:
         assert told(answer) == pytest.approx(alone[image], abs=1e-5)
@@ -251,7 +251,7 @@ def test_a_request_of_many_pictures_lets_others_come_between_them(site: Site) ->
 
 def test_what_waits_is_told_without_naming_anybody(site: Site) -> None:
     with neighbours(site) as two:
-        wait = two.site.services.gate.turns.line_up("somebody")
+        wait = two.site.services.gate.turns.enqueue("somebody")
         page = httpx.get(f"{two.server.url}/metrics").text
         two.site.services.gate.turns.leave(wait)
     assert 'saft_requests{state="inference_computing"} 1.0' in page

@@ -17,37 +17,37 @@ def later() -> float:
 
 def caller(turns: Turns, share: str) -> Caller:
     """A request that has its turn."""
-    assert turns.line_up(share).turn.done()
+    assert turns.enqueue(share).turn.done()
     return Caller(share, turns)
 
 
 def test_alone_a_share_has_all_turns_and_beside_another_never_the_last() -> None:
     turns = Turns(3)
-    alone = [turns.line_up("a") for _ in range(4)]
+    alone = [turns.enqueue("a") for _ in range(4)]
     assert [wait.turn.done() for wait in alone] == [True, True, True, False]
-    other = turns.line_up("b")
-    turns.give_back("a")
+    other = turns.enqueue("b")
+    turns.release("a")
     assert other.turn.done()
     assert not alone[3].turn.done()
-    turns.give_back("b")
+    turns.release("b")
     assert not alone[3].turn.done()  # b may come again
-    turns.give_back("a")
+    turns.release("a")
     assert alone[3].turn.done()
 
 
 def test_there_is_always_one_turn() -> None:
     turns = Turns(1)
-    first, second, third = turns.line_up("a"), turns.line_up("a"), turns.line_up("b")
+    first, second, third = turns.enqueue("a"), turns.enqueue("a"), turns.enqueue("b")
     assert first.turn.done()
-    turns.give_back("a")
+    turns.release("a")
     assert third.turn.done()
-    turns.give_back("b")
+    turns.release("b")
     assert second.turn.done()
 
 
 def test_who_leaves_the_line_takes_no_turn_and_who_has_one_gives_it_back() -> None:
     turns = Turns(1)
-    first, second, third = (turns.line_up("a") for _ in range(3))
+    first, second, third = (turns.enqueue("a") for _ in range(3))
     turns.leave(second)
     assert turns.waiting == 1
     turns.leave(first)
@@ -70,17 +70,17 @@ def test_a_request_rests_once_however_often_it_says_so() -> None:
 def test_between_two_pictures_others_have_their_turn_and_ones_own_tenant_waits() -> None:
     turns = Turns(1)
     busy = caller(turns, "a")
-    own = turns.line_up("a")
+    own = turns.enqueue("a")
     busy.compute(later())
     assert not own.turn.done()
-    other = turns.line_up("b")
+    other = turns.enqueue("b")
     with ThreadPoolExecutor(1) as pool:
         going_on = pool.submit(busy.compute, later())
         other.turn.result(30)
-        turns.give_back("b")
+        turns.release("b")
         own.turn.result(30)
         assert not going_on.done()
-        turns.give_back("a")
+        turns.release("a")
         going_on.result(30)
     assert turns.held == 1
 
@@ -89,7 +89,7 @@ def test_without_a_turn_by_the_deadline_it_is_busy_and_nothing_is_left_in_line()
     turns = Turns(1)
     caller(turns, "a")
     waiting = Caller("b", turns)
-    turns.leave(turns.line_up("b"))
+    turns.leave(turns.enqueue("b"))
     waiting._has_turn = False
     with pytest.raises(Busy, match="cores"):
         waiting.compute(time.monotonic())
@@ -102,7 +102,7 @@ def test_never_more_turns_than_there_are_and_all_come_to_theirs() -> None:
 
     def compute(number: int) -> None:
         nonlocal now, most, done
-        wait = turns.line_up(str(number % 5))
+        wait = turns.enqueue(str(number % 5))
         wait.turn.result(30)
         one = Caller(wait.share, turns)
         for _ in range(3):
@@ -143,11 +143,11 @@ def test_who_is_gone_is_forgotten() -> None:
 
 def test_a_turn_that_is_waited_for_in_the_loop_comes_and_goes() -> None:
     turns = Turns(1)
-    first = turns.line_up("a")
+    first = turns.enqueue("a")
     order: list[str] = []
 
     async def one(share: str) -> None:
-        async with turns.held_by(share):
+        async with turns.acquired(share):
             order.append(share)
 
     async def both() -> None:
@@ -166,11 +166,11 @@ def test_a_turn_that_is_waited_for_in_the_loop_comes_and_goes() -> None:
 
 def test_who_is_cancelled_in_the_line_leaves_it() -> None:
     turns = Turns(1)
-    first = turns.line_up("a")
+    first = turns.enqueue("a")
 
     async def impatient() -> None:
         with anyio.move_on_after(0.01):
-            async with turns.held_by("b"):
+            async with turns.acquired("b"):
                 raise AssertionError("there is no turn")
 
     anyio.run(impatient)
