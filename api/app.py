@@ -1,4 +1,4 @@
-"""The API as an ASGI application."""
+"""The REST interface as a FastAPI application: routers, error handlers, middleware. A new router is listed here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from api import docs, errors, openapi
-from api.bodies import BodyGuard
-from api.metrics import NumbersOf, RequestMetrics
+from api import docs, errors, metrics, openapi
+from api.body_limits import BodyGuard
 from api.routes import (
     account,
     adapters,
@@ -33,7 +31,6 @@ from api.routes import (
     training,
 )
 from api.services import Services
-from saft_core.store.jobs import count_by_status
 
 DESCRIPTION = (
     "Upload a few labelled images, get a CLIP model adapted to them, call it over REST. Authenticate with "
@@ -42,7 +39,7 @@ DESCRIPTION = (
 
 
 def create_app(services: Services) -> FastAPI:
-    """The whole REST interface over `services`."""
+    """The application that serves all routes with `services`, and closes the engine and exports when it stops."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,41 +82,5 @@ def create_app(services: Services) -> FastAPI:
     openapi.install(app, services.settings)
     docs.install(app)
     app.add_middleware(BodyGuard, settings=services.settings)
-    _install_metrics(app, services)
+    metrics.install(app, services)
     return app
-
-
-def _install_metrics(app: FastAPI, services: Services) -> None:
-    def jobs_now() -> dict[str, int]:
-        with services.sessions() as session:
-            return count_by_status(session)
-
-    def events() -> dict[str, int]:
-        return {name: count for name, count in services.engine.counters().items() if not _is_level(name)}
-
-    def levels() -> dict[str, int]:
-        return {name: number for name, number in services.engine.counters().items() if _is_level(name)}
-
-    def gates() -> dict[str, int]:
-        gate = services.gate
-        under_way = {"inference": gate.places.taken, "uploads": services.uploads.taken}
-        under_way["thumbnails"] = services.thumbnail_gate.places.taken
-        return under_way | {"inference_waiting": gate.turns.waiting, "inference_computing": gate.turns.held}
-
-    services.engine.passes.observe = services.metrics.batches.observe
-    registry = services.metrics.registry
-    for numbers in (
-        NumbersOf(
-            CounterMetricFamily, "saft_engine_events", "What the engine's caches, routes and loop did.", "event", events
-        ),
-        NumbersOf(GaugeMetricFamily, "saft_engine_state", "What the engine holds and has waiting.", "quantity", levels),
-        NumbersOf(GaugeMetricFamily, "saft_requests", "Requests under way, by what they are at.", "state", gates),
-        NumbersOf(GaugeMetricFamily, "saft_jobs", "Jobs by status.", "status", jobs_now),
-    ):
-        registry.register(numbers)
-    app.add_middleware(RequestMetrics, metrics=services.metrics)
-
-
-def _is_level(name: str) -> bool:
-    """Whether a number of the engine goes up and down; the others only grow."""
-    return name.startswith("waiting_") or name.endswith("_bytes")

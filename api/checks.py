@@ -1,4 +1,4 @@
-"""Checks of what a caller names, against the limits of this service. Each error names the field and the limit."""
+"""Validation of names, labels, templates, strength and top_k against the settings; what a schema cannot know."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from saft_core.templates import PLACEHOLDER, Template, as_template
 
 MAX_TEMPLATE_CHARACTERS = 300
 BASE_NAME = "base"
-"""What the base is called where an adapter is asked for."""
+"""The name of the base wherever a request names an adapter."""
 ADDRESS = re.compile(r".*@\d+", re.DOTALL)
-"""A version, as in name@3."""
+"""The form of a version's address, such as name@3."""
 ADAPTER_ID = re.compile(r"ad_[0-9a-f]{32}")
 
 
@@ -37,7 +37,7 @@ def _check_visible(field: str, value: str) -> None:
 
 
 def adapter_name(value: str | None, limits: Limits) -> str:
-    """A name under which an adapter can be called. Raises InvalidInput."""
+    """The name of an adapter: not "base", and not of the form of an id or of name@version. Raises InvalidInput."""
     cleaned = name(value, limits)
     if cleaned == BASE_NAME or ADAPTER_ID.fullmatch(cleaned) or ADDRESS.fullmatch(cleaned):
         raise InvalidInput(f"name: {cleaned!r} already means something where an adapter is asked for; choose another")
@@ -45,7 +45,7 @@ def adapter_name(value: str | None, limits: Limits) -> str:
 
 
 def labels(values: Sequence[str], limits: Limits) -> tuple[str, ...]:
-    """Labels as given, cleaned of outer white space, no two of which look the same. Raises InvalidInput."""
+    """The labels without outer white space. Raises InvalidInput, also where two of them look the same."""
     cleaned = tuple(value.strip() for value in values)
     if not 1 <= len(cleaned) <= limits.max_classify_labels:
         raise InvalidInput(f"labels: give 1 to {limits.max_classify_labels} (max_classify_labels)")
@@ -67,7 +67,7 @@ def _repeated(values: Sequence[str]) -> list[str]:
 
 
 def template(given: str | Sequence[str], limits: Limits) -> Template:
-    """One prompt or a list of different ones, each with the placeholder in it once. Raises InvalidConfig."""
+    """One prompt template or a list of distinct ones, each with the placeholder once. Raises InvalidConfig."""
     template = as_template(given)
     if isinstance(template, str):
         _check_template(template, "template")
@@ -91,14 +91,14 @@ def _check_template(value: str, field: str) -> None:
 
 
 def strength(value: float) -> float:
-    """How much of an adapter is wanted. Raises InvalidInput."""
+    """The strength, 0 to 1. Raises InvalidInput."""
     if not 0 <= value <= 1:
         raise InvalidInput("strength: give 0 (the base) to 1 (the adapter)")
     return value
 
 
 def top_k(value: int | None, limits: Limits) -> int | None:
-    """How many results are wanted. Raises InvalidInput."""
+    """The number of results, 1 to `max_top_k`, or None. Raises InvalidInput."""
     if value is not None and not 1 <= value <= limits.max_top_k:
         raise InvalidInput(f"top_k: give 1 to {limits.max_top_k} (max_top_k)")
     return value

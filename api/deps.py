@@ -1,4 +1,4 @@
-"""What routes ask for: the services, the tenant that the key belongs to, the Idempotency-Key."""
+"""FastAPI dependencies: the services, the tenant or the admin whose key it is, and the page of a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy.orm import Session
 
@@ -36,7 +36,7 @@ ServicesDep = Annotated[Services, Depends(_services)]
 
 @dataclass(frozen=True)
 class Tenancy:
-    """One authenticated tenant: the only way for a route to reach the database."""
+    """The authenticated tenant of a request, and the only way for a route to the tenant's rows."""
 
     services: Services
     tenant_id: str
@@ -45,27 +45,27 @@ class Tenancy:
     request: Request
 
     def scope(self, session: Session) -> Scope:
-        """What the tenant owns, in a session that is there; what is done in it is done by the tenant's key."""
+        """A scope over the tenant's rows in `session`; the audit log names the request's key."""
         return Scope(session, self.tenant_id, self.key_id)
 
     @contextmanager
     def begin(self) -> Iterator[Scope]:
-        """A transaction over what the tenant owns; committed at the end, rolled back on an error."""
+        """A transaction over the tenant's rows; committed at the end, rolled back on an error."""
         with self.services.sessions.begin() as session:
             yield self.scope(session)
 
     @contextmanager
     def reading(self) -> Iterator[Scope]:
-        """The same for a single read, without a transaction around it."""
+        """A scope for a single read, in autocommit without a transaction."""
         with reading(self.services.sessions) as session:
             yield self.scope(session)
 
     async def infer(self, work: Callable[[], Answer]) -> Answer:
-        """`work()` in a thread, once it is the tenant's turn. Raises Busy."""
+        """The result of `work()` in a thread, once the concurrency gate gives the tenant its turn. Raises Busy."""
         return await self.services.gate.run(self.tenant_id, work, self._gone)
 
-    async def draw(self, work: Callable[[], Answer]) -> Answer:
-        """The same for thumbnails, which have turns of their own. Raises Busy."""
+    async def thumbnail(self, work: Callable[[], Answer]) -> Answer:
+        """The same behind the gate of thumbnails. Raises Busy."""
         return await self.services.thumbnail_gate.run(self.tenant_id, work, self._gone)
 
     async def _gone(self) -> None:
@@ -74,31 +74,34 @@ class Tenancy:
             pass
 
     def release(self, hashes: Sequence[str], owner_id: str) -> None:
-        """Remove what nobody refers to any more of a dataset or collection that is gone."""
+        """Remove the files of a deleted dataset or collection that no row refers to any more.
+
+        hashes: SHA-256 of its images.
+        """
         with images.left_to_the_sweeper():
             self.services.blobs.delete_before(owner_id)
             images.release(self.services.sessions, self.services.blobs, self.tenant_id, hashes)
 
     async def check_key(self) -> None:
-        """Whether the key still opens anything: for what goes on for long. Raises Unauthorized."""
-        await self.services.keys.holder_of_hash(self.key_sha256)
+        """Authenticate the key again, in a response that lasts long. Raises Unauthorized."""
+        await self.services.key_cache.holder_of_hash(self.key_sha256)
 
 
 async def admit_tenant(request: Request) -> None:
-    """Let a tenant's key pass, and remember whose it is for the dependencies. Raises Unauthorized and Busy."""
+    """Authenticate a tenant's key and count the request for the rate limit. Raises Unauthorized and Busy."""
     services, credentials = await _services(request), await _tenant_key(request)
     if credentials is None:
         raise Unauthorized
     key_sha256 = hashed(credentials.credentials)
-    holder = await services.keys.holder_of_hash(key_sha256)
-    if services.rates is not None and holder.requests_per_minute is not None:
-        await services.rates.admit(holder.tenant_id, holder.requests_per_minute)
+    holder = await services.key_cache.holder_of_hash(key_sha256)
+    if services.rate_limiter is not None and holder.requests_per_minute is not None:
+        await services.rate_limiter.admit(holder.tenant_id, holder.requests_per_minute)
     request.state.caller = holder.tenant_id
     request.state.tenancy = Tenancy(services, holder.tenant_id, holder.key_id, key_sha256, request)
 
 
 async def admit_admin(request: Request) -> None:
-    """Let the admin key pass. Raises Unauthorized; a short key, such as an empty file gives, opens nothing."""
+    """Authenticate the admin key. Raises Unauthorized; a key that is too short, as of an empty file, is never valid."""
     services, credentials = await _services(request), await _admin_key(request)
     key = services.admin_key()
     is_key = len(key) >= services.limits.min_admin_key_characters
@@ -112,7 +115,7 @@ def _same(given: str, key: str) -> bool:
 
 
 async def _tenancy(request: Request, _: Annotated[object, Depends(_tenant_key)]) -> Tenancy:
-    """Who was admitted: the route asked before the body was read, and must be a `TenantRoute`."""
+    """The tenant that `TenantRoute` authenticated before the body was read."""
     tenancy: Tenancy = request.state.tenancy
     return tenancy
 
@@ -124,27 +127,18 @@ async def _admin(request: Request, _: Annotated[object, Depends(_admin_key)]) ->
 
 TenancyDep = Annotated[Tenancy, Depends(_tenancy)]
 AdminDep = Annotated[Services, Depends(_admin)]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
-        description="Send the same key again to get the same answer instead of a second thing.",
-    ),
-]
 
 
 @dataclass(frozen=True)
 class Paging:
-    """Which page of a list is wanted."""
+    """The page of a list that a request asks for: `limit` items after `cursor`."""
 
     limit: int
     cursor: str | None
 
     @property
     def after(self) -> int:
-        """The cursor of a list that goes by numbers from 0 on: the last one seen. Raises InvalidCursor."""
+        """The cursor of a list that is ordered by numbers from 0: the last number seen, or -1. Raises InvalidCursor."""
         if self.cursor is None:
             return -1
         if not (self.cursor.isascii() and self.cursor.isdigit() and len(self.cursor) < 10):
@@ -152,7 +146,7 @@ class Paging:
         return int(self.cursor)
 
     def numbered(self, rows: Sequence[Item], number: Callable[[Item], int]) -> tuple[Sequence[Item], str | None]:
-        """Of rows by number, read one beyond the limit, this page's and the cursor of the next one."""
+        """The rows of the page, and the next cursor, from rows ordered by `number` and read one beyond the limit."""
         page = rows[: self.limit]
         return page, str(number(page[-1])) if len(rows) > self.limit else None
 

@@ -1,4 +1,4 @@
-"""Room on the disk of the data folder."""
+"""Free space on the disk of the data folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from saft_core.errors import DiskFull
 from saft_core.settings import Settings
 
 
-def check_room(settings: Settings, more_bytes: int = 0) -> None:
-    """Raise DiskFull when less than `min_free_disk_bytes`, and so many more, are free.
-
-    Makes the data folder if need be.
-    """
+def check_free_space(settings: Settings, more_bytes: int = 0) -> None:
+    """Raise DiskFull unless `min_free_disk_bytes` and `more_bytes` are free. Creates a missing data folder."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     free, least = shutil.disk_usage(settings.data_dir).free, settings.min_free_disk_bytes + more_bytes
     if free < least:

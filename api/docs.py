@@ -1,4 +1,4 @@
-"""The reference at /docs: Swagger UI from a wheel, so that it needs nothing but this service."""
+"""Swagger UI at /docs, served from a wheel instead of a CDN. The pages of docs/ are not served."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT, STYLE, ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page and what it loads; `app` must have been made without FastAPI's own, which loads from a CDN."""
+    """Serve Swagger UI and its files; `app` must have been made with `docs_url=None`."""
     for name in (SCRIPT, STYLE, ICON):
         app.add_api_route(f"/docs/{name}", partial(_file, FOLDER / name), include_in_schema=False)
 

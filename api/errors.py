@@ -1,4 +1,7 @@
-"""Every error as RFC 9457 problem details: `application/problem+json` with a stable `code`."""
+"""Exception handlers: every error as RFC 9457 problem details (`application/problem+json`) with a stable `code`.
+
+The status of an error class of saft_core/errors.py stands here, in STATUS_OF.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ STATUS_OF = {
 """The status of an error is that of its nearest listed ancestor; 500 without one."""
 
 RETRY_AFTER_SECONDS = 1
-"""A queue of images is gone in about a second, or the service is too small for what it is asked."""
+"""After about a second a full queue has room again, or the service is too small for its load."""
 HEADERS_OF = {
     HTTPStatus.BAD_REQUEST: {"Connection": "close"},
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
@@ -48,14 +51,14 @@ HEADERS_OF = {
     HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": str(RETRY_AFTER_SECONDS)},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
 }
-"""What goes with an error of ours, by its status."""
+"""Headers of a SaftError's response, by its status."""
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 POSTGRES_DISK_FULL = "53100"
 FOREIGN_KEY_VIOLATION = "23503"
 
 OPENAI_PATHS = "/v1/"
-"""Here OpenAI's clients call: what they show of an error is its `message`."""
+"""Paths of OpenAI's clients, which show the `message` of an error."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODE_OF = {
@@ -81,12 +84,12 @@ def install(app: FastAPI) -> None:
 
 
 class ProblemResponse(JSONResponse):
-    """Problem details in ASCII: a message may quote what a caller sent, down to half a surrogate pair."""
+    """Problem details as ASCII JSON, since a message may quote half of a surrogate pair that a caller sent."""
 
     media_type = "application/problem+json"
 
     def render(self, content: Any) -> bytes:
-        """JSON with everything else escaped."""
+        """The JSON with all other characters escaped."""
         return json.dumps(content).encode("ascii")
 
 
@@ -98,7 +101,7 @@ def problem(
     details: dict[str, Any] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """The answer for one error; `details` are extension members."""
+    """The response for an error. details: extension members of the problem document."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -114,7 +117,7 @@ def problem(
 
 
 def saft_problem(request: Request, error: errors.SaftError) -> JSONResponse:
-    """The answer for an error of ours."""
+    """The response for a SaftError."""
     status = next((STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF), 500)
     headers = HEADERS_OF.get(HTTPStatus(status), {})
     if "retry_after_seconds" in error.details:

@@ -1,4 +1,4 @@
-"""Exports: how many at once, where they lie meanwhile, and how they are sent."""
+"""Making and sending exports: one at a time, into a temporary file. The route is routes/exports.py."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ import torch
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.budget import Budget
-from api.disk import check_room
-from api.threads import Threads
+from api.concurrency.budget import Budget
+from api.concurrency.threads import Threads
+from api.disk import check_free_space
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, Unavailable
 from saft_core.export import onnx, open_clip
@@ -32,18 +32,19 @@ from saft_core.serving.engine import Engine
 from saft_core.settings import Settings
 
 Form = Literal["open_clip", "onnx"]
-PIECE_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 18
 MEDIA_TYPES: Mapping[str, str] = {"open_clip": "application/zip", "onnx": "application/octet-stream"}
 SUFFIXES: Mapping[str, str] = {"open_clip": "zip", "onnx": "onnx"}
-ROOM: Mapping[str, int] = {"open_clip": 1, "onnx": 2}
-"""Times the base's size that the files of an export take at their peak."""
+PEAK_BASES: Mapping[str, int] = {"open_clip": 1, "onnx": 2}
+"""Bytes on disk that an export takes at its peak, in sizes of the base."""
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
-    """One export: what of which adapter, and until when, on `time.monotonic()`'s clock.
+class ExportRequest:
+    """What to export: the form of the file, the adapter, and its strength from 0 to 1.
 
-    load: gives the adapter's delta, when it is this order's turn.
+    load: gives the adapter's delta, called when it is this export's turn. describe: gives what is written beside the
+    weights. deadline: for making and sending, on `time.monotonic()`'s clock.
     """
 
     form: Form
@@ -55,61 +56,62 @@ class Order:
 
 
 class Exports:
-    """One is made at a time, in a thread of its own; the others wait.
+    """Makes the files of exports, one at a time, in a thread of its own.
 
-    A place is held from the question to the last byte: half of them at most by one tenant, unless he asks for one.
+    A request holds a slot of `export_requests` from its start to the last byte sent; one tenant has half of them at
+    most.
     """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
-        self._places = Budget("export_requests", settings.export_requests, "places")
+        self._slots = Budget("export_requests", settings.export_requests, "slots")
         self._threads = Threads("export", 1)
         self._closed = threading.Event()
 
     @property
     def under_way(self) -> int:
-        """Places that are taken."""
-        return self._places.taken
+        """Slots in use."""
+        return self._slots.taken
 
     @asynccontextmanager
-    async def place(self, tenant_id: str) -> AsyncIterator[Callable[[], None]]:
-        """A place for as long as the context is open, or until the function it gives is called if that is taken along.
+    async def slot(self, tenant_id: str) -> AsyncIterator[Callable[[], None]]:
+        """Hold a slot. Gives the function that releases it, to be called after the context; an error releases it too.
 
         Raises Busy.
         """
-        await self._places.take(tenant_id, 1)
+        await self._slots.acquire(tenant_id, 1)
         try:
-            yield lambda: self._places.give_back(tenant_id, 1)
+            yield lambda: self._slots.release(tenant_id, 1)
         except BaseException:
-            self._places.give_back(tenant_id, 1)
+            self._slots.release(tenant_id, 1)
             raise
 
-    async def made(self, order: Order, given_up: Callable[[], bool]) -> IO[bytes]:
-        """The file, without a name: it is gone when it is closed.
+    async def made(self, request: ExportRequest, given_up: Callable[[], bool]) -> IO[bytes]:
+        """The file, a temporary one that is gone when it is closed. given_up: asked now and then whether to stop.
 
         Raises DiskFull, DeadlinePassed, Unavailable, ExportUnsupported, and what loading the delta raises.
         """
-        return await self._threads.run(self._make, order, lambda: given_up() or self._closed.is_set())
+        return await self._threads.run(self._make, request, lambda: given_up() or self._closed.is_set())
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Stop exports that are under way."""
         self._closed.set()
 
-    def _make(self, order: Order, stopped: Callable[[], bool]) -> IO[bytes]:
-        if time.monotonic() >= order.deadline:
+    def _make(self, request: ExportRequest, stopped: Callable[[], bool]) -> IO[bytes]:
+        if time.monotonic() >= request.deadline:
             raise DeadlinePassed
         base, folder = self._engine.base, self._settings.data_dir
         self._clear(folder)
-        check_room(self._settings, ROOM[order.form] * weights_bytes(base))
+        check_free_space(self._settings, PEAK_BASES[request.form] * weights_bytes(base))
         open_clip.blueprint_of(base)
-        merged = Merged(base, self._reader(order.deadline, stopped), order.load(), order.strength)
-        description = order.describe()
+        merged = Merged(base, self._reader(request.deadline, stopped), request.load(), request.strength)
+        description = request.describe()
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by whoever sends it)
         try:
-            if order.form == "onnx":
-                onnx.write_onnx(file, folder, merged, description, deadline=order.deadline, stopped=stopped)
+            if request.form == "onnx":
+                onnx.write_onnx(file, folder, merged, description, deadline=request.deadline, stopped=stopped)
             else:
-                open_clip.write_zip(file, order.adapter_id, merged, description)
+                open_clip.write_zip(file, request.adapter_id, merged, description)
         except BaseException:
             file.close()
             raise
@@ -132,26 +134,30 @@ class Exports:
 
 
 def etag(container: bytes, known: Mapping[str, Any]) -> str:
-    """What stands for an export without making it: all that decides its content, and what makes it."""
+    """The ETag of an export, without making it: a hash of all that decides its content.
+
+    container: the adapter's. known: what else the file depends on, as JSON.
+    """
     listed = [VERSION, torch.__version__, hashlib.sha256(container).hexdigest(), known]
     return f'"{hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()}"'
 
 
 class Download(StreamingResponse):
-    """A file, sent from the disk and closed afterwards, also where nobody takes it to its end.
+    """The response that streams an export's file, and closes it however sending ends.
 
-    deadline: by which it must have been taken, on `time.monotonic()`'s clock; then the answer breaks off. done: called
-    at the end, whatever it is.
+    Sending breaks off at the request's deadline. done: called once sending has ended.
     """
 
-    def __init__(self, file: IO[bytes], order: Order, headers: Mapping[str, str], done: Callable[[], None]) -> None:
+    def __init__(
+        self, file: IO[bytes], request: ExportRequest, headers: Mapping[str, str], done: Callable[[], None]
+    ) -> None:
         size = file.seek(0, 2)
         file.seek(0)
-        self._file, self._deadline, self._done = file, order.deadline, done
-        named = f'attachment; filename="{order.adapter_id}.{SUFFIXES[order.form]}"'
+        self._file, self._deadline, self._done = file, request.deadline, done
+        named = f'attachment; filename="{request.adapter_id}.{SUFFIXES[request.form]}"'
         super().__init__(
-            iter(lambda: file.read(PIECE_BYTES), b""),
-            media_type=MEDIA_TYPES[order.form],
+            iter(lambda: file.read(CHUNK_BYTES), b""),
+            media_type=MEDIA_TYPES[request.form],
             headers={"Content-Length": str(size), "Content-Disposition": named} | dict(headers),
         )
 

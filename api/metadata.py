@@ -1,4 +1,4 @@
-"""What a tenant says of an image (`metadata`), and the `filter` by which a search is narrowed.
+"""Validation of the `metadata` of images and of the `filter` of a search.
 
 Metadata is flat: a key's value is a text, a number, a boolean, null or a list of texts.
 """
@@ -19,7 +19,7 @@ from saft_core.store.search import Scalar
 
 MAX_KEY_CHARACTERS = 100
 MAX_FILTER_VALUES = 32
-"""Under one key: each is a condition of its own for the database."""
+"""Values under one key of a filter: each is a condition in the query."""
 MAX_NUMBER = 2**63 - 1
 
 _NUMBER = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
@@ -41,7 +41,7 @@ Filter = Annotated[
 
 
 def checked_metadata(given: Any, limits: Limits, field: str = "metadata") -> dict[str, Any]:
-    """Metadata as it may be stored. Raises InvalidInput naming the field, the key and the limit."""
+    """The metadata of one image, validated. Raises InvalidInput naming the field, the key and the limit."""
     _check_keys(given, limits, field)
     for key, value in given.items():
         for entry in value if isinstance(value, list) else [value]:
@@ -53,7 +53,7 @@ def checked_metadata(given: Any, limits: Limits, field: str = "metadata") -> dic
 
 
 def checked_filter(given: Mapping[str, Any] | None, limits: Limits) -> dict[str, Sequence[Scalar]]:
-    """The values of each key of which an image has to have one. Raises InvalidInput."""
+    """The filter as lists: for each key the values of which an image must have one. Raises InvalidInput."""
     if given is None:
         return {}
     _check_keys(given, limits, "filter")
@@ -70,7 +70,7 @@ def checked_filter(given: Mapping[str, Any] | None, limits: Limits) -> dict[str,
 
 
 def read_metadata(texts: Sequence[str], names: Sequence[str], limits: Limits) -> list[dict[str, Any] | None]:
-    """The metadata of each file of a form, None where nothing is said of it. Raises InvalidInput.
+    """The metadata of each file of a form, None for a file without. Raises InvalidInput.
 
     texts: JSON objects or null, one for each of the files in their order, or none at all. names: of the files.
     """

@@ -1,15 +1,28 @@
-"""What the service tells Prometheus about itself."""
+"""Prometheus metrics of the API, told at /metrics: requests, the engine, concurrency limits and jobs.
+
+What the engine knows of itself, such as its adapters in memory, is a number of `Engine.counters` (saft_core/serving):
+one that is added there is told by itself, as a gauge if `is_gauge` says so of its name, or else as a counter. A gauge
+of anything else is one more collector in `install`, with a function that reads its values.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from saft_core.store.jobs import count_by_status
+
+if TYPE_CHECKING:
+    from api.services import Services
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +32,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """The metrics of one app, in a registry of their own."""
+    """Counters and histograms that routes and the engine write to, in a registry of one app."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -38,10 +51,11 @@ class Metrics:
 Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
-class NumbersOf(Collector):
-    """Numbers read when Prometheus asks: `read` maps a label value to a number.
+class ReadAtScrape(Collector):
+    """One metric whose values are read when Prometheus scrapes.
 
-    family: what the numbers are. A counter only grows, and its name ends in `_total` when it is told.
+    family: counters, whose name ends in `_total` when it is told, or gauges. label: the metric's one label. read: gives
+    the number of each value of the label; what it raises is logged, and the metric is left out of the scrape.
     """
 
     def __init__(
@@ -67,7 +81,7 @@ class NumbersOf(Collector):
 
 
 class RequestMetrics:
-    """ASGI middleware: counts and times requests by route template, so that ids do not become label values."""
+    """ASGI middleware that counts and times requests by route template, so that ids do not become label values."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -92,3 +106,46 @@ class RequestMetrics:
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
+
+
+def install(app: FastAPI, services: Services) -> None:
+    """Count and time the requests of `app`, and register what is read at each scrape: engine, gates and jobs."""
+    engine, gate = services.engine, services.gate
+
+    def engine_numbers(*, gauges: bool) -> dict[str, int]:
+        return {name: number for name, number in engine.counters().items() if is_gauge(name) == gauges}
+
+    def requests_now() -> dict[str, int]:
+        return {
+            "inference": gate.slots.taken,
+            "inference_waiting": gate.turns.waiting,
+            "inference_computing": gate.turns.held,
+            "uploads": services.uploads.taken,
+            "thumbnails": services.thumbnail_gate.slots.taken,
+        }
+
+    def jobs_now() -> dict[str, int]:
+        with services.sessions() as session:
+            return count_by_status(session)
+
+    events, state = partial(engine_numbers, gauges=False), partial(engine_numbers, gauges=True)
+    for collector in (
+        ReadAtScrape(
+            CounterMetricFamily, "saft_engine_events", "What the engine's caches, routes and loop did.", "event", events
+        ),
+        ReadAtScrape(
+            GaugeMetricFamily, "saft_engine_state", "What the engine holds and has waiting.", "quantity", state
+        ),
+        ReadAtScrape(
+            GaugeMetricFamily, "saft_requests", "Requests under way, by what they are at.", "state", requests_now
+        ),
+        ReadAtScrape(GaugeMetricFamily, "saft_jobs", "Jobs by status.", "status", jobs_now),
+    ):
+        services.metrics.registry.register(collector)
+    engine.passes.observe = services.metrics.batches.observe
+    app.add_middleware(RequestMetrics, metrics=services.metrics)
+
+
+def is_gauge(name: str) -> bool:
+    """Whether a number of the engine, by its name in `Engine.counters`, goes up and down; the others only grow."""
+    return name.startswith("waiting_") or name.endswith("_bytes")

@@ -31,7 +31,10 @@ MAX_TEXT_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    """One uploaded file: a stretch of the body's temporary file. `filename` is as sent, folders and all."""
+    """One uploaded file, a slice of the body's temporary file.
+
+    filename: as sent, folders included. size and offset: in bytes. sha256: of the content, in hexadecimal digits.
+    """
 
     filename: str
     size: int
@@ -40,16 +43,16 @@ class Upload:
     offset: int
 
     def read(self) -> bytes:
-        """All bytes. Safe from several threads."""
+        """The content. Thread-safe."""
         return self.open().read()
 
     def open(self) -> io.BufferedReader:
         """A seekable reader with a position of its own."""
-        return io.BufferedReader(_Stretch(self.spool.fileno(), self.offset, self.size))
+        return io.BufferedReader(_Slice(self.spool.fileno(), self.offset, self.size))
 
 
-class _Stretch(io.RawIOBase):
-    """A part of an open file as a read-only file."""
+class _Slice(io.RawIOBase):
+    """A slice of an open file as a seekable, read-only file."""
 
     def __init__(self, descriptor: int, offset: int, size: int) -> None:
         self._descriptor, self._offset, self._size = descriptor, offset, size
@@ -90,7 +93,7 @@ class _Part:
 
 
 class BodyParser:
-    """Takes a body chunk by chunk; afterwards `items` holds (field, text or file) in the order of the body.
+    """Parses a body chunk by chunk; `items` are then (field name, text or file) in the order of the body.
 
     Raises InvalidInput from `feed` and `finish` for a body that cannot be read or has too many parts.
     """
@@ -106,7 +109,7 @@ class BodyParser:
         self._parser = self._checked(lambda: MultipartParser(_boundary(content_type), self._callbacks()))
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Parse the next bytes."""
         self._checked(lambda: self._parser.write(chunk))
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI description: FastAPI's, with the errors and the limits of this service."""
+"""The OpenAPI document: FastAPI's own, completed by problem details and by the limits of the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from api.checks import MAX_TEMPLATE_CHARACTERS
 from api.multipart import MAX_FIELDS, MAX_TEXT_BYTES
 from api.routes.embeddings import MAX_TEXT_CHARACTERS
-from api.schemas import MAX_ID_CHARACTERS, ClassifyBody, EmbeddingsBody, ImageInput, Problem, Relabelling, RevisionBody
+from api.schemas.common import MAX_ID_CHARACTERS, Problem
+from api.schemas.datasets import Relabelling, RevisionBody
+from api.schemas.inference import ClassifyBody, EmbeddingsBody, ImageInput
 from api.thumbnails import MEDIA_TYPE as WEBP
 from saft_core.settings import Limits, Settings
 
@@ -19,7 +21,7 @@ REF = "#/components/schemas/"
 EXPORT = "/adapters/{adapter_id}/export"
 INFERENCE = frozenset({"/classify", "/retrieve", "/v1/embeddings"})
 NAMES_OTHERS = INFERENCE | {"/adapters"}
-"""Calls whose body names things that need not be there."""
+"""Paths whose body names rows that may be missing, so 404 is possible."""
 MEDIA_TYPES = {
     "/adapters/{adapter_id}/delta": ("application/octet-stream",),
     EXPORT: ("application/zip", "application/octet-stream"),
@@ -31,14 +33,14 @@ MEDIA_TYPES = {
     "/jobs/{job_id}/events": ("text/event-stream",),
     "/metrics": ("text/plain",),
 }
-"""What is answered where it is not JSON."""
+"""Media types of responses that are not JSON."""
 METADATA_TEXT = {"type": "string", "contentMediaType": "application/json", "maxLength": MAX_TEXT_BYTES}
 
 Schema = dict[str, Any]
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Have `app` describe its errors as problem details, status by status, and its limits as they are set."""
+    """Complete the OpenAPI document of `app` with its errors, status by status, and with the limits as they are set."""
     original = app.openapi
 
     def openapi() -> Schema:

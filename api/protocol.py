@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it with h11, less what a caller could use against it."""
+"""uvicorn's HTTP/1.1 protocol (h11), hardened: a deadline for request heads, problem details for broken HTTP."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class EdgeProtocol(H11Protocol):
-    """Ends a connection that does not bring its next request in time, and answers broken HTTP with problem details.
+    """Closes a connection whose next request head is not complete in time, and answers broken HTTP with 400.
 
-    uvicorn waits for ever for the rest of a head, and for the rest of a body that was refused.
+    uvicorn alone waits without limit for the rest of a head, and for the rest of a body that was refused.
     """
 
     head_seconds: ClassVar[float] = 30.0
-    """Longest wait for a whole head, the rest of the refused request before it included."""
+    """Seconds until a request head must be complete, counted from the connection or from the response before."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for the first head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Go on waiting, or stop once a request is under way."""
+        """Stop the timer once a request is under way."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop the timer."""
         super().connection_lost(exc)
         self._stop_watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, and close: nobody can tell where the next request begins."""
+        """Answer invalid HTTP with problem details and close: the start of the next request cannot be found."""
         problem = {
             "type": "about:blank",
             "title": HTTPStatus.BAD_REQUEST.phrase,

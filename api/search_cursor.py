@@ -1,8 +1,8 @@
-"""Where a search goes on: the `cursor` of /retrieve.
+"""The pagination cursor of POST /retrieve.
 
 It holds the query's vector, since a model that runs in other batches gives another last digit, and a page has to go on
-in exactly the order of the one before. Nothing in it is secret or trusted: whoever makes one up searches his own
-images with it.
+in exactly the order of the one before. Nothing in it is secret or trusted: a forged one
+searches the forger's own images.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the API works with, put together by the composition root."""
+"""The parts that routes work with, made once for each app by the composition root (saft/wiring.py)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from functools import cached_property
 
 from sqlalchemy.orm import Session, sessionmaker
 
+from api.concurrency.gate import Gate
+from api.concurrency.slots import Slots
+from api.concurrency.threads import Threads
+from api.concurrency.turns import Turns
 from api.exports import Exports
-from api.fetching import Network
-from api.gate import Gate
-from api.keys import Keys
+from api.image_fetcher import Network
+from api.images import ImageReader
+from api.key_cache import KeyCache
 from api.metrics import Metrics
-from api.pictures import PictureReader
-from api.places import Places
-from api.rates import Rates
-from api.strangers import Strangers
-from api.threads import Threads
-from api.turns import Turns
+from api.rate_limit import RateLimiter
+from api.unknown import UnknownDetector
 from saft_core.data.limits import DataLimits
 from saft_core.data.probe import Probe
 from saft_core.process import available_cpus
@@ -33,12 +33,13 @@ WATCH_THREADS = 4
 
 @dataclass(frozen=True)
 class Services:
-    """Handed to `create_app`; `publish` sends the message that a job waits, and `ping_broker` raises if it cannot.
+    """The parts that `create_app` serves.
 
-    admin_key: the key of the admin as it is now; asked at every request of the admin's.
-    rates: counts requests; without it nobody's are limited.
-    probe: by which to tell a stranger to labels that a request brings; without it nobody is told.
-    network: what images by URL may be fetched from, beside what the settings allow.
+    publish: sends the id of a queued job to the workers. ping_broker: raises if the broker does not answer.
+    admin_key: gives the admin's key as it is now; called at every request of the admin's.
+    rate_limiter: counts the requests of tenants that have a limit; None limits nobody.
+    probe: pictures by which `unknown` is told for labels that a request brings; None tells it of none of them.
+    network: the addresses that images by URL may be fetched from, within what the settings allow.
     """
 
     settings: Settings
@@ -49,36 +50,33 @@ class Services:
     ping_broker: Callable[[], None]
     admin_key: Callable[[], str]
     probe: Probe | None = None
-    rates: Rates | None = None
+    rate_limiter: RateLimiter | None = None
     network: Network = field(default_factory=Network)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
-        _ = (
-            self.pictures,
-            self.strangers,
-            self.exports,
-        )  # made now: two threads that ask at once would each have one of their own
+        # Made now: two threads that ask at once would each have one of their own.
+        _ = self.image_reader, self.unknown_detector, self.exports
 
     @cached_property
     def gate(self) -> Gate:
-        """The gate of the inference routes."""
+        """The concurrency gate of the inference routes."""
         return Gate("inference_requests", self.settings.inference_requests, available_cpus())
 
     @cached_property
     def thumbnail_gate(self) -> Gate:
-        """The gate of thumbnails: a page full of them takes no turn at the cores from inference."""
+        """The concurrency gate of thumbnails, of its own so that a page full of them takes no turn from inference."""
         turns = self.settings.thumbnail_threads or max(1, available_cpus() // 2)
         return Gate("thumbnail_requests", self.settings.thumbnail_requests, turns)
 
     @cached_property
-    def uploads(self) -> Places:
-        """Of multipart uploads, from their first byte to their answer."""
-        return Places(self.settings.upload_requests, "upload_requests")
+    def uploads(self) -> Slots:
+        """Slots of uploads, each held from the first byte to the answer."""
+        return Slots(self.settings.upload_requests, "upload_requests")
 
     @cached_property
     def upload_turns(self) -> Turns:
-        """Turns of tenants at `upload_threads`."""
+        """Fair turns of tenants at `upload_threads`."""
         return Turns(self.settings.upload_threads)
 
     @cached_property
@@ -93,33 +91,33 @@ class Services:
 
     @cached_property
     def watch_threads(self) -> Threads:
-        """Threads for those who watch without a key; they take none from the other routes, nor wait for them."""
+        """Threads of /readyz and /metrics, apart from those of other routes so that neither waits for the other."""
         return Threads("watch", WATCH_THREADS)
 
     @cached_property
     def broker_threads(self) -> Threads:
-        """The thread that asks the broker, apart since a broker that hangs keeps it for seconds."""
+        """The thread that pings the broker, apart because a broker that hangs keeps it for seconds."""
         return Threads("broker", 1)
 
     @cached_property
-    def pictures(self) -> PictureReader:
-        """How image files are read."""
-        return PictureReader(self.engine, self.settings, self.network)
+    def image_reader(self) -> ImageReader:
+        """What decodes image files for the engine, within one budget of memory."""
+        return ImageReader(self.engine, self.settings, self.network)
 
     @cached_property
     def exports(self) -> Exports:
-        """Who makes exports."""
+        """What makes the files of exports."""
         return Exports(self.engine, self.settings)
 
     @cached_property
-    def strangers(self) -> Strangers:
-        """Who tells what shows none of the labels of a request."""
-        return Strangers(self.engine, self.probe, self.data_limits)
+    def unknown_detector(self) -> UnknownDetector:
+        """What tells how likely an image shows none of the labels of a request."""
+        return UnknownDetector(self.engine, self.probe, self.data_limits)
 
     @cached_property
-    def keys(self) -> Keys:
-        """Who is asking."""
-        return Keys(self.sessions, self.settings.key_memory_seconds)
+    def key_cache(self) -> KeyCache:
+        """Which tenant an API key belongs to."""
+        return KeyCache(self.sessions, self.settings.key_memory_seconds)
 
     def deadline(self) -> float:
         """When a request that starts now must have its answer, on `time.monotonic()`'s clock."""
@@ -132,5 +130,5 @@ class Services:
 
     @property
     def data_limits(self) -> DataLimits:
-        """The limits on images, as the data room takes them."""
+        """The limits on uploaded images, as saft_core/data takes them."""
         return DataLimits.from_attributes(self.settings.limits)

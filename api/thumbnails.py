@@ -1,4 +1,4 @@
-"""Small pictures for people to look at: WebP files, made anew whenever a browser has none."""
+"""Thumbnails: small WebP images for the page. None is stored; browsers cache them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from api.pictures import PictureReader, Source
+from api.images import ImageReader, ImageSource
 
 MEDIA_TYPE = "image/webp"
 WEBP_QUALITY = 80
@@ -16,13 +16,13 @@ Size = Annotated[int, Query(ge=32, le=512, description="Pixels that it is wide a
 SIZE = 192
 
 
-def thumbnail(pictures: PictureReader, source: Source, size: int, deadline: float) -> bytes:
+def thumbnail(reader: ImageReader, source: ImageSource, size: int, deadline: float) -> bytes:
     """A WebP of the picture, at most `size` pixels wide and high, never enlarged.
 
     Raises InvalidImage naming the source, NotFound for a stored one that is gone, Busy.
     """
     # Of a JPEG four times this side is left, which embeddings need; the eye needs twice the thumbnail's.
-    with pictures.decoded(source, -(-size // 2), deadline) as image:
+    with reader.decoded(source, -(-size // 2), deadline) as image:
         image.thumbnail((size, size))
     file = BytesIO()
     image.save(file, "WEBP", quality=WEBP_QUALITY)

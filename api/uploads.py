@@ -1,98 +1,45 @@
-"""Uploaded forms as routes see them."""
+"""The one way of uploaded image files into the store: checked, stored, then referred to by rows. Forms: forms.py."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from fastapi import Request
+from fastapi.responses import JSONResponse
 
-from api.disk import check_room
-from api.multipart import BodyParser, Upload
-from api.services import Services
-from saft_core.errors import TooLarge
+from api.deps import Tenancy
+from api.idempotency import TenantIdempotency
+from saft_core.data.intake import Save
+from saft_core.store import images
+from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.images import Upload
+from saft_core.store.scope import Scope
 
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
+Found = TypeVar("Found")
 
 
-class Form:
-    """A parsed multipart body."""
+def create_from_files(
+    tenancy: Tenancy,
+    idempotency: TenantIdempotency,
+    digest: bytes,
+    check: Callable[[Scope], None],
+    take: Callable[[Save], Found],
+    write: Callable[[Scope, Upload, Found], StoredAnswer],
+) -> JSONResponse:
+    """The response of a POST that creates rows of uploaded image files, once for each Idempotency-Key.
 
-    def __init__(self, items: Sequence[tuple[str, str | Upload]]) -> None:
-        self._items = items
-
-    def names(self) -> set[str]:
-        """Of the fields."""
-        return {field for field, _ in self._items}
-
-    def text(self, name: str) -> str | None:
-        """A text field, or None."""
-        return next(iter(self.texts(name)), None)
-
-    def texts(self, name: str) -> list[str]:
-        """All values of a text field that may be repeated."""
-        return [value for field, value in self._items if field == name and isinstance(value, str)]
-
-    def files(self, name: str) -> list[Upload]:
-        """All files of a field."""
-        return [value for field, value in self._items if field == name and isinstance(value, Upload)]
-
-    def digest(self) -> bytes:
-        """SHA-256 over all fields, file names and file contents: the same for the same form, whatever its boundary."""
-        listed = [
-            [field, value] if isinstance(value, str) else [field, value.filename, value.sha256]
-            for field, value in self._items
-        ]
-        return hashlib.sha256(json.dumps(listed).encode()).digest()
-
-
-@asynccontextmanager
-async def form(request: Request, services: Services) -> AsyncIterator[Form]:
-    """The request's multipart body; its temporary file, in the data folder, is gone after the context.
-
-    Raises Busy and DiskFull before the body is read, InvalidInput when it is no multipart form, and TooLarge.
+    digest: of the request's body. check: raises early what would make the work useless; quotas are decided in `write`,
+    when it is known how much is new. take: validates the files and saves those that can be used, outside of any
+    transaction, for minutes if need be. write: adds the rows that refer to them and marks these files as kept; files
+    that are not kept are removed, and so are all when anything raises.
     """
-    with services.uploads.held(request.state.caller):
-        check_room(services.settings)
-        with tempfile.TemporaryFile(dir=services.settings.data_dir) as spool:
-            files = services.limits.max_dataset_images + 1
-            parser = BodyParser(request.headers.get("content-type", ""), spool, files)
-            async for chunk in request.stream():
-                await services.spool_threads.run(parser.feed, chunk)
-            await services.spool_threads.run(parser.finish)
-            yield Form(parser.items)
-
-
-async def handle(request: Request, services: Services, work: Callable[[Form], Answer]) -> Answer:
-    """`work` on the request's form, in a thread of the uploads. Raises what `form` and `work` raise."""
-    async with form(request, services) as upload:
-        return await in_turn(services, request.state.caller, work, upload)
-
-
-async def in_turn(
-    services: Services, share: str, work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
-) -> Answer:
-    """`work(...)` in a thread of the uploads, once it is the share's turn."""
-    async with services.upload_turns.held_by(share):
-        return await services.upload_threads.run(work, *args, **kwargs)
-
-
-def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:
-    """The bytes of one file. Raises TooLarge naming it and the limit."""
-    if file.size > max_bytes:
-        raise TooLarge(f"{file.filename}: {file.size:,} bytes; at most {max_bytes:,} are taken ({limit})")
-    return file.read()
-
-
-MULTIPART_SCHEMA: dict[str, Any] = {"type": "string", "format": "binary"}
-
-
-def multipart_docs(**properties: Any) -> dict[str, Any]:
-    """OpenAPI for a body that a route reads itself."""
-    schema = {"type": "object", "properties": properties}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    services = tenancy.services
+    before = idempotency.before(digest)
+    if before is not None:
+        return before.response()
+    with tenancy.begin() as scope:
+        check(scope)
+    with images.uploading(services.sessions, services.blobs, tenancy.tenant_id) as upload:
+        with upload.saving() as save:
+            found = take(save)
+        return idempotency.once(digest, lambda scope: write(scope, upload, found)).response()

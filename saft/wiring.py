@@ -14,8 +14,8 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.protocol import EdgeProtocol
-from api.queue import CeleryPublisher
-from api.rates import Rates
+from api.publisher import CeleryPublisher
+from api.rate_limit import RateLimiter
 from api.services import Services
 from saft.addresses import bind, http_url, local_url
 from saft.admin_key import current_admin_key
@@ -60,14 +60,14 @@ def create_services(settings: Settings) -> Services:
         ping_broker=publisher.ping,
         admin_key=key,
         probe=load_probe(settings.probe or PICTURES),
-        rates=_rates(settings.redis_url),
+        rate_limiter=_rates(settings.redis_url),
     )
 
 
-def _rates(redis_url: str) -> Rates | None:
+def _rates(redis_url: str) -> RateLimiter | None:
     """What counts requests; None for a broker that is no Redis."""
     try:
-        return Rates(redis_url)
+        return RateLimiter(redis_url)
     except ValueError as error:
         logger.warning("the quota requests_per_minute holds nobody, for it is counted in Redis or Valkey: %s", error)
         return None
@@ -93,11 +93,11 @@ def create_site(settings: Settings) -> FastAPI:
 
     def complete() -> None:
         freeze_objects()
-        services.engine.calibrate().add_done_callback(lambda _: Thread(target=know_strangers, daemon=True).start())
+        services.engine.calibrate().add_done_callback(lambda _: Thread(target=warm_up_detector, daemon=True).start())
 
-    def know_strangers() -> None:
+    def warm_up_detector() -> None:
         with suppress(SaftError):  # the service stops; or else the first request that asks has to wait
-            services.strangers.warm_up()
+            services.unknown_detector.warm_up()
 
     app = create_app(services)
     own = (services.admin_key, KeyFile(settings.data_dir / "own-key")) if settings.signs_in_by_itself else None

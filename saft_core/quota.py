@@ -1,4 +1,7 @@
-"""What one tenant may use at most. As JSON in the tenant's row, in the API and in SAFT_DEFAULT_QUOTA."""
+"""The quota of one tenant, such as 50 adapters: JSON in its row, of PUT /tenants/{id}/quota and SAFT_DEFAULT_QUOTA.
+
+A new limit is a field here; saft_core/store/quotas.py counts and enforces it.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
-from saft_core.store import jobs
-from saft_core.store.models import Adapter, AdapterMistake, Job
+from saft_core.store import adapters, jobs
+from saft_core.store.models import AdapterMistake, Job
 from saft_core.store.turns import next_job
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
@@ -149,18 +149,13 @@ def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation, deci
 
 
 def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decision) -> jobs.Result:
-    header = adaptation.header
-    adapter = Adapter(
-        name=job.name,
-        classes=list(header.classes),
-        template=header.template,
-        density=header.density,
+    adapter = adapters.row_of(
+        job.name,
+        adaptation.header,
         nnz=len(adaptation.delta),
         delta_bytes=len(adaptation.container),
         strength=adaptation.strength,
         calibration=adaptation.calibration.as_metrics(),
-        base=header.base_name,
-        base_fingerprint=header.base_fingerprint,
         metrics=adaptation.metrics | decision.metrics,
         blocks=runtime.base.count_by_block(adaptation.delta.indices),
     )

@@ -1,1 +1,1 @@
-"""One module per resource."""
+"""The routes, one module a resource or a kind of work on it; app.py lists their routers."""

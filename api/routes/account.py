@@ -7,10 +7,11 @@ from fastapi.responses import JSONResponse
 
 from api import checks
 from api.accounts import new_key, usage_of
-from api.deps import IdempotencyKey, PagingDep, TenancyDep
-from api.keyed import TenantRoute
-from api.schemas import Page
-from api.tenant_schemas import AuditView, KeyBody, KeyView, NewKey, UsageAndQuota
+from api.authenticated import TenantRoute
+from api.deps import PagingDep, TenancyDep
+from api.idempotency import IdempotencyDep
+from api.schemas.common import Page
+from api.schemas.tenants import AuditView, KeyBody, KeyView, NewKey, UsageAndQuota
 from saft_core.errors import Conflict
 from saft_core.store import tenants
 from saft_core.store.models import AuditEvent
@@ -46,9 +47,9 @@ def list_keys(tenancy: TenancyDep, paging: PagingDep) -> object:
 
 
 @router.post("/keys", status_code=201, response_model=NewKey)
-def create_key(body: KeyBody, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+def create_key(body: KeyBody, tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Make another key, which may do all that this one may. It is shown this once."""
-    return new_key(tenancy.services, tenancy.tenant_id, "POST /keys", body, idempotency_key, tenancy.scope)
+    return new_key(tenancy.services, idempotency, body)
 
 
 @router.patch("/keys/{key_id}", response_model=KeyView)

@@ -1,4 +1,8 @@
-"""Adapters: look, publish, take away, delete."""
+"""Adapters that are there: list, get, publish, delete, download, and any new endpoint on one, such as renaming.
+
+Training one is training.py, importing imports.py, exporting exports.py, comparing comparisons.py; all rows are read and
+written in saft_core/store/adapters.py.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.caching import IfNoneMatch, is_current, not_modified
+from api.authenticated import TenantRoute
 from api.deps import PagingDep, TenancyDep
-from api.keyed import TenantRoute
-from api.models import check_base
-from api.schemas import MAX_NAME_CHARACTERS, AdapterItem, AdapterView, MistakeView, Page
+from api.etags import IfNoneMatch, is_current, not_modified
+from api.resolve import check_base
+from api.schemas.adapters import AdapterItem, AdapterView, MistakeView
+from api.schemas.common import MAX_NAME_CHARACTERS, Page
 from saft_core.store import adapters
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)

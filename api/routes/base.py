@@ -1,4 +1,4 @@
-"""GET /base: the model that every adapter of this service changes."""
+"""GET /base: the CLIP that every adapter of this service fine-tunes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
+from api.authenticated import TenantRoute
 from api.deps import TenancyDep
-from api.keyed import TenantRoute
-from api.schemas import BaseView
+from api.schemas.base import BaseView
 
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
 

@@ -13,16 +13,16 @@ from fastapi import APIRouter, Request, Response
 from torch import Tensor
 
 from api import checks
-from api.accept import preferred
-from api.bodies import is_multipart
+from api.authenticated import TenantRoute
+from api.body_limits import is_multipart
+from api.content_negotiation import preferred
+from api.csv_response import CSV, results_as_csv
 from api.deps import Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.models import Model, find_model
-from api.pictures import PictureReader, Source, in_batches, sent_as_file, sent_as_text
-from api.schemas import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
+from api.forms import MULTIPART_SCHEMA, Form, form
+from api.images import ImageReader, ImageSource, in_batches, sent_as_file, sent_as_text
+from api.resolve import Model, resolve
+from api.schemas.inference import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
 from api.services import Services
-from api.tables import CSV, results_as_csv
-from api.uploads import MULTIPART_SCHEMA, Form, form
 from saft_core.calibration import Calibration
 from saft_core.errors import InvalidImage, InvalidInput
 from saft_core.settings import Limits
@@ -78,18 +78,18 @@ TABLE: dict[int | str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked, whichever way it came."""
+class ClassifyRequest:
+    """A request to classify, from JSON or a form, not validated against the adapter yet."""
 
     adapter: str
-    files: Sequence[Source]
+    files: Sequence[ImageSource]
     labels: list[str] | None
     template: str | list[str] | None
     top_k: int | None
     strength: float | None
     skips: bool
     shown: Sequence[str]
-    """What a table calls each image."""
+    """The name of each image in CSV."""
 
 
 @router.post("/classify", response_model=ClassifyView, openapi_extra=DOCS, responses=TABLE)
@@ -105,22 +105,22 @@ async def classify(request: Request, tenancy: TenancyDep) -> ClassifyView | Resp
     as_table = preferred(",".join(request.headers.getlist("accept")), (_JSON, CSV)) == CSV
     if is_multipart(request.headers.get("content-type", "")):
         async with form(request, tenancy.services) as upload:
-            return await tenancy.infer(lambda: _told(tenancy, _from_form(upload, tenancy), as_table))
+            return await tenancy.infer(lambda: _respond(tenancy, _from_form(upload, tenancy), as_table))
     content = await request.body()
-    return await tenancy.infer(lambda: _told(tenancy, _from_json(content, tenancy), as_table))
+    return await tenancy.infer(lambda: _respond(tenancy, _from_json(content, tenancy), as_table))
 
 
-def _told(tenancy: Tenancy, question: Question, as_table: bool) -> ClassifyView | Response:
+def _respond(tenancy: Tenancy, request: ClassifyRequest, as_table: bool) -> ClassifyView | Response:
     """The answer in the form that was asked for."""
-    answer = _answer(tenancy, question)
-    return results_as_csv(question.shown, answer.results) if as_table else answer
+    answer = _answer(tenancy, request)
+    return results_as_csv(request.shown, answer.results) if as_table else answer
 
 
-def _from_json(content: bytes, tenancy: Tenancy) -> Question:
+def _from_json(content: bytes, tenancy: Tenancy) -> ClassifyRequest:
     body = ClassifyBody.of_json(content)
     limits = tenancy.services.limits
     files = [sent_as_text(f"images[{number}]", text, limits) for number, text in enumerate(body.images)]
-    return Question(
+    return ClassifyRequest(
         body.adapter,
         files,
         body.labels,
@@ -132,12 +132,12 @@ def _from_json(content: bytes, tenancy: Tenancy) -> Question:
     )
 
 
-def _from_form(upload: Form, tenancy: Tenancy) -> Question:
+def _from_form(upload: Form, tenancy: Tenancy) -> ClassifyRequest:
     files = [
         sent_as_file(file.filename or f"files[{number}]", file, tenancy.services.limits)
         for number, file in enumerate(upload.files("files"))
     ]
-    return Question(
+    return ClassifyRequest(
         upload.text("adapter") or "base",
         files,
         _form_list(upload, "labels", _JSON_LIST),
@@ -190,22 +190,22 @@ def _form_strength(upload: Form) -> float | None:
         raise InvalidInput(f"strength: {text[:20]!r} is not a number") from error
 
 
-def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
+def _answer(tenancy: Tenancy, request: ClassifyRequest) -> ClassifyView:
     services = tenancy.services
     deadline = services.deadline()
-    model = find_model(tenancy, question.adapter)
-    labels = _labels(tenancy, model, question.labels)
+    model = resolve(tenancy, request.adapter)
+    labels = _labels(tenancy, model, request.labels)
     template = model.template
-    if question.template is not None:
-        template = checks.template(question.template, services.limits)
-    top_k = min(checks.top_k(question.top_k, services.limits) or len(labels), len(labels))
-    _check_count(question.files, services.limits)
-    strength = model.strength_for(question.strength)
-    calibration = model.calibration_for(labels, template, strength, services.strangers)
-    asked = _Asked(model.adapter_id, labels, template, strength, calibration, top_k)
+    if request.template is not None:
+        template = checks.template(request.template, services.limits)
+    top_k = min(checks.top_k(request.top_k, services.limits) or len(labels), len(labels))
+    _check_count(request.files, services.limits)
+    strength = model.strength_for(request.strength)
+    calibration = model.calibration_for(labels, template, strength, services.unknown_detector)
+    asked = _Classification(model.adapter_id, labels, template, strength, calibration, top_k)
     results: list[ImageResult] = []
-    for batch in in_batches(question.files):
-        results += _batch_results(services, asked, batch, deadline, skips=question.skips)
+    for batch in in_batches(request.files):
+        results += _batch_results(services, asked, batch, deadline, skips=request.skips)
     if all(result.error for result in results):
         services.engine.embed_labels(model.adapter_id, labels, template, strength=strength, deadline=deadline)
     services.metrics.images.inc(sum(result.error is None for result in results))
@@ -214,8 +214,8 @@ def _answer(tenancy: Tenancy, question: Question) -> ClassifyView:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is asked of every batch."""
+class _Classification:
+    """A validated request, the same for each batch of its images."""
 
     adapter_id: str | None
     labels: tuple[str, ...]
@@ -226,20 +226,20 @@ class _Asked:
 
 
 def _batch_results(
-    services: Services, asked: _Asked, batch: Sequence[Source], deadline: float, *, skips: bool
+    services: Services, asked: _Classification, batch: Sequence[ImageSource], deadline: float, *, skips: bool
 ) -> list[ImageResult]:
     """The results in the order of the batch; skips: an image that cannot be read has its error in its place."""
-    pictures = services.pictures
-    with pictures.at_hand(batch, deadline) as files, pictures.room(len(files)):
-        read = [_read(pictures, file, deadline, skips=skips) for file in files]
+    reader = services.image_reader
+    with reader.fetched(batch, deadline) as files, reader.slots(len(files)):
+        read = [_read(reader, file, deadline, skips=skips) for file in files]
         images = [image for image in read if isinstance(image, Tensor)]
         good = iter(_results(services, asked, images, deadline) if images else ())
         return [next(good) if isinstance(image, Tensor) else _failed(image) for image in read]
 
 
-def _read(pictures: PictureReader, source: Source, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
+def _read(reader: ImageReader, source: ImageSource, deadline: float, *, skips: bool) -> Tensor | InvalidImage:
     try:
-        return pictures.prepare(source, deadline)
+        return reader.prepare(source, deadline)
     except InvalidImage as error:
         if not skips:
             raise
@@ -259,7 +259,7 @@ def _labels(tenancy: Tenancy, model: Model, given: list[str] | None) -> tuple[st
     return model.classes
 
 
-def _check_count(files: Sequence[Source], limits: Limits) -> None:
+def _check_count(files: Sequence[ImageSource], limits: Limits) -> None:
     """Raise InvalidInput if there are none or too many."""
     limit = limits.max_classify_images
     if not 1 <= len(files) <= limit:
@@ -267,7 +267,9 @@ def _check_count(files: Sequence[Source], limits: Limits) -> None:
         raise InvalidInput(detail, max_classify_images=limit)
 
 
-def _results(services: Services, asked: _Asked, images: Sequence[Tensor], deadline: float) -> Iterator[ImageResult]:
+def _results(
+    services: Services, asked: _Classification, images: Sequence[Tensor], deadline: float
+) -> Iterator[ImageResult]:
     answers = services.engine.classify(
         asked.adapter_id,
         images,
@@ -279,9 +281,9 @@ def _results(services: Services, asked: _Asked, images: Sequence[Tensor], deadli
     )
     labels, unknown = asked.labels, [None] * len(images)
     if asked.calibration.unknown is not None:
-        strange = services.strangers.probability(asked.calibration.unknown, answers, labels, asked.template)
-        unknown = strange.tolist()
-    for row, score, stranger in zip(answers.probabilities, answers.cosines.max(axis=1), unknown, strict=True):
+        found = services.unknown_detector.probability(asked.calibration.unknown, answers, labels, asked.template)
+        unknown = found.tolist()
+    for row, score, none_of_them in zip(answers.probabilities, answers.cosines.max(axis=1), unknown, strict=True):
         best = np.argsort(-row, kind="stable")[: asked.top_k]
         predictions = [Prediction(label=labels[i], probability=float(row[i])) for i in best]
-        yield ImageResult(predictions=predictions, score=float(score), unknown=stranger)
+        yield ImageResult(predictions=predictions, score=float(score), unknown=none_of_them)

@@ -1,4 +1,4 @@
-"""Collections: searchable images."""
+"""Collections of searchable images: create, add to, list, delete. Searching is retrieve.py."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
 
 from api import checks
-from api.creation import created, fingerprint, once, respond
-from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
-from api.intake import receive
-from api.keyed import TenantRoute
+from api.authenticated import TenantRoute
+from api.deps import PagingDep, Tenancy, TenancyDep
+from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs
+from api.idempotency import IdempotencyDep, TenantIdempotency, created
+from api.images import picture, read_image
 from api.metadata import Metadata, checked_metadata, read_metadata
 from api.multipart import Upload as FormFile
-from api.pictures import picture, read_image
-from api.schemas import AddedImages, CollectionBody, CollectionImageView, CollectionView, Page, Rejected
+from api.schemas.collections import AddedImages, CollectionBody, CollectionImageView, CollectionView
+from api.schemas.common import Page, Rejected
 from api.services import Services
-from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
+from api.uploads import create_from_files
 from saft_core.data.entries import Entry, Rejection
 from saft_core.data.intake import Save, take
 from saft_core.errors import InvalidInput, TooLarge
@@ -33,9 +33,9 @@ from saft_core.store.models import Collection, CollectionImage
 from saft_core.store.scope import Scope
 
 Described = tuple[FormFile, dict[str, Any] | None]
-"""A file and what the tenant says of it."""
+"""A file and its metadata, None where it has none."""
 Kept = tuple[list[CollectionImage], list[Rejected]]
-"""What can be used of an upload, and what not."""
+"""The rows of the usable files of an upload, and the rejected files."""
 
 router = APIRouter(prefix="/collections", tags=["collections"], route_class=TenantRoute)
 
@@ -49,19 +49,15 @@ FILES_DOCS = multipart_docs(files={"type": "array", "items": MULTIPART_SCHEMA}, 
 
 
 @router.post("", status_code=201, response_model=CollectionView)
-def create_collection(
-    body: CollectionBody, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None
-) -> JSONResponse:
+def create_collection(body: CollectionBody, tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Make an empty collection."""
     name = checks.name(body.name, tenancy.services.limits)
 
-    def work(session: Session) -> StoredAnswer:
-        scope = tenancy.scope(session)
+    def work(scope: Scope) -> StoredAnswer:
         collection = scope.add(Collection(name=name))
         return created(_view(collection, 0), f"/collections/{collection.id}")
 
-    request_sha256 = fingerprint("POST /collections", body)
-    return respond(*once(tenancy.services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+    return idempotency.once(body, work).response()
 
 
 @router.get("", response_model=Page[CollectionView])
@@ -92,16 +88,16 @@ def delete_collection(collection_id: str, tenancy: TenancyDep) -> None:
 
 @router.post("/{collection_id}/images", status_code=201, response_model=AddedImages, openapi_extra=FILES_DOCS)
 async def add_images(
-    collection_id: str, request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None
+    collection_id: str, request: Request, tenancy: TenancyDep, idempotency: IdempotencyDep
 ) -> JSONResponse:
     """Add images, with `metadata` if wanted. One that cannot be used is listed in `rejected`; the others are added.
 
     Bytes that are there already are no second image: its `metadata` is replaced by the new where there is any.
     """
-    return await handle(request, tenancy.services, lambda form: _add(tenancy, collection_id, form, idempotency_key))
+    return await handle(request, tenancy.services, lambda form: _add(tenancy, collection_id, form, idempotency))
 
 
-def _add(tenancy: Tenancy, collection_id: str, form: Form, idempotency_key: str | None) -> JSONResponse:
+def _add(tenancy: Tenancy, collection_id: str, form: Form, idempotency: TenantIdempotency) -> JSONResponse:
     def check(scope: Scope) -> None:
         scope.get(Collection, collection_id)
         quotas.admit(scope)
@@ -115,8 +111,7 @@ def _add(tenancy: Tenancy, collection_id: str, form: Form, idempotency_key: str 
     def take_all(save: Save) -> Kept:
         return _take(tenancy.services, _described(form, tenancy.services.limits), save)
 
-    request_sha256 = fingerprint(f"POST /collections/{collection_id}/images", form.digest())
-    return receive(tenancy, idempotency_key, request_sha256, check, take_all, write)
+    return create_from_files(tenancy, idempotency, form.digest(), check, take_all, write)
 
 
 def _described(upload: Form, limits: Limits) -> list[Described]:
@@ -147,7 +142,7 @@ def _take(services: Services, files: Sequence[Described], save: Save) -> Kept:
 
 def _take_one(services: Services, file: FormFile, metadata: Metadata | None, save: Save) -> CollectionImage:
     filename = checks.name(file.filename, services.limits, "filename")
-    taken = take(Entry(filename, partial(read_image, file, services.limits)), services.pictures.check)
+    taken = take(Entry(filename, partial(read_image, file, services.limits)), services.image_reader.check)
     save(taken.sha256, taken.data, taken.media_type)
     size = len(taken.data)
     image = CollectionImage(filename=filename, sha256=taken.sha256, media_type=taken.media_type, size_bytes=size)

@@ -1,4 +1,4 @@
-"""Comparing two versions on the same images."""
+"""GET /adapters/{adapter_id}/compare: two versions on the same images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Query
 
+from api.authenticated import TenantRoute
 from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.models import Model, find_model
-from api.pictures import in_batches, stored
-from api.schemas import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, ComparisonView
+from api.images import in_batches, stored
+from api.resolve import Model, resolve
+from api.schemas.adapters import ComparisonView
+from api.schemas.common import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from saft_core.clip.class_names import same_class
 from saft_core.comparison import Answered, Comparison, compare, in_common, renamed
 from saft_core.errors import InvalidInput
@@ -57,7 +58,7 @@ def _of_their_trainings(tenancy: Tenancy, adapter_id: str, other: str) -> Compar
 
 
 def _on_a_dataset(tenancy: Tenancy, adapter_id: str, other: str, dataset_id: str) -> ComparisonView:
-    models = [find_model(tenancy, name) for name in (adapter_id, other)]
+    models = [resolve(tenancy, name) for name in (adapter_id, other)]
     with tenancy.begin() as scope:
         dataset, images = datasets.load(scope, dataset_id)
         known = [adapters.answers(scope, model.shown_as) for model in models]
@@ -87,7 +88,7 @@ def _check_count(tenancy: Tenancy, images: Sequence[DatasetImage], known: Sequen
 def _predictions(
     tenancy: Tenancy, labels: tuple[str, ...], images: Sequence[DatasetImage], model: Model, known: dict[str, Answered]
 ) -> Iterator[str]:
-    """What a model says of each image, in the words of `labels`: as it was measured, or else as it answers now.
+    """A model's label for each image, of `labels`: as measured after its training, or else as predicted now.
 
     The base has no classes of its own and is asked about `labels`.
     """
@@ -103,9 +104,9 @@ def _answers(tenancy: Tenancy, images: Sequence[DatasetImage], model: Model, cla
     services = tenancy.services
     deadline = services.deadline()
     for batch in in_batches(images):
-        with services.pictures.room(len(batch)):
+        with services.image_reader.slots(len(batch)):
             files = (stored(image.path, services.blobs, image.file) for image in batch)
-            pictures = [services.pictures.prepare(file, deadline) for file in files]
+            pictures = [services.image_reader.prepare(file, deadline) for file in files]
             answers = services.engine.classify(
                 model.adapter_id, pictures, classes, model.template, strength=model.strength, deadline=deadline
             )

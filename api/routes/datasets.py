@@ -1,4 +1,4 @@
-"""Datasets: upload, look, delete."""
+"""Datasets: upload, list, get, delete."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 
 from api import checks
-from api.creation import created, fingerprint
-from api.deps import IdempotencyKey, PagingDep, Tenancy, TenancyDep
-from api.intake import receive
-from api.keyed import TenantRoute
+from api.authenticated import TenantRoute
+from api.deps import PagingDep, Tenancy, TenancyDep
+from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs
+from api.idempotency import IdempotencyDep, TenantIdempotency, created
+from api.images import picture, read_image
 from api.multipart import Upload
-from api.pictures import picture, read_image
-from api.schemas import DatasetImageView, DatasetView, NewDatasetView, Page
-from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs
+from api.schemas.common import Page
+from api.schemas.datasets import DatasetImageView, DatasetView, NewDatasetView
+from api.uploads import create_from_files
 from saft_core.clip.labels import check_labels
 from saft_core.data.archive import read_archive
 from saft_core.data.entries import Entry, Item
@@ -54,21 +55,21 @@ UPLOAD_DOCS = multipart_docs(name={"type": "string"}, **UPLOAD_FILES)
 
 
 @router.post("", status_code=201, response_model=NewDatasetView, openapi_extra=UPLOAD_DOCS)
-async def create_dataset(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+async def create_dataset(request: Request, tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Upload a labelled image set: a zip as `archive`, or repeated `files` named class/file.
 
     Images in folders named after a test set become a dataset of their own, which `test_dataset_id` names. A class with
     too few images is left out and listed in `rejected`.
     """
-    return await handle(request, tenancy.services, lambda upload: _create(tenancy, upload, idempotency_key))
+    return await handle(request, tenancy.services, lambda upload: _create(tenancy, upload, idempotency))
 
 
-def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
+def _create(tenancy: Tenancy, upload: Form, idempotency: TenantIdempotency) -> JSONResponse:
     name = checks.name(upload.text("name"), tenancy.services.limits)
-    return receive(
+    return create_from_files(
         tenancy,
-        idempotency_key,
-        fingerprint("POST /datasets", upload.digest()),
+        idempotency,
+        upload.digest(),
         check=quotas.admit,
         take=lambda save: labelled_set(tenancy, items(tenancy, upload), save),
         write=lambda scope, stored, found: write_dataset(scope, stored, name, found, tenancy.services.limits),
@@ -78,13 +79,13 @@ def _create(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
 def labelled_set(
     tenancy: Tenancy, found: Sequence[Item], save: Save, base: Sequence[LabelledImage] = ()
 ) -> LabelledSet:
-    """What was uploaded as a clean set, added to `base`. Raises InvalidInput.
+    """The labelled set of uploaded items, added to `base`. Raises InvalidInput.
 
     Labels are checked without a template: what fails so fails in every one. A training checks them in its own.
     """
     services = tenancy.services
     check = functools.partial(check_labels, services.engine.base, template=PLACEHOLDER, field="classes")
-    return collect(found, services.data_limits, save, check, services.pictures.check, base)
+    return collect(found, services.data_limits, save, check, services.image_reader.check, base)
 
 
 def write_dataset(
@@ -104,12 +105,12 @@ def write_dataset(
 
 
 def test_name(name: str, limits: Limits) -> str:
-    """What the test dataset of a dataset is called; a name at the limit loses its end."""
+    """The name of the test dataset of a dataset; a name at the limit loses its end."""
     return f"{name[: max(0, limits.max_name_characters - len(TEST_SUFFIX))]}{TEST_SUFFIX}"
 
 
 def items(tenancy: Tenancy, upload: Form) -> Sequence[Item]:
-    """What was uploaded, in either form. Raises InvalidInput unless it is exactly one of the two."""
+    """The items of an upload: a zip's or files. Raises InvalidInput unless it is exactly one of the two."""
     archives, files = upload.files("archive"), upload.files("files")
     if len(archives) + bool(files) != 1:
         raise InvalidInput("send either one zip file as 'archive', or images as 'files' named class/file")

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from fastapi import APIRouter, Request
 
+from api.authenticated import TenantRoute, check_json
 from api.deps import Tenancy, TenancyDep
-from api.keyed import TenantRoute, check_json
-from api.models import Model, find_model
-from api.pictures import Source, in_batches, sent_as_text
-from api.schemas import Embedding, EmbeddingsBody, EmbeddingsUsage, EmbeddingsView, ImageInput
+from api.images import ImageSource, in_batches, sent_as_text
+from api.resolve import Model, resolve
+from api.schemas.inference import Embedding, EmbeddingsBody, EmbeddingsUsage, EmbeddingsView, ImageInput
 from saft_core.clip.labels import check_texts
 from saft_core.errors import DeadlinePassed, InvalidInput
 from saft_core.serving.engine import FloatArray
@@ -48,7 +48,7 @@ async def embeddings(request: Request, tenancy: TenancyDep) -> EmbeddingsView:
 def _answer(tenancy: Tenancy, body: EmbeddingsBody) -> EmbeddingsView:
     services = tenancy.services
     deadline = services.deadline()
-    model = find_model(tenancy, body.model)
+    model = resolve(tenancy, body.model)
     inputs = [body.input] if isinstance(body.input, str) else body.input
     texts = {place: text for place, text in enumerate(inputs) if isinstance(text, str)}
     images = {
@@ -107,12 +107,12 @@ def _check_dimensions(asked: int | None, tenancy: Tenancy) -> None:
         raise InvalidInput(f"dimensions: the model's embeddings have {own} numbers; give {own} or leave it out")
 
 
-def _of_images(tenancy: Tenancy, model: Model, images: Sequence[Source], deadline: float) -> Iterator[FloatArray]:
+def _of_images(tenancy: Tenancy, model: Model, images: Sequence[ImageSource], deadline: float) -> Iterator[FloatArray]:
     """The embeddings of the images in their order."""
-    services, pictures = tenancy.services, tenancy.services.pictures
+    services, reader = tenancy.services, tenancy.services.image_reader
     for batch in in_batches(images):
-        with pictures.at_hand(batch, deadline) as files, pictures.room(len(files)):
-            prepared = [pictures.prepare(file, deadline) for file in files]
+        with reader.fetched(batch, deadline) as files, reader.slots(len(files)):
+            prepared = [reader.prepare(file, deadline) for file in files]
             found = services.engine.embed_images(model.adapter_id, prepared, strength=model.strength, deadline=deadline)
         yield from found
 

@@ -8,17 +8,18 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api.creation import created, fingerprint
-from api.deps import IdempotencyKey, Tenancy, TenancyDep
-from api.disk import check_room
-from api.intake import receive
-from api.keyed import TenantRoute
+from api.authenticated import TenantRoute
+from api.deps import Tenancy, TenancyDep
+from api.disk import check_free_space
+from api.forms import in_turn
+from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.routes.datasets import labelled_set, test_name, write_dataset
 from api.routes.imports import adapter_row, read_container
 from api.routes.training import queued, send, training_config
-from api.schemas import ExampleView, TrainingBody
+from api.schemas.datasets import ExampleView
+from api.schemas.training import TrainingBody
 from api.services import Services
-from api.uploads import in_turn
+from api.uploads import create_from_files
 from saft_core.data.archive import read_archive
 from saft_core.data.intake import Save
 from saft_core.data.labelled import LabelledSet
@@ -40,22 +41,21 @@ ALSO: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/example", status_code=201, response_model=ExampleView, responses=ALSO)
-async def make_example(tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+async def make_example(tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Have the sample photographs as datasets to train and to test on, and a finished adapter on them to try.
 
     On another base than the one that the adapter was made for a training is started instead. What is there already is
     answered and not made again; what was deleted since is made anew.
     """
     services = tenancy.services
-    with services.uploads.held(tenancy.tenant_id):
-        check_room(services.settings)
-        return await in_turn(services, tenancy.tenant_id, _make, tenancy, idempotency_key)
+    with services.uploads.acquired(tenancy.tenant_id):
+        check_free_space(services.settings)
+        return await in_turn(services, tenancy.tenant_id, _make, tenancy, idempotency)
 
 
-def _make(tenancy: Tenancy, idempotency_key: str | None) -> JSONResponse:
+def _make(tenancy: Tenancy, idempotency: TenantIdempotency) -> JSONResponse:
     making = _Making(tenancy)
-    request_sha256 = fingerprint("POST /example", b"")
-    answer = receive(tenancy, idempotency_key, request_sha256, quotas.admit, making.take, making.write)
+    answer = create_from_files(tenancy, idempotency, b"", quotas.admit, making.take, making.write)
     for job_id in making.ordered:
         send(tenancy.services, job_id)
     return answer
@@ -82,7 +82,7 @@ class _Making:
         return found
 
     def write(self, scope: Scope, upload: Upload, found: LabelledSet | None) -> StoredAnswer:
-        """Whatever is missing; of two requests at the same moment the second finds what the first one made."""
+        """Write what is missing of the example; a concurrent request waits, and finds what this one made."""
         services = self.tenancy.services
         examples.lock(scope)
         pair = _pair(scope, services)

@@ -1,23 +1,23 @@
-"""GET /adapters/{adapter_id}/export."""
+"""GET /adapters/{adapter_id}/export; the file is made by api/exports.py."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from typing import Annotated, Any
+from typing import IO, Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.caching import IfNoneMatch, is_current, not_modified
+from api.authenticated import TenantRoute
 from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
-from api.exports import Download, Exports, Form, Order, etag
-from api.keyed import TenantRoute
-from api.models import model_of
-from saft_core.delta import decode
+from api.etags import IfNoneMatch, is_current, not_modified
+from api.exports import Download, ExportRequest, Exports, Form, etag
+from api.resolve import model_of
+from saft_core.delta import SparseDelta, decode
 from saft_core.errors import NotFound
 from saft_core.export.description import Description
 from saft_core.store import adapters
@@ -50,20 +50,20 @@ async def export_adapter(
 
     One is made at a time: the answer begins after seconds, for ONNX after up to a minute, and others wait.
     """
-    order, tag = await run_in_threadpool(_order, tenancy, adapter_id, form, strength)
+    export, tag = await run_in_threadpool(_export_request, tenancy, adapter_id, form, strength)
     headers = {"ETag": tag}
     if is_current(if_none_match, tag):
         return not_modified(headers)
     exports = tenancy.services.exports
-    async with exports.place(tenancy.tenant_id) as leave:
-        file = await _made(exports, order, request)
-        return Download(file, order, headers, leave)
+    async with exports.slot(tenancy.tenant_id) as leave:
+        file = await _made(exports, export, request)
+        return Download(file, export, headers, leave)
 
 
-async def _made(exports: Exports, order: Order, request: Request) -> Any:
+async def _made(exports: Exports, export: ExportRequest, request: Request) -> IO[bytes]:
     """The file; its making is given up if the client does not wait for it."""
     gone = threading.Event()
-    making = asyncio.ensure_future(exports.made(order, gone.is_set))
+    making = asyncio.ensure_future(exports.made(export, gone.is_set))
     try:
         while not making.done():
             await asyncio.wait({making}, timeout=LOOK_SECONDS)
@@ -74,8 +74,8 @@ async def _made(exports: Exports, order: Order, request: Request) -> Any:
     return making.result()
 
 
-def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> tuple[Order, str]:
-    """What is to be exported, and its ETag. Raises NotFound and BaseMismatch."""
+def _export_request(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> tuple[ExportRequest, str]:
+    """The export and its ETag. Raises NotFound and BaseMismatch."""
     services, base = tenancy.services, tenancy.services.engine.base
     if name == BASE_NAME:
         raise NotFound("the base is no adapter; GET /adapters lists yours")
@@ -87,12 +87,12 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
     wanted = model.strength_for(strength) + 0.0  # no negative zero
 
     def describe() -> Description:
-        strangers, asked = services.strangers, (model.classes, model.template)
-        calibration = model.calibration_for(*asked, wanted, strangers)
-        words = strangers.others(*asked) if calibration.unknown else np.empty((0, base.embed_dim), np.float32)
+        detector, asked = services.unknown_detector, (model.classes, model.template)
+        calibration = model.calibration_for(*asked, wanted, detector)
+        words = detector.others(*asked) if calibration.unknown else np.empty((0, base.embed_dim), np.float32)
         return Description(adapter.name, *asked, wanted, calibration, words, texts_per_pass, threads)
 
-    def load() -> Any:
+    def load() -> SparseDelta:
         with tenancy.begin() as scope:
             return decode(adapters.container(scope, adapter.id), max_bytes=services.limits.max_delta_bytes)[0]
 
@@ -109,4 +109,4 @@ def _order(tenancy: Tenancy, name: str, form: Form, strength: float | None) -> t
         "passes": [texts_per_pass, threads],
     }
     deadline = time.monotonic() + services.settings.export_seconds
-    return Order(form, adapter.id, load, describe, wanted, deadline), etag(container, known)
+    return ExportRequest(form, adapter.id, load, describe, wanted, deadline), etag(container, known)

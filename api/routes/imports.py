@@ -1,4 +1,4 @@
-"""Bringing in an adapter that was trained elsewhere."""
+"""POST /adapters/import: an adapter that was trained elsewhere, from its delta container."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
 
 from api import checks
-from api.creation import created, fingerprint, once, respond
-from api.deps import IdempotencyKey, Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.models import check_base
-from api.schemas import AdapterView
+from api.authenticated import TenantRoute
+from api.deps import Tenancy, TenancyDep
+from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
+from api.idempotency import IdempotencyDep, TenantIdempotency, created
+from api.resolve import check_base
+from api.schemas.adapters import AdapterView
 from api.services import Services
-from api.uploads import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
 from saft_core.calibration import Calibration
 from saft_core.clip.labels import check_labels
 from saft_core.delta import DeltaHeader, SparseDelta, decode
@@ -25,6 +24,7 @@ from saft_core.settings import Limits
 from saft_core.store import adapters, quotas
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Publish
+from saft_core.store.scope import Scope
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 
@@ -34,15 +34,15 @@ IMPORT_DOCS = multipart_docs(
 
 
 @router.post("/import", status_code=201, response_model=AdapterView, openapi_extra=IMPORT_DOCS)
-async def import_adapter(request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+async def import_adapter(request: Request, tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Bring in a delta container that was made for the same base.
 
     Under the name of an adapter it becomes the next version, published unless `publish` is `manual`.
     """
-    return await handle(request, tenancy.services, lambda upload: _import(tenancy, upload, idempotency_key))
+    return await handle(request, tenancy.services, lambda upload: _import(tenancy, upload, idempotency))
 
 
-def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSONResponse:
+def _import(tenancy: Tenancy, upload: Form, idempotency: TenantIdempotency) -> JSONResponse:
     services = tenancy.services
     files = upload.files("file")
     if len(files) != 1:
@@ -52,8 +52,7 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
     name = checks.adapter_name(upload.text("name") or files[0].filename.removesuffix(".saft"), services.limits)
     publishes = _publishes(upload.text("publish"))
 
-    def work(session: Session) -> StoredAnswer:
-        scope = tenancy.scope(session)
+    def work(scope: Scope) -> StoredAnswer:
         quotas.admit(scope, adapters=1, storage_bytes=len(container))
         adapter = adapters.add(scope, adapter_row(services, name, delta, header, len(container)), container)
         if publishes:
@@ -61,12 +60,11 @@ def _import(tenancy: Tenancy, upload: Form, idempotency_key: str | None) -> JSON
         adapters.drop_oldest(scope, name, services.limits.max_adapter_versions)
         return created(AdapterView.model_validate(adapter), f"/adapters/{adapter.id}")
 
-    request_sha256 = fingerprint("POST /adapters/import", upload.digest())
-    return respond(*once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work))
+    return idempotency.once(upload.digest(), work).response()
 
 
 def read_container(services: Services, container: bytes) -> tuple[SparseDelta, DeltaHeader]:
-    """A container that fits the base and this service. Raises InvalidDelta, BaseMismatch and InvalidInput."""
+    """The delta and header of a container for this base. Raises InvalidDelta, BaseMismatch and InvalidInput."""
     delta, header = decode(container, max_bytes=services.limits.max_delta_bytes)
     _check_header(header, services)
     return delta, header
@@ -98,7 +96,7 @@ def _check_classes(header: DeltaHeader, limits: Limits) -> None:
 
 
 def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What a container states of its answers. Raises InvalidDelta if it is not what it may be."""
+    """The calibration in a container's metrics. Raises InvalidDelta if it is invalid."""
     try:
         return Calibration.of_metrics(metrics).as_metrics()
     except ValueError as error:
@@ -106,14 +104,14 @@ def _calibration(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_accuracy(metrics: Mapping[str, Any]) -> None:
-    """What lists of adapters show. Raises InvalidDelta if it is no share."""
+    """Raise InvalidDelta unless the accuracies that lists of adapters show are numbers from 0 to 1."""
     for name in ("accuracy", "zero_shot_accuracy"):
         if metrics.get(name) is not None:
             _share(metrics[name], name)
 
 
 def _share(stated: Any, name: str) -> float:
-    """A share that a container states. Raises InvalidDelta if it is none."""
+    """A number from 0 to 1 in a container's metrics. Raises InvalidDelta if it is none."""
     if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 <= stated <= 1:
         raise InvalidDelta(f"the delta's header: metrics.{name} must be a number from 0 to 1")
     return float(stated) + 0.0  # no negative zero
@@ -122,18 +120,14 @@ def _share(stated: Any, name: str) -> float:
 def adapter_row(
     services: Services, name: str, delta: SparseDelta, header: DeltaHeader, container_bytes: int
 ) -> Adapter:
-    """The row of what `read_container` gave. Raises InvalidDelta for what the header may not state."""
-    return Adapter(
-        name=name,
-        classes=list(header.classes),
-        template=header.template,
-        density=header.density,
+    """The row of an imported adapter. Raises InvalidDelta for an invalid strength or calibration in the header."""
+    return adapters.row_of(
+        name,
+        header,
         nnz=len(delta),
         delta_bytes=container_bytes,
         strength=_share(header.metrics.get("strength", 1.0), "strength"),
         calibration=_calibration(header.metrics),
-        base=header.base_name,
-        base_fingerprint=header.base_fingerprint,
         metrics=header.metrics,
         blocks=services.engine.base.count_by_block(delta.indices),
     )

@@ -1,4 +1,4 @@
-"""Jobs: look, watch, cancel."""
+"""Jobs: list, get, cancel, and server-sent events of one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from api.authenticated import TenantRoute
 from api.deps import PagingDep, Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.schemas import JobItem, JobView, Page
+from api.schemas.common import Page
+from api.schemas.training import JobItem, JobView
 from saft_core.errors import NotFound, Unauthorized
 from saft_core.store import jobs
 from saft_core.store.models import Job, JobStatus

@@ -1,4 +1,4 @@
-"""Health and metrics: for machines that watch, without a key."""
+"""/healthz, /readyz and /metrics, without a key. The metrics themselves are api/metrics.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
 from api.deps import ServicesDep
-from api.disk import check_room
-from api.schemas import Health, Readiness
+from api.disk import check_free_space
+from api.schemas.operations import Health, Readiness
 from api.services import Services
 from saft_core.errors import Unavailable
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["operations"])
 logger = logging.getLogger(__name__)
 
 BROKER_SECONDS = 0.8
-"""Who asks for readiness often waits a second only, and the broker does not decide it."""
+"""Probes often wait one second only, and the broker does not decide readiness."""
 
 
 @router.get("/healthz", response_model=Health)
@@ -47,7 +47,7 @@ def _check_parts(services: Services) -> None:
         raise Unavailable("the database does not answer", part="database") from error
     if not services.engine.healthy:
         raise Unavailable("the engine does not answer", part="engine")
-    check_room(services.settings)
+    check_free_space(services.settings)
 
 
 async def _broker(services: Services) -> Literal["ok", "away"]:

@@ -11,13 +11,13 @@ from fastapi import APIRouter
 from torch import Tensor
 
 from api import checks
+from api.authenticated import TenantRoute
 from api.deps import Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.models import find_model
-from api.pictures import in_batches, stored
-from api.query import Parts, Query
-from api.schemas import Match, RetrieveBody, RetrieveView
+from api.images import in_batches, stored
+from api.resolve import resolve
+from api.schemas.search import Match, RetrieveBody, RetrieveView
 from api.search_cursor import SearchCursor
+from api.search_query import Parts, Query
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
 from saft_core.store import adoption, embeddings, search
 from saft_core.store.blobs import ImageFile
@@ -50,7 +50,7 @@ async def retrieve(body: RetrieveBody, tenancy: TenancyDep) -> RetrieveView:
 def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     limit = checks.top_k(body.top_k, tenancy.services.limits) or 0
     query = Query.of(body, tenancy.services.limits)
-    model = find_model(tenancy, body.adapter)
+    model = resolve(tenancy, body.adapter)
     base = tenancy.services.engine.base
     space = Space.at(base.fingerprint, model.adapter_id, model.strength_for(body.strength))
     digest = query.digest(space)
@@ -103,7 +103,7 @@ def _embed_missing(tenancy: Tenancy, members: Members, space: Space, kept: Seque
     if unadopted:
         adoption.adopt(services.sessions, services.blobs, members.kind.model, tenancy.tenant_id, members.owner_id)
     for batch in in_batches(missing):
-        with services.pictures.room(len(batch)):
+        with services.image_reader.slots(len(batch)):
             images = dict(_pictures(tenancy, members, batch))
             if not images:
                 continue
@@ -121,7 +121,7 @@ def _pictures(tenancy: Tenancy, members: Members, images: Sequence[Member]) -> I
         file = ImageFile(tenancy.tenant_id, image.sha256, members.owner_id)
         try:
             source = stored(image.filename, services.blobs, file)
-            yield image.sha256, services.pictures.prepare(source, services.deadline())
+            yield image.sha256, services.image_reader.prepare(source, services.deadline())
         except (NotFound, InvalidImage):
             where = (image.id, members.kind.name, members.owner_id)
             logger.warning("image %s of %s %s cannot be searched", *where, exc_info=True)

@@ -1,4 +1,4 @@
-"""Revisions: a dataset made of another one, with whose images it shares the files."""
+"""POST /datasets/{dataset_id}/revisions: a new dataset that shares the image files of another one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from api import checks
-from api.bodies import is_multipart
-from api.creation import fingerprint
-from api.deps import IdempotencyKey, Tenancy, TenancyDep
-from api.intake import receive
-from api.keyed import TenantRoute, check_json
+from api.authenticated import TenantRoute, check_json
+from api.body_limits import is_multipart
+from api.deps import Tenancy, TenancyDep
+from api.forms import Form, handle, in_turn
+from api.idempotency import IdempotencyDep, TenantIdempotency
 from api.routes.datasets import UPLOAD_FILES, items, labelled_set, write_dataset
-from api.schemas import NewDatasetView, RevisionBody
-from api.uploads import Form, handle, in_turn
+from api.schemas.datasets import NewDatasetView, RevisionBody
+from api.uploads import create_from_files
 from saft_core.data.intake import Save
 from saft_core.data.label_formats.upload import checked_label
 from saft_core.data.labelled import LabelledImage, LabelledSet
@@ -52,7 +52,7 @@ DOCS = {
 
 @router.post("/{dataset_id}/revisions", status_code=201, response_model=NewDatasetView, openapi_extra=DOCS)
 async def create_revision(
-    dataset_id: str, request: Request, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None
+    dataset_id: str, request: Request, tenancy: TenancyDep, idempotency: IdempotencyDep
 ) -> JSONResponse:
     """Make a dataset of another one: without images, with other labels, or with more images (in a form).
 
@@ -60,19 +60,19 @@ async def create_revision(
     """
     services = tenancy.services
     if is_multipart(request.headers.get("content-type", "")):
-        return await handle(request, services, lambda form: _from_form(tenancy, dataset_id, form, idempotency_key))
+        return await handle(request, services, lambda form: _from_form(tenancy, dataset_id, form, idempotency))
     check_json(request.headers.get("content-type", ""))
     content = await request.body()
-    with services.uploads.held(tenancy.tenant_id):
-        return await in_turn(services, tenancy.tenant_id, _from_json, tenancy, dataset_id, content, idempotency_key)
+    with services.uploads.acquired(tenancy.tenant_id):
+        return await in_turn(services, tenancy.tenant_id, _from_json, tenancy, dataset_id, content, idempotency)
 
 
-def _from_json(tenancy: Tenancy, dataset_id: str, content: bytes, idempotency_key: str | None) -> JSONResponse:
+def _from_json(tenancy: Tenancy, dataset_id: str, content: bytes, idempotency: TenantIdempotency) -> JSONResponse:
     body = RevisionBody.of_json(content)
-    return _create(tenancy, dataset_id, body, None, body.model_dump_json().encode(), idempotency_key)
+    return _create(tenancy, dataset_id, body, None, body.model_dump_json().encode(), idempotency)
 
 
-def _from_form(tenancy: Tenancy, dataset_id: str, form: Form, idempotency_key: str | None) -> JSONResponse:
+def _from_form(tenancy: Tenancy, dataset_id: str, form: Form, idempotency: TenantIdempotency) -> JSONResponse:
     if form.files("changes"):
         raise InvalidInput("changes: send it as text, without a filename (curl: -F 'changes=<file.json')")
     if len(form.texts("changes")) > 1:
@@ -81,11 +81,16 @@ def _from_form(tenancy: Tenancy, dataset_id: str, form: Form, idempotency_key: s
         raise InvalidInput(f"{min(unknown)}: the form takes {', '.join(sorted(FIELDS))}; a name goes into changes")
     body = RevisionBody.of_json((form.text("changes") or "{}").encode())
     has_files = bool(form.files("files") or form.files("archive"))
-    return _create(tenancy, dataset_id, body, form if has_files else None, form.digest(), idempotency_key)
+    return _create(tenancy, dataset_id, body, form if has_files else None, form.digest(), idempotency)
 
 
 def _create(
-    tenancy: Tenancy, dataset_id: str, body: RevisionBody, form: Form | None, digest: bytes, idempotency_key: str | None
+    tenancy: Tenancy,
+    dataset_id: str,
+    body: RevisionBody,
+    form: Form | None,
+    digest: bytes,
+    idempotency: TenantIdempotency,
 ) -> JSONResponse:
     services = tenancy.services
     if body.name is not None:
@@ -106,8 +111,7 @@ def _create(
         name = checks.name(source.name if body.name is None else body.name, services.limits)
         return write_dataset(scope, upload, name, found, services.limits, revision_of=dataset_id)
 
-    request_sha256 = fingerprint(f"POST /datasets/{dataset_id}/revisions", digest)
-    return receive(tenancy, idempotency_key, request_sha256, check, take, write)
+    return create_from_files(tenancy, idempotency, digest, check, take, write)
 
 
 def _images(tenancy: Tenancy, dataset_id: str) -> Sequence[DatasetImage]:
@@ -122,7 +126,7 @@ def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimi
     """The images of a dataset without those that are removed, the others with their new labels. Raises InvalidInput."""
     removed_at = ((f"remove[{n}]", position) for n, position in enumerate(body.remove))
     relabelled_at = ((f"relabel[{n}].position", one.position) for n, one in enumerate(body.relabel))
-    _check_places(chain(removed_at, relabelled_at), {image.position for image in images})
+    _check_positions(chain(removed_at, relabelled_at), {image.position for image in images})
     removed = set(body.remove)
     labels = {one.position: _label(n, one.label, limits) for n, one in enumerate(body.relabel)}
     kept = (
@@ -133,10 +137,10 @@ def revised(images: Sequence[DatasetImage], body: RevisionBody, limits: DataLimi
     return [replace(image, label=labels.get(image.position, image.label)) for image in kept]
 
 
-def _check_places(places: Iterable[tuple[str, int]], present: set[int]) -> None:
-    """Whether each field names an image of the dataset, and no two the same."""
+def _check_positions(named_by: Iterable[tuple[str, int]], present: set[int]) -> None:
+    """Raise InvalidInput unless each field names an image of the dataset, and no two the same."""
     named: dict[int, str] = {}
-    for field, position in places:
+    for field, position in named_by:
         if position not in present:
             raise InvalidInput(f"{field}: the dataset has no image {position}")
         if (before := named.setdefault(position, field)) != field:

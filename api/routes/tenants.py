@@ -1,4 +1,7 @@
-"""Tenants, as the admin sees them: make, look, limit, delete, and their keys."""
+"""Tenants, for the admin: create, list, delete, their API keys, quota and audit log.
+
+The limits of a quota are fields of saft_core/quota.py, and are enforced in saft_core/store/quotas.py.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from api import checks
 from api.accounts import Secret, new_key, usage_of
-from api.creation import fingerprint, once, respond
-from api.deps import AdminDep, IdempotencyKey, PagingDep
-from api.keyed import AdminRoute
-from api.schemas import Page
-from api.tenant_schemas import (
+from api.authenticated import AdminRoute
+from api.deps import AdminDep, PagingDep
+from api.idempotency import AdminIdempotencyDep
+from api.schemas.common import Page
+from api.schemas.tenants import (
     AuditView,
     KeyBody,
     KeyView,
@@ -31,10 +34,10 @@ router = APIRouter(prefix="/tenants", tags=["tenants"], route_class=AdminRoute)
 
 
 @router.post("", status_code=201, response_model=NewTenant)
-def create_tenant(body: TenantBody, services: AdminDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+def create_tenant(body: TenantBody, services: AdminDep, idempotency: AdminIdempotencyDep) -> JSONResponse:
     """Make a tenant and its first key. Takes the admin key. The new key is shown this once."""
     name = checks.name(body.name, services.limits)
-    secret = Secret(services.admin_key(), idempotency_key)
+    secret = Secret(services, idempotency.key)
 
     def work(session: Session) -> StoredAnswer:
         tenant_id = new_id("ten")
@@ -42,12 +45,7 @@ def create_tenant(body: TenantBody, services: AdminDep, idempotency_key: Idempot
         tenant = tenants.create(session, name, key, tenant_id, services.settings.default_quota)
         return StoredAnswer(201, {"id": tenant.id, "name": tenant.name}, f"/tenants/{tenant.id}")
 
-    answer, replayed = once(services.sessions, "admin", idempotency_key, fingerprint("POST /tenants", body), work)
-    tenant_id = str(answer.body["id"])
-    key = secret.of(tenant_id)
-    if replayed:
-        secret.check(services, tenant_id, key)
-    return respond(answer, replayed, api_key=key)
+    return secret.shown(idempotency.once(body, work))
 
 
 @router.get("", response_model=Page[TenantView])
@@ -92,12 +90,9 @@ def list_keys(tenant_id: str, services: AdminDep, paging: PagingDep) -> object:
 
 
 @router.post("/{tenant_id}/keys", status_code=201, response_model=NewKey)
-def create_key(
-    tenant_id: str, body: KeyBody, services: AdminDep, idempotency_key: IdempotencyKey = None
-) -> JSONResponse:
+def create_key(tenant_id: str, body: KeyBody, services: AdminDep, idempotency: AdminIdempotencyDep) -> JSONResponse:
     """Make another key of a tenant. It is shown this once."""
-    call = f"POST /tenants/{tenant_id}/keys"
-    return new_key(services, "admin", call, body, idempotency_key, lambda session: tenants.as_admin(session, tenant_id))
+    return new_key(services, idempotency.on(lambda session: tenants.as_admin(session, tenant_id)), body)
 
 
 @router.patch("/{tenant_id}/keys/{key_id}", response_model=KeyView)

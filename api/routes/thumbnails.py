@@ -1,4 +1,4 @@
-"""Thumbnails: what a page shows of stored images, and of one that its browser cannot show."""
+"""Thumbnails of stored images, and of an uploaded one that a browser cannot show."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.caching import IfNoneMatch, is_current, not_modified
+from api.authenticated import TenantRoute
 from api.deps import Tenancy, TenancyDep
-from api.keyed import TenantRoute
-from api.pictures import SAFE_HEADERS, Source, sent_as_file, stored
+from api.etags import IfNoneMatch, is_current, not_modified
+from api.forms import MULTIPART_SCHEMA, form, multipart_docs
+from api.images import SAFE_HEADERS, ImageSource, sent_as_file, stored
 from api.thumbnails import MEDIA_TYPE, SIZE, Size, thumbnail
-from api.uploads import MULTIPART_SCHEMA, form, multipart_docs
 from saft_core.errors import InvalidInput
 from saft_core.store import collections, datasets
 from saft_core.store.models import CollectionImage, DatasetImage
@@ -90,6 +90,6 @@ async def _of_stored(
     return Response(small, media_type=MEDIA_TYPE, headers=headers)
 
 
-async def _made(tenancy: Tenancy, source: Callable[[], Source], size: int) -> bytes:
+async def _made(tenancy: Tenancy, source: Callable[[], ImageSource], size: int) -> bytes:
     services = tenancy.services
-    return await tenancy.draw(lambda: thumbnail(services.pictures, source(), size, services.deadline()))
+    return await tenancy.thumbnail(lambda: thumbnail(services.image_reader, source(), size, services.deadline()))

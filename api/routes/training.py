@@ -1,4 +1,4 @@
-"""Ordering a training: the job that makes an adapter, or its next version."""
+"""POST /adapters and retrain: they queue the job that trains an adapter or its next version. The worker trains."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from sqlalchemy.orm import Session
+from pydantic import BaseModel
 
 from api import checks
-from api.creation import created, fingerprint, once, respond
-from api.deps import IdempotencyKey, Tenancy, TenancyDep
-from api.keyed import TenantRoute
+from api.authenticated import TenantRoute
+from api.deps import Tenancy, TenancyDep
+from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.routes.jobs import job_view
-from api.schemas import AdapterBody, JobView, RetrainBody, TrainingBody
+from api.schemas.training import AdapterBody, JobView, RetrainBody, TrainingBody
 from api.services import Services
 from saft_core.clip.class_names import same_class
 from saft_core.clip.labels import check_labels
@@ -32,7 +32,7 @@ RETRAIN = RetrainBody()
 
 
 @router.post("", status_code=202, response_model=JobView)
-def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency: IdempotencyDep) -> JSONResponse:
     """Queue a fine-tune. The job that is answered tells how it goes; at its end stands the adapter.
 
     Under the name of an adapter it makes the next version, which answers the name from then on: always (`auto`), only
@@ -52,12 +52,12 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency_key: Idem
             publish=body.publish,
         )
 
-    return _queue(tenancy, idempotency_key, fingerprint("POST /adapters", body), order)
+    return _queue(tenancy, idempotency, body, order)
 
 
 @router.post("/{adapter_id}/retrain", status_code=202, response_model=JobView)
 def retrain_adapter(
-    adapter_id: str, tenancy: TenancyDep, body: RetrainBody = RETRAIN, idempotency_key: IdempotencyKey = None
+    adapter_id: str, tenancy: TenancyDep, idempotency: IdempotencyDep, body: RetrainBody = RETRAIN
 ) -> JSONResponse:
     """Queue a fine-tune of the next version on the base of this service, from the same datasets.
 
@@ -76,7 +76,7 @@ def retrain_adapter(
             publish=body.publish,
         )
 
-    return _queue(tenancy, idempotency_key, fingerprint(f"POST /adapters/{adapter_id}/retrain", body), order)
+    return _queue(tenancy, idempotency, body, order)
 
 
 def _job_of(scope: Scope, adapter: Adapter) -> Job:
@@ -90,7 +90,7 @@ def _job_of(scope: Scope, adapter: Adapter) -> Job:
 
 
 def _asked(job: Job, services: Services) -> dict[str, Any]:
-    """What the caller gave for a job; of one from before that was noted, all of it if the base is the same one."""
+    """The configuration that the caller gave; of an old row without it, all of it if the base is the same."""
     if job.asked is not None:
         return job.asked
     same_base = job.base_fingerprint == services.engine.base.fingerprint
@@ -98,24 +98,23 @@ def _asked(job: Job, services: Services) -> dict[str, Any]:
 
 
 def _queue(
-    tenancy: Tenancy, idempotency_key: str | None, request_sha256: str, order: Callable[[Scope], Job]
+    tenancy: Tenancy, idempotency: TenantIdempotency, body: BaseModel, order: Callable[[Scope], Job]
 ) -> JSONResponse:
-    """Check what `order` gives, write it once, and tell the workers."""
+    """The response with the job that `order` makes, checked, written once and published to the workers."""
     services = tenancy.services
 
-    def work(session: Session) -> StoredAnswer:
-        scope = tenancy.scope(session)
+    def work(scope: Scope) -> StoredAnswer:
         job = queued(scope, services, order(scope))
         return created(job_view(scope, job), f"/jobs/{job.id}", 202)
 
-    answer, replayed = once(services.sessions, tenancy.tenant_id, idempotency_key, request_sha256, work)
-    if not replayed:
-        send(services, str(answer.body["id"]))
-    return respond(answer, replayed)
+    made = idempotency.once(body, work)
+    if not made.replayed:
+        send(services, made.id)
+    return made.response()
 
 
 def queued(scope: Scope, services: Services, job: Job) -> Job:
-    """The job, checked and written; `send` tells the workers once that is committed."""
+    """The job, validated and written; `send` publishes it after the commit."""
     labels = _check_datasets(scope, job.dataset_id or "", job.test_dataset_id)
     check_labels(services.engine.base, labels, job.config["template"], "classes")
     job.base_fingerprint = services.engine.base.fingerprint
@@ -123,7 +122,7 @@ def queued(scope: Scope, services: Services, job: Job) -> Job:
 
 
 def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:
-    """The complete configuration: what the caller says over what the base says. Raises InvalidConfig."""
+    """The complete configuration: the caller's fields over the base's defaults. Raises InvalidConfig."""
     defaults = services.engine.base.defaults
     config: dict[str, Any] = vars(defaults) | body.model_dump(exclude_none=True)
     config["template"] = checks.template(config["template"], services.limits)
@@ -157,7 +156,7 @@ def _check_datasets(scope: Scope, dataset_id: str, test_dataset_id: str | None) 
 
 
 def send(services: Services, job_id: str) -> None:
-    """Tell the workers, after the commit. The job is safe without it: the sweeper publishes what was not."""
+    """Publish the job to the workers, after the commit. If that fails, the sweeper publishes it later."""
     try:
         services.publish(job_id)
         with services.sessions.begin() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from typing import cast
+from typing import Any, Protocol, cast
 
 from sqlalchemy import Integer, String, and_, bindparam, func, or_, select
 from sqlalchemy import delete as sql_delete
@@ -27,6 +27,7 @@ from saft_core.store.models import (
 )
 from saft_core.store.scope import PageOf, Scope, owned
 from saft_core.store.summary import summary_of
+from saft_core.templates import Template
 
 UNIQUE_NAME = "uq_adapters_tenant_id_name"
 _VERSION = re.compile(r"(?P<name>.+)@(?P<version>[1-9]\d{0,8})", re.DOTALL | re.ASCII)
@@ -44,6 +45,58 @@ _ITEM = (
 _IMAGE_OF_A_MISTAKE = and_(
     DatasetImage.dataset_id == AdapterMistake.dataset_id, DatasetImage.position == AdapterMistake.position
 )
+
+
+class Header(Protocol):
+    """What the header of a delta container says of an adapter."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The labels, in their order."""
+
+    @property
+    def template(self) -> Template:
+        """The prompt or prompts."""
+
+    @property
+    def density(self) -> float:
+        """The share of selected parameters."""
+
+    @property
+    def base_name(self) -> str:
+        """The base that it was made for."""
+
+    @property
+    def base_fingerprint(self) -> str:
+        """The fingerprint of that base."""
+
+
+def row_of(
+    name: str,
+    header: Header,
+    *,
+    nnz: int,
+    delta_bytes: int,
+    strength: float,
+    calibration: dict[str, Any],
+    metrics: dict[str, Any],
+    blocks: list[dict[str, Any]],
+) -> Adapter:
+    """The row of a trained or imported adapter, not in a session yet; the columns are described at `Adapter`."""
+    return Adapter(
+        name=name,
+        classes=list(header.classes),
+        template=header.template,
+        density=header.density,
+        base=header.base_name,
+        base_fingerprint=header.base_fingerprint,
+        nnz=nnz,
+        delta_bytes=delta_bytes,
+        strength=strength,
+        calibration=calibration,
+        metrics=metrics,
+        blocks=blocks,
+    )
 
 
 def of_a_version(text: str) -> tuple[str, int] | None:

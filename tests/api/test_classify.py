@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import update
 
-from api import pictures
+from api import images as module
 from saft_core.calibration import Unknown
 from saft_core.data.images import decode_image
 from saft_core.store.models import Adapter
@@ -165,7 +165,7 @@ def test_many_images_are_answered_in_batches_of_any_size(
 ) -> None:
     images = [png(seed) for seed in range(5)]
     alone = [ok(ask(client, [image], labels=LABELS))["results"][0] for image in images]
-    monkeypatch.setattr(pictures, "IMAGES_PER_BATCH", batch)
+    monkeypatch.setattr(module, "IMAGES_PER_BATCH", batch)
     assert plain(ok(ask(client, images, labels=LABELS))["results"]) == close(alone)
 
 
@@ -362,7 +362,7 @@ def test_an_adapter_that_is_calibrated_says_how_likely_it_is_none_of_its_classes
     engine, labels = site.services.engine, tuple(adapter["classes"])
     images = [decode_image(png(seed), site.services.data_limits) for seed in (1, 2)]
     told = engine.classify(adapter["id"], images, labels, TEMPLATE)
-    expected = site.services.strangers.probability(Unknown(**UNKNOWN), told, labels, TEMPLATE)
+    expected = site.services.unknown_detector.probability(Unknown(**UNKNOWN), told, labels, TEMPLATE)
     assert [result["unknown"] for result in answer["results"]] == pytest.approx(expected.tolist(), abs=1e-6)
     own = {"labels": adapter["classes"], "template": adapter["template"]}
     assert ok(ask(client, [png(1)], adapter="icons", **own))["results"][0]["unknown"] is not None
@@ -424,7 +424,7 @@ def test_an_image_that_cannot_be_read_leaves_its_neighbours_as_they_are(
 ) -> None:
     good = [image for image, code in zip(MIXED, CODES, strict=True) if code is None]
     alone = ok(ask(client, good, labels=LABELS))["results"]
-    monkeypatch.setattr(pictures, "IMAGES_PER_BATCH", batch)
+    monkeypatch.setattr(module, "IMAGES_PER_BATCH", batch)
     for put in (ask, send):
         results = ok(put(client, MIXED, labels=LABELS, on_error="skip"))["results"]
         assert [result["error"] and result["error"]["code"] for result in results] == CODES

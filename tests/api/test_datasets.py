@@ -368,7 +368,7 @@ def test_uploads_of_one_tenant_leave_a_thread_to_another(site: Site) -> None:
     small = site.with_settings(upload_threads=2)
     quiet, turns = small.new_tenant(), small.services.upload_turns
     dataset = new_dataset(quiet, labelled({"cat": 3, "dog": 2}))
-    flood = [turns.line_up("noisy") for _ in range(3)]
+    flood = [turns.enqueue("noisy") for _ in range(3)]
     assert [wait.turn.done() for wait in flood] == [True, False, False]
     ok(quiet.post(f"/datasets/{dataset['id']}/revisions", json={"relabel": [{"position": 0, "label": "dog"}]}), 201)
     new_dataset(quiet, labelled(seed=50))

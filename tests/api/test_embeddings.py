@@ -89,8 +89,8 @@ def test_openais_client_raises_its_own_errors_with_our_words(client: TestClient,
 
 
 def test_openais_client_is_told_to_come_back(site: Site, client: TestClient, served: Server) -> None:
-    reader = site.services.pictures
-    with reader.room(reader.prepared.units), pytest.raises(openai.RateLimitError, match="queue_images") as busy:
+    reader = site.services.image_reader
+    with reader.slots(reader.prepared.units), pytest.raises(openai.RateLimitError, match="queue_images") as busy:
         openai_client(served, key_of(client)).embeddings.create(model="base", input=[{"image": b64(png())}])  # type: ignore[arg-type]
     assert (busy.value.code, busy.value.response.headers["retry-after"]) == ("busy", "1")
 

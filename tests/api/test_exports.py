@@ -21,7 +21,7 @@ from PIL import Image
 from sqlalchemy import update
 from sqlalchemy.orm import Session, sessionmaker
 
-from api.exports import Download, Order
+from api.exports import Download, ExportRequest
 from saft_core.clip.loading import load_base
 from saft_core.export.answers import Exported
 from saft_core.store.models import Adapter
@@ -192,22 +192,22 @@ def test_a_base_that_open_clip_did_not_build_is_not_exported(site: Site, client:
         problem(export(client, form), 409, "export_unsupported")
 
 
-def test_places_are_bounded_and_no_tenant_has_all(out: Site, tenant: TestClient) -> None:
+def test_slots_are_bounded_and_no_tenant_has_all(out: Site, tenant: TestClient) -> None:
     full = out.with_settings(export_requests=4)
-    client, places = full.client(None), full.services.exports._places
+    client, slots = full.client(None), full.services.exports._slots
     client.headers.update(tenant.headers)
     key = tenant.headers["authorization"].removeprefix("Bearer ")
-    tenant_id = anyio.run(full.services.keys.holder_of, key).tenant_id
-    anyio.run(places.take, tenant_id, 1)
+    tenant_id = anyio.run(full.services.key_cache.holder_of, key).tenant_id
+    anyio.run(slots.acquire, tenant_id, 1)
     assert export(client).status_code == 200
-    anyio.run(places.take, tenant_id, 1)
+    anyio.run(slots.acquire, tenant_id, 1)
     answer = export(client)
     assert "export_requests" in problem(answer, 429, "busy")["detail"]
     assert int(answer.headers["retry-after"]) > 0
-    places.give_back(tenant_id, 1)
-    anyio.run(places.take, "others", 2)
+    slots.release(tenant_id, 1)
+    anyio.run(slots.acquire, "others", 2)
     assert export(client).status_code == 200
-    assert places.taken == 3
+    assert slots.taken == 3
 
 
 def test_what_is_not_made_in_time_is_504_and_no_room_is_507(out: Site, tenant: TestClient) -> None:
@@ -266,7 +266,7 @@ class Sent:
         self._fails, self._bodies = fails, 0
 
     async def run(self, deadline: float) -> None:
-        order = Order("onnx", "ad_1", lambda: None, lambda: None, 1.0, deadline)  # type: ignore[arg-type,return-value]
+        order = ExportRequest("onnx", "ad_1", lambda: None, lambda: None, 1.0, deadline)  # type: ignore[arg-type,return-value]
         response = Download(self.file, order, {}, self._end)
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "method": "GET", "headers": []}
         await response(scope, silent, self._send)
@@ -288,7 +288,7 @@ async def broken() -> None:
     raise OSError("gone")
 
 
-def test_a_file_is_gone_and_its_place_free_however_sending_ends(tmp_path: Path) -> None:
+def test_a_file_is_gone_and_its_slot_free_however_sending_ends(tmp_path: Path) -> None:
     cut = Sent(tmp_path, broken)
     with pytest.raises(Exception):  # noqa: B017, PT011 (whatever the server's way of saying it is)
         anyio.run(cut.run, time.monotonic() + 60)

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from api.gate import Gate
+from api.concurrency.gate import Gate
 from api.metrics import Metrics
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable

@@ -225,10 +225,10 @@ def asks(server: Server, site: Site) -> Callable[..., httpx.Response]:
 
 def test_a_page_full_of_thumbnails_takes_no_turn_from_inference(site: Site) -> None:
     """All turns of thumbnails are held, and a hundred and sixty wait, six at a time: another tenant is answered."""
-    gate, reader = site.services.thumbnail_gate, site.services.pictures
+    gate, reader = site.services.thumbnail_gate, site.services.image_reader
     with Server(site.app) as server, ThreadPoolExecutor(6) as browser:
         noisy, quiet = asks(server, site), asks(server, site)
-        held = [gate.turns.line_up("somebody") for _ in range(gate.turns._count)]
+        held = [gate.turns.enqueue("somebody") for _ in range(gate.turns._count)]
         files = {"file": ("a.png", png())}
         page = [browser.submit(noisy, "POST", "/thumbnails", files=files) for _ in range(160)]
         while gate.turns.waiting < 6:
@@ -242,7 +242,7 @@ def test_a_page_full_of_thumbnails_takes_no_turn_from_inference(site: Site) -> N
             gate.turns.leave(wait)
         assert {one.result(60).status_code for one in page} == {200}
         server.until_idle()
-    assert (gate.turns.held, gate.turns.waiting, gate.places.taken) == (0, 0, 0)
+    assert (gate.turns.held, gate.turns.waiting, gate.slots.taken) == (0, 0, 0)
     assert all(budget.free == budget.units for budget in (reader.files, reader.pixels))
 
 
@@ -252,7 +252,7 @@ def test_there_are_fewer_at_once_than_the_setting_says(site: Site) -> None:
     assert gate.turns._count == 2
     with Server(site.app) as server, ThreadPoolExecutor(8) as pool:
         noisy, quiet = asks(server, site), asks(server, site)
-        held = [gate.turns.line_up("somebody") for _ in range(2)]
+        held = [gate.turns.enqueue("somebody") for _ in range(2)]
         files = {"file": ("a.png", png())}
         flood = [pool.submit(noisy, "POST", "/thumbnails", files=files) for _ in range(8)]
         while sum(one.done() for one in flood) < 4:

@@ -23,7 +23,7 @@ from saft_client import (
     QuotaExceeded,
     Unauthorized,
 )
-from saft_client import _asking as asking
+from saft_client import _endpoints as endpoints
 from saft_client import _files as files
 from saft_client import _inference as inference
 from saft_client._flow import Resource, call, listing
@@ -79,7 +79,7 @@ def test_an_upload_that_is_refused_names_the_files(saft: Client, tmp_path: Path)
 
 
 def test_lists_go_on_from_page_to_page(saft: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PAGE_ITEMS", 2)
+    monkeypatch.setattr(endpoints, "PAGE_ITEMS", 2)
     made = [saft.collections.create(f"c{number}") for number in range(5)]
     assert list(saft.collections.list()) == made[::-1]
     first = saft.collections.list()

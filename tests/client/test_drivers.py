@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from saft_client import AsyncClient, Client, UnexpectedAnswer
-from saft_client import _asking as asking
+from saft_client import _endpoints as endpoints
 from tests.fixtures.server import Server
 
 PIECE = b"x" * (64 << 10)
@@ -62,7 +62,7 @@ def by_awaiting(url: str) -> bytes:
 def test_an_answer_beyond_the_bound_is_not_kept(
     flood: Flood, fetch: Callable[[str], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(endpoints, "ANSWER_BYTES", 1 << 20)
     with Server(flood) as server, pytest.raises(UnexpectedAnswer, match="larger than 1 MiB"):
         fetch(server.url)
 
@@ -85,6 +85,6 @@ def test_what_unpacks_to_any_size_is_not_unpacked(encoding: str, tmp_path: Path)
 
 
 def test_a_download_may_be_larger_than_what_is_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ANSWER_BYTES", 1 << 20)
+    monkeypatch.setattr(endpoints, "ANSWER_BYTES", 1 << 20)
     with Server(Flood([PIECE] * 64)) as server, Client(server.url, "key") as saft:
         assert saft.adapters.download_delta("ad_1", tmp_path / "a.saft").stat().st_size == 64 * len(PIECE)

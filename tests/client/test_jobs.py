@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -21,9 +21,9 @@ from saft_client import (
     NotFound,
     UnexpectedAnswer,
 )
+from saft_client import _events as event_module
 from saft_client import _jobs as module
-from saft_client._jobs import Events
-from saft_client._progress import Bar
+from saft_client._progress import ProgressBar
 from saft_core.errors import TrainingDiverged
 from saft_core.store import jobs as rows
 from tests.client.test_progress import Terminal
@@ -39,7 +39,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
 
 
 def watched(handler: Handler) -> list[Job]:
@@ -73,17 +73,41 @@ def test_an_event_may_span_several_data_lines() -> None:
     assert [job.status for job in watched(lambda _: stream(text))] == ["failed"]
 
 
-def test_events_come_in_chunks_of_any_size() -> None:
-    text = (": ping\n\n" + event(step=1) + event(step=2)).encode()
-    for size in (1, 2, 7, len(text)):
-        events = Events()
-        chunks = [text[start : start + size] for start in range(0, len(text), size)]
-        assert [data["step"] for chunk in chunks for data in events.feed(chunk)] == [1, 2]
+class Chunks(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in chunks of this size."""
+
+    def __init__(self, text: bytes, size: int) -> None:
+        self.chunks = [text[start : start + size] for start in range(0, len(text), size)]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            yield chunk
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 10_000])
+def test_events_come_in_chunks_of_any_size(size: int) -> None:
+    text = (": ping\n\n" + event(step=1) + "event: other\n\n" + event(step=2) + event(status="succeeded")).encode()
+    headers = {"content-type": "text/event-stream"}
+    found = watched(lambda _: httpx.Response(200, headers=headers, stream=Chunks(text, size)))
+    assert [(job.step, job.final) for job in found] == [(1, False), (2, False), (JOB["step"], True)]
+
+
+def test_the_size_of_a_stream_is_not_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what came before an event nothing counts."""
+    monkeypatch.setattr(event_module, "EVENT_BYTES", 2000)
+    text = ("".join(event(step=step) for step in range(100)) + event(status="succeeded")).encode()
+    headers = {"content-type": "text/event-stream"}
+    found = watched(lambda _: httpx.Response(200, headers=headers, stream=Chunks(text, 100)))
+    assert len(text) > 20_000
+    assert len(found) == 101
 
 
 @pytest.mark.parametrize("text", ["data: " + "x" * 2000, "data:\n" * 2000, ":" * 2000])
 def test_an_event_without_end_is_unexpected(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "EVENT_BYTES", 1000)
+    monkeypatch.setattr(event_module, "EVENT_BYTES", 1000)
     with pytest.raises(UnexpectedAnswer, match="event is larger"):
         watched(lambda _: stream(text))
 
@@ -180,7 +204,7 @@ def test_waiting_draws_a_bar_where_it_is_asked_for(
 ) -> None:
     job_id, terminal = queued(client), Terminal()
     site.work(job_id)
-    monkeypatch.setattr(module, "Bar", lambda shown: Bar(shown, terminal))
+    monkeypatch.setattr(module, "ProgressBar", lambda shown: ProgressBar(shown, terminal))
     saft.jobs.wait(job_id)
     assert terminal.getvalue() == ""
     saft.jobs.wait(job_id, progress=True)

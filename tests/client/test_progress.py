@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from saft_client import Job
-from saft_client._progress import Bar, left, line
+from saft_client._progress import ProgressBar, left, line
 from tests.client.test_reading import JOB
 
 
@@ -20,7 +20,7 @@ def test_the_line_has_phase_percent_loss_and_time_left() -> None:
 
 def test_a_terminal_sees_one_line_drawn_anew() -> None:
     terminal = Terminal()
-    with Bar(True, terminal) as bar:
+    with ProgressBar(True, terminal) as bar:
         bar.show(Job.read(JOB | {"phase": "selecting_something_long"}))
         bar.show(Job.read(JOB))
     first, second = terminal.getvalue().removeprefix("\r").removesuffix("\n").split("\r")
@@ -34,7 +34,7 @@ def test_no_name_commands_the_terminal() -> None:
 
 def test_who_is_no_terminal_or_did_not_ask_sees_nothing() -> None:
     for shown, stream in ((True, io.StringIO()), (False, Terminal())):
-        with Bar(shown, stream) as bar:
+        with ProgressBar(shown, stream) as bar:
             bar.show(Job.read(JOB))
         assert stream.getvalue() == ""
 

@@ -1,4 +1,4 @@
-"""Python client of SAFT. It needs httpx and nothing else.
+"""Python client of SAFT. It needs httpx and httpx-sse.
 
     client = saft_client.Client("http://localhost:8000", api_key="sk_...")
     dataset = client.datasets.upload_folder("photos/train")
@@ -30,10 +30,8 @@ from saft_client.errors import (
     UnexpectedAnswer,
 )
 from saft_client.records import (
-    Account,
     Adapter,
     AddedImages,
-    AuditEvent,
     Base,
     BlockCount,
     ClassCount,
@@ -45,18 +43,13 @@ from saft_client.records import (
     Example,
     ImageError,
     Job,
-    Key,
     Match,
     Mistake,
-    NewKey,
-    NewTenant,
     Prediction,
-    Quota,
     Rejected,
     Result,
-    Tenant,
-    Usage,
 )
+from saft_client.tenant_records import Account, AuditEvent, Key, NewKey, NewTenant, Quota, Tenant, Usage
 
 __all__ = [
     "Account",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from saft_client._asking import Asking
+from saft_client._endpoints import Endpoints
 from saft_client._flow import D, Flow, Items, call, listing
 from saft_client._requests import Request, at, create, get, id_of
-from saft_client.records import AuditEvent, Key, NewKey, NewTenant, Quota, Tenant
+from saft_client.tenant_records import AuditEvent, Key, NewKey, NewTenant, Quota, Tenant
 
 
-class Keys(Asking[D]):
+class Keys(Endpoints[D]):
     """The tenant's own keys."""
 
     @call
@@ -23,7 +23,7 @@ class Keys(Asking[D]):
 
     @call
     def rename(self, key: Key | str, name: str) -> Flow[Key]:
-        """Give a key another name."""
+        """Yield a key another name."""
         return self._record(Key, Request("PATCH", at("keys", id_of(key)), json={"name": name}))
 
     @call
@@ -32,7 +32,7 @@ class Keys(Asking[D]):
         return self._nothing(Request("DELETE", at("keys", id_of(key))))
 
 
-class Tenants(Asking[D]):
+class Tenants(Endpoints[D]):
     """All tenants. The client must have the admin key."""
 
     @call

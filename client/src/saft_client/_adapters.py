@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from saft_client._asking import Asking
+from saft_client._endpoints import Endpoints
 from saft_client._files import Content, named
 from saft_client._flow import D, Flow, Items, call, listing
 from saft_client._requests import WORK_SECONDS, Request, at, create, get, given, id_of, post, upload
@@ -36,7 +36,7 @@ class TrainingConfig(TypedDict, total=False):
     evaluate: Literal["refit", "holdout", "none"]
 
 
-class Adapters(Asking[D]):
+class Adapters(Endpoints[D]):
     """Fine-tuned models. An adapter is named by an object of this package, its id, its name, or name@version."""
 
     @call

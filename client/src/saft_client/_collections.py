@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from saft_client._asking import Asking
+from saft_client._endpoints import Endpoints
 from saft_client._files import Image, Named, batches
 from saft_client._flow import D, Flow, Items, call, listing
 from saft_client._requests import Request, at, create, get, id_of, upload
@@ -17,7 +17,7 @@ Metadata = Mapping[str, Any]
 """Flat: texts, numbers, booleans, None or lists of texts."""
 
 
-class Collections(Asking[D]):
+class Collections(Endpoints[D]):
     """Images that can be searched."""
 
     @call

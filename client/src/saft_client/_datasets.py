@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from saft_client._asking import Asking
+from saft_client._endpoints import Endpoints
 from saft_client._files import Content, in_folder, named, sendable
 from saft_client._flow import D, Flow, Items, call, listing
 from saft_client._requests import Request, at, create, get, given, id_of, upload
 from saft_client.records import Dataset, DatasetImage
 
 
-class Datasets(Asking[D]):
+class Datasets(Endpoints[D]):
     """Labelled images."""
 
     @call

@@ -1,4 +1,4 @@
-"""What does the I/O of flows: `Blocking` over httpx.Client, `Awaited` over httpx.AsyncClient."""
+"""The drivers that do the I/O of flows: `SyncDriver` by httpx.Client, `AsyncDriver` by httpx.AsyncClient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from saft_client._flow import Answer, Flow, Give, Items, Next, Open, Run, Sleep
+from saft_client._events import awaited_events, events
+from saft_client._flow import Answer, Flow, Items, Next, Open, Run, Sleep, Yield
 from saft_client._requests import CONNECT_SECONDS, WRITE_SECONDS, Request
 from saft_client.errors import ConfigurationError
 
@@ -51,10 +52,10 @@ def authorization(key: str | None) -> dict[bytes, bytes]:
 
 
 def http_options(url: str | None, key: str | None, verify: ssl.SSLContext | bool, trust_env: bool) -> dict[str, Any]:
-    """What both kinds of httpx's clients are made with.
+    """The arguments of httpx.Client and httpx.AsyncClient.
 
-    No redirect is followed, so that the key goes nowhere else. Of encodings only gzip is asked for: other ones unpack
-    a chunk to any size.
+    No redirect is followed, so that the key goes to no other host. Of encodings only gzip is accepted: others may
+    decompress a chunk to any size.
     """
     return {
         "base_url": address(url),
@@ -66,7 +67,7 @@ def http_options(url: str | None, key: str | None, verify: ssl.SSLContext | bool
 
 
 def built(http: httpx.Client | httpx.AsyncClient, request: Request, seconds: float | None = None) -> httpx.Request:
-    """The request as httpx sends it."""
+    """The request of httpx. seconds: the read timeout, instead of the request's own."""
     wait = httpx.Timeout(seconds or request.answer_seconds, connect=CONNECT_SECONDS, write=WRITE_SECONDS)
     return http.build_request(
         request.method,
@@ -75,12 +76,17 @@ def built(http: httpx.Client | httpx.AsyncClient, request: Request, seconds: flo
         json=request.json,
         data=None if request.form is None else dict(request.form),
         files=list(request.files) or None,
-        headers=dict(request.headers),
+        headers=dict(request.headers) | ({"Accept": "text/event-stream"} if request.events else {}),
         timeout=wait,
     )
 
 
-class Blocking:
+def is_stream(step: Open, response: httpx.Response) -> bool:
+    """Whether the response is read as server-sent events; an error response is a document all the same."""
+    return step.request.events and response.is_success
+
+
+class SyncDriver:
     """Runs flows in the caller's thread."""
 
     def __init__(self, http: httpx.Client, retries: int) -> None:
@@ -102,7 +108,7 @@ class Blocking:
     def _steps(self, run: Run) -> Iterator[Any]:
         with ExitStack() as opened:
             while (step := run.step) is not None:
-                if isinstance(step, Give):
+                if isinstance(step, Yield):
                     yield step.item
                     run.answer()
                     continue
@@ -122,10 +128,10 @@ class Blocking:
         opened.close()
         response = self.http.send(built(self.http, step.request), stream=True)
         opened.callback(response.close)
-        return Answer(response, response.iter_bytes())
+        return Answer(response, events(response) if is_stream(step, response) else response.iter_bytes())
 
 
-class Awaited:
+class AsyncDriver:
     """Runs flows in an event loop of asyncio."""
 
     def __init__(self, http: httpx.AsyncClient, retries: int) -> None:
@@ -148,7 +154,7 @@ class Awaited:
     async def _steps(self, run: Run) -> AsyncIterator[Any]:
         async with AsyncExitStack() as opened:
             while (step := run.step) is not None:
-                if isinstance(step, Give):
+                if isinstance(step, Yield):
                     yield step.item
                     run.answer()
                     continue
@@ -168,4 +174,4 @@ class Awaited:
         await opened.aclose()
         response = await self.http.send(built(self.http, step.request), stream=True)
         opened.push_async_callback(response.aclose)
-        return Answer(response, response.aiter_bytes())
+        return Answer(response, awaited_events(response) if is_stream(step, response) else response.aiter_bytes())

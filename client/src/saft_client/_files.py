@@ -1,4 +1,4 @@
-"""Files on their way out: opened when their turn comes, so that any number of them fits in memory and descriptors."""
+"""Files to upload, opened one after the other, so that any number fits in memory and file descriptors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH_BYTES = 64 << 20
 
 
 class LaterFile(io.RawIOBase):
-    """A file that is opened at the first read and closed at its end. Its size is that of its making."""
+    """A file that opens itself at the first read and closes at its end. size: in bytes, when this object was made."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -50,17 +50,17 @@ class LaterFile(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go on from elsewhere."""
+        """Move the position, as io.IOBase.seek does."""
         self._let_go()
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         return self._position
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """The position."""
         return self._position
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the file."""
         self._let_go()
         super().close()
 
@@ -79,12 +79,12 @@ class Named:
     size: int
 
     def part(self, field: str) -> Part:
-        """As a field of a form. Raises ValueError for a name that cannot be sent."""
+        """The file as a field of a multipart form. Raises ValueError for a name that is not UTF-8."""
         return field, (sendable(self.name), self.content)
 
 
 def sendable(name: str) -> str:
-    """The name. Raises ValueError for one that was not UTF-8 on disk: it cannot be sent as it is."""
+    """The name. Raises ValueError if it is not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -121,7 +121,7 @@ def in_base64(image: Image) -> str:
 
 
 def batches(images: Image | Iterable[Image]) -> Iterator[Sequence[Named]]:
-    """The files in parts that one request takes, in their order. A single one counts as a list of one."""
+    """The files in batches of one request each, in their order. A single file counts as a list of one."""
     if isinstance(images, (str, bytes, os.PathLike)):
         images = [images]
     batch: list[Named] = []

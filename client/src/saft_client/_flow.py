@@ -1,9 +1,9 @@
-"""Methods written once, for callers that wait and for those that await.
+"""The methods of both clients written once, without I/O (sans-I/O), as generators of steps.
 
-A method of the API is a generator, its *flow*: it yields what has to be done (`Open`, `Next`, `Sleep`), is sent
-the outcome, or has the error thrown into it, and returns the result or gives items one by one (`Give`). It does no I/O
-itself; a driver does (`_drivers.py`), one that blocks or one of asyncio. `call` and `listing` make methods of flows,
-typed for the driver that the object has.
+A method of the API is a generator, its *flow*: it yields a step of I/O (`Open`, `Next`, `Sleep`), is sent the result
+or has the error thrown into it, and returns its result, or yields items one by one (`Yield`). A driver does the steps
+(`_drivers.py`), a synchronous one or one of asyncio. The decorators `call` and `listing` make methods of flows, typed
+for the driver of the object.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import httpx
 from saft_client._requests import Request
 
 if TYPE_CHECKING:
-    from saft_client._drivers import Awaited, Blocking
+    from saft_client._drivers import AsyncDriver, SyncDriver
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,27 +26,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Open:
-    """Send it, and leave the body of the answer to be read in parts. Gives an Answer."""
+    """Send the request, and leave the body of the answer to be read in parts. Gives an Answer."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Next:
-    """Read on. Gives a chunk (bytes), or None at the end."""
+    """Read on. Gives a chunk (bytes), or of server-sent events the next one (ServerSentEvent); None at the end."""
 
     answer: Answer
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait."""
+    """Sleep for so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Give(Generic[T]):
+class Yield(Generic[T]):
     """An item for the caller."""
 
     item: T
@@ -54,7 +54,7 @@ class Give(Generic[T]):
 
 @dataclass(frozen=True)
 class Answer:
-    """The response, the iterator of its body's parts, and the body once all of them were read."""
+    """The response, the iterator of its body's chunks or events, and the body once all chunks were read."""
 
     response: httpx.Response
     parts: Any
@@ -63,11 +63,11 @@ class Answer:
 
 Step = Open | Next | Sleep
 Flow = Generator[Step, Any, T]
-Items = Generator[Step | Give[T], Any, None]
+Items = Generator[Step | Yield[T], Any, None]
 
 
 class Run:
-    """A flow on its way. `step` is what is to be done next, None at the end; then there is a `result`."""
+    """The execution of a flow. step: the next step, None at the end; result: what the flow returned, then."""
 
     def __init__(self, flow: Generator[Any, Any, Any]) -> None:
         self._flow = flow
@@ -76,11 +76,11 @@ class Run:
         self._move(flow.send, None)
 
     def answer(self, value: object = None) -> None:
-        """The step is done."""
+        """Go on to the next step, with the result of this one."""
         self._move(self._flow.send, value)
 
     def fail(self, error: Exception) -> None:
-        """The step has failed. Raises what the flow makes of it."""
+        """Throw the error of a step into the flow. Raises what the flow raises of it."""
         self._move(self._flow.throw, error)
 
     def _move(self, move: Callable[[Any], Any], value: object) -> None:
@@ -91,10 +91,10 @@ class Run:
 
 
 def each(items: Items[T], use: Callable[[T], object]) -> Flow[None]:
-    """The flow of `items` with its items used up."""
+    """The flow that calls `use` with each of the items."""
     run = Run(items)
     while (step := run.step) is not None:
-        if isinstance(step, Give):
+        if isinstance(step, Yield):
             use(step.item)
             run.answer()
             continue
@@ -107,16 +107,16 @@ def each(items: Items[T], use: Callable[[T], object]) -> Flow[None]:
 
 
 class call(Generic[P, T]):  # noqa: N801 (a decorator)
-    """A method that gives what its flow returns: at once, or to be awaited."""
+    """Decorator: a method that returns what its flow returns, or a coroutine of it."""
 
     def __init__(self, flow: Callable[Concatenate[Any, P], Flow[T]]) -> None:
         self._flow = flow
         self.__doc__ = flow.__doc__
 
     @overload
-    def __get__(self, owner: Resource[Blocking], kind: type) -> Callable[P, T]: ...
+    def __get__(self, owner: Resource[SyncDriver], kind: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, owner: Resource[Awaited], kind: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, owner: Resource[AsyncDriver], kind: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     @overload
     def __get__(self, owner: None, kind: type) -> call[P, T]: ...
     def __get__(self, owner: Any, kind: type) -> Any:
@@ -132,16 +132,16 @@ class call(Generic[P, T]):  # noqa: N801 (a decorator)
 
 
 class listing(Generic[P, T]):  # noqa: N801 (a decorator)
-    """A method that gives an iterator of the items of its flow, for `for` or `async for`."""
+    """Decorator: a method that returns an iterator of the items of its flow, for `for` or `async for`."""
 
     def __init__(self, flow: Callable[Concatenate[Any, P], Items[T]]) -> None:
         self._flow = flow
         self.__doc__ = flow.__doc__
 
     @overload
-    def __get__(self, owner: Resource[Blocking], kind: type) -> Callable[P, Iterator[T]]: ...
+    def __get__(self, owner: Resource[SyncDriver], kind: type) -> Callable[P, Iterator[T]]: ...
     @overload
-    def __get__(self, owner: Resource[Awaited], kind: type) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, owner: Resource[AsyncDriver], kind: type) -> Callable[P, AsyncIterator[T]]: ...
     @overload
     def __get__(self, owner: None, kind: type) -> listing[P, T]: ...
     def __get__(self, owner: Any, kind: type) -> Any:
@@ -156,11 +156,11 @@ class listing(Generic[P, T]):  # noqa: N801 (a decorator)
         return method
 
 
-D = TypeVar("D", bound="Blocking | Awaited")
+D = TypeVar("D", bound="SyncDriver | AsyncDriver")
 
 
 class Resource(Generic[D]):
-    """A part of the API, with the driver that runs its flows."""
+    """A group of methods, with the driver that runs their flows."""
 
     def __init__(self, driver: D) -> None:
         self._driver = driver

@@ -1,4 +1,4 @@
-"""Classify and search."""
+"""Classify images, and search collections and datasets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from saft_client._asking import Asking
+from saft_client._endpoints import Endpoints
 from saft_client._files import Image, Named, batches, in_base64
-from saft_client._flow import D, Flow, Give, Items, call, listing
+from saft_client._flow import D, Flow, Items, Yield, call, listing
 from saft_client._reading import list_of, next_cursor
 from saft_client._requests import WORK_SECONDS, Request, given, id_of
 from saft_client.errors import ApiError, UnexpectedAnswer
@@ -21,8 +21,8 @@ MATCHES_A_PAGE = 100
 Value = str | int | float | bool | None
 
 
-class Inference(Asking[D]):
-    """What an adapter, or the base without one, is asked."""
+class Inference(Endpoints[D]):
+    """The methods that ask an adapter or the base."""
 
     @call
     def classify(
@@ -130,9 +130,9 @@ class Inference(Asking[D]):
             body = {**body, "cursor": cursor}
 
 
-def _given(matches: Iterable[Match]) -> Iterator[Give[Match]]:
+def _given(matches: Iterable[Match]) -> Iterator[Yield[Match]]:
     for match in matches:
-        yield Give(match)
+        yield Yield(match)
 
 
 def _too_many(error: ApiError) -> bool:

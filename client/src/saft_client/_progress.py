@@ -1,4 +1,4 @@
-"""A job's progress as one line of a terminal."""
+"""A progress bar of a job for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saft_client.records import Job
 WIDTH = 24
 
 
-class Bar:
+class ProgressBar:
     """A context manager: draws on `stream` (stderr, if nothing is said), and is silent where that is no terminal."""
 
     def __init__(self, shown: bool, stream: TextIO | None = None) -> None:
@@ -21,7 +21,7 @@ class Bar:
         self._shown = shown and self._stream.isatty()
         self._drawn = 0
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(

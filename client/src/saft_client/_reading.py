@@ -1,4 +1,4 @@
-"""JSON to frozen dataclasses, by their annotations. What a newer service adds is left aside."""
+"""Parses JSON into frozen dataclasses by their annotations; fields that they do not have are ignored."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Self = TypeVar("Self", bound="Record")
 
 @dataclass(frozen=True)
 class Record:
-    """Something that the service answers. `raw` is its JSON, with what this version of the client does not know."""
+    """An answer of the service, or a part of one. raw: its JSON, also with fields that this client does not know."""
 
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     @classmethod
     def read(cls: type[Self], data: object, **more: Any) -> Self:
-        """From a JSON object; `more` are members that are not in it. Raises UnexpectedAnswer naming what is missing."""
+        """The record of a JSON object and `more` members. Raises UnexpectedAnswer naming what is missing or wrong."""
         if not isinstance(data, dict):
             raise UnexpectedAnswer(f"{cls.__name__}: a JSON object was expected")
         known = data | more
@@ -100,8 +100,8 @@ def _tuple(hints: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, .
     return tuple(_value(hint, item, where) for hint, item in zip(hints, value, strict=True))
 
 
-def json_of(text: bytes | bytearray, status: int = 0) -> Any:
-    """What JSON says. Raises UnexpectedAnswer for what is none, or nested too deep to be read."""
+def json_of(text: bytes | str, status: int = 0) -> Any:
+    """The parsed JSON. Raises UnexpectedAnswer for a text that is no JSON, or nested too deep."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -125,7 +125,7 @@ def list_of(answer: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def next_cursor(page: Mapping[str, Any], seen: set[str]) -> str | None:
-    """Where the next page begins, None after the last. Raises UnexpectedAnswer for one that was `seen` before."""
+    """The cursor of the next page, None on the last one. Raises UnexpectedAnswer for one `seen` before."""
     cursor = page.get("next_cursor")
     if cursor is None:
         return None

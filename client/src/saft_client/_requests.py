@@ -1,4 +1,4 @@
-"""Requests before they are sent: plain data that every attempt is built from anew."""
+"""Requests as plain data, from which every attempt is built anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 CONNECT_SECONDS = 10.0
 WRITE_SECONDS = 60.0
-"""Without a byte taken, however long an upload lasts."""
+"""How long an upload may stall."""
 ANSWER_SECONDS = 120.0
 """Twice what the service gives itself for an answer."""
 WORK_SECONDS = 600.0
@@ -25,7 +25,8 @@ class Request:
     """A call of the API.
 
     It may be sent again when its answer was lost: what is not idempotent by itself has an Idempotency-Key. form and
-    files: a multipart body. headers: besides the key's. answer_seconds: how long to wait for an answer.
+    files: a multipart body. headers: besides the key's. events: whether the answer is read as server-sent events.
+    answer_seconds: how long to wait for an answer, or for the next bytes of it.
     """
 
     method: str
@@ -35,41 +36,42 @@ class Request:
     form: Mapping[str, str | Sequence[str]] | None = None
     files: Sequence[Part] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    events: bool = False
     answer_seconds: float = ANSWER_SECONDS
 
 
 def get(path: str, **params: Any) -> Request:
-    """A look. Parameters that are None are left out."""
+    """A GET. Parameters that are None are left out."""
     return Request("GET", path, params=given(params))
 
 
 def post(path: str, json: Any = None) -> Request:
-    """A question, or something that may be said twice."""
+    """A POST without Idempotency-Key, for what may safely be repeated."""
     return Request("POST", path, json=json)
 
 
 def create(path: str, json: Any, answer_seconds: float = ANSWER_SECONDS) -> Request:
-    """Make a thing: once, however often this is sent."""
+    """A POST that creates something, with an Idempotency-Key."""
     return Request("POST", path, json=json, headers=once(), answer_seconds=answer_seconds)
 
 
 def upload(path: str, form: Mapping[str, str | Sequence[str]], files: Sequence[Part]) -> Request:
-    """Make a thing of files: once, however often this is sent."""
+    """A multipart POST that creates something of files, with an Idempotency-Key."""
     return Request("POST", path, form=form, files=files, headers=once(), answer_seconds=WORK_SECONDS)
 
 
 def once() -> dict[str, str]:
-    """The header that makes a repeated request the same one."""
+    """An Idempotency-Key header, new for each request and the same for its retries."""
     return {"Idempotency-Key": uuid4().hex}
 
 
 def given(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are not None."""
+    """The members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
 
 
 def at(*parts: object) -> str:
-    """A path of parts, each of them one, whatever is in it. Raises ValueError for a part that cannot be one."""
+    """A URL path of percent-encoded segments. Raises ValueError for an empty segment, "." and ".."."""
     texts = [str(part) for part in parts]
     for text in texts:
         if text in ("", ".", ".."):
@@ -78,5 +80,5 @@ def at(*parts: object) -> str:
 
 
 def id_of(thing: object) -> str:
-    """The id of a thing that has one, or the id or name itself."""
+    """The id of a record, or the id or name itself."""
     return str(getattr(thing, "id", thing))

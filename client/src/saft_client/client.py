@@ -1,4 +1,4 @@
-"""The clients: for code that waits, and for code that awaits."""
+"""The clients: `Client` is synchronous, `AsyncClient` is for asyncio."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from saft_client._account import Keys, Tenants
 from saft_client._adapters import Adapters
 from saft_client._collections import Collections
 from saft_client._datasets import Datasets
-from saft_client._drivers import RETRIES, Awaited, Blocking, http_options
+from saft_client._drivers import RETRIES, AsyncDriver, SyncDriver, http_options
 from saft_client._flow import D, Flow, Items, Resource, call, listing
 from saft_client._inference import Inference
 from saft_client._jobs import Jobs
 from saft_client._requests import WORK_SECONDS, create, get
-from saft_client.records import Account, AuditEvent, Base, Example
+from saft_client.records import Base, Example
+from saft_client.tenant_records import Account, AuditEvent
 
-Self = TypeVar("Self", bound="_Blocks | _Awaits")
+Self = TypeVar("Self", bound="_SyncConnections | _AsyncConnections")
 
 
 class _Service(Inference[D]):
-    """What a key opens: a tenant's all but `tenants`, the admin's that alone."""
+    """All methods of both clients: `tenants` takes the admin key, all others a tenant's."""
 
     def __init__(self, driver: D) -> None:
         super().__init__(driver)
@@ -64,7 +65,7 @@ class _Service(Inference[D]):
         return self._pages(AuditEvent, "/audit")
 
 
-class _Blocks(Resource[Blocking]):
+class _SyncConnections(Resource[SyncDriver]):
     """A client's connections: close it, or use it in a `with`."""
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class _Blocks(Resource[Blocking]):
         self.close()
 
 
-class _Awaits(Resource[Awaited]):
+class _AsyncConnections(Resource[AsyncDriver]):
     """A client's connections: close it, or use it in an `async with`."""
 
     async def aclose(self) -> None:
@@ -96,8 +97,8 @@ class _Awaits(Resource[Awaited]):
         await self.aclose()
 
 
-class Client(_Service[Blocking], _Blocks):
-    """The way to the service.
+class Client(_Service[SyncDriver], _SyncConnections):
+    """A synchronous client of the service.
 
     url: the service's address; SAFT_URL, if left out. api_key: a tenant's, or the admin's for `tenants`; SAFT_API_KEY,
     if left out. retries: how often a request is sent again that was not answered, or answered with 429 or 503; what
@@ -118,10 +119,10 @@ class Client(_Service[Blocking], _Blocks):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         options = http_options(url, api_key, verify, trust_env)
-        super().__init__(Blocking(httpx.Client(transport=transport, **options), retries))
+        super().__init__(SyncDriver(httpx.Client(transport=transport, **options), retries))
 
 
-class AsyncClient(_Service[Awaited], _Awaits):
+class AsyncClient(_Service[AsyncDriver], _AsyncConnections):
     """`Client` for asyncio: each method is awaited, or iterated over with `async for`."""
 
     def __init__(
@@ -135,4 +136,4 @@ class AsyncClient(_Service[Awaited], _Awaits):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         options = http_options(url, api_key, verify, trust_env)
-        super().__init__(Awaited(httpx.AsyncClient(transport=transport, **options), retries))
+        super().__init__(AsyncDriver(httpx.AsyncClient(transport=transport, **options), retries))
