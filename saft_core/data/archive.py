@@ -146,9 +146,16 @@ def _within_limits(members: Sequence[zipfile.ZipInfo], limits: DataLimits) -> It
                 code="archive_too_large",
             )
         if not clutter:
-            if any("\ud800" <= character <= "\udfff" for character in name):
-                raise _name_encoding(_raw_name(member))
+            _check_encoding(member, name)
             yield member, name
+
+
+def _check_encoding(member: zipfile.ZipInfo, name: str) -> None:
+    """Raise InvalidArchive if the name is not in UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _name_encoding(_raw_name(member)) from error
 
 
 def _raw_name(member: zipfile.ZipInfo) -> bytes:
