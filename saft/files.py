@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from saft_core.store.blobs import sync_folder
+from saft_core.store.local_blobs import sync_folder
 
 
 @contextmanager

@@ -29,9 +29,9 @@ from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
-from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
-from saft_core.store.jobs import queue_of
+from saft_core.store.messages import queue_name
+from saft_core.store.stores import blob_store
 from ui.app import mount
 
 logger = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ def create_services(settings: Settings) -> Services:
 
     key = current_admin_key(settings)
     base = load_base(settings.base, settings.device)
-    publisher = CeleryPublisher(settings.redis_url, queue_of(base.fingerprint))
+    publisher = CeleryPublisher(settings.redis_url, queue_name(base.fingerprint))
     return Services(
         settings=settings,
         sessions=sessions,
-        blobs=BlobStore(settings.blob_dir),
+        blobs=blob_store(settings),
         engine=Engine(base, load, engine_limits(settings)),
         publish=publisher,
         ping_broker=publisher.ping,
