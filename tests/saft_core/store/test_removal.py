@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.store import embeddings, idempotency, jobs, leases, removal, tenants
 from saft_core.store.checkpoints import CheckpointStore
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.local_blobs import LocalBlobStore
 from saft_core.store.models import AuditEvent, Collection, CollectionImage, IdempotencyRecord, Job, Model, Tenant
@@ -68,7 +68,7 @@ def make(session: Session, blobs: LocalBlobStore, checkpoints: CheckpointStore, 
         add_images(scope, collection.id, [image])
         claimed(scope, [image])  # an upload under way
         adapter = add_adapter(scope, f"a{number}")
-        embeddings.add(scope, Space("f", adapter.id), [(SHA256, [1.0, 0.0])])
+        embeddings.add(scope, EmbeddingSpace("f", adapter.id), [(SHA256, [1.0, 0.0])])
         job = jobs.create(scope, Job(name=f"j{number}", dataset_id=dataset.id, config={}))
         checkpoints.save(job.id, 1, b"state")
         blobs.put(tenant_id, SHA256, b"file")
