@@ -1,4 +1,4 @@
-"""The composition root of the API process: here the store, the engine, the web and the page meet."""
+"""The composition root of the API process: it makes the store, the engine, the API and the page from the settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 def create_services(settings: Settings) -> Services:
-    """Everything the API needs, made from `settings`; both server URLs must be set."""
+    """What the API needs, made from `settings`. Raises Unavailable without both server URLs."""
     if settings.database_url is None or settings.redis_url is None:
         raise Unavailable("the API needs DATABASE_URL and REDIS_URL")
     keep_memory()
@@ -65,7 +65,7 @@ def create_services(settings: Settings) -> Services:
 
 
 def _rates(redis_url: str) -> Rates | None:
-    """What counts requests; None for a broker that is no Redis."""
+    """The counter of requests a minute; None for a broker that is no Redis."""
     try:
         return Rates(redis_url)
     except ValueError as error:
@@ -74,7 +74,7 @@ def _rates(redis_url: str) -> Rates | None:
 
 
 def engine_limits(settings: Settings) -> EngineLimits:
-    """The engine's share of the settings."""
+    """The settings of the engine."""
     return EngineLimits(
         cache_bytes=settings.adapter_cache_bytes,
         deadline_seconds=settings.request_deadline_seconds,
