@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from saft_core.store.jobs import ANY_BASE_QUEUE, TRAIN_TASK
+from saft_core.store.messages import ANY_BASE_QUEUE, TRAIN_TASK
 
 CONNECT_TIMEOUT_SECONDS = 3
 

@@ -18,7 +18,7 @@ from api.search_cursor import DIGEST_BYTES
 from saft_core.errors import InvalidInput
 from saft_core.serving.queries import combine
 from saft_core.settings import Limits
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.members import Members
 from saft_core.store.search import Scalar, Search
 
@@ -47,19 +47,19 @@ class Query:
             raise InvalidInput("text_weight: it is for a text beside an image or image_id; give both, or leave it out")
         return cls(body, _members(body), checked_filter(body.filter, limits))
 
-    def digest(self, space: Space) -> bytes:
+    def digest(self, space: EmbeddingSpace) -> bytes:
         """A hash of the search in `space`, the same for all its pages; DIGEST_BYTES long."""
         fields = self.body.model_dump(exclude={"adapter", "strength", "cursor", "top_k", "image"})
         image = self.body.image
         fields |= {"space": asdict(space), "image": image and hashlib.sha256(image.encode()).hexdigest()}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).digest()[:DIGEST_BYTES]
 
-    def search(self, space: Space, vector: FloatArray) -> Search:
+    def search(self, space: EmbeddingSpace, vector: FloatArray) -> Search:
         """The search of the store by the query vector, float32 (embed_dim,)."""
         body = self.body
         return Search(self.members, space, vector, self.filters, body.min_score, body.distinct, without=body.image_id)
 
-    def embed(self, tenancy: Tenancy, space: Space) -> Parts:
+    def embed(self, tenancy: Tenancy, space: EmbeddingSpace) -> Parts:
         """Embed the texts and the image that came with the request. Raises InvalidInput and what the engine raises."""
         engine, body = tenancy.services.engine, self.body
         texts = [text for text in (body.text, body.negative_text) if text is not None]
@@ -91,7 +91,7 @@ def _members(body: RetrieveBody) -> Members:
     return Members.of_collection(body.collection_id or "")
 
 
-def _image(tenancy: Tenancy, space: Space, image: str | None) -> FloatArray | None:
+def _image(tenancy: Tenancy, space: EmbeddingSpace, image: str | None) -> FloatArray | None:
     if image is None:
         return None
     services = tenancy.services

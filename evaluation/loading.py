@@ -12,7 +12,8 @@ from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
 from saft_core.data.samples import Sample
 from saft_core.settings import Limits
-from saft_core.tuning.augment import Augment, random_view
+from saft_core.training_options import Augment
+from saft_core.tuning.augment import random_view
 from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.precision import passes
 

@@ -1,1 +1,1 @@
-"""The `saft` command: where the parts are put together."""
+"""The `saft` command, which puts the parts together and runs them."""

@@ -1,4 +1,4 @@
-"""Where the parts listen."""
+"""Addresses: TCP sockets, URLs, and folders for Unix sockets."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from saft.child import Account
 from saft_core.errors import Unavailable
 
 MAX_SOCKET_PATH_BYTES = 100
-"""A little less than what the systems allow: 108 on Linux, 104 on macOS."""
+"""The systems allow 108 on Linux and 104 on macOS."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket with that address, on which nobody listens yet. Raises Unavailable if another process has it."""
+    """A TCP socket bound to the address, not listening yet. Raises Unavailable if another process has it."""
     # With its protocol by name: asyncio turns off Nagle's algorithm (RFC 896) only where it reads TCP, and with it on,
     # each answer on a kept connection waits 40 ms for an acknowledgement.
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -37,21 +37,21 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def http_url(host: str, port: int) -> str:
-    """The URL of a host name or address; an IPv6 address stands in brackets there."""
+    """The HTTP URL of a host name or address; an IPv6 address gets brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def local_url(host: str, port: int) -> str:
-    """Where this machine reaches a server that listens on `host`: one that listens everywhere, on its loopback."""
+    """The URL by which this machine reaches a server on `host`; on all interfaces means the loopback address."""
     return http_url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 (compared, not bound)
 
 
 @contextmanager
 def socket_folder(folder: Path, socket_name: str, account: Account | None) -> Iterator[Path]:
-    """`folder`, or a private one with a short name where a socket's path would be too long, or needs quotes in a URL.
+    """A folder for a Unix socket: `folder`, or a private one with a short path.
 
-    The short name is always the same, so that a killed service finds its folder again. Raises Unavailable when
-    somebody else has made it.
+    The latter where the socket's path would be longer than MAX_SOCKET_PATH_BYTES or needs quoting in a URL. It is the
+    same for the same `folder`, so that a restart after a crash finds it. Raises Unavailable when another user owns it.
     """
     path = str(folder / socket_name)
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES and re.fullmatch(r"[\w./-]+", path, re.ASCII):

@@ -1,6 +1,6 @@
-"""The key of the admin: the one given, or one in a file, made at the first start and kept in the data folder.
+"""The admin key: from the settings, or from a file in the data folder that the first start makes.
 
-A key in a file can be changed while everything runs: each process looks at the file again.
+A key in a file can be replaced while the service runs: each process reads the file again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from saft_core.errors import Unavailable
 from saft_core.settings import Settings
 
 LOOK_SECONDS = 0.5
-"""How long a process takes the file for unchanged."""
+"""How long a process uses a key before it reads the file again."""
 
 logger = logging.getLogger(__name__)
 
 
 def admin_key(settings: Settings) -> tuple[str, bool]:
-    """The admin key, and whether it was made just now.
+    """The admin key, and whether it was made by this call.
 
     Raises Unavailable when it has fewer than `limits.min_admin_key_characters`: anybody could guess it.
     """
@@ -36,13 +36,13 @@ def admin_key(settings: Settings) -> tuple[str, bool]:
 
 
 def current_admin_key(settings: Settings) -> Callable[[], str]:
-    """What gives the admin key as it is now. Raises as `admin_key` does."""
+    """A function that gives the current admin key. Raises as `admin_key` does."""
     key, _ = admin_key(settings)
     return (lambda: key) if settings.admin_key is not None else KeyInFile(key_file(settings))
 
 
 def rotate(settings: Settings) -> str:
-    """Put a new key in the place of the one in the file, and give it.
+    """Replace the key in the file by a new one, and return it.
 
     Raises Unavailable when the key is not in a file.
     """
@@ -59,12 +59,12 @@ def rotate(settings: Settings) -> str:
 
 
 def key_file(settings: Settings) -> Path:
-    """Where the key is kept that nobody gave."""
+    """The file of the admin key where the settings contain none."""
     return settings.admin_key_file or settings.data_dir / "admin-key"
 
 
 class KeyInFile:
-    """The key in a file as it is now, looked at every LOOK_SECONDS. Of a file that cannot be read it is empty."""
+    """Called, it gives the key in a file, read every LOOK_SECONDS; an empty text if the file cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

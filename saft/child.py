@@ -1,4 +1,4 @@
-"""One child process: how it is started, asked whether it answers, and ended."""
+"""A child process of `saft serve`: its command, its health check, its start and its end. Restarts are in restart.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Process = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Account:
-    """The user and group a process runs as, by their numbers."""
+    """The user and group ids that a process runs as."""
 
     user: int
     group: int
@@ -33,15 +33,15 @@ class Account:
 
 @dataclass(frozen=True)
 class Child:
-    """One process to keep alive.
+    """How to run one process.
 
-    probe: raises unless the process does its work. The caller sets the time limit.
-    environment: variables it gets beside our own.
-    before: called before every start, to clear what a killed process left.
-    account: None is our own; another one needs root.
-    log: the file its output goes to; None is our own output.
-    stop_signal: what asks it to end; it is killed if it has not ended after STOP_SECONDS.
-    restart_seconds: once it has answered, how long a new one may take until it answers; then it hangs.
+    probe: the health check, which raises unless the process does its work; the caller sets the time limit.
+    environment: variables in addition to those of this process.
+    before: called before every start, to remove what a killed process left.
+    account: the account to run as, which needs root; None is that of this process.
+    log: the file for its output; None is the output of this process.
+    stop_signal: asks the process to end; it is killed if it has not ended after STOP_SECONDS.
+    restart_seconds: how long a restarted process may take until its first answer before it counts as hanging.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Child:
     restart_seconds: float = 120.0
 
     def start(self) -> Process:
-        """A new process in a session of its own, so that Ctrl-C reaches the parent alone; it dies with the parent."""
+        """Start a process in a session of its own, so that Ctrl-C reaches the parent alone; it dies with the parent."""
         self.before()
         account = self.account
         with self.log.open("ab") if self.log else contextlib.nullcontext() as output:
@@ -74,7 +74,7 @@ class Child:
             )
 
     async def answers(self, within_seconds: float) -> bool:
-        """Whether the probe succeeds in time."""
+        """Whether the probe succeeds within this time."""
         try:
             async with asyncio.timeout(within_seconds):
                 await self.probe()
@@ -84,7 +84,7 @@ class Child:
 
 
 def end(running: Iterable[tuple[Child, Process]]) -> None:
-    """Ask all to end, and kill those that have not after STOP_SECONDS."""
+    """Send each process its stop signal, and kill those that have not ended after STOP_SECONDS."""
     alive = [(child, process) for child, process in running if process.poll() is None]
     for child, process in alive:
         process.send_signal(child.stop_signal)
@@ -97,14 +97,14 @@ def end(running: Iterable[tuple[Child, Process]]) -> None:
 
 
 def kill(process: Process) -> None:
-    """End the process, and those that it started in its group, at once."""
+    """Kill the process and its process group."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 @contextmanager
 def running(children: Iterable[Child]) -> Iterator[None]:
-    """Children that answer, for the time of the block; nobody restarts them.
+    """Run children within the context, each with its first answer awaited; they are not restarted.
 
     Raises Unavailable when one ends or does not answer within START_SECONDS.
     """
@@ -128,5 +128,5 @@ def _await_answer(child: Child, process: Process) -> None:
 
 
 def log_hint(child: Child) -> str:
-    """Where to read more, as the end of a sentence."""
+    """The end of a sentence that names the log of the child, if it has one."""
     return f"; its log is {child.log}" if child.log else ""

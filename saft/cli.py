@@ -31,7 +31,8 @@ from saft.addresses import bind, http_url, local_url
 from saft.admin_key import admin_key, key_file, rotate
 from saft.child import Child
 from saft.evaluate import evaluate, evaluate_language
-from saft.supervisor import MISSES, ChildFailed, Supervisor
+from saft.restart import FAILURE_THRESHOLD, ChildFailed
+from saft.supervisor import Supervisor
 from saft_core.errors import SaftError
 from saft_core.process import limit_threads, uncollected
 from saft_core.settings import Settings
@@ -122,7 +123,7 @@ def _worker(settings: Settings, environment: dict[str, str]) -> Child:
     return Child(
         "worker",
         [sys.executable, "-m", "saft", "worker", "--heartbeats", str(folder)],
-        partial(heartbeat.probe, folder, MISSES * settings.health_check_seconds),
+        partial(heartbeat.probe, folder, FAILURE_THRESHOLD * settings.health_check_seconds),
         environment,
         before=partial(heartbeat.clear, folder),
     )
@@ -135,7 +136,7 @@ def _migrate(database_url: str | None) -> None:
 
 
 def _attached(settings: Settings) -> Settings:
-    """Settings with both server URLs: those given, else those of the `saft serve` on the same data folder."""
+    """The settings with both server URLs: the given ones, else those of the `saft serve` on the same data folder."""
     if settings.database_url and settings.redis_url:
         return settings
     urls = embedded.noted(settings.data_dir)
@@ -157,7 +158,7 @@ def _greet(settings: Settings, new_key: str | None) -> None:
 
 
 def main() -> NoReturn:
-    """Entry point: an error that a person can mend is one line on stderr, and an exit status that says its kind."""
+    """Entry point: an error that the operator can mend is one line on stderr and an exit status for its kind."""
     try:
         app()
     except Exception as error:
@@ -170,7 +171,7 @@ def main() -> NoReturn:
 
 
 def explained(error: Exception) -> tuple[str | None, int]:
-    """What to say about an error and the exit status; nothing about one that is a defect of ours."""
+    """The message and exit status for an error; the message is None for a defect of the program itself."""
     from alembic.util import CommandError  # noqa: PLC0415 (only after an error)
     from sqlalchemy.exc import ArgumentError, OperationalError  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What one data folder runs: its embedded servers, where they listen, and that only one `saft serve` owns it."""
+"""The embedded servers of a data folder (PostgreSQL and Valkey), their URLs, and the lock of its one `saft serve`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from saft_core.errors import Unavailable
 
 @dataclass(frozen=True)
 class ServerUrls:
-    """Where the database and the broker listen."""
+    """The URLs of the database and of the broker."""
 
     database_url: str
     redis_url: str
@@ -26,7 +26,7 @@ class ServerUrls:
 
 @contextmanager
 def exclusive(data_dir: Path) -> Iterator[None]:
-    """Own `data_dir` for one `saft serve`. Raises Unavailable when another one has it."""
+    """Lock `data_dir` for one `saft serve`. Raises Unavailable when another one has it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "serve.lock").open("w") as lock:
         try:
@@ -40,9 +40,11 @@ def exclusive(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def server_children(data_dir: Path, given: tuple[str | None, str | None]) -> Iterator[tuple[ServerUrls, list[Child]]]:
-    """What is not `given` as (database URL, broker URL), to be started by the caller, and the URLs of both.
+    """The URLs of both servers, and the child processes of those that are embedded, for the caller to start.
 
-    Notes the URLs, for `saft api` and `saft worker`. A server that is started again keeps its URL.
+    given: the database URL and the broker URL from the settings; one that is None or empty gets an embedded server.
+
+    The URLs are written to a file, for `saft api` and `saft worker`. A restarted server keeps its URL.
     """
     with ExitStack() as stack:
         children = []
@@ -60,13 +62,13 @@ def server_children(data_dir: Path, given: tuple[str | None, str | None]) -> Ite
 
 @contextmanager
 def servers(data_dir: Path, given: tuple[str | None, str | None]) -> Iterator[ServerUrls]:
-    """The same servers, running for the time of the block."""
+    """The URLs of both servers, with the embedded ones running within the context."""
     with server_children(data_dir, given) as (urls, children), running(children):
         yield urls
 
 
 def noted(data_dir: Path) -> ServerUrls:
-    """The servers of the `saft serve` that runs on this folder. Raises Unavailable when there is none."""
+    """The URLs that the running `saft serve` of this folder has written. Raises Unavailable when there is none."""
     try:
         return ServerUrls(**json.loads(_note(data_dir).read_text()))
     except FileNotFoundError as error:

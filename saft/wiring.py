@@ -1,4 +1,4 @@
-"""The composition root of the API process: here the store, the engine, the web and the page meet."""
+"""The composition root of the API process: it makes the store, the engine, the API and the page from the settings."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
-from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions
-from saft_core.store.jobs import queue_of
+from saft_core.store.messages import queue_name
+from saft_core.store.stores import blob_store
 from ui.app import mount
 
 logger = logging.getLogger(__name__)
 
 
 def create_services(settings: Settings) -> Services:
-    """Everything the API needs, made from `settings`; both server URLs must be set."""
+    """What the API needs, made from `settings`. Raises Unavailable without both server URLs."""
     if settings.database_url is None or settings.redis_url is None:
         raise Unavailable("the API needs DATABASE_URL and REDIS_URL")
     keep_memory()
@@ -50,11 +50,11 @@ def create_services(settings: Settings) -> Services:
 
     key = current_admin_key(settings)
     base = load_base(settings.base, settings.device)
-    publisher = CeleryPublisher(settings.redis_url, queue_of(base.fingerprint))
+    publisher = CeleryPublisher(settings.redis_url, queue_name(base.fingerprint))
     return Services(
         settings=settings,
         sessions=sessions,
-        blobs=BlobStore(settings.blob_dir),
+        blobs=blob_store(settings),
         engine=Engine(base, load, engine_limits(settings)),
         publish=publisher,
         ping_broker=publisher.ping,
@@ -65,7 +65,7 @@ def create_services(settings: Settings) -> Services:
 
 
 def _rates(redis_url: str) -> RateLimiter | None:
-    """What counts requests; None for a broker that is no Redis."""
+    """The counter of requests a minute; None for a broker that is no Redis."""
     try:
         return RateLimiter(redis_url)
     except ValueError as error:
@@ -74,7 +74,7 @@ def _rates(redis_url: str) -> RateLimiter | None:
 
 
 def engine_limits(settings: Settings) -> EngineLimits:
-    """The engine's share of the settings."""
+    """The settings of the engine."""
     return EngineLimits(
         cache_bytes=settings.adapter_cache_bytes,
         deadline_seconds=settings.request_deadline_seconds,

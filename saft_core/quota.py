@@ -1,6 +1,7 @@
-"""The quota of one tenant, such as 50 adapters: JSON in its row, of PUT /tenants/{id}/quota and SAFT_DEFAULT_QUOTA.
+"""The quotas of a tenant: how many images, bytes, adapters, queued jobs and requests a minute it may have.
 
-A new limit is a field here; saft_core/store/quotas.py counts and enforces it.
+The same JSON object stands in the tenant's row, in the API (PUT /tenants/{id}/quota) and in SAFT_DEFAULT_QUOTA, which
+gives limits to new tenants. They are counted and enforced in saft_core/store/quotas.py, requests in api/rates.py.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ _MOST = 2**63 - 1
 
 
 def _limit(meaning: str) -> int | None:
-    """A limit that is not set unless it is said."""
+    """A field of `Quota`: a limit from 0 on, None by default."""
     limit: int | None = Field(None, ge=0, le=_MOST, strict=True, description=meaning)
     return limit
 
 
 class Quota(BaseModel):
-    """The limits of a tenant; null is no limit."""
+    """The limits of one tenant; null is no limit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.service",
     "tests.fixtures.tenants",
+    "tests.fixtures.queue",
     "tests.fixtures.uploads",
     "tests.fixtures.rest",
     "tests.fixtures.page",

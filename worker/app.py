@@ -1,7 +1,7 @@
-"""The Celery application. Tasks are thin: a task is a job id, and the job's row is the truth.
+"""The Celery application of a worker. Its one task takes a job id; everything else is in the job's row.
 
-Delivery is at least once (late acknowledgement), and the sweeper may publish a job twice: the claim in the database
-makes all but one of the messages harmless. A worker takes messages from the queue of its own base.
+Delivery is at least once (late acknowledgement), and the sweeper may send a message twice: only one claim of a job
+succeeds, so the others do nothing. A worker consumes the queue of its own base.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import os
 import signal
 import socket
 import uuid
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from celery import Celery, signals
 
-from saft_core.process import die_with_parent
+from saft_core.process import die_with_parent, uncollected
 from saft_core.settings import Settings
-from saft_core.store.jobs import ANY_BASE_QUEUE, TRAIN_TASK, queue_of
+from saft_core.store.messages import ANY_BASE_QUEUE, TRAIN_TASK, queue_name
 from worker import base, stop
 from worker.broker import Broker
 from worker.runtime import Runtime
@@ -26,7 +28,7 @@ VISIBILITY_TIMEOUT_SECONDS = 24 * 3600
 
 
 def create_worker_app(settings: Settings) -> Celery:
-    """The application of one `saft worker`: one training at a time, in a child process of its own.
+    """The application of one `saft worker`, which trains one job at a time in a child process.
 
     A crash of the child (out of memory, a fault in a native library) leaves the worker running.
     """
@@ -48,14 +50,23 @@ def create_worker_app(settings: Settings) -> Celery:
 
     @app.task(name=TRAIN_TASK)  # type: ignore[untyped-decorator]
     def train(job_id: str) -> None:
-        runtime.train(job_id)
+        _run_job()(runtime, job_id)
 
     _connect_signals(app, settings, runtime)
     return app
 
 
+@cache
+def _run_job() -> Callable[[Runtime, str], None]:
+    """`pipeline.run_job`, imported once and in the child: torch must not be loaded in the process that forks."""
+    with uncollected():
+        from worker.pipeline import run_job  # noqa: PLC0415
+
+        return run_job
+
+
 def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
-    """The training child dies with the worker, the sweeper lives in it, and a stopped worker gives its jobs back."""
+    """End the child with the worker, run the sweeper beside it, and release the jobs of a worker that stops."""
     sweeper = Sweeper(settings, Broker(settings.redis_url or ""))
 
     def on_child_start(**_: Any) -> None:
@@ -77,10 +88,10 @@ def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
 
 
 def run_worker(settings: Settings) -> None:
-    """Consume jobs until the process is told to stop. Raises Unavailable when the base cannot be loaded."""
+    """Consume messages until a stop signal. Raises Unavailable when the base cannot be loaded."""
     for number in stop.STOP_SIGNALS:
         signal.signal(number, stop.end_at_once)
-    queues = f"{queue_of(base.fingerprint(settings.base))},{ANY_BASE_QUEUE}"
+    queues = f"{queue_name(base.fingerprint(settings.base))},{ANY_BASE_QUEUE}"
     app = create_worker_app(settings)
     options = ["--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     app.worker_main(["--quiet", "worker", f"--queues={queues}", *options])

@@ -1,4 +1,4 @@
-"""Which base this worker trains on, learned in a process of its own: the one that forks must not load torch.
+"""The fingerprint of the worker's base, computed in a process of its own: the one that forks must not load torch.
 
 python -m worker.base SPEC    prints the fingerprint of the base that SPEC, as in SAFT_BASE, names
 """

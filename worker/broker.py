@@ -1,16 +1,16 @@
-"""The broker as the sweeper sees it: it sends messages and looks how many lie in a queue."""
+"""The sweeper's connection to the broker: send a message, and count those in a queue."""
 
 from __future__ import annotations
 
 from celery import Celery
 
-from saft_core.store.jobs import TRAIN_TASK, Message
+from saft_core.store.messages import TRAIN_TASK, Message
 
 ANSWER_SECONDS = 3
 
 
 class Broker:
-    """A connection of its own, with time limits that the worker's, which waits for messages, cannot have."""
+    """A connection with time limits, which that of the consuming worker cannot have: it waits for messages."""
 
     def __init__(self, redis_url: str) -> None:
         self._app = Celery("saft", broker=redis_url, set_as_current=False)
@@ -29,7 +29,7 @@ class Broker:
         self._app.send_task(TRAIN_TASK, args=[message.job_id], queue=message.queue, retry=False)
 
     def count(self, queue: str) -> int:
-        """How many messages wait in a queue; what a worker has taken is not there any more.
+        """The number of messages in a queue; one that was delivered to a worker does not count.
 
         Raises kombu's OperationalError when the broker does not answer.
         """

@@ -1,4 +1,4 @@
-"""When a training leaves its state for a worker that may have to take over, and where."""
+"""Checkpoints of a training, from which another worker resumes the job after a crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 class JobCheckpoints:
     """The checkpoints of one attempt at a job, at most one every `interval_seconds`.
 
-    still_mine: raises when the job is no longer this worker's; what another worker wrote is then left alone.
+    check_lease: raises when the lease is lost; nothing is written then.
     """
 
     def __init__(
@@ -23,17 +23,17 @@ class JobCheckpoints:
         job_id: str,
         attempt: int,
         interval_seconds: float,
-        still_mine: Callable[[], None],
+        check_lease: Callable[[], None],
     ) -> None:
         self._store = store
         self._job_id = job_id
         self._attempt = attempt
         self._interval_seconds = interval_seconds
-        self._still_mine = still_mine
+        self._check_lease = check_lease
         self._saved = time.monotonic()
 
     def load(self) -> bytes | None:
-        """What the worker before left. A file that cannot be read costs a start from the beginning, not the job."""
+        """The job's latest checkpoint; None if there is none or it cannot be read, and the training starts anew."""
         try:
             return self._store.load(self._job_id)
         except OSError:
@@ -41,12 +41,12 @@ class JobCheckpoints:
             return None
 
     def due(self) -> bool:
-        """Whether the latest is older than the interval."""
+        """Whether the latest checkpoint is older than the interval."""
         return time.monotonic() - self._saved >= self._interval_seconds
 
     def save(self, state: bytes) -> None:
-        """Leave `state`. A disk that is full costs the checkpoint, not the training."""
-        self._still_mine()
+        """Save a checkpoint. A full disk is logged and does not end the training. Raises what `check_lease` raises."""
+        self._check_lease()
         self._saved = time.monotonic()
         try:
             self._store.save(self._job_id, self._attempt, state)

@@ -1,10 +1,10 @@
-"""Whether the version that a job made is to answer its name: "if_better" compares it with the one that does."""
+"""Whether the version that a job trained is published: "if_better" compares it with the published version."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,32 +13,32 @@ from saft_core.comparison import Answered, in_common, measured, renamed
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.store import adapters
+from saft_core.store.leases import Compared
 from saft_core.store.models import Adapter, Job, Publish
 from saft_core.store.scope import Scope
 from saft_core.tuning.adapt import Adaptation, Task
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import predict
-from worker.persistence import persistently
-
-if TYPE_CHECKING:
-    from worker.runtime import Runtime
+from worker.retries import with_retries
+from worker.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class Decision:
     """Whether a version is published.
 
-    metrics: how it compares with the one before, if it was asked. only_over: as in `jobs.Result`, who that one is.
+    metrics: the comparison with the published version, where the job asks for one. compared_with: as in
+    `leases.Result`.
     """
 
-    publishes: bool
+    publish: bool
     metrics: dict[str, Any] = field(default_factory=dict)
-    only_over: tuple[str | None] | None = None
+    compared_with: Compared | None = None
 
 
 @dataclass(frozen=True)
 class _Rival:
-    """The version that answers the name."""
+    """The published version, with its container and its stored predictions."""
 
     adapter: Adapter
     container: bytes
@@ -46,26 +46,27 @@ class _Rival:
 
 
 def decide(
-    runtime: Runtime, job: Job, task: Task, adaptation: Adaptation, between_tries: Callable[[], None] = lambda: None
+    runtime: Runtime, job: Job, task: Task, adaptation: Adaptation, before_retry: Callable[[], None] = lambda: None
 ) -> Decision:
-    """Compare where the job asks for it: better is who gets more of the same images right.
+    """Whether to publish, after a comparison if the job asks for one: more of the same images right is better.
 
-    A version of another base cannot answer here any more, so anything is better.
+    A published version of another base cannot be used here any more, so any new version is better.
 
-    between_tries: called while the database is away, and between batches; what it raises ends the comparing.
+    before_retry: called before each retry while the database is away, and between batches; an exception that it raises
+    ends the comparison.
     """
     if job.publish != Publish.IF_BETTER:
         return Decision(job.publish == Publish.AUTO)
-    rival = persistently(runtime.sessions, lambda session: _rival(session, job), between_tries)
+    rival = with_retries(runtime.sessions, lambda session: _rival(session, job), before_retry)
     if rival is None:
-        return Decision(publishes=True, only_over=(None,))
-    only_over = (rival.adapter.id,)
+        return Decision(publish=True, compared_with=Compared(None))
+    compared_with = Compared(rival.adapter.id)
     if rival.adapter.base_fingerprint != runtime.base.fingerprint:
-        return Decision(publishes=True, only_over=only_over)
-    theirs = rival.answers | _answered_now(runtime, job, task, adaptation, rival, between_tries)
+        return Decision(publish=True, compared_with=compared_with)
+    theirs = rival.answers | _answered_now(runtime, job, task, adaptation, rival, before_retry)
     found = in_common(adaptation.answers, renamed(theirs, same_class(rival.adapter.classes, task.labels)))
     told = found.as_metrics() | {"with_adapter": rival.adapter.id, "with_version": rival.adapter.version}
-    return Decision(found.right > found.other_right, {"comparison": told}, only_over)
+    return Decision(found.right > found.other_right, {"comparison": told}, compared_with)
 
 
 def _rival(session: Session, job: Job) -> _Rival | None:
@@ -84,7 +85,7 @@ def _answered_now(
     rival: _Rival,
     between: Callable[[], None],
 ) -> dict[str, Answered]:
-    """What the rival says of measured images that its own training did not have."""
+    """The published version's predictions of measured images for which it has none stored."""
     unknown = {image: told for image, told in measured(adaptation.answers).items() if image not in rival.answers}
     samples = _samples(task, unknown)
     if not samples:

@@ -1,4 +1,4 @@
-"""Holding a job: renew the lease while the work goes on, and notice when it is lost or the tenant wants a stop."""
+"""The lease of a job in the worker: renewed in the background; says when it is lost or the job is to be cancelled."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import Cancelled
-from saft_core.store import jobs
-from worker.persistence import in_a_line
+from saft_core.store import leases
+from worker.retries import one_line
 
 REPORT_INTERVAL_SECONDS = 0.5
 RENEWALS_PER_LEASE = 4
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Another worker may hold the job now: stop, and write nothing more."""
+    """The lease has expired, and another worker may hold the job: stop, and write nothing more."""
 
 
 class Lease:
-    """A claimed job, from claim to result; a context manager that renews in the background.
+    """The lease of a claimed job: a context manager that renews it in a background thread.
 
-    A long step, or a database that is away for a moment, does not lose the job as long as the lease does not run out.
-    By this process's own clock it runs out a lease's length after the latest renewal was sent: whoever cannot reach the
-    database cannot ask it whether another worker has taken over.
+    A long step, or a short absence of the database, does not lose the job. The lease counts as expired `lease_seconds`
+    after the latest renewal was sent, by this process's own clock: without the database nobody can say whether another
+    worker has claimed the job.
 
     since: when the claim was sent, on `time.monotonic()`'s clock; now if None.
     """
@@ -67,16 +67,16 @@ class Lease:
         self._thread.join()
 
     def check(self) -> None:
-        """Raise LeaseLost or Cancelled when the work should stop."""
+        """Raise LeaseLost when the lease is lost, and Cancelled when the tenant asked to cancel the job."""
         if self._lost.is_set() or time.monotonic() >= self._expires:
             raise LeaseLost
         if self._cancelled.is_set():
             raise Cancelled
 
     def report(self, **progress: Any) -> None:
-        """Write progress to the job's row, at most every half second; then `check`.
+        """Write progress (columns of `Job`, by name) at most every REPORT_INTERVAL_SECONDS; then `check`.
 
-        What is not said again stays, and what is the same object as before is not written again.
+        A column that is not given keeps its value; an object that was written before is not written again.
         """
         self._latest |= progress
         if time.monotonic() - self._reported >= REPORT_INTERVAL_SECONDS:
@@ -87,14 +87,14 @@ class Lease:
         return name in self._written and self._written[name] is value
 
     def flush(self) -> None:
-        """Write the latest progress now."""
+        """Write the latest progress now, whatever the interval."""
         self._reported = time.monotonic()
         latest = dict(self._latest)
         if self._renew({name: value for name, value in latest.items() if not self._has_written(name, value)}):
             self._written = latest
 
     def settle(self, session: Session) -> None:
-        """Write the latest progress in this session: what `report` held back at the end would be missing for ever."""
+        """Write the latest progress in this session, with what `report` has held back."""
         self._write(session, self._latest)
 
     def _renew_until_ended(self) -> None:
@@ -102,19 +102,19 @@ class Lease:
             self._renew({})
 
     def _renew(self, progress: dict[str, Any]) -> bool:
-        """Renew, and write progress at the same time; whether it was: a database that is away is left for next time."""
+        """Renew the lease and write progress; False if the database does not answer."""
         try:
             with self._sessions.begin() as session:
                 self._write(session, progress)
         except SQLAlchemyError as error:
-            logger.warning("the lease of %s could not be renewed: %s", self._job_id, in_a_line(error))
+            logger.warning("the lease of %s could not be renewed: %s", self._job_id, one_line(error))
             return False
         return True
 
     def _write(self, session: Session, progress: dict[str, Any]) -> None:
         sent = time.monotonic()
-        state = jobs.report(session, self._job_id, self._owner, self._lease_seconds, **progress)
-        if state.alive:
+        state = leases.renew(session, self._job_id, self._owner, self._lease_seconds, **progress)
+        if state.held:
             self._expires = max(self._expires, sent + self._lease_seconds)
         else:
             self._lost.set()

@@ -1,7 +1,7 @@
-"""One job from claim to result: plain functions, no Celery.
+"""One job from claim to result, as plain functions without Celery.
 
-A database that is away ends nothing: what is read and written is tried again, a training that may have lost its lease
-is given back, and one that is over waits with its result until the database takes it.
+While the database is away every read and write is retried. A training whose lease may have expired is released, and one
+that has ended keeps its result until the database accepts it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
-from saft_core.store import adapters, jobs
+from saft_core.store import adapters, leases
 from saft_core.store.models import AdapterMistake, Job
-from saft_core.store.turns import next_job
+from saft_core.store.scheduling import next_job
 from saft_core.tuning.adapt import Adaptation, Task, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.mistakes import Mistake
@@ -25,11 +24,9 @@ from saft_core.tuning.progress import Progress
 from worker.checkpoints import JobCheckpoints
 from worker.decision import Decision, decide
 from worker.lease import Lease, LeaseLost
-from worker.persistence import persistently
-from worker.tasks import load_task
-
-if TYPE_CHECKING:
-    from worker.runtime import Runtime
+from worker.retries import with_retries
+from worker.runtime import Runtime
+from worker.training_sets import load_training_sets
 
 CURVE_POINTS = 200
 
@@ -37,18 +34,18 @@ logger = logging.getLogger(__name__)
 
 
 def run_job(runtime: Runtime, job_id: str) -> None:
-    """Train the job whose turn it is, if one waits for this base.
+    """Claim and train the next job for this base (`scheduling.next_job`), if one waits.
 
-    job_id: of the job that the message named, which is in the log where nothing can be trained at all.
+    job_id: the job that the message named; it is logged when this worker cannot train at all.
 
-    Whatever goes wrong ends up in the job's row.
+    An error of the training is written to the job's row and not raised.
     """
     try:
         fingerprint = runtime.base.fingerprint
     except Unavailable as error:
         logger.error("job %s waits on: %s", job_id, error)
         return
-    owner = f"{runtime.owner}/{uuid.uuid4().hex[:8]}"  # of this claim: only it may find the job its own already
+    owner = f"{runtime.owner}/{uuid.uuid4().hex[:8]}"  # unique for this claim, which may have to be repeated
     claimed = _claim(runtime, owner, fingerprint)
     if claimed is None:
         return
@@ -56,46 +53,46 @@ def run_job(runtime: Runtime, job_id: str) -> None:
     try:
         with Lease(runtime.sessions, job.id, owner, runtime.settings.job_lease_seconds, since) as lease:
             lease.report(phase="preparing", progress=0.0)
-            task = load_task(runtime, job, between_tries=lease.check)
+            task = load_training_sets(runtime, job, before_retry=lease.check)
             adaptation = _adapt(runtime, job, task, lease, since)
             decision = decide(runtime, job, task, adaptation, lease.check)
-            persistently(runtime.sessions, lease.settle)
+            with_retries(runtime.sessions, lease.settle)
             _finish(runtime, job, owner, adaptation, decision)
     except Exception as error:
         ending = _ending(job.id, owner, error)
-        persistently(runtime.sessions, ending)
+        with_retries(runtime.sessions, ending)
 
 
 def _claim(runtime: Runtime, owner: str, fingerprint: str) -> tuple[Job, float] | None:
-    """A job and when its claim was sent; None if there is none to be had.
+    """A claimed job and when its claim was sent (`time.monotonic()`); None if no job waits.
 
-    One that had to end instead, or that another worker took a moment before, leaves the turn to the next.
+    A job that ended instead, or that another worker claimed first, is passed over for the next one.
     """
     settings = runtime.settings
 
     def claim(session: Session) -> tuple[Job, float] | None:
-        while (job_id := jobs.held_by(session, owner) or next_job(session, fingerprint)) is not None:
+        while (job_id := leases.held_by(session, owner) or next_job(session, fingerprint)) is not None:
             sent = time.monotonic()
-            job = jobs.claim(session, job_id, owner, settings.job_lease_seconds, settings.job_attempts, fingerprint)
+            job = leases.claim(session, job_id, owner, settings.job_lease_seconds, settings.job_attempts, fingerprint)
             if job is not None:
                 return job, sent
         return None
 
-    return persistently(runtime.sessions, claim)
+    return with_retries(runtime.sessions, claim)
 
 
 def _ending(job_id: str, owner: str, error: Exception) -> Callable[[Session], None]:
-    """What to write of a training that ended with `error`."""
+    """The write that ends, cancels or releases the job after `error`."""
     if isinstance(error, LeaseLost):
         logger.warning("job %s is another worker's or was out of reach for too long; this worker leaves it", job_id)
-        return lambda session: jobs.release(session, owner)
+        return lambda session: leases.release(session, owner)
     if isinstance(error, Cancelled):
-        return lambda session: jobs.cancel(session, job_id, owner)
+        return lambda session: leases.cancel(session, job_id, owner)
     if not isinstance(error, SaftError):
         logger.error("job %s failed", job_id, exc_info=error)
         error = TrainingFailed("the training failed for a reason that is our fault; it is in the log")
     told = error
-    return lambda session: jobs.fail(session, job_id, owner, told)
+    return lambda session: leases.fail(session, job_id, owner, told)
 
 
 def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease, since: float) -> Adaptation:
@@ -117,11 +114,11 @@ def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease, since: float) -
 
     interval = runtime.settings.checkpoint_interval_seconds
 
-    def still_mine() -> None:
+    def check_lease() -> None:
         lease.flush()  # so that the row has the curve up to where the next attempt goes on
         lease.check()
 
-    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, still_mine)
+    checkpoints = JobCheckpoints(runtime.checkpoints, job.id, job.attempt, interval, check_lease)
     return adapt(
         runtime.base,
         task,
@@ -136,19 +133,19 @@ def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease, since: float) -
 
 
 def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation, decision: Decision) -> None:
-    """Write the adapter and end the job in one transaction: there is never one without the other.
+    """Write the adapter and end the job, in one transaction.
 
-    The database decides whether the job is still this worker's, so the result may wait for it longer than the lease.
+    The database decides whether the lease is still this worker's, so the write may be retried beyond its end.
     """
 
     def finish(session: Session) -> bool:
-        return jobs.finish(session, job.id, owner, _result(runtime, job, adaptation, decision))
+        return leases.finish(session, job.id, owner, _result(runtime, job, adaptation, decision))
 
-    if persistently(runtime.sessions, finish):
+    if with_retries(runtime.sessions, finish):
         runtime.checkpoints.delete(job.id)
 
 
-def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decision) -> jobs.Result:
+def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decision) -> leases.Result:
     adapter = adapters.row_of(
         job.name,
         adaptation.header,
@@ -159,13 +156,13 @@ def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decisi
         metrics=adaptation.metrics | decision.metrics,
         blocks=runtime.base.count_by_block(adaptation.delta.indices),
     )
-    return jobs.Result(
+    return leases.Result(
         adapter,
         adaptation.container,
         mistakes=[_mistake(job, mistake) for mistake in adaptation.mistakes],
         answers=adaptation.answers,
-        publishes=decision.publishes,
-        only_over=decision.only_over,
+        publish=decision.publish,
+        compared_with=decision.compared_with,
         keep=runtime.settings.limits.max_adapter_versions,
     )
 
@@ -180,9 +177,9 @@ def _mistake(job: Job, mistake: Mistake) -> AdapterMistake:
 
 
 class LossCurve:
-    """The losses of a job, at most CURVE_POINTS: the first, the last, and between them every so many steps.
+    """The loss curve of a job, of at most CURVE_POINTS points: the first, the last, and every n-th step between them.
 
-    points: those of earlier attempts. One that trains steps again that they had replaces them from there on.
+    points: [step, loss] of earlier attempts. Steps that are trained again replace them.
     """
 
     def __init__(self, points: Sequence[Sequence[float]] = ()) -> None:
@@ -191,11 +188,11 @@ class LossCurve:
 
     @property
     def points(self) -> list[tuple[int, float]]:
-        """(step, loss), by step."""
+        """(step, loss) in the order of the steps."""
         return list(self._points)
 
     def add(self, step: int, loss: float | None) -> None:
-        """Take in the loss after `step`."""
+        """Add the loss after `step`; None and a repeated point change nothing."""
         points = self._points
         if loss is None or (points and points[-1] == (step, loss)):
             return

@@ -1,11 +1,10 @@
-"""What a worker process holds between jobs: connections and the base, made at first use.
+"""What a worker process keeps between jobs: database connections, stores, the base and the probe set.
 
-The process that forks must not own any of them, so nothing is opened before the child asks.
+Each is made at first use, since the process that forks must not own any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from saft_core.data.limits import DataLimits
 from saft_core.process import uncollected
 from saft_core.settings import Settings
-from saft_core.store import jobs
+from saft_core.store import leases
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
-from worker.persistence import persistently
+from saft_core.store.stores import blob_store, checkpoint_store
+from worker.retries import with_retries
 
 if TYPE_CHECKING:
     from saft_core.clip.backbone import Base
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """Trains jobs as `owner`, the name under which this worker holds its leases."""
+    """The resources of one worker process. `owner` is the name under which it holds leases."""
 
     def __init__(self, settings: Settings, owner: str) -> None:
         self.settings = settings
@@ -34,29 +34,29 @@ class Runtime:
 
     @cached_property
     def sessions(self) -> sessionmaker[Session]:
-        """Database sessions of this process."""
+        """Database sessions of this process. Raises ValueError without a database URL."""
         if self.settings.database_url is None:
             raise ValueError("the worker needs a database URL")
         return create_sessions(self.settings.database_url)
 
     @cached_property
     def blobs(self) -> BlobStore:
-        """Image files."""
-        return BlobStore(self.settings.blob_dir)
+        """The store of image files."""
+        return blob_store(self.settings)
 
     @property
     def data_limits(self) -> DataLimits:
-        """The limits on images, as the data room takes them."""
+        """The limits on images, as saft_core/data takes them."""
         return DataLimits.from_attributes(self.settings.limits)
 
     @cached_property
     def checkpoints(self) -> CheckpointStore:
-        """States of trainings under way."""
-        return CheckpointStore(self.settings.checkpoint_dir)
+        """The store of training checkpoints."""
+        return checkpoint_store(self.settings)
 
     @cached_property
     def base(self) -> Base:
-        """The shared CLIP, ready to train. Imported here because torch must not be loaded in the process that forks."""
+        """The base, ready to train. Torch is imported here: it must not be loaded in the process that forks."""
         with uncollected():
             from saft_core.clip.loading import load_base  # noqa: PLC0415
             from saft_core.tuning.warm_up import warm_up  # noqa: PLC0415
@@ -67,29 +67,17 @@ class Runtime:
 
     @cached_property
     def probe(self) -> Probe:
-        """What forgetting is measured on. Imported here for the same reason."""
+        """The probe set, on which forgetting is measured."""
         with uncollected():
             from saft_core.data.probe import PICTURES, load_probe  # noqa: PLC0415
 
             return load_probe(self.settings.probe or PICTURES)
 
-    @cached_property
-    def _run_job(self) -> Callable[[Runtime, str], None]:
-        """Imported here for the same reason."""
-        with uncollected():
-            from worker.pipeline import run_job  # noqa: PLC0415
-
-            return run_job
-
-    def train(self, job_id: str) -> None:
-        """Claim the job and bring it to its end; does nothing if it has ended or another worker holds it."""
-        self._run_job(self, job_id)
-
     def release_jobs(self) -> None:
-        """Give unfinished jobs back to the queue, without counting the attempt; waits for the database.
+        """Put the jobs of this worker back in the queue, without counting the attempt; retries until it is done.
 
-        Opens its own connection: the process that stops is the one that forked.
+        It opens a connection of its own, since it runs in the process that forks.
         """
         sessions = create_sessions(self.settings.database_url or "")
-        persistently(sessions, lambda session: jobs.release(session, self.owner))
+        with_retries(sessions, lambda session: leases.release(session, self.owner))
         sessions.kw["bind"].dispose()

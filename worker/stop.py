@@ -1,9 +1,9 @@
-"""Stopping: SIGTERM, SIGINT or SIGQUIT end the worker within seconds, whatever the training does.
+"""Shutdown of a worker: SIGTERM, SIGINT and SIGQUIT end it within seconds, whatever the training does.
 
-Celery's own answers do not fit. Its warm stop (SIGTERM) waits for the training to end, which may take hours, and its
-cold stop, also by REMAP_SIGTERM, waits for the broker and reports the training as a lost task. There is nothing to wait
-for: the job's state is in its row and its checkpoint. So the training process is killed, the job is given back, and the
-message that the broker still counts as taken is of no account: the job's next message is published anew.
+Celery's own shutdowns do not fit: the warm one (SIGTERM) waits for the training, which may take hours, and the cold one
+(also by REMAP_SIGTERM) waits for the broker and reports the training as a lost task. Here the training process is
+killed and its job released: its state is in its row and its checkpoint. The message that the broker still counts as
+delivered does not matter, since the job's next message is sent anew.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from celery import Celery, bootsteps
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 STOP_SECONDS = 8.0
-"""How long to try to give the job back: `docker stop` kills after 10."""
+"""How long to try to release the job; `docker stop` kills after 10 s."""
 
 logger = logging.getLogger(__name__)
 
 
 class Stop:
-    """Ends this process when it is told to, once `give_back` has returned or STOP_SECONDS have passed.
+    """Ends this process after a stop signal, when `release` has returned or STOP_SECONDS have passed.
 
-    The signal handler never returns to Celery, which would start another training process and take another job. The
-    work is done by a thread that waits for it, since a handler may have interrupted anything.
+    The signal handler never returns to Celery, which would start another training process and claim another job. A
+    thread does the work, since a signal handler may have interrupted code that holds a lock.
     """
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back = give_back
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
         self._asked: SimpleQueue[None] = SimpleQueue()  # its put may be called by a signal handler
 
     def install(self) -> None:
-        """Take over the signals of this process; to be called by the main thread."""
+        """Install the signal handlers; call it in the main thread."""
         threading.Thread(target=self._run, name="stop", daemon=True).start()
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
@@ -56,13 +56,13 @@ class Stop:
         self._asked.get()
         try:
             kill_children()
-            self._give_back()
+            self._release()
         finally:
             os._exit(0)
 
 
 def kill_children() -> None:
-    """Kill the training process and wait for its end: from then on it writes nothing more."""
+    """Kill the training process and wait for its end, after which it writes nothing."""
     children = active_children()
     for child in children:
         with contextlib.suppress(ProcessLookupError):
@@ -72,7 +72,7 @@ def kill_children() -> None:
 
 
 def install_in(app: Celery, ending: Stop) -> None:
-    """Have the application's worker call `ending.install` when Celery has installed its own signal handlers."""
+    """Have the worker call `ending.install` after Celery has installed its own signal handlers."""
 
     class StopStep(bootsteps.StartStopStep):  # type: ignore[misc]
         requires = {"celery.worker.components:Pool"}  # noqa: RUF012
@@ -87,5 +87,5 @@ def install_in(app: Celery, ending: Stop) -> None:
 
 
 def end_at_once(*_: object) -> None:
-    """A signal handler for a process that holds nothing yet."""
+    """A signal handler that ends a process which holds no job yet."""
     os._exit(0)

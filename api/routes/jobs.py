@@ -17,8 +17,8 @@ from api.schemas.training import JobItem, JobView
 from saft_core.errors import NotFound, Unauthorized
 from saft_core.store import jobs
 from saft_core.store.models import Job, JobStatus
+from saft_core.store.scheduling import queue_position
 from saft_core.store.scope import Scope
-from saft_core.store.turns import position
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=TenantRoute)
 
@@ -86,4 +86,4 @@ def _view(tenancy: Tenancy, job_id: str) -> JobView:
 
 def job_view(scope: Scope, job: Job) -> JobView:
     """The job with its place in the queue."""
-    return JobView.model_validate(job).model_copy(update={"queue_position": position(scope, job)})
+    return JobView.model_validate(job).model_copy(update={"queue_position": queue_position(scope, job)})

@@ -21,7 +21,7 @@ from api.search_query import Parts, Query
 from saft_core.errors import InvalidImage, InvalidInput, NotFound
 from saft_core.store import adoption, embeddings, search
 from saft_core.store.blobs import ImageFile
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.members import Member, Members
 from saft_core.store.models import Adapter
 from saft_core.store.scope import Scope
@@ -52,7 +52,7 @@ def _answer(tenancy: Tenancy, body: RetrieveBody) -> RetrieveView:
     query = Query.of(body, tenancy.services.limits)
     model = resolve(tenancy, body.adapter)
     base = tenancy.services.engine.base
-    space = Space.at(base.fingerprint, model.adapter_id, model.strength_for(body.strength))
+    space = EmbeddingSpace.of(base.fingerprint, model.adapter_id, model.strength_for(body.strength))
     digest = query.digest(space)
     cursor = None if body.cursor is None else SearchCursor.decode(body.cursor, digest, base.embed_dim)
     with tenancy.begin() as scope:
@@ -77,7 +77,7 @@ def _view(found: Found, digest: bytes, vector: npt.NDArray[np.float32]) -> Retri
     return RetrieveView(results=matches, next_cursor=end)
 
 
-def _stored(scope: Scope, query: Query, space: Space) -> npt.NDArray[np.float32] | None:
+def _stored(scope: Scope, query: Query, space: EmbeddingSpace) -> npt.NDArray[np.float32] | None:
     """The vector of the image that the query names. Raises NotFound, and InvalidInput where its file is unreadable."""
     image_id = query.body.image_id
     if image_id is None:
@@ -89,7 +89,7 @@ def _stored(scope: Scope, query: Query, space: Space) -> npt.NDArray[np.float32]
     return vector
 
 
-def _embed_missing(tenancy: Tenancy, members: Members, space: Space, kept: Sequence[float]) -> None:
+def _embed_missing(tenancy: Tenancy, members: Members, space: EmbeddingSpace, kept: Sequence[float]) -> None:
     """Embed the images that have no vector in this space, batch by batch: what is done stays done.
 
     kept: strengths whose vectors stay however many others are asked for.

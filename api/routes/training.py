@@ -20,7 +20,7 @@ from api.services import Services
 from saft_core.clip.class_names import same_class
 from saft_core.clip.labels import check_labels
 from saft_core.errors import Conflict, InvalidConfig
-from saft_core.store import adapters, datasets, jobs
+from saft_core.store import adapters, datasets, jobs, messages
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
@@ -160,6 +160,6 @@ def send(services: Services, job_id: str) -> None:
     try:
         services.publish(job_id)
         with services.sessions.begin() as session:
-            jobs.mark_published(session, [job_id])
+            messages.mark_sent(session, [job_id])
     except Exception:
         logger.warning("job %s could not be published; the sweeper will", job_id, exc_info=True)

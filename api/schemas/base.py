@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from api.schemas.common import Encoders
+from saft_core.training_options import Encoders
 
 
 class DefaultsView(BaseModel):

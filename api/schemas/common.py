@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 
 from api.fail_fast import FailFastList
 
-Encoders = Literal["both", "image", "text"]
 Item = TypeVar("Item")
 Templates = str | FailFastList[str]
 TEMPLATE: Any = Field(

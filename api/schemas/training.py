@@ -7,11 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.schemas.common import SUMMARY, TEMPLATE, Body, Encoders, Id, Templates, View
+from api.schemas.common import SUMMARY, TEMPLATE, Body, Id, Templates, View
+from saft_core.training_options import Augment, Encoders, Evaluate, Selection
 
-Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
-Evaluate = Literal["refit", "holdout", "none"]
-Augment = Literal["none", "crop", "crop_flip"]
 Publish = Literal["auto", "if_better", "manual"]
 PUBLISH: Any = Field("auto", description="Whether the new version answers its name, once it is trained.")
 

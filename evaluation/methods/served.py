@@ -12,8 +12,8 @@ from evaluation.methods.sparse import SAFT, DeltaFit, silent, training_config
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidImage, InvalidInput
+from saft_core.training_options import Encoders
 from saft_core.tuning.adapt import Task, adapt
-from saft_core.tuning.config import Encoders
 
 
 class Served:

@@ -16,7 +16,8 @@ from saft_core.clip.flat import IndexArray
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidConfig
 from saft_core.templates import Template
-from saft_core.tuning.config import Encoders, Evaluate, Selection, TrainingConfig
+from saft_core.training_options import Encoders, Evaluate, Selection
+from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.evaluation import applied
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.selection import select_for

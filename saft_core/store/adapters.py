@@ -1,4 +1,4 @@
-"""Adapters: versions that share a name, one of which answers it; their delta containers and what they answer."""
+"""Adapters: numbered versions that share a name, of which one is published; their delta containers and predictions."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def row_of(
 
 
 def of_a_version(text: str) -> tuple[str, int] | None:
-    """The name and the number in "name@number"; None where that is not what `text` says."""
+    """The name and the number in "name@number"; None if `text` has another form."""
     found = _VERSION.fullmatch(text)
     return (found["name"], int(found["version"])) if found else None
 
@@ -112,11 +112,11 @@ def add(
     mistakes: Sequence[AdapterMistake] = (),
     answers: Mapping[str, Answered] | None = None,
 ) -> Adapter:
-    """Write the next version of the adapter's name, not published yet, with its container.
+    """Write the next version of the adapter's name, not published yet, with its delta container.
 
-    mistakes: in the order in which they are listed. answers: by the hash of the image.
+    mistakes: in the order in which they are listed. answers: by the SHA-256 of the image.
 
-    Raises NameTaken when a service of the version before uses the name just now; the session must then be rolled back.
+    Raises NameTaken when a replica of an earlier release takes the name at the same time; roll the session back then.
     """
     lock_name(scope, adapter.name)
     adapter.version = _next_version(scope, adapter.name)
@@ -138,12 +138,12 @@ def add(
 
 
 def lock_name(scope: Scope, name: str) -> None:
-    """Hold an adapter name until the transaction ends: whoever adds, publishes or deletes its versions does."""
+    """Lock an adapter name until the transaction ends; call it before a version is added, published or deleted."""
     scope.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{scope.tenant_id}/{name}", 0))))
 
 
 def _next_version(scope: Scope, name: str) -> int:
-    """A number that no version of a locked name has had, and whose address nobody is called by."""
+    """The next version number of a locked name: no version has had it, and no adapter is named `name@number`."""
     last = scope.session.scalar(select(func.max(Adapter.version)).where(scope.owns(Adapter), Adapter.name == name)) or 0
     given = {"tenant_id": scope.tenant_id, "name": name}
     while True:
@@ -157,15 +157,15 @@ def _next_version(scope: Scope, name: str) -> int:
 
 
 def published(scope: Scope, name: str) -> Adapter | None:
-    """The version that answers a name, as it stands now."""
+    """The published version of a name, read anew; None if no version is published."""
     query = scope.select(Adapter, Adapter.called == name, Adapter.name == name)
     return scope.session.scalar(query.execution_options(populate_existing=True))
 
 
 def publish(scope: Scope, adapter: Adapter) -> None:
-    """From the commit on this version answers its name, on every replica, and the one before no more.
+    """Publish this version in place of the published one, on every replica from the commit on.
 
-    Raises NotFound when it was deleted meanwhile.
+    Raises NotFound when it was deleted in the meantime.
     """
     lock_name(scope, adapter.name)
     scope.get(Adapter, adapter.id, lock=True)
@@ -192,7 +192,7 @@ def drop_oldest(scope: Scope, name: str, keep: int) -> None:
 def delete(scope: Scope, id_or_name: str) -> None:
     """Delete one version, by its id or name@version, or by their name all of them.
 
-    Raises NotFound, and Conflict for a version that answers the name while there are others.
+    Raises NotFound, and Conflict for the published version while there are others.
     """
     lock_name(scope, id_or_name)
     versions = scope.session.scalars(scope.select(Adapter, Adapter.name == id_or_name)).all()
@@ -206,7 +206,7 @@ def delete(scope: Scope, id_or_name: str) -> None:
 
 
 def _one_version(scope: Scope, id_or_address: str) -> Adapter:
-    """A version that may be deleted. Raises NotFound and Conflict."""
+    """The version that is to be deleted. Raises NotFound, and Conflict as `delete` does."""
     version = find(scope, id_or_address)
     lock_name(scope, version.name)
     scope.session.refresh(version)
@@ -220,10 +220,10 @@ def _one_version(scope: Scope, id_or_address: str) -> Adapter:
 
 
 def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
-    """The tenant's version with this id, or which answers this name, or which is this name@version. Raises NotFound.
+    """The tenant's version with this id, or the published one of this name, or this name@version. Raises NotFound.
 
-    An id goes before a name, and a name that was given before there were versions before a version. Without `report`,
-    the metrics and blocks, which are long, are left out and may not be read.
+    An id takes precedence over a name, and a name that contains "@" over a version. Without `report`, `metrics` and
+    `blocks`, which are long, are not loaded and may not be read.
     """
     name, version = of_a_version(id_or_name) or (None, None)
     query = _FOUND if report else _WITHOUT_REPORT
@@ -236,7 +236,7 @@ def find(scope: Scope, id_or_name: str, *, report: bool = True) -> Adapter:
 def page(
     scope: Scope, limit: int, cursor: str | None, name: str | None = None, published: bool | None = None
 ) -> PageOf[Adapter]:
-    """Versions, newest first, with a summary in place of their metrics. Raises InvalidCursor."""
+    """A page of versions, newest first, with `summary` in place of `metrics`. Raises InvalidCursor."""
     conditions = [] if name is None else [Adapter.name == name]
     conditions += [] if published is None else [Adapter.published.is_(published)]
     return scope.page(Adapter, limit, cursor, *conditions, options=_ITEM)
@@ -251,13 +251,13 @@ def _unknown(scope: Scope, id_or_name: str) -> str:
 
 
 def answers(scope: Scope, adapter_id: str) -> dict[str, Answered]:
-    """What the tenant's adapter answers on the images of its training, by their hash; nothing of an imported one."""
+    """The adapter's predictions on the images of its training, by SHA-256; empty for an imported adapter."""
     found = scope.session.scalar(scope.select(AdapterAnswers, AdapterAnswers.adapter_id == adapter_id))
     return {image: Answered(*told) for image, *told in found.answers} if found else {}
 
 
 def mistakes(scope: Scope, adapter_id: str, after: int, limit: int) -> Sequence[tuple[AdapterMistake, DatasetImage]]:
-    """Up to `limit` of an adapter's mistakes with a place above `after`, each with the image."""
+    """Up to `limit` of an adapter's mistakes with a place above `after`, each with its image."""
     query = (
         select(AdapterMistake, DatasetImage)
         .join(DatasetImage, _IMAGE_OF_A_MISTAKE)
@@ -277,7 +277,7 @@ def container(scope: Scope, adapter_id: str) -> bytes:
 
 
 def load_container(sessions: sessionmaker[Session], adapter_id: str) -> bytes:
-    """The container for the engine, which is asked only for ids that a scope has found. Raises NotFound."""
+    """The delta container by id alone, for the engine, which gets ids that a scope has found. Raises NotFound."""
     with sessions() as session:
         found = session.scalar(select(AdapterDelta.container).where(AdapterDelta.adapter_id == adapter_id))
     if found is None:

@@ -1,9 +1,9 @@
-"""Images of versions before: theirs lie in a folder for each dataset and collection, and have no row in `images`.
+"""Adoption of image files that earlier versions wrote. The next version drops this module.
 
-That is so of what was there before step 0012, which wrote the rows, and of what the version before writes on the new
-schema, in a rolling deploy or after a rollback. The sweeper adopts them bit by bit; what needs them at once, a search
-or a revision, does not wait for it. The old folders stay for the version before. The version after this one drops all
-this.
+Earlier versions have a folder for each dataset and collection, and no table `images`. Their files are those from before
+step 0012 of the migrations, and those that a replica of the previous version writes in a rolling deploy or after a
+rollback. The sweeper adopts them a few at a time: it makes the row and links the file into the tenant's folder. A
+search or a revision, which needs them at once, adopts those of its dataset or collection first.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from saft_core.store.models import Collection, CollectionImage, Dataset, Dataset
 from saft_core.store.scope import Scope
 
 ADOPTED_AT_ONCE = 500
-"""Images of one transaction: a deletion of their dataset or collection waits for it."""
+"""Images adopted in one transaction, for which a deletion of their dataset or collection waits."""
 ADOPT_SECONDS = 2.0
-"""How long one sweep adopts: what is far away takes its time, and other work of the sweeper waits."""
+"""How long one sweep adopts, so that the other work of the sweeper goes on."""
 
 Manifest = type[DatasetImage] | type[CollectionImage]
 
 
 def sweep(sessions: sessionmaker[Session], blobs: BlobStore) -> None:
-    """Adopt for ADOPT_SECONDS; the sweeper calls it again and again. Safe to do twice and by several at once."""
+    """Adopt images for ADOPT_SECONDS. Safe to repeat, and to run in several processes at once."""
     deadline = time.monotonic() + ADOPT_SECONDS
     models: tuple[Manifest, ...] = (DatasetImage, CollectionImage)
     for model in models:
@@ -43,13 +43,13 @@ def sweep(sessions: sessionmaker[Session], blobs: BlobStore) -> None:
 
 
 def adopt(sessions: sessionmaker[Session], blobs: BlobStore, model: Manifest, tenant_id: str, owner_id: str) -> None:
-    """Adopt what is left of one dataset or collection."""
+    """Adopt all images of one dataset or collection that are not adopted yet."""
     while _adopt_some(sessions, blobs, model, tenant_id, owner_id):
         pass
 
 
 def forget(scope: Scope, blobs: BlobStore, collection_id: str, sha256: str) -> None:
-    """Remove the old file of an image that was removed from a collection; its lock keeps anybody from adding it now."""
+    """Delete the old file of an image that was removed from a collection, which is locked against adding it again."""
     try:
         scope.get(Collection, collection_id, lock=True)
     except NotFound:  # its folder goes with it
@@ -63,7 +63,7 @@ def forget(scope: Scope, blobs: BlobStore, collection_id: str, sha256: str) -> N
 def _adopt_some(
     sessions: sessionmaker[Session], blobs: BlobStore, model: Manifest, tenant_id: str, owner_id: str
 ) -> int:
-    """How many there were to adopt. Their rows in `images` are committed first: no file of ours is without one."""
+    """Adopt up to ADOPTED_AT_ONCE images; returns how many. Their rows are committed before the files are linked."""
     with sessions.begin() as session:
         scope = Scope(session, tenant_id)
         rows = session.scalars(_left(scope, model, owner_id)).all()
@@ -96,7 +96,7 @@ def _add_images(scope: Scope, rows: Sequence[DatasetImage | CollectionImage]) ->
 
 
 def _link(scope: Scope, blobs: BlobStore, model: Manifest, owner_id: str) -> None:
-    """Adopt rows whose images are there; these, and who owns the rows, stay as long as it takes."""
+    """Link the files and mark the rows as adopted, with the images and the dataset or collection locked."""
     try:
         scope.hold(Dataset if model is DatasetImage else Collection, owner_id)
     except NotFound:

@@ -1,7 +1,7 @@
-"""The audit log: what was created, changed and deleted, by whose key, and when.
+"""The audit log: what was created, changed and deleted, with which key, and when.
 
-An event is written in the transaction that does what it tells of, so there is never one without the other. `Scope`
-writes those of rows that it adds and deletes; what is done in another way writes its own.
+An event is written in the transaction of the change itself. `Scope` writes the events of rows that it adds and deletes;
+code that changes rows in another way calls `note`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KEEP_FOR = timedelta(days=365)
 ADMIN = "admin"
-"""Stands for a key's id where the admin key did it."""
+"""Stands in place of a key's id for what was done with the admin key."""
 WRITTEN: dict[type[Owned], str] = {
     Adapter: "adapter",
     Collection: "collection",
@@ -29,18 +29,18 @@ WRITTEN: dict[type[Owned], str] = {
     Job: "job",
     TenantKey: "key",
 }
-"""What `Scope` adds and deletes by itself, and what its events call it."""
+"""The tables of which `Scope` logs added and deleted rows, with their names in events."""
 
 
 def note(scope: Scope, action: str, subject_id: str, **details: Any) -> None:
-    """Write that the holder of the scope's key did this."""
+    """Log an action of the scope's key on the row with the id `subject_id`."""
     event = AuditEvent(key_id=scope.key_id, action=action, subject_id=subject_id, details=details)
     event.tenant_id = scope.tenant_id
     scope.session.add(event)
 
 
 def note_row(scope: Scope, done: str, row: Owned) -> None:
-    """The same of a row that was "created" or "deleted", if it is of a kind that is written down."""
+    """Log that a row was `done` ("created" or "deleted"), if its table is one of WRITTEN."""
     kind = WRITTEN.get(type(row))
     if kind is not None:
         name = getattr(row, "filename", None) or getattr(row, "name", None)
@@ -48,5 +48,5 @@ def note_row(scope: Scope, done: str, row: Owned) -> None:
 
 
 def purge(session: Session) -> None:
-    """Forget events older than KEEP_FOR."""
+    """Delete events older than KEEP_FOR."""
     session.execute(delete(AuditEvent).where(AuditEvent.created_at < func.clock_timestamp() - KEEP_FOR))

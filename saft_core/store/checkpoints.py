@@ -1,8 +1,8 @@
-"""The state of trainings under way, one file an attempt, in the data folder that all workers share.
+"""Checkpoints of trainings under way, one file for each attempt, in a folder that all workers share.
 
-A file is replaced whole or not at all. Its name holds the attempt: a worker that lost its job without knowing writes
-beside its heir's state, never over it, and the highest attempt is the one that counts. A state says nothing that the
-job's own worker does not know, and is gone when the job ends; the sweeper takes what a crash at that moment left.
+A file is replaced whole or not at all. Its name contains the attempt, so a worker that lost its lease without knowing
+cannot overwrite the checkpoint of its successor; the highest attempt counts. Checkpoints are deleted when the job ends,
+and the sweeper deletes those that a crash left.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class CheckpointStore:
         self._root = root
 
     def load(self, job_id: str) -> bytes | None:
-        """The state of the job's latest attempt that left one; None if none did."""
+        """The checkpoint of the job's highest attempt; None if there is none. Raises OSError."""
         try:
             return max(self._states(job_id)).read_bytes()
         except (FileNotFoundError, ValueError):
             return None
 
     def save(self, job_id: str, attempt: int, state: bytes) -> None:
-        """Replace the state of this attempt and the earlier ones. Survives a crash of the process and of the machine.
+        """Write the checkpoint of this attempt durably, and delete those of earlier attempts.
 
         Raises OSError.
         """
@@ -51,17 +51,17 @@ class CheckpointStore:
                 earlier.unlink(missing_ok=True)
 
     def delete(self, job_id: str) -> None:
-        """Forget the job's states, and what a crash left of writing them."""
+        """Delete all checkpoints of the job, half-written ones included."""
         for path in self._root.glob(f"{_checked(job_id)}*"):
             path.unlink(missing_ok=True)
 
     def job_ids(self) -> Iterator[str]:
-        """The jobs that have something here."""
+        """The ids of the jobs that have files, in order."""
         found = {path.name[: len("job_") + 32] for path in self._root.glob("job_*")}
         yield from (job_id for job_id in sorted(found) if _JOB.fullmatch(job_id))
 
     def _states(self, job_id: str) -> list[Path]:
-        """The job's files, whose names sort as the attempts do."""
+        """The job's checkpoints; their names sort by attempt."""
         return list(self._root.glob(f"{_checked(job_id)}-*{SUFFIX}"))
 
     def _path(self, job_id: str, attempt: int) -> Path:

@@ -14,7 +14,7 @@ from saft_core.store.scope import Scope
 
 
 def counts(scope: Scope, collection_ids: Sequence[str]) -> dict[str, int]:
-    """Images in each collection that has any."""
+    """The number of images in each of these collections; one without images is left out."""
     query = (
         select(CollectionImage.collection_id, func.count())
         .where(scope.owns(CollectionImage), CollectionImage.collection_id.in_(collection_ids))
@@ -26,9 +26,10 @@ def counts(scope: Scope, collection_ids: Sequence[str]) -> dict[str, int]:
 def add_images(
     scope: Scope, collection_id: str, images: Iterable[CollectionImage], upload_id: str
 ) -> list[CollectionImage]:
-    """Add images of an upload to a locked collection; of those with the same bytes there is one, the first.
+    """Add the images of an upload to a locked collection, once for each SHA-256.
 
-    It has the metadata of the last that came with any. Gives what stands for `images` now, in their order, each once.
+    Of several images with the same bytes the first is kept, with the metadata of the last that has any. Returns the
+    rows that represent `images`, in their order, without repetitions.
 
     Raises QuotaExceeded.
     """
@@ -51,7 +52,7 @@ def add_images(
 
 
 def with_hashes(scope: Scope, collection_id: str, hashes: Iterable[str]) -> Sequence[CollectionImage]:
-    """The images of a collection whose bytes have one of these SHA-256."""
+    """The images of a collection with one of these SHA-256."""
     conditions = (CollectionImage.collection_id == collection_id, CollectionImage.sha256.in_(hashes))
     return scope.session.scalars(scope.select(CollectionImage, *conditions)).all()
 
@@ -65,12 +66,12 @@ def image(scope: Scope, collection_id: str, image_id: str, *, lock: bool = False
 
 
 def locked(scope: Scope, collection_id: str) -> Collection:
-    """The collection, locked so that its limit and its duplicates are judged one request at a time. Raises NotFound."""
+    """The collection, locked so that one request at a time checks its limit and duplicates. Raises NotFound."""
     return scope.get(Collection, collection_id, lock=True)
 
 
 def delete(scope: Scope, collection_id: str) -> Sequence[str]:
-    """Remove a collection; the hashes of its images, to be released once that is committed. Raises NotFound."""
+    """Delete a collection; returns the SHA-256 of its images, to be released after the commit. Raises NotFound."""
     collection = locked(scope, collection_id)
     query = select(CollectionImage.sha256)
     query = query.where(scope.owns(CollectionImage), CollectionImage.collection_id == collection_id)
@@ -80,7 +81,7 @@ def delete(scope: Scope, collection_id: str) -> Sequence[str]:
 
 
 def delete_image(scope: Scope, collection_id: str, image_id: str) -> CollectionImage:
-    """Remove one image from a collection; it is to be released once that is committed. Raises NotFound."""
+    """Delete one image of a collection; returns the row, to be released after the commit. Raises NotFound."""
     locked(scope, collection_id)
     found = image(scope, collection_id, image_id)
     scope.delete(found)

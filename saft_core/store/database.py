@@ -13,9 +13,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 POOL_CONNECTIONS = 20
 POOL_WAIT_SECONDS = 10
 SILENCE_SECONDS = 10
-"""So long may a server be silent that should answer at once; without a bound a lost network blocks for hours."""
+"""How long a server may take for what it should answer at once; without a bound a lost network blocks for hours."""
 PASSING_STATES = ("25006", "25P03")
-"""SQLSTATE of a server that became a standby, and of one that ended a transaction which waited too long for us."""
+"""SQLSTATE of a server that became a standby, and of one that ended an idle transaction."""
 
 
 def create_sessions(database_url: str) -> sessionmaker[Session]:
@@ -38,21 +38,21 @@ def create_sessions(database_url: str) -> sessionmaker[Session]:
 
 @contextmanager
 def reading(sessions: sessionmaker[Session]) -> Iterator[Session]:
-    """A session in which every statement is a transaction of its own: one trip to the server for a read, not three."""
+    """A session in autocommit mode for reads: one round trip to the server, not three."""
     with sessions() as session:
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         yield session
 
 
 def constraint(error: IntegrityError) -> str | None:
-    """The name of the constraint that a statement would have broken."""
+    """The name of the constraint that a statement violated; None if the driver names none."""
     return getattr(getattr(error.orig, "diag", None), "constraint_name", None)
 
 
 def passes(error: SQLAlchemyError) -> bool:
-    """Whether an error may be gone at the next try: the server is away, restarts, or has no room just now.
+    """Whether a retry may succeed: the server is away, restarts, or has no connection left.
 
-    All else (a violated constraint, a statement that is wrong) says something about what was asked.
+    All other errors (a violated constraint, a wrong statement) would come again.
     """
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
@@ -61,7 +61,7 @@ def passes(error: SQLAlchemyError) -> bool:
 
 
 def among(column: InstrumentedAttribute[str], values: Sequence[str]) -> ColumnElement[bool]:
-    """`column` is one of any number of values: one parameter, where IN has one for each and PostgreSQL a limit."""
+    """The SQL condition that `column` is one of `values`, as one array parameter: PostgreSQL limits those of IN."""
     return column == any_(literal(list(values), ARRAY(String)))
 
 

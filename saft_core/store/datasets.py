@@ -14,7 +14,7 @@ from saft_core.store.scope import Scope
 
 
 def add(scope: Scope, dataset: Dataset, images: Sequence[DatasetImage]) -> Dataset:
-    """Write a dataset and who its images are, in the order of their positions; the tenant has these already."""
+    """Write a dataset and its images, whose files the tenant has already (images.py)."""
     dataset.size_bytes = size_bytes(scope, [image.sha256 for image in images])
     scope.add(dataset)
     for image in images:
@@ -31,14 +31,14 @@ def load(scope: Scope, dataset_id: str) -> tuple[Dataset, Sequence[DatasetImage]
 
 
 def images(scope: Scope, dataset_id: str, after: int = -1, limit: int | None = None) -> Sequence[DatasetImage]:
-    """Images with a position above `after`."""
+    """Up to `limit` images with a position above `after`, by position; all if it is None."""
     of_dataset = (DatasetImage.dataset_id == dataset_id, DatasetImage.position > after)
     query = scope.select(DatasetImage, *of_dataset).order_by(DatasetImage.position).limit(limit)
     return scope.session.scalars(query).all()
 
 
 def image(scope: Scope, dataset_id: str, position: int) -> DatasetImage:
-    """One image. Raises NotFound."""
+    """One image by its position. Raises NotFound."""
     of_dataset = (DatasetImage.dataset_id == dataset_id, DatasetImage.position == position)
     found = scope.session.scalar(scope.select(DatasetImage, *of_dataset))
     if found is None:
@@ -47,7 +47,7 @@ def image(scope: Scope, dataset_id: str, position: int) -> DatasetImage:
 
 
 def count_unshared(scope: Scope, dataset_id: str, others_id: str) -> int:
-    """How many images of a dataset have bytes that no image of the other one has."""
+    """The number of images of a dataset whose SHA-256 the other dataset does not have."""
     others = scope.select(DatasetImage, DatasetImage.dataset_id == others_id).subquery()
     shared = select(others.c.sha256).where(others.c.sha256 == DatasetImage.sha256)
     query = select(func.count()).select_from(DatasetImage)
@@ -56,9 +56,9 @@ def count_unshared(scope: Scope, dataset_id: str, others_id: str) -> int:
 
 
 def check_unshared(images: int, unshared: int, classes: int) -> None:
-    """Whether a test dataset can tell anything, of whose `images` only `unshared` are not trained on.
+    """Check that a test dataset has enough images that are not in the training dataset.
 
-    Raises InvalidDataset when images were shared and fewer than one a class is left.
+    Raises InvalidDataset when images are shared and the `unshared` ones are fewer than the classes.
     """
     if unshared < images and unshared < classes:
         raise InvalidDataset(
@@ -70,7 +70,7 @@ def check_unshared(images: int, unshared: int, classes: int) -> None:
 
 
 def delete(scope: Scope, dataset_id: str) -> Sequence[str]:
-    """Remove a dataset; the hashes of its images, to be released once that is committed.
+    """Delete a dataset; returns the SHA-256 of its images, to be released after the commit.
 
     Raises NotFound, and Conflict while a job still needs it.
     """

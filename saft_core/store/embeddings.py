@@ -1,4 +1,4 @@
-"""Embeddings of a tenant's images under each adapter (pgvector): made once, whatever the image is in."""
+"""Stored embeddings of a tenant's images under each adapter (pgvector): one for each image and adapter."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from saft_core.store.scope import Scope
 
 
 @dataclass(frozen=True)
-class Space:
-    """One model's embedding space: a base, the adapter on it or None for the base itself, and at what strength."""
+class EmbeddingSpace:
+    """The embedding space of one model: a base, the adapter on it (None for the base alone), and its strength."""
 
     base_fingerprint: str
     adapter_id: str | None
     strength: float = 1.0
 
     @classmethod
-    def at(cls, base_fingerprint: str, adapter_id: str | None, strength: float) -> Space:
-        """The space of an adapter at `strength`; at 0 that is the base's own."""
+    def of(cls, base_fingerprint: str, adapter_id: str | None, strength: float) -> EmbeddingSpace:
+        """The space of an adapter at `strength`; at 0 it is the space of the base."""
         if adapter_id is None or strength == 0:
             return cls(base_fingerprint, None)
         return cls(base_fingerprint, adapter_id, strength)
 
-    def holds(self) -> ColumnElement[bool]:
-        """The condition that an embedding lies in this space."""
+    def contains(self) -> ColumnElement[bool]:
+        """The SQL condition that a row of `embeddings` lies in this space."""
         adapter_id = Embedding.adapter_id  # IS NOT DISTINCT FROM would be shorter, but no index serves it
         return and_(
             Embedding.base_fingerprint == self.base_fingerprint,
@@ -42,17 +42,17 @@ class Space:
         )
 
 
-def missing(scope: Scope, members: Members, space: Space) -> list[Member]:
-    """Images that have no embedding in `space` yet."""
+def missing(scope: Scope, members: Members, space: EmbeddingSpace) -> list[Member]:
+    """Those of `members` that have no embedding in `space` yet."""
     # Not NOT IN: once the tenant's embeddings do not fit work_mem, it goes through all of them for each image.
     of_image = Embedding.sha256 == members.kind.model.sha256
-    return members.where(scope, ~exists().where(of_image, scope.owns(Embedding), space.holds()))
+    return members.where(scope, ~exists().where(of_image, scope.owns(Embedding), space.contains()))
 
 
-def add(scope: Scope, space: Space, embeddings: Iterable[tuple[str, Any]]) -> None:
-    """Store (hash of an image, unit vector) pairs. A pair that a concurrent request stored first is left alone.
+def add(scope: Scope, space: EmbeddingSpace, embeddings: Iterable[tuple[str, Any]]) -> None:
+    """Store embeddings, as (SHA-256 of the image, unit vector of float32) pairs.
 
-    So is one whose image was removed in the meantime: only images that are still there have embeddings.
+    A pair that a concurrent request stored first is skipped, and so is one whose image was deleted in the meantime.
     """
     vectors = dict(embeddings)
     # Ordered, so that concurrent requests lock and write in one order and cannot deadlock.
@@ -73,11 +73,11 @@ def add(scope: Scope, space: Space, embeddings: Iterable[tuple[str, Any]]) -> No
         scope.session.execute(insert(Embedding).values(rows).on_conflict_do_nothing())
 
 
-def drop_oldest(scope: Scope, members: Members, space: Space, limit: int, kept: Sequence[float]) -> None:
-    """Make room for the embeddings of `space`: drop those of the oldest other strengths.
+def drop_oldest(scope: Scope, members: Members, space: EmbeddingSpace, limit: int, kept: Sequence[float]) -> None:
+    """Delete the embeddings of the oldest strengths of an adapter, so that at most `limit` strengths remain.
 
-    With those of `space`, at most `limit` strengths of one adapter remain for the images of a collection or dataset;
-    those in `kept` neither count nor go.
+    members: the images of the collection or dataset. space: its strength counts and is kept. kept: strengths that
+    neither count nor are deleted.
     """
     others = (
         scope.owns(Embedding),
@@ -92,8 +92,8 @@ def drop_oldest(scope: Scope, members: Members, space: Space, limit: int, kept: 
         scope.session.execute(delete(Embedding).where(*others, Embedding.strength.in_(dropped)))
 
 
-def get(scope: Scope, sha256: str, space: Space) -> npt.NDArray[np.float32] | None:
-    """The unit vector of one image in `space`; None where it has none."""
-    query = select(Embedding.embedding).where(scope.owns(Embedding), Embedding.sha256 == sha256, space.holds())
+def get(scope: Scope, sha256: str, space: EmbeddingSpace) -> npt.NDArray[np.float32] | None:
+    """The embedding of one image in `space`, a unit vector (embed_dim,) of float32; None if it is not stored."""
+    query = select(Embedding.embedding).where(scope.owns(Embedding), Embedding.sha256 == sha256, space.contains())
     found = scope.session.scalar(query)
     return None if found is None else np.asarray(found, dtype=np.float32)

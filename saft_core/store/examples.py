@@ -1,4 +1,4 @@
-"""The example of a tenant, recognised by what it holds: no table notes it, so nothing of it can be out of date."""
+"""A tenant's copy of the shipped example (saft_core/example.py), found by its contents: no table refers to it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Pair = tuple[str, str]
 
 
 def lock(scope: Scope) -> None:
-    """Hold the tenant's example until the transaction ends: whoever makes a part of it does."""
+    """Lock the tenant's example until the transaction ends; to be called before a part of it is made."""
     key = func.hashtextextended(f"{scope.tenant_id}/the example", 0)
     scope.session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def dataset(scope: Scope, name: str, contents: Contents) -> Dataset | None:
-    """The newest dataset of this name with exactly these images, if there is one."""
+    """The newest dataset of this name with exactly these images; None without one."""
     found = scope.select(Dataset, Dataset.name == name, Dataset.image_count == len(contents))
     for one in scope.session.scalars(found.order_by(Dataset.created_at.desc(), Dataset.id)):
         images = scope.select(DatasetImage, DatasetImage.dataset_id == one.id)
@@ -35,7 +35,7 @@ def dataset(scope: Scope, name: str, contents: Contents) -> Dataset | None:
 
 
 def adapter(scope: Scope, pair: Pair, base_fingerprint: str, container: bytes, mistakes: int) -> Adapter | None:
-    """The version made of this container, with so many mistakes in these two datasets; None without one."""
+    """The version with this delta container and so many mistakes in these two datasets; None without one."""
     of_container = (
         Adapter.base_fingerprint == base_fingerprint,
         Adapter.delta_bytes == len(container),
@@ -51,9 +51,9 @@ def adapter(scope: Scope, pair: Pair, base_fingerprint: str, container: bytes, m
 
 
 def job(scope: Scope, pair: Pair, base_fingerprint: str) -> tuple[Job, str | None] | None:
-    """A training on these two datasets by the base's defaults, under way or with its adapter; None without one.
+    """A job on these two datasets with the base's default settings, and the id of its adapter once it has one.
 
-    With the adapter's id, once it has one.
+    None if there is no such job that is unfinished, or finished and its adapter not deleted.
     """
     train, test = pair
     of_pair = (Job.dataset_id == train, Job.test_dataset_id == test, Job.base_fingerprint == base_fingerprint)
@@ -66,9 +66,9 @@ def job(scope: Scope, pair: Pair, base_fingerprint: str) -> tuple[Job, str | Non
 
 
 def images(scope: Scope, pair: Pair) -> dict[str, DatasetImage]:
-    """The images of both datasets by their hash; neither can be deleted until the transaction ends.
+    """The images of both datasets by SHA-256; both datasets are locked until the transaction ends.
 
-    Raises Conflict where one was deleted just now.
+    Raises Conflict if one of them was deleted just now.
     """
     held = scope.session.scalars(scope.select(Dataset, Dataset.id.in_(pair)).with_for_update(read=True))
     if len(list(held)) < len(pair):
@@ -78,7 +78,7 @@ def images(scope: Scope, pair: Pair) -> dict[str, DatasetImage]:
 
 
 def free_name(scope: Scope, name: str) -> str:
-    """The name, or else with the first number behind it, that no adapter and no unfinished job has; locked."""
+    """The name, or `name-2` and so on, that no adapter and no unfinished job has; locked."""
     for number in itertools.count(1):
         tried = name if number == 1 else f"{name}-{number}"
         adapters.lock_name(scope, tried)

@@ -1,6 +1,6 @@
-"""Clearing what nobody needs any more. All of it is safe to do twice and by several workers at once.
+"""Deletion of expired rows and of files without rows. Safe to repeat, and to run in several workers at once.
 
-It takes five statements, however much there is. What cannot be looked at or removed costs a line in the log.
+It takes five statements, however many rows there are. A file that cannot be read or deleted is logged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def sweep(sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore) -> None:
-    """Purge old idempotency records and events, blobs that a crash left without a row, checkpoints of ended jobs."""
+    """Delete expired idempotency records and audit events, blobs without a tenant, and checkpoints of ended jobs."""
     with sessions.begin() as session:
         idempotency.purge(session)
         audit.purge(session)
@@ -32,7 +32,7 @@ def sweep(sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: Checkp
 
 
 def _clear_blobs(sessions: sessionmaker[Session], blobs: BlobStore) -> None:
-    """Folders of tenants that are gone, of uploads of the version before, and what a write left half done."""
+    """Delete the blobs of tenants, datasets and collections that do not exist, and half-written files."""
     long_ago = time.time() - ORPHAN_AGE_SECONDS
     blobs.clear_incoming(long_ago)
     tenants = [owner for owner, changed in blobs.tenants() if changed < long_ago]

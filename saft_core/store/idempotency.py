@@ -1,4 +1,4 @@
-"""Idempotency-Key: the second request with a key gets the first one's answer.
+"""Idempotency-Key: the second request with a key gets the answer of the first.
 
 The record is written in the transaction that does the work, so a crash leaves both or neither. A concurrent request
 with the same key waits in PostgreSQL until that transaction ends.
@@ -22,7 +22,7 @@ KEEP_FOR = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """What the first request was told."""
+    """The answer of the first request."""
 
     status: int
     body: dict[str, Any]
@@ -30,9 +30,9 @@ class StoredAnswer:
 
 
 def begin(session: Session, owner: str, key: str, request_sha256: str) -> StoredAnswer | None:
-    """Take the key for this request, or give the answer of the request that had it before.
+    """Take the key for this request (None), or return the answer of an earlier request with it.
 
-    Raises IdempotencyMismatch when that was a different request.
+    Raises IdempotencyMismatch if the earlier request was a different one.
     """
     taken = session.execute(
         insert(IdempotencyRecord)
@@ -44,9 +44,9 @@ def begin(session: Session, owner: str, key: str, request_sha256: str) -> Stored
 
 
 def find(session: Session, owner: str, key: str, request_sha256: str) -> StoredAnswer | None:
-    """The answer of the request that had the key before, if there was one; takes nothing.
+    """The answer of an earlier request with the key; None without one, and the key is not taken.
 
-    Raises IdempotencyMismatch when that was a different request.
+    Raises IdempotencyMismatch if the earlier request was a different one.
     """
     record = session.get(IdempotencyRecord, (owner, key))
     if record is None:
@@ -57,12 +57,12 @@ def find(session: Session, owner: str, key: str, request_sha256: str) -> StoredA
 
 
 def complete(session: Session, owner: str, key: str, answer: StoredAnswer) -> None:
-    """Remember the answer, in the same transaction as `begin`."""
+    """Store the answer, in the same transaction as `begin`."""
     record = session.get_one(IdempotencyRecord, (owner, key))
     record.status, record.body, record.location = answer.status, answer.body, answer.location
     session.flush()
 
 
 def purge(session: Session) -> None:
-    """Forget records older than KEEP_FOR."""
+    """Delete records older than KEEP_FOR."""
     session.execute(delete(IdempotencyRecord).where(IdempotencyRecord.created_at < func.clock_timestamp() - KEEP_FOR))

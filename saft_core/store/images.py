@@ -1,15 +1,16 @@
-"""The one place where image files come and go: claimed by an upload, kept by a dataset or collection, released.
+"""The life of image files: claimed by an upload, kept by a dataset or collection, released when nothing refers to them.
 
-Whatever dies whenever, no file is without a row in `images`, and none that a dataset or collection refers to is gone:
+This is the only module that writes and deletes them. Whichever process crashes when, every file has a row in `images`,
+and a file that a dataset or collection refers to exists:
 
 - An upload commits the row of an image, with its claim on it, before it writes the file. Its last transaction writes
-  who refers to the image and drops the claim (`keep`).
-- Whoever removes a dataset, a collection or an image of one commits that first, and then calls `release`: it locks the
-  rows, sees in a new statement which of them nobody refers to or claims, removes their files, and then the rows. A
-  claim waits for that lock, so an upload looks for the file either before (and its claim is seen) or when it is gone.
-- What is left behind by a process that died is found by `Orphans`.
+  the rows that refer to the image and deletes the claim (`keep`).
+- A deletion of a dataset, a collection or an image of one is committed first; then `release` locks the rows of the
+  images, finds in a new statement those without references and claims, and deletes their files and then the rows. A
+  claim waits for that lock, so an upload either claims before (and the claim is seen) or finds the file deleted.
+- `Orphans` finds what a crashed process left.
 
-Rows are locked in the order of their hashes, after those of datasets, collections and their images.
+Rows are locked in the order of their SHA-256, after those of datasets, collections and their images.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from saft_core.store.models import CollectionImage, DatasetImage, Image, ImageCl
 from saft_core.store.scope import Scope
 
 ORPHAN_AGE_SECONDS = 6 * 3600
-"""No upload takes so long: what is still claimed then belongs to one that died."""
+"""The age at which a claim counts as left by a crashed upload: no upload takes so long."""
 CLAIMED_AT_ONCE = 128
-"""Images of one transaction of an upload: each for itself, it would wait for the disk of the database as often."""
+"""Images that an upload claims in one transaction; a transaction for each would wait for the disk as often."""
 CLAIMED_BYTES = 8 << 20
-"""So much of an upload at most waits in memory for that transaction."""
+"""Bytes of an upload that wait in memory for that transaction, at most."""
 RELEASED_AT_ONCE = 1_000
-"""Images that one transaction removes: it holds up uploads of the same ones."""
+"""Images that one transaction deletes; uploads of the same images wait for it."""
 LOOKED_AT_ONCE = 1_000
-"""Images that one sweep looks at, and claims that it drops."""
+"""Images that one sweep checks, and claims that it deletes."""
 
 Write = Callable[[str, bytes], None]
 Save = Callable[[str, bytes, str], None]
@@ -53,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NewImage:
-    """An image file that can be read."""
+    """An image file of an upload, after its checks."""
 
     sha256: str
     media_type: str
@@ -61,7 +62,7 @@ class NewImage:
 
 
 class Upload:
-    """The images of one upload under way: made by `uploading`."""
+    """One upload under way, with the SHA-256 of the images that it has `claimed`; `uploading` makes it."""
 
     def __init__(self, sessions: sessionmaker[Session], blobs: BlobStore, tenant_id: str) -> None:
         self.id = new_id("up")
@@ -71,9 +72,9 @@ class Upload:
 
     @contextmanager
     def saving(self) -> Iterator[Save]:
-        """Store many images: gives `save(sha256, data, media_type)`, and all are written when the block ends.
+        """Store many images: yields `save(sha256, data, media_type)`; all are durable when the block has ended.
 
-        Raises what the first write that failed raised, when the block ends, and Unauthorized when the tenant is gone.
+        Raises what the first failed write raised, when the block ends, and Unauthorized if the tenant was deleted.
         """
         with self._blobs.writing(self._tenant_id) as write:
 
@@ -96,7 +97,7 @@ class Upload:
             write(image.sha256, data)
 
     def end(self) -> None:
-        """Drop the claims that are left, and the images that nobody else needs."""
+        """Delete the claims that are left, and release their images."""
         with left_to_the_sweeper():
             with self._sessions.begin() as session:
                 scope = Scope(session, self._tenant_id)
@@ -108,7 +109,7 @@ class Upload:
 
 @contextmanager
 def left_to_the_sweeper() -> Iterator[None]:
-    """What fails of a removal costs a line in the log, and no answer: `Orphans` finds what is left."""
+    """Log an error of a deletion within the context in place of raising it: `Orphans` finds what is left."""
     try:
         yield
     except (SQLAlchemyError, OSError):
@@ -117,7 +118,7 @@ def left_to_the_sweeper() -> Iterator[None]:
 
 @contextmanager
 def uploading(sessions: sessionmaker[Session], blobs: BlobStore, tenant_id: str) -> Iterator[Upload]:
-    """An upload: within the block its images stay, behind it those that it did not `keep` are nobody's."""
+    """An upload: its images stay within the context, and those that were not kept are released at the end."""
     upload = Upload(sessions, blobs, tenant_id)
     try:
         yield upload
@@ -127,7 +128,7 @@ def uploading(sessions: sessionmaker[Session], blobs: BlobStore, tenant_id: str)
 
 
 def claim(scope: Scope, upload_id: str, found: Sequence[NewImage]) -> None:
-    """Say that an upload needs these images. Commit before any file is written. Raises Unauthorized."""
+    """Claim images for an upload; commit before writing a file. Raises Unauthorized if the tenant was deleted."""
     quotas.admit(scope)
     new = {image.sha256: image for image in found}
     rows = [
@@ -145,12 +146,12 @@ def claim(scope: Scope, upload_id: str, found: Sequence[NewImage]) -> None:
 
 
 def keep(scope: Scope, upload_id: str, hashes: Collection[str]) -> None:
-    """Make the images that an upload claimed the tenant's, in the transaction that writes who refers to them.
+    """Keep images that an upload claimed, in the transaction that writes the rows which refer to them.
 
-    Call it once, before these rows are written: other uploads lock in the same order. Those that the tenant had not
+    Call it once, before these rows are written: other uploads lock in the same order. Images that are new to the tenant
     count against its quota.
 
-    Raises QuotaExceeded, and Conflict when a claim was dropped because the upload took ORPHAN_AGE_SECONDS.
+    Raises QuotaExceeded, and Conflict if a claim was deleted because the upload took ORPHAN_AGE_SECONDS.
     """
     ordered = sorted(hashes)
     if not ordered:
@@ -173,15 +174,15 @@ def keep(scope: Scope, upload_id: str, hashes: Collection[str]) -> None:
 
 
 def size_bytes(scope: Scope, hashes: Collection[str]) -> int:
-    """Bytes of these images, each counted once."""
+    """The bytes of these images together, each counted once."""
     query = select(func.coalesce(func.sum(Image.size_bytes), 0))
     return int(scope.session.scalar(query.where(scope.owns(Image), among(Image.sha256, sorted(set(hashes))))) or 0)
 
 
 def release(sessions: sessionmaker[Session], blobs: BlobStore, tenant_id: str, hashes: Collection[str]) -> None:
-    """Remove those of the images that nobody refers to or claims any more, file and row.
+    """Delete those of the images that nothing refers to or claims, file and row.
 
-    Call it when what referred to them has been removed and committed.
+    Call it when the deletion of what referred to them is committed.
     """
     ordered = iter(sorted(set(hashes)))
     while some := list(islice(ordered, RELEASED_AT_ONCE)):
@@ -200,13 +201,13 @@ def _remove_unneeded(scope: Scope, blobs: BlobStore, hashes: Sequence[str]) -> N
 
 
 def _is_needed() -> ColumnElement[bool]:
-    """The condition that somebody refers to an image, or claims it."""
+    """The SQL condition that something refers to an image or claims it."""
     holders = (DatasetImage, CollectionImage, ImageClaim)
     return or_(*(exists().where(and_(h.tenant_id == Image.tenant_id, h.sha256 == Image.sha256)) for h in holders))
 
 
 def remove_some(scope: Scope, blobs: BlobStore, limit: int) -> int:
-    """Remove some images of a tenant that is being removed, whoever refers to them; how many."""
+    """Delete up to `limit` images of a deleted tenant, whatever refers to them; returns how many."""
     some = scope.select(Image).order_by(Image.sha256).limit(limit).with_for_update()
     found = [image.sha256 for image in scope.session.scalars(some)]
     for sha256 in found:
@@ -216,16 +217,16 @@ def remove_some(scope: Scope, blobs: BlobStore, limit: int) -> int:
 
 
 class Orphans:
-    """Clears, a few a sweep, the images that nobody needs: those of uploads that died, and of what died removing them.
+    """Releases the images that crashed uploads and deletions left, a few in each sweep.
 
-    Also those of datasets and collections that a version before removes, which knows nothing of `images`.
+    It also finds those of datasets and collections that a replica of an earlier release deletes.
     """
 
     def __init__(self) -> None:
         self._last = ("", "")
 
     def sweep(self, sessions: sessionmaker[Session], blobs: BlobStore) -> None:
-        """Drop old claims, and go on looking through the images. Safe to do twice and by several workers at once."""
+        """Delete old claims and check the next images. Safe to repeat, and to run in several workers at once."""
         with sessions.begin() as session:
             old = select(ImageClaim.tenant_id, ImageClaim.sha256, ImageClaim.upload_id)
             is_old = ImageClaim.created_at < func.clock_timestamp() - timedelta(seconds=ORPHAN_AGE_SECONDS)
@@ -236,7 +237,7 @@ class Orphans:
         _release_all(sessions, blobs, freed | self._look(sessions))
 
     def _look(self, sessions: sessionmaker[Session]) -> set[tuple[str, str]]:
-        """Those of the next images that seem to be nobody's; `release` decides."""
+        """Those of the next images that seem to have no references; `release` decides."""
         key = tuple_(Image.tenant_id, Image.sha256)
         with sessions() as session:
             following = select(Image.tenant_id, Image.sha256).where(key > self._last)

@@ -1,4 +1,4 @@
-"""What a search goes through: the images of a collection, or those of a dataset."""
+"""The images that a search runs over: those of a collection or of a dataset, by the same columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saft_core.store.scope import Scope
 
 @dataclass(frozen=True)
 class Member:
-    """One image. Of a dataset, `id` is its position and `filename` its path; its metadata is its label."""
+    """One image. Of a dataset, `id` is the position, `filename` the path and `metadata` {"label": ...}."""
 
     id: str
     filename: str
@@ -25,7 +25,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Kind:
-    """The columns that stand for the fields of a member."""
+    """The tables and columns from which the fields of a `Member` are read."""
 
     name: str
     owner: type[Collection] | type[Dataset]
@@ -61,42 +61,42 @@ class Members:
 
     @classmethod
     def of_collection(cls, collection_id: str) -> Members:
-        """Those of a collection."""
+        """The images of a collection."""
         return cls(COLLECTION, collection_id)
 
     @classmethod
     def of_dataset(cls, dataset_id: str) -> Members:
-        """Those of a dataset."""
+        """The images of a dataset."""
         return cls(DATASET, dataset_id)
 
     def within(self, scope: Scope) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        """The conditions that a row of `kind.model` is one of them."""
+        """The SQL conditions that a row of `kind.model` is one of these images."""
         return scope.owns(self.kind.model), self.kind.owner_id == self.owner_id
 
     def check(self, scope: Scope) -> None:
-        """Raise NotFound where there is no such collection or dataset."""
+        """Raise NotFound if the tenant has no such collection or dataset."""
         scope.get(self.kind.owner, self.owner_id)
 
     def has_unadopted(self, scope: Scope) -> bool:
-        """Whether a version before wrote some of them (saft_core/store/adoption.py)."""
+        """Whether an earlier version wrote some of them. Goes with adoption.py, a version later."""
         left = select(self.kind.owner_id).where(*self.within(scope), ~self.kind.model.adopted).limit(1)
         return scope.session.scalar(left) is not None
 
     def get(self, scope: Scope, image_id: str) -> Member:
-        """One of them. Raises NotFound."""
+        """One image by its id. Raises NotFound."""
         found = self.where(scope, self._is(image_id))
         if not found:
             raise NotFound(f"{self.kind.name} {self.owner_id} has no image {image_id}")
         return found[0]
 
     def _is(self, image_id: str) -> ColumnElement[bool]:
-        """By a dataset's key where it can be: no index serves a position as text."""
+        """The SQL condition for one image; a dataset's position is compared as a number, for the index."""
         if self.kind is DATASET and image_id.isascii() and image_id.isdigit() and len(image_id) < 10:
             return (self.kind.id == image_id) & (_LABELLED.position == int(image_id))
         return self.kind.id == image_id
 
     def where(self, scope: Scope, *conditions: ColumnExpressionArgument[bool]) -> list[Member]:
-        """Those that match, by id."""
+        """The images that match all conditions, ordered by id."""
         kind = self.kind
         query = select(kind.id, kind.filename, kind.model.sha256, kind.metadata)
         query = query.where(*self.within(scope), *conditions).order_by(kind.id)

@@ -1,8 +1,8 @@
-"""What a tenant has, and whether it may have more.
+"""Tenant quotas: the usage of a tenant, and the check of its limits (saft_core/quota.py) before something is added.
 
-What a tenant has is counted when it is asked for, off the rows themselves, so that no counter can be wrong: it takes
-one query over the tenant's images, by an index alone, adapters and jobs. A tenant without limits is not counted when it
-creates something. An image counts once, in however many datasets and collections it is.
+Usage is counted from the rows themselves whenever it is needed, so no counter can be wrong: one query over the tenant's
+images (from an index alone), adapters and jobs. A tenant without limits is not counted when it adds something. An image
+counts once, however many datasets and collections refer to it. `requests_per_minute` is counted in api/rates.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _ALL = true()
 
 @dataclass(frozen=True)
 class Usage:
-    """What a tenant has. What a version before wrote counts from when the sweeper has adopted it.
+    """What a tenant has now. Files of earlier versions count once they are adopted.
 
-    adapters: with those that unfinished jobs will make.
+    adapters: every version counts, and so does every unfinished job, which will make one.
     """
 
     images: int
@@ -34,7 +34,7 @@ class Usage:
 
 
 def usage(scope: Scope) -> Usage:
-    """What the tenant has now."""
+    """The usage of the tenant now, in one query."""
 
     def totals(model: type[Owned], *counted: ColumnElement[Any], where: ColumnElement[bool] = _ALL) -> Subquery:
         named = [total.label(f"n{place}") for place, total in enumerate(counted)]
@@ -57,24 +57,23 @@ def usage(scope: Scope) -> Usage:
 
 
 def _sum(column: Any) -> ColumnElement[Any]:
-    """The sum of what is known, 0 of nothing."""
+    """The sum of the values that are not null, 0 without any."""
     return func.coalesce(func.sum(column), 0)
 
 
 def quota(scope: Scope) -> Quota:
-    """The limits of the tenant; none of one that is gone."""
+    """The limits of the tenant; a tenant that does not exist has none."""
     return Quota.model_validate(scope.session.scalar(_quota(scope)) or {})
 
 
 def admit(scope: Scope, **wanted: int) -> None:
-    """Whether the tenant may have so much more. Call it before the first row is added, in the same transaction.
+    """Check that the tenant may have so much more; call it before the first row is added, in the same transaction.
 
-    Of transactions that ask for a tenant with such a limit one at a time goes on, until its end: what one of them adds
-    the next one counts.
+    Where a limit applies, the tenant's row is locked until the transaction ends, so the next one counts its rows.
 
-    wanted: by the names of `Usage`.
+    wanted: how much is to be added, by the names of `Usage`.
 
-    Raises QuotaExceeded, and Unauthorized for a tenant that was deleted.
+    Raises QuotaExceeded, which names the quota, and Unauthorized for a tenant that was deleted.
     """
     found = scope.session.execute(select(Tenant.quota, Tenant.deleted_at).where(Tenant.id == scope.tenant_id)).first()
     if found is None or found.deleted_at is not None:

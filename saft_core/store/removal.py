@@ -1,9 +1,9 @@
-"""Removing all that a deleted tenant had: rows, files, checkpoints.
+"""Removal of everything that a deleted tenant had: rows, files and checkpoints.
 
-What is removed goes files first and row second, one thing a transaction, the tenant's own row last: the rows that are
-left are what is left to do, so a kill at any moment costs nothing but the step under way. (Of a job the row goes first,
-for its worker to see; a state without a job is swept by `housekeeping`.) An upload that was under way
-at the deletion finds no tenant in the end; files that it left are a folder without a tenant to `housekeeping`.
+Files are deleted before their row, one thing in a transaction, and the tenant's own row last: the rows that are left
+are what is left to do, so a crash costs the step under way only. The row of a job is deleted before its checkpoint, so
+that its worker notices; `housekeeping` deletes a checkpoint without a job. An upload that was under way fails in the
+end, and `housekeeping` deletes its files, which have no tenant.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from saft_core.store.models import Adapter, AuditEvent, Collection, Dataset, Ide
 from saft_core.store.scope import Scope
 
 REMOVE_SECONDS = 5.0
-"""How long one sweep removes; the next one goes on. Lost jobs wait no longer to be published."""
+"""How long one sweep removes; the next sweep goes on."""
 AT_ONCE = 100
-"""Jobs or adapters that one transaction removes."""
+"""Jobs or adapters that one transaction deletes."""
 
 logger = logging.getLogger(__name__)
 
 
 def sweep(sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore) -> None:
-    """Go on removing deleted tenants, for REMOVE_SECONDS. Safe to do twice and by several workers at once."""
+    """Remove deleted tenants for REMOVE_SECONDS. Safe to repeat, and to run in several workers at once."""
     deadline = time.monotonic() + REMOVE_SECONDS
     with sessions() as session:
         deleted = select(Tenant.id).where(Tenant.deleted_at.is_not(None)).order_by(Tenant.deleted_at).limit(AT_ONCE)
@@ -46,7 +46,7 @@ def sweep(sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: Checkp
 def _steps(
     sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore, tenant_id: str
 ) -> Iterator[None]:
-    """Everything of one tenant, then the tenant; control comes back after each step."""
+    """Remove everything of one tenant and then the tenant, as a generator that yields after each step."""
     while found := _some(sessions, tenant_id, Job):
         # A worker that trains one of them notices with its next report that the row is gone, and writes nothing.
         _remove(sessions, tenant_id, Job, found)
@@ -69,16 +69,16 @@ def _steps(
     blobs.delete_tenant(tenant_id)  # what an upload added between the two
 
 
-Thing = type[Job] | type[Dataset] | type[Collection] | type[Adapter]
+Table = type[Job] | type[Dataset] | type[Collection] | type[Adapter]
 
 
-def _some(sessions: sessionmaker[Session], tenant_id: str, model: Thing, limit: int = AT_ONCE) -> list[str]:
-    """Ids of some rows that are left."""
+def _some(sessions: sessionmaker[Session], tenant_id: str, model: Table, limit: int = AT_ONCE) -> list[str]:
+    """The ids of up to `limit` rows that are left."""
     with sessions() as session:
         return list(session.scalars(select(model.id).where(Scope(session, tenant_id).owns(model)).limit(limit)))
 
 
-def _remove(sessions: sessionmaker[Session], tenant_id: str, model: Thing, found: list[str]) -> None:
+def _remove(sessions: sessionmaker[Session], tenant_id: str, model: Table, found: list[str]) -> None:
     with sessions.begin() as session:
         session.execute(delete(model).where(Scope(session, tenant_id).owns(model), among(model.id, found)))
 
@@ -89,7 +89,7 @@ def _remove_images(sessions: sessionmaker[Session], blobs: BlobStore, tenant_id:
 
 
 def _remove_tenant(sessions: sessionmaker[Session], tenant_id: str) -> None:
-    """The tenant's own row and what has no other; of the audit log stays what is about the tenant itself."""
+    """Delete the tenant's row and what depends on it; its audit log keeps the events about the tenant itself."""
     with sessions.begin() as session:
         session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())  # waits for who adds a row
         of_things = (Scope(session, tenant_id).owns(AuditEvent), AuditEvent.subject_id != tenant_id)

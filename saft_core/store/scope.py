@@ -1,6 +1,6 @@
-"""The one place where rows are scoped by tenant: nobody else compares a `tenant_id`.
+"""Tenant isolation: the one module that compares a `tenant_id`; every read and write of a tenant's row goes through it.
 
-A row that is missing and a row of somebody else are the same NotFound.
+A row that does not exist and a row of another tenant raise the same NotFound.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Listed = TypeVar("Listed", bound=Model)
 
 @dataclass(frozen=True)
 class PageOf(Generic[Listed]):
-    """Some rows of a list, and where the next page starts; None on the last page."""
+    """One page of a list, and the cursor of the next page; None on the last page."""
 
     items: Sequence[Listed]
     next_cursor: str | None
 
 
 def owned(model: type[Owned]) -> ColumnElement[bool]:
-    """As `Scope.owns`, in a statement that is made once and for any tenant: `Scope.scalars` fills in which."""
+    """As `Scope.owns`, for a statement that is built once for all tenants: `Scope.scalars` binds the tenant."""
     return model.tenant_id == bindparam("tenant_id")
 
 
 class Scope:
-    """All that one tenant may see, within one database session.
+    """Access to the rows of one tenant, within one database session.
 
-    key_id: of the key that is asking, for the audit log.
+    key_id: the key that makes the request, for the audit log.
     """
 
     def __init__(self, session: Session, tenant_id: str, key_id: str | None = None) -> None:
@@ -50,15 +50,15 @@ class Scope:
         self.key_id = key_id
 
     def select(self, model: type[Row], *conditions: ColumnElement[bool]) -> Select[Row]:
-        """A query over the tenant's rows of `model`."""
+        """A SELECT of the tenant's rows of `model` that match all conditions."""
         return select(model).where(self.owns(model), *conditions)
 
     def owns(self, model: type[Owned]) -> ColumnElement[bool]:
-        """The condition that a row of `model` is the tenant's, for queries that are more than a select of rows."""
+        """The SQL condition that a row of `model` is the tenant's, for queries other than a SELECT of rows."""
         return model.tenant_id == self.tenant_id
 
     def scalars(self, statement: Select[Row], **parameters: Any) -> Sequence[Row]:
-        """The rows of a statement with `owned` in it: made once, for making it takes as long as the database does."""
+        """The rows of a statement that contains `owned`: built once, since building it takes as long as running it."""
         return self.session.scalars(statement, parameters | {"tenant_id": self.tenant_id}).all()
 
     def get(self, model: type[Row], row_id: str, *, lock: bool = False) -> Row:
@@ -67,7 +67,7 @@ class Scope:
         return self._one(query.with_for_update() if lock else query, model, row_id)
 
     def hold(self, model: type[Row], row_id: str) -> Row:
-        """The same row, which nobody deletes until the transaction ends; others may hold it too. Raises NotFound."""
+        """The tenant's row with this id, with a shared lock against its deletion. Raises NotFound."""
         return self._one(self._by_id(model, row_id).with_for_update(read=True, key_share=True), model, row_id)
 
     def _by_id(self, model: type[Row], row_id: str) -> Select[Row]:
@@ -80,7 +80,7 @@ class Scope:
         return row
 
     def add(self, row: Row) -> Row:
-        """Make `row` the tenant's and write it, so that its defaults are filled in."""
+        """Insert a row of the tenant, with an event in the audit log; its defaults are loaded."""
         row.tenant_id = self.tenant_id
         self.session.add(row)
         self.session.flush()
@@ -89,7 +89,7 @@ class Scope:
         return row
 
     def delete(self, row: Owned) -> None:
-        """Remove a row that came from this scope, and what hangs on it."""
+        """Delete a row that came from this scope, with the rows that cascade, and log it in the audit log."""
         self.session.delete(row)
         audit.note_row(self, "deleted", row)
         self.session.flush()
@@ -102,14 +102,14 @@ class Scope:
         *conditions: ColumnElement[bool],
         options: Sequence[ExecutableOption] = (),
     ) -> PageOf[Row]:
-        """Up to `limit` rows, newest first, from behind `cursor`, loaded as `options` say. Raises InvalidCursor."""
+        """A page of up to `limit` rows, newest first, from behind `cursor`. Raises InvalidCursor."""
         return page_of(self.session, self.select(model, *conditions).options(*options), model, limit, cursor)
 
 
 def page_of(
     session: Session, query: Select[Listed], model: type[Listed], limit: int, cursor: str | None
 ) -> PageOf[Listed]:
-    """Up to `limit` rows of a query, newest first, from behind `cursor`. Raises InvalidCursor."""
+    """A page of up to `limit` rows of a query, newest first, from behind `cursor`. Raises InvalidCursor."""
     created_at, row_id = model.created_at, model.id  # type: ignore[attr-defined]
     # Ordered column by column, as the index is: no index serves the order of a row value.
     query = query.order_by(created_at.desc(), row_id.desc()).limit(limit + 1)

@@ -1,7 +1,7 @@
-"""Searches of a collection or a dataset: exact whatever narrows them, and page by page.
+"""Exact nearest-neighbour search in a collection or a dataset, with filters and pages (pgvector).
 
-Every vector of what the filters leave is compared with the query. The order is that of (distance, image id), so a page
-goes on behind any place in it, and a search sees the images that were there when its first page was made.
+The query is compared with the vector of every image that the filters leave. The order is by (cosine distance, image
+id), so a page can start behind any image. All pages of a search see the images of the time of its first page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from saft_core.store.database import among
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.members import Member, Members
 from saft_core.store.models import Embedding
 from saft_core.store.scope import Scope
@@ -40,20 +40,21 @@ from saft_core.store.scope import Scope
 Scalar = str | int | float | bool | None
 FloatArray = npt.NDArray[np.float32]
 DUPLICATE_COSINE = 0.95
-"""From here on two images are near-duplicates: see docs/search.md for what that takes in."""
+"""The cosine from which two images count as near-duplicates (docs/search.md says which these are)."""
 FIRST_ROWS, MAX_ROWS = 256, 2048
-"""How many images are looked at together for near-duplicates."""
+"""Images that are read together to find near-duplicates: the first block, and the largest."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for. `vector` may have any length but 0.
+    """A query. `vector` is (embed_dim,) and may have any norm but 0.
 
-    filters: values of each metadata key, of which an image has to have one. without: an image that is left out.
+    filters: for each metadata key the values of which an image must have one. min_score: the lowest cosine. distinct:
+    leave near-duplicates out. without: the id of an image that is left out.
     """
 
     members: Members
-    space: Space
+    space: EmbeddingSpace
     vector: Any
     filters: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
     min_score: float | None = None
@@ -63,7 +64,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Place:
-    """The last image of a page, by which they are ordered; and when the newest image of the search was added."""
+    """Where a page ends: the distance and id of its last image, and when the newest image of the search was added."""
 
     as_of: datetime
     distance: float
@@ -71,12 +72,12 @@ class Place:
 
 
 Ranked = tuple[Place, str]
-"""A place and the hash of its image."""
+"""A place, and the SHA-256 of its image."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One page, best first, with cosines; and its end, None on the last page."""
+    """One page: (image, cosine) pairs, best first, and where the page ends; None on the last page."""
 
     matches: Sequence[tuple[Member, float]]
     end: Place | None
@@ -103,9 +104,9 @@ def _all(scope: Scope, search: Search, count: int, after: Place | None) -> list[
 
 
 def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> list[tuple[Place, Member]]:
-    """The same without near-duplicates of what is listed before, on this page or on those before it.
+    """As `_all`, without near-duplicates of a better image, on this page or an earlier one.
 
-    So it begins with the best image of all, wherever the page begins.
+    It therefore reads from the best image on, wherever the page starts.
     """
     query, _ = _ranked(scope, search, after)
     with scope.session.execute(query.execution_options(yield_per=FIRST_ROWS)) as result:
@@ -118,7 +119,7 @@ def _distinct(scope: Scope, search: Search, count: int, after: Place | None) -> 
 
 
 def _ranked(scope: Scope, search: Search, after: Place | None) -> tuple[Select[Any], ColumnElement[float]]:
-    """The query for all that matches, best first, as the columns of `Place` and the hash; and its distance."""
+    """The query for all matches, best first, with the columns of `Place` and the SHA-256; and its distance column."""
     kind, within = search.members.kind, search.members.within(scope)
     created_at = kind.model.created_at
     distance = Embedding.embedding.cosine_distance(search.vector)
@@ -126,7 +127,7 @@ def _ranked(scope: Scope, search: Search, after: Place | None) -> tuple[Select[A
     query = (
         select(as_of, distance, kind.id, kind.model.sha256)
         .join(Embedding, Embedding.sha256 == kind.model.sha256)
-        .where(*within, scope.owns(Embedding), search.space.holds())
+        .where(*within, scope.owns(Embedding), search.space.contains())
         .where(*(_has(kind.metadata, key, values) for key, values in search.filters.items()))
         .order_by(distance, kind.id)
     )
@@ -140,7 +141,7 @@ def _ranked(scope: Scope, search: Search, after: Place | None) -> tuple[Select[A
 
 
 def _has(metadata: ColumnElement[Any], key: str, values: Sequence[Scalar]) -> ColumnElement[bool]:
-    """The condition that the metadata has one of `values` under `key`, or a list with one of its strings.
+    """The SQL condition that the metadata has one of `values` under `key`, or a list that contains one of its strings.
 
     As containment, which `ix_collection_images_metadata` serves and PostgreSQL has statistics of.
     """
@@ -153,24 +154,24 @@ def _is_behind(place: Place, after: Place | None) -> bool:
 
 
 def _blocks(result: Result[Any]) -> Iterator[Sequence[Any]]:
-    """The rows, few at first, since most pages need few, then many at a time."""
+    """The rows in blocks that double up to MAX_ROWS: most pages need few."""
     size = FIRST_ROWS
     while rows := result.fetchmany(size):
         yield rows
         size = min(2 * size, MAX_ROWS)
 
 
-def _vectors(scope: Scope, space: Space, ranked: Sequence[Ranked]) -> dict[str, FloatArray]:
-    """The unit vectors of images by hash. One that was removed just now has none."""
+def _vectors(scope: Scope, space: EmbeddingSpace, ranked: Sequence[Ranked]) -> dict[str, FloatArray]:
+    """The unit vectors (embed_dim,) of images, by SHA-256; an image that was deleted just now is left out."""
     sent = func.vector_send(Embedding.embedding, type_=LargeBinary)  # its digits as text take ten times as long
     query = select(Embedding.sha256, sent).where(
-        scope.owns(Embedding), space.holds(), among(Embedding.sha256, [sha256 for _, sha256 in ranked])
+        scope.owns(Embedding), space.contains(), among(Embedding.sha256, [sha256 for _, sha256 in ranked])
     )
     return {sha256: Vector.from_binary(data).to_numpy() for sha256, data in scope.session.execute(query)}
 
 
 def _unlike(blocks: Iterable[tuple[Sequence[Ranked], Mapping[str, FloatArray]]]) -> Iterator[Place]:
-    """The places, best first, whose vectors are no near-duplicate of one before them that is given."""
+    """The places, best first, whose vectors are no near-duplicates of one that was yielded before."""
     listed: list[FloatArray] = []
     for ranked, vectors in blocks:
         present = [(place, sha256) for place, sha256 in ranked if sha256 in vectors]
@@ -182,7 +183,7 @@ def _unlike(blocks: Iterable[tuple[Sequence[Ranked], Mapping[str, FloatArray]]])
 
 
 def _fresh(vectors: FloatArray, listed: Sequence[FloatArray]) -> npt.NDArray[np.bool_]:
-    """Which of the unit `vectors` (rows, dim) are like none that is listed, nor like a fresh one before them."""
+    """Which of the unit `vectors` (rows, dim) are no near-duplicates of `listed` or an earlier fresh row; (rows,)."""
     fresh = np.ones(len(vectors), dtype=np.bool_)
     for others in listed:
         fresh &= (vectors @ others.T).max(axis=1, initial=-1) < DUPLICATE_COSINE

@@ -1,4 +1,4 @@
-"""What lists show of metrics: the figures, and not the matrices and curves, of which one can be larger than a page."""
+"""The summary of metrics in lists: the single figures, without matrices and curves, which may be large."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 SHORT = ("interval", "zero_shot_interval", "unknown")
-"""Members of metrics that are shown though they have members themselves."""
+"""Members of metrics that a summary has although they are objects."""
 
 
 def summary_of(metrics: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
-    """Of a JSONB column the plain values and what is SHORT; null where there are no metrics."""
+    """The SQL expression for the summary of a JSONB column: its scalars and the members in SHORT; null for null."""
     member = func.jsonb_each(metrics).table_valued("key", "value")
     is_shown = or_(func.jsonb_typeof(member.c.value).not_in(("array", "object")), member.c.key.in_(SHORT))
     shown = func.jsonb_object_agg(member.c.key, member.c.value).filter(is_shown)

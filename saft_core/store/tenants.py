@@ -1,8 +1,8 @@
-"""Tenants and their keys. A key is shown once and stored as its SHA-256: 256 random bits need no slow hash.
+"""Tenants and their API keys. A key is shown once and stored as its SHA-256: 256 random bits need no slow hash.
 
-`tenants.key_sha256` is the hash of a tenant's first key, for a version that knows one key a tenant and runs beside this
-one in a rolling deploy. A tenant that it makes has no row in `tenant_keys` yet: its key gets one when it is used or
-listed. What no longer opens anything is taken from both.
+`tenants.key_sha256` is the hash of a tenant's first key, for an earlier release that knows one key for each tenant and
+may run beside this one in a rolling deploy. A tenant that it creates has no row in `tenant_keys`; its key gets one when
+it is used or listed. A revoked key is removed from both.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from saft_core.store.models import Tenant, TenantKey, new_id
 from saft_core.store.scope import PageOf, Scope, page_of
 
 FIRST_KEY = "first"
-"""The name of the key that a tenant is made with."""
+"""The name of the key that a new tenant gets."""
 KEY_PREFIX = "saft_"
 NOTE_USE_AFTER = timedelta(minutes=1)
-"""`last_used_at` is at most so much too old: more exact would be a write a request."""
+"""How far `last_used_at` may lag behind: to be more exact, every request would write."""
 _KEY_BYTES = 32
 _NOBODYS = "of no key "
-"""How a `key_sha256` begins that is nobody's any more; no SHA-256 in hexadecimal does."""
+"""The prefix of a `key_sha256` that belongs to no key any more; no SHA-256 in hexadecimal starts with it."""
 _NOW = func.clock_timestamp()
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Whose a key is, and what the API wants to know of him at every request.
+    """The tenant and id of a valid key, with what the API needs at every request.
 
-    is_noted: whether the key's last use was noted within NOTE_USE_AFTER.
+    requests_per_minute: the tenant's quota. is_noted: whether a use of the key was noted within NOTE_USE_AFTER.
     """
 
     tenant_id: str
@@ -57,11 +57,11 @@ def new_key() -> str:
 
 
 def derived_key(admin_key: str, salt: str, row_id: str) -> str:
-    """The key that belongs to a new row: a tenant, or a key of one.
+    """The API key of a new tenant, or a further key of one, derived from the admin key by HMAC-SHA256.
 
-    salt: an Idempotency-Key, or something that nobody can guess. With the former only the service can compute the key,
-    and a replay computes it again, so it need not be stored to be shown again. The row's id keeps a key that was
-    revoked from coming back when an Idempotency-Key is used again after its time.
+    salt: an Idempotency-Key, or random. A replay of a request with the same Idempotency-Key derives the same key, so
+    the key need not be stored to be shown again. row_id: the id of the new row; it keeps a revoked key from coming back
+    when an Idempotency-Key is used again after it has expired.
     """
     message = b"\0".join((b"tenant key", row_id.encode(), salt.encode()))
     digest = hmac.digest(admin_key.encode(), message, "sha256")
@@ -69,20 +69,20 @@ def derived_key(admin_key: str, salt: str, row_id: str) -> str:
 
 
 def hashed(key: str) -> str:
-    """What is kept of a key."""
+    """The SHA-256 of a key in hexadecimal, which is what is stored."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def authenticate(session: Session, key: str) -> Holder:
-    """Who holds `key`. Raises Unauthorized.
+    """The holder of `key`. Raises Unauthorized.
 
-    One query by an index for a key that is somebody's, two for one that is nobody's.
+    It takes one query by an index for a valid key, and two for any other.
     """
     return authenticate_hash(session, hashed(key))
 
 
 def authenticate_hash(session: Session, key_sha256: str) -> Holder:
-    """The same by the key's hash."""
+    """The holder of the key with this SHA-256. Raises Unauthorized."""
     found = _holder(session, key_sha256)
     if found is None and _adopt(session, Tenant.key_sha256 == key_sha256):
         found = _holder(session, key_sha256)
@@ -103,7 +103,7 @@ def _holder(session: Session, key_sha256: str) -> Holder | None:
 
 
 def _adopt(session: Session, which: ColumnElement[bool]) -> bool:
-    """Give the first key of a tenant that another version made its row. Whether there is such a key."""
+    """Insert the row of the first key of a tenant that an earlier release created. Whether there is such a key."""
     row_of_key = select(TenantKey.id).where(TenantKey.sha256 == Tenant.key_sha256).exists()
     live = (which, Tenant.deleted_at.is_(None), ~Tenant.key_sha256.startswith(_NOBODYS))
     found = session.execute(select(row_of_key).where(*live)).first()
@@ -117,13 +117,13 @@ def _adopt(session: Session, which: ColumnElement[bool]) -> bool:
 
 
 def note_use(session: Session, key_id: str) -> None:
-    """Note that a key is in use now, unless that was noted within NOTE_USE_AFTER."""
+    """Set `last_used_at` of a key, unless it is younger than NOTE_USE_AFTER."""
     overdue = or_(TenantKey.last_used_at.is_(None), TenantKey.last_used_at < _NOW - NOTE_USE_AFTER)
     session.execute(update(TenantKey).where(TenantKey.id == key_id, overdue).values(last_used_at=_NOW))
 
 
 def is_held(session: Session, key: str) -> bool:
-    """Whether somebody holds `key`."""
+    """Whether `key` is a valid API key."""
     try:
         authenticate(session, key)
     except Unauthorized:
@@ -132,7 +132,7 @@ def is_held(session: Session, key: str) -> bool:
 
 
 def add_key(scope: Scope, key_id: str, name: str, key: str, max_keys: int) -> TenantKey:
-    """Another key of a tenant. Raises NotFound, and Conflict when he has `max_keys`."""
+    """Add a key to a tenant. Raises NotFound, and Conflict if it has `max_keys` keys already."""
     _locked(scope.session, scope.tenant_id)
     _adopt(scope.session, Tenant.id == scope.tenant_id)
     count = select(func.count()).select_from(TenantKey).where(scope.owns(TenantKey))
@@ -142,7 +142,7 @@ def add_key(scope: Scope, key_id: str, name: str, key: str, max_keys: int) -> Te
 
 
 def keys(scope: Scope, limit: int, cursor: str | None) -> PageOf[TenantKey]:
-    """The tenant's keys, newest first. Raises InvalidCursor."""
+    """A page of the tenant's keys, newest first. Raises InvalidCursor."""
     _adopt(scope.session, Tenant.id == scope.tenant_id)
     return scope.page(TenantKey, limit, cursor)
 
@@ -157,7 +157,7 @@ def rename_key(scope: Scope, key_id: str, name: str) -> TenantKey:
 
 
 def revoke_key(scope: Scope, key_id: str) -> None:
-    """Remove a key. Raises NotFound."""
+    """Delete a key; it is invalid from the commit on. Raises NotFound."""
     tenant = _locked(scope.session, scope.tenant_id)
     key = scope.get(TenantKey, key_id)
     if tenant.key_sha256 == key.sha256:
@@ -173,7 +173,7 @@ def _nobodys_hash() -> str:
 
 
 def create(session: Session, name: str, key: str, tenant_id: str | None = None, quota: Quota | None = None) -> Tenant:
-    """A new tenant that authenticates with `key`."""
+    """Create a tenant whose first API key is `key`."""
     tenant = Tenant(id=tenant_id or new_id("ten"), name=name, key_sha256=hashed(key), quota=_kept(quota or Quota()))
     session.add(tenant)
     session.flush()
@@ -185,12 +185,12 @@ def create(session: Session, name: str, key: str, tenant_id: str | None = None, 
 
 
 def as_admin(session: Session, tenant_id: str) -> Scope:
-    """A tenant's things, seen by the admin. Nothing is looked up: there may be no such tenant."""
+    """The scope of a tenant for the admin; whether the tenant exists is not checked."""
     return Scope(session, tenant_id, audit.ADMIN)
 
 
 def find(session: Session, tenant_id: str, *, deleted: bool = False) -> Tenant:
-    """The tenant; with `deleted` also one that is being removed. Raises NotFound."""
+    """The tenant with this id; with `deleted` also one that is being removed. Raises NotFound."""
     tenant = session.get(Tenant, tenant_id)
     if tenant is None or (tenant.deleted_at is not None and not deleted):
         raise NotFound(f"there is no tenant {tenant_id}")
@@ -198,12 +198,12 @@ def find(session: Session, tenant_id: str, *, deleted: bool = False) -> Tenant:
 
 
 def page(session: Session, limit: int, cursor: str | None) -> PageOf[Tenant]:
-    """Up to `limit` tenants, newest first, from behind `cursor`. Raises InvalidCursor."""
+    """A page of up to `limit` tenants, newest first, from behind `cursor`. Raises InvalidCursor."""
     return page_of(session, select(Tenant), Tenant, limit, cursor)
 
 
 def set_quota(session: Session, tenant_id: str, quota: Quota) -> None:
-    """Set all limits of a tenant. Raises NotFound."""
+    """Replace the quota of a tenant. Raises NotFound."""
     tenant = _locked(session, tenant_id)
     tenant.quota = _kept(quota)
     audit.note(as_admin(session, tenant_id), "quota.set", tenant_id, **_kept(quota))
@@ -214,7 +214,7 @@ def _kept(quota: Quota) -> dict[str, int]:
 
 
 def delete_tenant(session: Session, tenant_id: str) -> Tenant:
-    """Shut a tenant out and stop its jobs, in this transaction; the sweeper removes the rest.
+    """Delete the keys of a tenant and cancel its jobs, in this transaction; the sweeper removes the rest (removal.py).
 
     Raises NotFound, also for one that is being removed.
     """
@@ -233,7 +233,7 @@ def delete_tenant(session: Session, tenant_id: str) -> Tenant:
 
 
 def _locked(session: Session, tenant_id: str) -> Tenant:
-    """The tenant, locked until the transaction ends; rows of his are still added. Raises NotFound."""
+    """The tenant, locked until the transaction ends; others may still insert rows of the tenant. Raises NotFound."""
     query = select(Tenant).where(Tenant.id == tenant_id, Tenant.deleted_at.is_(None))
     tenant = session.scalar(query.with_for_update(key_share=True).execution_options(populate_existing=True))
     if tenant is None:

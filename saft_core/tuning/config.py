@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from saft_core.templates import Template, as_template
-from saft_core.tuning.augment import Augment
-
-Encoders = Literal["both", "image", "text"]
-Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
-Evaluate = Literal["refit", "holdout", "none"]
+from saft_core.training_options import Augment, Encoders, Evaluate, Selection
 
 
 class Order(Protocol):

@@ -13,7 +13,8 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
-from saft_core.tuning.config import Encoders, TrainingConfig
+from saft_core.training_options import Encoders
+from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.costs import GRADIENT, RANKING
 from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.loss import ClassPromptLoss

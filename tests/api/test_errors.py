@@ -121,7 +121,7 @@ def test_a_full_disk_is_told_as_such(client: TestClient, monkeypatch: pytest.Mon
     def write(*_: Any) -> None:
         raise OSError(number, os.strerror(number), "/secret/folder")
 
-    monkeypatch.setattr("saft_core.store.blobs.BlobStore._write", write)
+    monkeypatch.setattr("saft_core.store.local_blobs.LocalBlobStore._write", write)
     answer = client.post("/datasets", data={"name": "x"}, files={"archive": zipped(labelled())})
     problem(answer, 507, "disk_full")
     assert "secret" not in answer.text

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from saft_core.store import jobs
+from saft_core.store import leases
 from tests.fixtures.rest import Site, new_dataset, ok, problem
 from tests.fixtures.server import Server
 
@@ -20,12 +20,12 @@ def queued(client: TestClient, name: str = "icons") -> dict[str, Any]:
 
 def report(site: Site, job_id: str, **progress: Any) -> None:
     with site.services.sessions.begin() as session:
-        assert jobs.report(session, job_id, "worker", 60, **progress).alive
+        assert leases.renew(session, job_id, "worker", 60, **progress).held
 
 
 def claim(site: Site, job_id: str) -> None:
     with site.services.sessions.begin() as session:
-        assert jobs.claim(session, job_id, "worker", 60, 3) is not None
+        assert leases.claim(session, job_id, "worker", 60, 3) is not None
 
 
 def test_a_job_shows_how_it_goes(site: Site, client: TestClient) -> None:
@@ -169,7 +169,7 @@ def test_the_events_follow_a_job_to_its_end(site: Site, client: TestClient, serv
         ok(client.post(f"/jobs/{job['id']}/cancel"), 202)
         assert next(seen)["cancel_requested"] is True
         with site.services.sessions.begin() as session:
-            jobs.cancel(session, job["id"], "worker")
+            leases.cancel(session, job["id"], "worker")
         assert next(seen)["status"] == "cancelled"
         assert list(seen) == []
 

@@ -10,7 +10,7 @@ from celery import Celery
 
 from api.publisher import CeleryPublisher
 from saft import embedded
-from saft_core.store.jobs import TRAIN_TASK
+from saft_core.store.messages import TRAIN_TASK
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from sqlalchemy import func, select, text
 from api.metrics import Metrics
 from saft_core.quota import Quota
 from saft_core.store import removal
-from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.models import IdempotencyRecord, Job, Tenant
+from saft_core.store.stores import checkpoint_store
 from tests.fixtures.rest import (
     ADMIN_KEY,
     Site,
@@ -166,7 +166,7 @@ def test_the_keys_of_a_deleted_tenant_open_nothing_from_the_answer_on(site: Site
     problem(site.admin.get(f"/tenants/{tenant_id}/keys"), 404, "not_found")
     problem(site.admin.put(f"/tenants/{tenant_id}/quota", json={}), 404, "not_found")
     problem(site.admin.post(f"/tenants/{tenant_id}/keys", json={"name": "x"}), 404, "not_found")
-    removal.sweep(site.services.sessions, site.services.blobs, CheckpointStore(site.services.settings.checkpoint_dir))
+    removal.sweep(site.services.sessions, site.services.blobs, checkpoint_store(site.services.settings))
     assert tenant_id not in {one["id"] for one in ok(site.admin.get("/tenants"))["items"]}
     assert list(site.services.blobs.tenants()) == []
     log = ok(site.admin.get(f"/tenants/{tenant_id}/audit"))["items"]

@@ -15,7 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image, JpegImagePlugin
 
-from saft_core.store.blobs import BlobStore
+from saft_core.store.local_blobs import LocalBlobStore
 from tests.fixtures.rest import Site, new_collection, new_dataset, ok, png, problem, stored_files
 from tests.fixtures.server import Server
 from tests.saft_core.data.uploads import encoded
@@ -148,7 +148,7 @@ def test_who_has_it_is_told_so_without_a_look_at_the_file(client: TestClient, mo
 
         with monkeypatch.context() as patch:
             for name in ("get", "size"):
-                patch.setattr(BlobStore, name, touched)
+                patch.setattr(LocalBlobStore, name, touched)
             again = client.get(path, headers={"If-None-Match": f'W/"x", {tag}'})
         assert (again.status_code, again.content) == (304, b"")
         assert (again.headers["etag"], again.headers["cache-control"]) == (tag, first.headers["cache-control"])

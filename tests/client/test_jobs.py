@@ -25,7 +25,7 @@ from saft_client import _events as event_module
 from saft_client import _jobs as module
 from saft_client._progress import ProgressBar
 from saft_core.errors import TrainingDiverged
-from saft_core.store import jobs as rows
+from saft_core.store import leases
 from tests.client.test_progress import Terminal
 from tests.client.test_reading import JOB
 from tests.fixtures.client import Faulty
@@ -186,8 +186,8 @@ def test_a_stream_that_breaks_off_is_opened_again(site: Site, client: TestClient
 def test_a_job_that_fails_or_is_cancelled_raises(site: Site, client: TestClient, saft: Client) -> None:
     failed, cancelled = queued(client), queued(client, "others")
     with site.services.sessions.begin() as session:
-        assert rows.claim(session, failed, "worker", 60, 3)
-        rows.fail(session, failed, "worker", TrainingDiverged())
+        assert leases.claim(session, failed, "worker", 60, 3)
+        leases.fail(session, failed, "worker", TrainingDiverged())
     with pytest.raises(JobFailed, match="Lower the learning rate") as caught:
         saft.jobs.wait(failed)
     assert (caught.value.code, caught.value.job.status) == ("training_diverged", "failed")

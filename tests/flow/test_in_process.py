@@ -14,7 +14,7 @@ from tests.fixtures.in_process import InProcessRuntime
 from tests.fixtures.models import IMAGE_SIZE
 from tests.fixtures.rest import Site, labelled, new_dataset, ok, png
 from worker.pipeline import run_job
-from worker.sweeper import publish_lost
+from worker.sweeper import send_needed_messages
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_an_order_made_while_the_broker_is_away_is_trained_and_answers(site: Sit
     client = Site(replace(site.services, publish=away, metrics=metrics)).new_tenant()
     job = order(client, epochs=2, batch_size=4)
     assert job["status"] == "queued"
-    publish_lost(runtime.sessions, lambda message: run_job(runtime, message.job_id), lambda _: 0)
+    send_needed_messages(runtime.sessions, lambda message: run_job(runtime, message.job_id), lambda _: 0)
     done = ok(client.get(f"/jobs/{job['id']}"))
     steps = 2 * (2 + 3)  # epochs times the batches of four of the 8 that are not held out, and of all 10
     assert (done["status"], done["step"], done["steps"]) == ("succeeded", steps, steps)

@@ -26,6 +26,7 @@ from saft_core.quota import Quota
 from saft_core.store import adapters, adoption, images, quotas, tenants
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions, with_driver
+from saft_core.store.local_blobs import LocalBlobStore
 from saft_core.store.models import Adapter, CollectionImage, DatasetImage, Embedding, Model
 from saft_core.store.scope import Scope
 
@@ -402,7 +403,7 @@ def files_by_row(session: Session, blobs: BlobStore) -> list[tuple[str, bytes]]:
 def test_images_are_there_before_and_after_they_are_adopted(
     empty_url: str, engine: Engine, with_images: None, tmp_path: Path
 ) -> None:
-    blobs, sessions = BlobStore(tmp_path), create_sessions(empty_url)
+    blobs, sessions = LocalBlobStore(tmp_path), create_sessions(empty_url)
     expected = sorted(
         [(DATASET_ID, b"first"), (DATASET_ID, b"second"), (COLLECTION_ID, b"first"), (COLLECTION_ID, b"third"),
          (SECOND_ID, b"first")]
@@ -430,7 +431,7 @@ def test_images_are_there_before_and_after_they_are_adopted(
 def test_what_the_version_before_writes_on_the_new_schema_is_adopted_too(
     empty_url: str, engine: Engine, with_images: None, tmp_path: Path
 ) -> None:
-    blobs, sessions = BlobStore(tmp_path), create_sessions(empty_url)
+    blobs, sessions = LocalBlobStore(tmp_path), create_sessions(empty_url)
     with engine.begin() as connection:
         write_as_before(connection, tmp_path, number=1)
         connection.execute(text(f"DELETE FROM images WHERE sha256 = '{THIRD}'"))  # one that is in it alone
@@ -444,7 +445,7 @@ def test_what_the_version_before_writes_on_the_new_schema_is_adopted_too(
 def test_what_the_version_before_deletes_leaves_nothing(
     empty_url: str, engine: Engine, with_images: None, tmp_path: Path
 ) -> None:
-    blobs, sessions = BlobStore(tmp_path), create_sessions(empty_url)
+    blobs, sessions = LocalBlobStore(tmp_path), create_sessions(empty_url)
     adoption.sweep(sessions, blobs)
     with engine.begin() as connection:
         connection.execute(text(f"DELETE FROM datasets WHERE id = '{DATASET_ID}'"))
@@ -458,5 +459,5 @@ def test_what_the_version_before_deletes_leaves_nothing(
 
 def test_the_version_before_clears_no_folder_of_ours(tmp_path: Path) -> None:
     """Of what looks like a folder of a dataset and has no row it thinks that an upload left it."""
-    BlobStore(tmp_path).put(TENANT_ID, FIRST, b"first")
+    LocalBlobStore(tmp_path).put(TENANT_ID, FIRST, b"first")
     assert not [path for path in tmp_path.iterdir() if re.fullmatch(r"[a-z]{2,4}_[0-9a-f]{32}", path.name)]

@@ -6,7 +6,7 @@ import pytest
 import valkey
 
 from saft import embedded
-from saft_core.store.jobs import Message
+from saft_core.store.messages import Message
 from worker.broker import Broker
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 import worker.lease
 from saft_core.errors import Cancelled
-from saft_core.store import jobs
+from saft_core.store import jobs, leases
 from tests.fixtures.in_process import LocalWorker
 from worker.lease import Lease, LeaseLost
 
@@ -22,7 +22,7 @@ def claimed(local_worker: LocalWorker) -> str:
     """A job that `worker` holds, for a moment."""
     job_id = local_worker.queue()
     with local_worker.sessions.begin() as session:
-        assert jobs.claim(session, job_id, "worker", 5, 3) is not None
+        assert leases.claim(session, job_id, "worker", 5, 3) is not None
     return job_id
 
 
@@ -128,12 +128,12 @@ def test_a_lost_lease_goes_before_a_stop(local_worker: LocalWorker, claimed: str
 def test_a_database_that_does_not_answer_is_no_lost_lease(
     local_worker: LocalWorker, claimed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: Any, **__: Any) -> jobs.LeaseState:
+    def fails(*_: Any, **__: Any) -> leases.LeaseState:
         raise OperationalError("UPDATE", {}, Exception("gone"))
 
     held = lease(local_worker, claimed)
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "report", fails)
+        patch.setattr(leases, "renew", fails)
         held.report(step=1)
     held.flush()
     assert local_worker.job(claimed).step == 1
@@ -142,15 +142,15 @@ def test_a_database_that_does_not_answer_is_no_lost_lease(
 def test_the_renewal_outlives_a_database_that_does_not_answer(
     local_worker: LocalWorker, claimed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report, calls = jobs.report, []
+    report, calls = leases.renew, []
 
-    def fails_at_first(*arguments: Any, **progress: Any) -> jobs.LeaseState:
+    def fails_at_first(*arguments: Any, **progress: Any) -> leases.LeaseState:
         calls.append(1)
         if len(calls) < 3:
             raise OperationalError("UPDATE", {}, Exception("gone"))
         return report(*arguments, **progress)
 
-    monkeypatch.setattr(jobs, "report", fails_at_first)
+    monkeypatch.setattr(leases, "renew", fails_at_first)
     monkeypatch.setattr(worker.lease, "RENEWALS_PER_LEASE", 1000)
     with lease(local_worker, claimed, 60) as held:
         local_worker.change(claimed, cancel_requested=True)
@@ -162,10 +162,10 @@ def test_a_lease_that_could_not_be_renewed_runs_out_by_the_workers_own_clock(
 ) -> None:
     """Nobody can be asked whether another worker has taken over, so that is what has to be assumed."""
 
-    def fails(*_: Any, **__: Any) -> jobs.LeaseState:
+    def fails(*_: Any, **__: Any) -> leases.LeaseState:
         raise OperationalError("UPDATE", {}, Exception("no route to host"))
 
-    monkeypatch.setattr(jobs, "report", fails)
+    monkeypatch.setattr(leases, "renew", fails)
     with lease(local_worker, claimed, 1.0) as held:
         until(lambda: raises(held, LeaseLost))
     assert local_worker.job(claimed).lease_owner == "worker"

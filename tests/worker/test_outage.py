@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func
 
 import worker.lease
-from saft_core.store import datasets, jobs
+from saft_core.store import datasets, jobs, leases
 from saft_core.store.models import Job
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
 from tests.fixtures.outage import OwnDatabase, before_first_call
@@ -27,7 +27,9 @@ def run_through(worker_: LocalWorker, database: OwnDatabase, job_id: str) -> Job
     return worker_.job(job_id)
 
 
-@pytest.mark.parametrize(("module", "name"), [(jobs, "claim"), (datasets, "load"), (jobs, "report"), (jobs, "finish")])
+@pytest.mark.parametrize(
+    ("module", "name"), [(leases, "claim"), (datasets, "load"), (leases, "renew"), (leases, "finish")]
+)
 def test_a_moment_without_the_database_costs_a_training_nothing(
     far_worker: LocalWorker, own_database: OwnDatabase, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
@@ -48,7 +50,7 @@ def test_a_result_waits_for_the_database_longer_than_the_lease(
         far_worker.change(job_id, lease_expires_at=func.clock_timestamp() - timedelta(seconds=1))
         own_database.stop_for(AWAY_SECONDS)
 
-    before_first_call(monkeypatch, jobs, "finish", lease_runs_out)
+    before_first_call(monkeypatch, leases, "finish", lease_runs_out)
     job = run_through(far_worker, own_database, job_id)
     assert (job.status, job.attempt) == ("succeeded", 1)
 
@@ -57,7 +59,7 @@ def test_a_failure_is_told_when_the_database_is_back(
     far_worker: LocalWorker, own_database: OwnDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = far_worker.queue(learning_rate=1e30, epochs=4, density=0.01)
-    before_first_call(monkeypatch, jobs, "fail", lambda: own_database.stop_for(AWAY_SECONDS))
+    before_first_call(monkeypatch, leases, "fail", lambda: own_database.stop_for(AWAY_SECONDS))
     job = run_through(far_worker, own_database, job_id)
     assert job.error is not None
     assert (job.status, job.error["code"]) == ("failed", "training_diverged")
@@ -68,7 +70,7 @@ def test_a_stop_is_told_when_the_database_is_back(
 ) -> None:
     job_id = far_worker.queue(epochs=3)
     when_training(monkeypatch, 1, lambda: far_worker.tenant(lambda scope: jobs.request_cancel(scope, job_id)))
-    before_first_call(monkeypatch, jobs, "cancel", lambda: own_database.stop_for(AWAY_SECONDS))
+    before_first_call(monkeypatch, leases, "cancel", lambda: own_database.stop_for(AWAY_SECONDS))
     monkeypatch.setattr(worker.lease, "REPORT_INTERVAL_SECONDS", 0.0)
     job = run_through(far_worker, own_database, job_id)
     assert (job.status, job.error) == ("cancelled", None)
@@ -101,7 +103,7 @@ def test_a_stopped_worker_waits_for_the_database_to_give_its_jobs_back(
 ) -> None:
     job_id = far_worker.queue()
     with far_worker.sessions.begin() as session:
-        assert jobs.claim(session, job_id, f"{far_worker.runtime.owner}/1", 60, 3) is not None
+        assert leases.claim(session, job_id, f"{far_worker.runtime.owner}/1", 60, 3) is not None
     own_database.stop_for(AWAY_SECONDS)
     far_worker.runtime.release_jobs()
     own_database.wait_for_restart()

@@ -11,14 +11,14 @@ from sqlalchemy.exc import OperationalError
 import worker.lease
 from saft_core.delta import decode
 from saft_core.errors import TooLarge
-from saft_core.store import adapters, jobs
+from saft_core.store import adapters, jobs, leases
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
 from saft_core.tuning.progress import WorkMeter
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
 from tests.fixtures.tenants import add_adapter
 from worker.pipeline import CURVE_POINTS, LossCurve, run_job
-from worker.tasks import load_task
+from worker.training_sets import load_training_sets
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_without_a_test_dataset_a_fifth_of_each_class_is_held_out(
 def test_a_test_dataset_is_tested_on_and_never_trained_on(local_worker: LocalWorker) -> None:
     train, test = local_worker.dataset(4), local_worker.dataset(2, seed=1)
     job_id = local_worker.queue(train, test_dataset_id=test)
-    task = load_task(local_worker.runtime, local_worker.job(job_id))
+    task = load_training_sets(local_worker.runtime, local_worker.job(job_id))
     contents = [{sample.read() for sample in samples} for samples in (task.train, task.test)]
     assert [len(content) for content in contents] == [12, 6]
     assert not contents[0] & contents[1]
@@ -175,7 +175,7 @@ def test_fewer_entries_than_the_density_stands_for_are_reported(local_worker: Lo
 
 def test_labels_of_a_test_dataset_are_those_of_training(local_worker: LocalWorker) -> None:
     job_id = local_worker.queue(local_worker.dataset(4), test_dataset_id=local_worker.dataset(2, seed=1))
-    task = load_task(local_worker.runtime, local_worker.job(job_id))
+    task = load_training_sets(local_worker.runtime, local_worker.job(job_id))
     for sample in (*task.train, *task.test):
         assert task.labels[sample.label] == sample.path.split("/")[0]
 
@@ -184,7 +184,7 @@ def test_classes_of_a_test_dataset_that_are_not_trained_are_tested_by_themselves
     train, test = local_worker.dataset(4), local_worker.dataset(3, seed=1)
     local_worker.rename(test, {"red": "RED", "blue": "violet", "green": "teal"})
     job_id = local_worker.queue(train, test_dataset_id=test)
-    task = load_task(local_worker.runtime, local_worker.job(job_id))
+    task = load_training_sets(local_worker.runtime, local_worker.job(job_id))
     assert (task.labels, task.new_labels) == (("blue", "green", "red"), ("violet", "teal"))
     assert [(task.labels[one.label], one.path.split("/")[0]) for one in task.test] == [("red", "red")] * 3
     told = sorted((task.new_labels[one.label], one.path.split("/")[0]) for one in task.new_test)
@@ -249,14 +249,14 @@ def test_the_same_seed_gives_the_same_delta(local_worker: LocalWorker) -> None:
 @pytest.mark.usefixtures("every_report_is_written")
 def test_progress_only_ever_grows(local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
-    report = jobs.report
+    report = leases.renew
 
-    def noted(session: Any, job_id: str, owner: str, lease_seconds: float, **progress: Any) -> jobs.LeaseState:
+    def noted(session: Any, job_id: str, owner: str, lease_seconds: float, **progress: Any) -> leases.LeaseState:
         if progress:
             seen.append((seen[-1] if seen else {}) | progress)
         return report(session, job_id, owner, lease_seconds, **progress)
 
-    monkeypatch.setattr(jobs, "report", noted)
+    monkeypatch.setattr(leases, "renew", noted)
     local_worker.run(local_worker.queue(local_worker.dataset(5)))
     shares = [progress["progress"] for progress in seen]
     assert shares == sorted(shares)
@@ -316,7 +316,7 @@ def test_an_unknown_job_is_nothing_to_do(local_worker: LocalWorker) -> None:
 def test_a_job_that_another_worker_holds_is_left_alone(local_worker: LocalWorker) -> None:
     job_id = local_worker.queue()
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, job_id, "other", 60, 3)
+        leases.claim(session, job_id, "other", 60, 3)
     job = local_worker.run(job_id)
     assert (job.status, job.lease_owner, job.step) == ("running", "other", 0)
 
@@ -338,13 +338,13 @@ def test_a_worker_that_lost_its_job_at_the_very_end_publishes_nothing(
     local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = local_worker.queue()
-    finish = jobs.finish
+    finish = leases.finish
 
     def finish_too_late(*arguments: Any) -> bool:
         local_worker.take_over(job_id)
         return finish(*arguments)
 
-    monkeypatch.setattr(jobs, "finish", finish_too_late)
+    monkeypatch.setattr(leases, "finish", finish_too_late)
     job = local_worker.run(job_id)
     assert (job.status, job.lease_owner) == ("running", "heir")
     assert "accuracy" not in (job.metrics or {})
@@ -354,8 +354,8 @@ def test_a_worker_that_lost_its_job_at_the_very_end_publishes_nothing(
 def test_a_job_that_lost_its_worker_is_done_again_from_the_start(local_worker: LocalWorker) -> None:
     job_id = local_worker.queue(local_worker.dataset(5), epochs=3, batch_size=4)
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, job_id, "dead", 60, 3)
-        jobs.report(session, job_id, "dead", -1, step=5, losses=[[5, 9.0]])  # and its lease has run out
+        leases.claim(session, job_id, "dead", 60, 3)
+        leases.renew(session, job_id, "dead", -1, step=5, losses=[[5, 9.0]])  # and its lease has run out
     job = local_worker.run(job_id)
     assert (job.status, job.attempt) == ("succeeded", 2)
     assert [step for step, _ in job.losses] == list(range(1, 22))
@@ -484,13 +484,13 @@ def test_a_cancelled_training_stops_at_the_next_step(
 
 def test_a_stop_asked_for_at_the_very_end_counts(local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = local_worker.queue()
-    finish = jobs.finish
+    finish = leases.finish
 
     def finish_after_cancel(*arguments: Any) -> bool:
         local_worker.tenant(lambda scope: jobs.request_cancel(scope, job_id))
         return finish(*arguments)
 
-    monkeypatch.setattr(jobs, "finish", finish_after_cancel)
+    monkeypatch.setattr(leases, "finish", finish_after_cancel)
     assert local_worker.run(job_id).status == "cancelled"
     assert local_worker.adapters() == []
 
@@ -505,7 +505,7 @@ def test_a_job_cancelled_while_it_waited_is_not_trained(local_worker: LocalWorke
 def test_a_job_that_kills_its_workers_fails_in_the_end(local_worker: LocalWorker) -> None:
     job_id = local_worker.queue()
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, job_id, "dead", -1, 3)
+        leases.claim(session, job_id, "dead", -1, 3)
     local_worker.change(job_id, attempt=local_worker.settings.job_attempts)
     job = local_worker.run(job_id)
     assert job.error is not None
@@ -516,14 +516,14 @@ def test_a_job_that_kills_its_workers_fails_in_the_end(local_worker: LocalWorker
 def test_a_database_that_is_away_for_a_moment_costs_nothing(
     local_worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report, failures = jobs.report, [OperationalError("UPDATE", {}, Exception("gone")) for _ in range(3)]
+    report, failures = leases.renew, [OperationalError("UPDATE", {}, Exception("gone")) for _ in range(3)]
 
-    def sometimes(*arguments: Any, **progress: Any) -> jobs.LeaseState:
+    def sometimes(*arguments: Any, **progress: Any) -> leases.LeaseState:
         if failures and progress.get("step"):
             raise failures.pop()
         return report(*arguments, **progress)
 
-    monkeypatch.setattr(jobs, "report", sometimes)
+    monkeypatch.setattr(leases, "renew", sometimes)
     assert local_worker.run(local_worker.queue()).status == "succeeded"
     assert failures == []
 

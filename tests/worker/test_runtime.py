@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from saft_core.settings import Settings
-from saft_core.store import jobs
+from saft_core.store import leases
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
+from worker.pipeline import run_job
 from worker.runtime import Runtime
 
 
@@ -15,8 +16,8 @@ def test_a_stopped_worker_gives_its_own_jobs_back(local_worker: LocalWorker) -> 
     dataset = local_worker.dataset()
     mine, foreign = local_worker.queue(dataset, "mine"), local_worker.queue(dataset, "foreign")
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, mine, "worker", 60, 3)
-        jobs.claim(session, foreign, "other", 60, 3)
+        leases.claim(session, mine, "worker", 60, 3)
+        leases.claim(session, foreign, "other", 60, 3)
     local_worker.runtime.release_jobs()
     assert (local_worker.job(mine).status, local_worker.job(mine).attempt) == ("queued", 0)
     assert (local_worker.job(foreign).status, local_worker.job(foreign).lease_owner) == ("running", "other")
@@ -25,10 +26,10 @@ def test_a_stopped_worker_gives_its_own_jobs_back(local_worker: LocalWorker) -> 
 def test_another_worker_does_what_was_given_back(local_worker: LocalWorker) -> None:
     job_id = local_worker.queue()
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, job_id, "worker", 60, 3)
+        leases.claim(session, job_id, "worker", 60, 3)
     local_worker.runtime.release_jobs()
     heir = InProcessRuntime(local_worker.settings, local_worker.base, "heir")
-    heir.train(job_id)
+    run_job(heir, job_id)
     assert (local_worker.job(job_id).status, local_worker.job(job_id).attempt) == ("succeeded", 1)
     heir.sessions.kw["bind"].dispose()
 

@@ -19,7 +19,7 @@ from saft import embedded
 from saft_core.clip.loading import load_base
 from saft_core.process import die_with_parent
 from saft_core.settings import Settings
-from saft_core.store.jobs import queue_of
+from saft_core.store.messages import queue_name
 from saft_core.store.models import Job
 from tests.fixtures.in_process import LocalWorker
 from tests.fixtures.models import IMAGE_SIZE, TEXT, TOWERS, make_base
@@ -153,5 +153,5 @@ def test_a_worker_leaves_the_messages_of_another_base_alone(workers: Workers) ->
     assert workers.ended(own).status == "succeeded"
     job = workers.local.job(foreign)
     assert (job.status, job.attempt) == ("queued", 0)
-    assert Broker(str(workers.local.settings.redis_url)).count(queue_of("f" * 64)) == 1
+    assert Broker(str(workers.local.settings.redis_url)).count(queue_name("f" * 64)) == 1
     workers.stop(signal.SIGTERM)  # an idle one

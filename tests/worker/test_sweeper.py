@@ -14,14 +14,14 @@ from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft import embedded
-from saft_core.store import jobs, tenants
+from saft_core.store import jobs, leases, messages, tenants
 from saft_core.store.images import ORPHAN_AGE_SECONDS, Orphans
-from saft_core.store.jobs import ANY_BASE_QUEUE, Message
+from saft_core.store.messages import ANY_BASE_QUEUE, Message
 from saft_core.store.models import DatasetImage, Image, Tenant, new_id
 from tests.fixtures.in_process import LocalWorker
 from worker import sweeper
 from worker.broker import Broker
-from worker.sweeper import Sweeper, publish_lost, sweep
+from worker.sweeper import Sweeper, send_needed_messages, sweep
 
 WAIT_SECONDS = 30
 
@@ -56,7 +56,7 @@ def sweep_for(local_worker: LocalWorker, broker: Broker) -> None:
 
 
 def publish(local_worker: LocalWorker, broker: Broker) -> None:
-    publish_lost(local_worker.sessions, broker.send, broker.count)
+    send_needed_messages(local_worker.sessions, broker.send, broker.count)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def test_a_job_of_a_dead_worker_is_published(local_worker: LocalWorker) -> None:
     job_id, broker = local_worker.queue(), NoBroker()
     publish(local_worker, broker)
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, job_id, "dead", 60, 3)
+        leases.claim(session, job_id, "dead", 60, 3)
     publish(local_worker, broker)
     assert broker.sent == [job_id]
     expired = func.clock_timestamp() - timedelta(seconds=1)
@@ -140,7 +140,7 @@ def test_a_broker_that_lost_its_messages_gets_them_again(local_worker: LocalWork
         (tmp_path / name).mkdir()
     with embedded.servers(tmp_path / "one", ("postgresql://unused", None)) as urls:
         sweep_for(local_worker, Broker(urls.redis_url))
-    local_worker.change(job_id, published_at=func.clock_timestamp() - jobs.REPUBLISH_AFTER * 1.01)
+    local_worker.change(job_id, published_at=func.clock_timestamp() - messages.RESEND_AFTER * 1.01)
     with embedded.servers(tmp_path / "two", ("postgresql://unused", None)) as urls:
         broker = Broker(urls.redis_url)
         sweep_for(local_worker, broker)
@@ -168,7 +168,7 @@ def test_a_sweep_takes_as_many_statements_for_many_datasets_and_jobs_as_for_few(
 
 def test_one_sweep_at_a_time_over_all_workers(local_worker: LocalWorker) -> None:
     job_id, broker = local_worker.queue(), NoBroker()
-    with sweeper.alone(local_worker.sessions) as mine:
+    with sweeper.sweep_lock(local_worker.sessions) as mine:
         assert mine
         sweep_for(local_worker, broker)
         assert broker.sent == []
@@ -200,7 +200,7 @@ def test_a_broker_that_is_down_keeps_nothing_else_from_being_done(local_worker: 
     stopped, orphan = local_worker.queue(dataset, "stopped"), new_id("ds")
     make_old(local_worker, orphan)
     with local_worker.sessions.begin() as session:
-        jobs.claim(session, stopped, "dead", 60, 3)
+        leases.claim(session, stopped, "dead", 60, 3)
     local_worker.tenant(lambda scope: jobs.request_cancel(scope, stopped))
     local_worker.change(stopped, lease_expires_at=func.clock_timestamp() - timedelta(seconds=1))
     sweep_for(local_worker, NoBroker(fails=lambda: True))
@@ -268,7 +268,7 @@ def test_a_database_that_is_away_ends_no_sweeper(local_worker: LocalWorker, capl
 
 
 def test_the_lock_ends_with_the_sweep(local_worker: LocalWorker) -> None:
-    with sweeper.alone(local_worker.sessions):
+    with sweeper.sweep_lock(local_worker.sessions):
         pass
     with local_worker.sessions.begin() as session:
         assert session.scalar(select(func.pg_try_advisory_xact_lock(sweeper.LOCK_KEY)))

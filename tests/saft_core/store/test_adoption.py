@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from saft_core.store import adoption
-from saft_core.store.blobs import BlobStore, ImageFile
+from saft_core.store.blobs import ImageFile
 from saft_core.store.images import Orphans
+from saft_core.store.local_blobs import LocalBlobStore
 from saft_core.store.models import DatasetImage
 from saft_core.store.scope import Scope
 from tests.fixtures.uploads import FILES, WAIT_SECONDS, Tenant, is_waiting
@@ -47,15 +48,15 @@ def test_a_dataset_that_is_deleted_while_it_is_adopted_waits_and_leaves_nothing(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = write_as_before(tenant, tmp_path, [ONE, TWO])
-    adopt = BlobStore.adopt
+    adopt = LocalBlobStore.adopt
     deletions: list[Future[object]] = []
 
-    def slowly(self: BlobStore, files: Sequence[ImageFile]) -> list[int]:
+    def slowly(self: LocalBlobStore, files: Sequence[ImageFile]) -> list[int]:
         deletions.append(pool.submit(tenant.delete, old))
         assert is_waiting(deletions[0])
         return adopt(self, files)
 
-    monkeypatch.setattr(BlobStore, "adopt", slowly)
+    monkeypatch.setattr(LocalBlobStore, "adopt", slowly)
     with ThreadPoolExecutor(1) as pool:
         adoption.sweep(tenant.sessions, tenant.blobs)
         deletions[0].result(WAIT_SECONDS)
@@ -66,13 +67,13 @@ def test_adoption_that_dies_between_row_and_file_goes_on(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_as_before(tenant, tmp_path, [ONE, TWO])
-    adopt = BlobStore.adopt
+    adopt = LocalBlobStore.adopt
 
-    def die(self: BlobStore, files: Sequence[ImageFile]) -> list[int]:
+    def die(self: LocalBlobStore, files: Sequence[ImageFile]) -> list[int]:
         adopt(self, files[:1])
         raise Killed
 
-    monkeypatch.setattr(BlobStore, "adopt", die)
+    monkeypatch.setattr(LocalBlobStore, "adopt", die)
     with pytest.raises(Killed):
         adoption.sweep(tenant.sessions, tenant.blobs)
     assert (tenant.files(), tenant.rows()) == ({ONE}, {ONE, TWO})
@@ -103,14 +104,14 @@ def test_who_waits_for_another_that_adopts_goes_on_with_the_rest(
     old = write_as_before(tenant, tmp_path, list(FILES))
     monkeypatch.setattr(adoption, "ADOPTED_AT_ONCE", 4)
     monkeypatch.setattr(adoption, "ADOPT_SECONDS", 0.01)  # so that the sweep ends with the rows it is at
-    adopt, reached, go_on = BlobStore.adopt, Event(), Event()
+    adopt, reached, go_on = LocalBlobStore.adopt, Event(), Event()
 
-    def paused(self: BlobStore, files: Sequence[ImageFile]) -> list[int]:
+    def paused(self: LocalBlobStore, files: Sequence[ImageFile]) -> list[int]:
         reached.set()
         assert go_on.wait(WAIT_SECONDS)
         return adopt(self, files)
 
-    monkeypatch.setattr(BlobStore, "adopt", paused)
+    monkeypatch.setattr(LocalBlobStore, "adopt", paused)
     with ThreadPoolExecutor(2) as pool:
         sweep: Future[object] = pool.submit(adoption.sweep, tenant.sessions, tenant.blobs)
         assert reached.wait(WAIT_SECONDS)

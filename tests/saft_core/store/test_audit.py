@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.store import audit, datasets, jobs
+from saft_core.store import audit, datasets, jobs, leases
 from saft_core.store.models import Adapter, AuditEvent, Collection, CollectionImage, Job
 from saft_core.store.scope import Scope
 from tests.fixtures.tenants import add_adapter, add_dataset, add_images, add_tenant
@@ -45,12 +45,12 @@ def test_what_is_added_and_deleted_is_written_down_with_its_key(scope: Scope) ->
 
 def test_an_adapter_is_made_by_the_key_that_ordered_its_job(scope: Scope) -> None:
     job = jobs.create(scope, Job(name="j", dataset_id=add_dataset(scope).id, config={}))
-    assert jobs.claim(scope.session, job.id, "worker", 60, 3) is not None
+    assert leases.claim(scope.session, job.id, "worker", 60, 3) is not None
     row = Adapter(
         name="j", classes=[], template="a {}", density=0.1, nnz=1, delta_bytes=1, base="b", base_fingerprint="f",
         metrics={}, blocks=[],
     )  # fmt: skip
-    assert jobs.finish(scope.session, job.id, "worker", jobs.Result(row, b"c"))
+    assert leases.finish(scope.session, job.id, "worker", leases.Result(row, b"c"))
     scope.session.flush()
     assert events(scope.session)[-2:] == [("adapter.created", "key_1", row.id), ("adapter.published", "key_1", row.id)]
 

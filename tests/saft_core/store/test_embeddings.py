@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.store import embeddings, search
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.members import Member, Members
 from saft_core.store.models import Adapter, Collection, CollectionImage, Embedding, Image
 from saft_core.store.scope import Scope
@@ -17,7 +17,7 @@ from tests.fixtures import tenants
 from tests.fixtures.plans import rows_visited
 from tests.fixtures.tenants import add_adapter, add_dataset, add_tenant
 
-BASE = Space("fingerprint", None)
+BASE = EmbeddingSpace("fingerprint", None)
 
 
 def add_images(scope: Scope, count: int, name: str = "c") -> tuple[str, list[str]]:
@@ -32,7 +32,11 @@ def sha256(number: int) -> str:
 
 
 def nearest(
-    scope: Scope, collection: str, space: Space, vector: np.ndarray[tuple[int], np.dtype[np.float32]], limit: int
+    scope: Scope,
+    collection: str,
+    space: EmbeddingSpace,
+    vector: np.ndarray[tuple[int], np.dtype[np.float32]],
+    limit: int,
 ) -> list[tuple[Member, float]]:
     return list(search.nearest(scope, Search(Members.of_collection(collection), space, vector), limit).matches)
 
@@ -79,17 +83,17 @@ def test_spaces_collections_and_tenants_do_not_mix(session: Session) -> None:
     adapter = add_adapter(mine, "a")
     collection, images = add_images(mine, 2)
     second, _ = add_images(mine, 0, "second")
-    adapted = Space("fingerprint", adapter.id)
+    adapted = EmbeddingSpace("fingerprint", adapter.id)
     embeddings.add(mine, BASE, [(sha256(0), unit(1, 0))])
     embeddings.add(mine, adapted, [(sha256(1), unit(1, 0))])
     embeddings.add(other, BASE, [(sha256(1), unit(1, 0))])  # not theirs: nothing happens
 
-    def found(scope: Scope, where: str, space: Space) -> list[str]:
+    def found(scope: Scope, where: str, space: EmbeddingSpace) -> list[str]:
         return [image.id for image, _ in nearest(scope, where, space, unit(1, 0), 9)]
 
     assert found(mine, collection, BASE) == [images[0]]
     assert found(mine, collection, adapted) == [images[1]]
-    assert found(mine, collection, Space("other base", None)) == []
+    assert found(mine, collection, EmbeddingSpace("other base", None)) == []
     assert found(mine, second, BASE) == []
     assert found(other, collection, BASE) == []
     assert session.scalar(select(func.count()).select_from(Embedding)) == 2
@@ -115,12 +119,12 @@ def test_what_has_no_embedding_yet_is_asked_a_space(scope: Scope) -> None:
     collection, images = add_images(scope, 3)
     embeddings.add(scope, BASE, [(sha256(1), unit(1, 0))])
 
-    def missing(space: Space) -> set[str]:
+    def missing(space: EmbeddingSpace) -> set[str]:
         return {image.id for image in embeddings.missing(scope, Members.of_collection(collection), space)}
 
     assert missing(BASE) == {images[0], images[2]}
-    assert missing(Space("fingerprint", adapter.id)) == set(images)
-    assert missing(Space("other base", None)) == set(images)
+    assert missing(EmbeddingSpace("fingerprint", adapter.id)) == set(images)
+    assert missing(EmbeddingSpace("other base", None)) == set(images)
 
 
 def test_an_embedding_is_stored_once_and_the_first_one_stays(scope: Scope) -> None:
@@ -163,7 +167,7 @@ def test_an_image_removed_in_the_meantime_is_left_out(scope: Scope) -> None:
 def test_embeddings_go_with_their_image_or_adapter(scope: Scope) -> None:
     adapter = add_adapter(scope, "a")
     add_images(scope, 2)
-    for space in (BASE, Space("fingerprint", adapter.id)):
+    for space in (BASE, EmbeddingSpace("fingerprint", adapter.id)):
         embeddings.add(scope, space, [(name, unit(1, 0)) for name in hashes(2)])
     count = select(func.count()).select_from(Embedding)
     scope.delete(scope.get(Adapter, adapter.id))
@@ -220,9 +224,9 @@ def test_making_room_is_linear_in_the_images(session: Session) -> None:
         columns = {"adapter": adapter.id, "tenant": scope.tenant_id}
         query = "UPDATE embeddings SET adapter_id = :adapter, strength = 0.5 WHERE tenant_id = :tenant"
         session.execute(text(query), columns)
-        space = Space("fingerprint", adapter.id, 0.7)
+        space = EmbeddingSpace("fingerprint", adapter.id, 0.7)
 
-        def make_room(scope: Scope = scope, members: Members = members, space: Space = space) -> None:
+        def make_room(scope: Scope = scope, members: Members = members, space: EmbeddingSpace = space) -> None:
             embeddings.drop_oldest(scope, members, space, 4, kept=[1.0])
 
         visited[count] = rows_visited(session, make_room)

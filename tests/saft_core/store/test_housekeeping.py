@@ -13,6 +13,7 @@ from saft_core.store import housekeeping, idempotency
 from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.images import ORPHAN_AGE_SECONDS
+from saft_core.store.local_blobs import LocalBlobStore
 from saft_core.store.models import Collection, Dataset, IdempotencyRecord, Job, JobStatus, new_id
 from tests.fixtures.tenants import add_tenant
 
@@ -21,7 +22,7 @@ SHA256 = hashlib.sha256(b"x").hexdigest()
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path)
+    return LocalBlobStore(tmp_path)
 
 
 @pytest.fixture

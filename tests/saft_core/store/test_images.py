@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from saft_core.errors import Conflict, NotFound, QuotaExceeded, Unauthorized
 from saft_core.quota import Quota
 from saft_core.store import datasets, images, tenants
-from saft_core.store.blobs import BlobStore
 from saft_core.store.images import Orphans, uploading
+from saft_core.store.local_blobs import LocalBlobStore
 from saft_core.store.models import Dataset, DatasetImage, new_id
 from saft_core.store.scope import Scope
 from tests.fixtures.uploads import FILES, WAIT_SECONDS, Tenant, is_waiting
@@ -113,7 +113,7 @@ def test_a_deleted_tenant_claims_nothing(tenant: Tenant) -> None:
 # --- at once ---------------------------------------------------------------------------------------------------------
 
 
-class Paused(BlobStore):
+class Paused(LocalBlobStore):
     """Waits in a deletion, before or after the file is gone."""
 
     def __init__(self, root: Path, after: bool) -> None:
@@ -273,7 +273,7 @@ def test_what_nobody_released_is_found(tenant: Tenant, monkeypatch: pytest.Monke
     tenant.check()
 
 
-class Deadly(BlobStore):
+class Deadly(LocalBlobStore):
     """Kills the process when the file is gone."""
 
     def delete(self, tenant_id: str, sha256: str) -> None:
@@ -306,7 +306,7 @@ def test_a_disk_that_fails_at_the_end_of_an_upload_leaves_the_rest_to_the_sweepe
     def fail() -> None:
         raise QuotaExceeded
 
-    monkeypatch.setattr(BlobStore, "delete", refuse)
+    monkeypatch.setattr(LocalBlobStore, "delete", refuse)
     with pytest.raises(QuotaExceeded):
         tenant.upload(before_keep=fail)
     assert "left to the sweeper" in caplog.text

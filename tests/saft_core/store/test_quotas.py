@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import QuotaExceeded, Unauthorized
 from saft_core.quota import Quota
-from saft_core.store import collections, jobs, quotas, tenants
+from saft_core.store import collections, jobs, leases, quotas, tenants
 from saft_core.store.models import Collection, CollectionImage, Dataset, Job
 from saft_core.store.quotas import Usage
 from saft_core.store.scope import Scope
@@ -36,7 +36,7 @@ def test_what_a_tenant_has_is_counted_off_its_rows(session: Session) -> None:
         add_images(owner, owner.add(Collection(name="c")).id, images(2, size_bytes=7, first=3))
         add_adapter(owner, "a", b"12345")
         running, _ = queue(owner, "running"), queue(owner, "waiting")
-        assert jobs.claim(session, running.id, "worker", 60, 3)
+        assert leases.claim(session, running.id, "worker", 60, 3)
     ended = queue(scope, "ended")
     jobs.request_cancel(scope, ended.id)
     assert quotas.usage(scope) == Usage(images=5, storage_bytes=3 * BYTES + 2 * 7 + 5, adapters=3, queued_jobs=1)

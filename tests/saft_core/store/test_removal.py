@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.store import embeddings, idempotency, jobs, removal, tenants
-from saft_core.store.blobs import BlobStore
+from saft_core.store import embeddings, idempotency, jobs, leases, removal, tenants
 from saft_core.store.checkpoints import CheckpointStore
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.idempotency import StoredAnswer
+from saft_core.store.local_blobs import LocalBlobStore
 from saft_core.store.models import AuditEvent, Collection, CollectionImage, IdempotencyRecord, Job, Model, Tenant
 from saft_core.store.scope import Scope
 from tests.fixtures.tenants import add_adapter, add_dataset, add_images, claimed
@@ -23,7 +23,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Deadly(BlobStore):
+class Deadly(LocalBlobStore):
     """Kills the process at the n-th deletion."""
 
     def __init__(self, root: Path, at: int) -> None:
@@ -49,8 +49,8 @@ class Deadly(BlobStore):
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path / "blobs")
+def blobs(tmp_path: Path) -> LocalBlobStore:
+    return LocalBlobStore(tmp_path / "blobs")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def checkpoints(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "checkpoints")
 
 
-def make(session: Session, blobs: BlobStore, checkpoints: CheckpointStore, name: str) -> str:
+def make(session: Session, blobs: LocalBlobStore, checkpoints: CheckpointStore, name: str) -> str:
     """A tenant with two of everything, and its id."""
     tenant_id = tenants.create(session, name, tenants.new_key()).id
     scope = Scope(session, tenant_id, "key_1")
@@ -68,7 +68,7 @@ def make(session: Session, blobs: BlobStore, checkpoints: CheckpointStore, name:
         add_images(scope, collection.id, [image])
         claimed(scope, [image])  # an upload under way
         adapter = add_adapter(scope, f"a{number}")
-        embeddings.add(scope, Space("f", adapter.id), [(SHA256, [1.0, 0.0])])
+        embeddings.add(scope, EmbeddingSpace("f", adapter.id), [(SHA256, [1.0, 0.0])])
         job = jobs.create(scope, Job(name=f"j{number}", dataset_id=dataset.id, config={}))
         checkpoints.save(job.id, 1, b"state")
         blobs.put(tenant_id, SHA256, b"file")
@@ -79,7 +79,7 @@ def make(session: Session, blobs: BlobStore, checkpoints: CheckpointStore, name:
     return tenant_id
 
 
-def put_before(blobs: BlobStore, owner: str) -> None:
+def put_before(blobs: LocalBlobStore, owner: str) -> None:
     """A file of the version before."""
     folder = blobs._root / owner
     folder.mkdir(parents=True)
@@ -100,7 +100,7 @@ def left(session: Session, tenant_id: str) -> dict[str, int]:
 
 
 def test_nothing_is_left_of_a_deleted_tenant_and_all_of_another(
-    sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore
+    sessions: sessionmaker[Session], blobs: LocalBlobStore, checkpoints: CheckpointStore
 ) -> None:
     with sessions.begin() as session:
         gone, other = (make(session, blobs, checkpoints, name) for name in ("gone", "other"))
@@ -139,7 +139,10 @@ def test_a_kill_at_any_moment_only_delays(
 
 
 def test_a_removal_that_takes_long_lets_others_have_their_turn(
-    sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+    sessions: sessionmaker[Session],
+    blobs: LocalBlobStore,
+    checkpoints: CheckpointStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(removal, "REMOVE_SECONDS", 0)
     with sessions.begin() as session:
@@ -155,17 +158,17 @@ def test_a_removal_that_takes_long_lets_others_have_their_turn(
 
 
 def test_the_worker_of_a_deleted_tenant_is_stopped_and_writes_nothing(
-    sessions: sessionmaker[Session], blobs: BlobStore, checkpoints: CheckpointStore
+    sessions: sessionmaker[Session], blobs: LocalBlobStore, checkpoints: CheckpointStore
 ) -> None:
     with sessions.begin() as session:
         gone = make(session, blobs, checkpoints, "gone")
         running, waiting = session.scalars(select(Job).where(Job.tenant_id == gone))
-        assert jobs.claim(session, running.id, "worker", 60, 3)
+        assert leases.claim(session, running.id, "worker", 60, 3)
         tenants.delete_tenant(session, gone)
     with sessions.begin() as session:
         assert session.get_one(Job, waiting.id).status == "cancelled"
-        assert jobs.report(session, running.id, "worker", 60).cancel_requested
+        assert leases.renew(session, running.id, "worker", 60).cancel_requested
     removal.sweep(sessions, blobs, checkpoints)
     with sessions.begin() as session:
-        assert not jobs.report(session, running.id, "worker", 60).alive
-        assert jobs.claim(session, running.id, "worker", 60, 3) is None
+        assert not leases.renew(session, running.id, "worker", 60).held
+        assert leases.claim(session, running.id, "worker", 60, 3) is None

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from saft_core.store import datasets, embeddings, images, search
-from saft_core.store.embeddings import Space
+from saft_core.store.embeddings import EmbeddingSpace
 from saft_core.store.members import Members
 from saft_core.store.models import Collection, CollectionImage, Dataset, DatasetImage
 from saft_core.store.scope import Scope
@@ -20,7 +20,7 @@ from saft_core.store.search import DUPLICATE_COSINE, Place, Scalar, Search
 from tests.fixtures.plans import plans
 from tests.fixtures.tenants import add_images, add_tenant, claimed
 
-BASE = Space("fingerprint", None)
+BASE = EmbeddingSpace("fingerprint", None)
 IMAGES, DIM = 300, 24
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -306,7 +306,9 @@ def test_a_search_sees_its_own_tenant_collection_and_space_only(session: Session
             assert all_pages(world.scope, looked_for, iter([1] * 9)) == [image.id for image in world.images]
             foreign = other if world.scope is mine else mine
             assert search.nearest(foreign, looked_for, 9).matches == []
-            assert search.nearest(world.scope, replace(looked_for, space=Space("another", None)), 9).matches == []
+            assert (
+                search.nearest(world.scope, replace(looked_for, space=EmbeddingSpace("another", None)), 9).matches == []
+            )
 
 
 def test_a_rare_value_is_found_by_the_index(scope: Scope) -> None:

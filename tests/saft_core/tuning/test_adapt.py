@@ -18,8 +18,8 @@ from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.errors import InvalidInput
+from saft_core.training_options import Evaluate
 from saft_core.tuning.adapt import Task, adapt
-from saft_core.tuning.config import Evaluate
 from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress

@@ -9,6 +9,7 @@ import pytest
 from saft_core.calibration import UNCALIBRATED
 from saft_core.data.probe import Probe
 from saft_core.errors import Cancelled
+from saft_core.training_options import Augment
 from saft_core.tuning.adapt import Task, adapt
 from saft_core.tuning.augment import Augment
 from saft_core.tuning.checkpoint import TrainingState, training_key

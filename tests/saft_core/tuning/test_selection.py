@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.templates import Template, each
-from saft_core.tuning.config import Encoders, Selection
+from saft_core.training_options import Encoders, Selection
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for

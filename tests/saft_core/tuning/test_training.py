@@ -13,8 +13,8 @@ from torch import Tensor
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import Cancelled, TrainingDiverged
 from saft_core.templates import Template, each
+from saft_core.training_options import Encoders
 from saft_core.tuning import loss
-from saft_core.tuning.config import Encoders
 from saft_core.tuning.costs import steps_per_epoch
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter

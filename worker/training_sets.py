@@ -1,10 +1,9 @@
-"""What a job trains on and is measured on, from its datasets."""
+"""The samples that a job trains on and is measured on, loaded from its datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -17,25 +16,23 @@ from saft_core.store.blobs import BlobStore
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
 from saft_core.tuning.adapt import Task
-from worker.persistence import persistently
-
-if TYPE_CHECKING:
-    from worker.runtime import Runtime
+from worker.retries import with_retries
+from worker.runtime import Runtime
 
 
-def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = lambda: None) -> Task:
-    """The samples of the job's datasets.
+def load_training_sets(runtime: Runtime, job: Job, before_retry: Callable[[], None] = lambda: None) -> Task:
+    """The training and test samples of the job's datasets.
 
-    Images of the test dataset that are in the training dataset too, saved anew or not, are left out: they would
-    measure memory. Classes of it that are not trained measure what becomes of the rest of the base.
+    Test images that are in the training dataset too, as the same bytes or re-encoded, are left out: they would measure
+    memory. Test classes that are not trained become `new_labels`, which measure what the base has forgotten.
 
-    between_tries: called while the database is away; what it raises ends the loading.
+    before_retry: called before each retry while the database is away; an exception that it raises ends the loading.
 
     Raises NotFound, and InvalidDataset when too few test images are left.
     """
 
     def load(dataset_id: str | None) -> _Labelled:
-        return _labelled(runtime, job, dataset_id, between_tries)
+        return _labelled(runtime, job, dataset_id, before_retry)
 
     train = load(job.dataset_id)
     samples = train.samples({label: place for place, label in enumerate(train.labels)})
@@ -62,7 +59,10 @@ def load_task(runtime: Runtime, job: Job, between_tries: Callable[[], None] = la
 def _of_new_classes(
     labels: Sequence[str], trained: int, samples: Sequence[Sample]
 ) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes behind the first `trained` ones that have samples, and these; none of one alone, always right."""
+    """Those of `labels` behind the first `trained` ones that have samples, with these samples; none if it is one alone.
+
+    With one class alone every prediction is right.
+    """
     there = sorted({sample.label for sample in samples if sample.label >= trained})
     if len(there) < 2:
         return (), []
@@ -71,7 +71,7 @@ def _of_new_classes(
 
 
 def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
-    """The test samples that show no picture of the training samples. Raises InvalidDataset and InvalidImage."""
+    """The test samples that are no duplicates of training samples. Raises InvalidDataset and InvalidImage."""
     unseen = without_near_duplicates(test, train, runtime.data_limits)
     datasets.check_unshared(len(test), len(unseen), len({sample.label for sample in test}))
     return unseen
@@ -79,28 +79,28 @@ def _unseen(runtime: Runtime, train: Sequence[Sample], test: Sequence[Sample]) -
 
 @dataclass(frozen=True)
 class _Labelled:
-    """The rows of a dataset, and how to read its files."""
+    """The rows of a dataset, and the store of its files."""
 
     labels: tuple[str, ...]
     images: Sequence[DatasetImage]
     blobs: BlobStore
 
     def samples(self, places: Mapping[str, int]) -> list[Sample]:
-        """Its images, each labelled with the place of its class."""
+        """The images as samples; `places` gives the class index of each label."""
         return [
             Sample(places[image.label], image.path, _reader(self.blobs, image), image.sha256, image.position)
             for image in self.images
         ]
 
 
-def _labelled(runtime: Runtime, job: Job, dataset_id: str | None, between_tries: Callable[[], None]) -> _Labelled:
+def _labelled(runtime: Runtime, job: Job, dataset_id: str | None, before_retry: Callable[[], None]) -> _Labelled:
     if dataset_id is None:
         raise NotFound("the dataset of this job was deleted")
 
     def load(session: Session) -> tuple[Dataset, Sequence[DatasetImage]]:
         return datasets.load(Scope(session, job.tenant_id), dataset_id)
 
-    dataset, images = persistently(runtime.sessions, load, between_tries)
+    dataset, images = with_retries(runtime.sessions, load, before_retry)
     return _Labelled(tuple(entry["name"] for entry in dataset.classes), images, runtime.blobs)
 
 

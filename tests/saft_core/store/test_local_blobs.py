@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from saft_core.errors import NotFound
-from saft_core.store.blobs import WRITERS, BlobStore, ImageFile
+from saft_core.store.blobs import ImageFile
+from saft_core.store.local_blobs import WRITERS, LocalBlobStore
 from saft_core.store.models import new_id
 
 DATA = b"picture"
@@ -19,17 +20,17 @@ FILE = ImageFile(OWNER, SHA256, BEFORE)
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path / "blobs")
+def blobs(tmp_path: Path) -> LocalBlobStore:
+    return LocalBlobStore(tmp_path / "blobs")
 
 
-def test_what_was_put_comes_back(blobs: BlobStore) -> None:
+def test_what_was_put_comes_back(blobs: LocalBlobStore) -> None:
     blobs.put(OWNER, SHA256, DATA)
     blobs.put(OWNER, SHA256, DATA)
     assert blobs.get(FILE) == DATA
 
 
-def test_tenants_share_nothing(blobs: BlobStore) -> None:
+def test_tenants_share_nothing(blobs: LocalBlobStore) -> None:
     other = replace(FILE, tenant_id=new_id("ten"))
     blobs.put(OWNER, SHA256, DATA)
     with pytest.raises(NotFound):
@@ -42,7 +43,7 @@ def test_tenants_share_nothing(blobs: BlobStore) -> None:
 
 
 def test_a_tenant_whose_folder_goes_while_it_is_made_is_not_found(
-    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def there_a_moment_ago(path: Path, *_: object) -> None:
         raise FileExistsError(path)
@@ -52,7 +53,7 @@ def test_a_tenant_whose_folder_goes_while_it_is_made_is_not_found(
         blobs.put(OWNER, SHA256, DATA)
 
 
-def test_deleting_what_is_not_there_does_nothing(blobs: BlobStore) -> None:
+def test_deleting_what_is_not_there_does_nothing(blobs: LocalBlobStore) -> None:
     blobs.delete(OWNER, SHA256)
     blobs.delete_tenant(OWNER)
     blobs.delete_before(BEFORE)
@@ -60,7 +61,7 @@ def test_deleting_what_is_not_there_does_nothing(blobs: BlobStore) -> None:
     assert list(blobs.tenants()) == list(blobs.owners_before()) == []
 
 
-def test_a_deleted_blob_is_gone_and_can_be_put_again(blobs: BlobStore) -> None:
+def test_a_deleted_blob_is_gone_and_can_be_put_again(blobs: LocalBlobStore) -> None:
     blobs.put(OWNER, SHA256, DATA)
     blobs.delete(OWNER, SHA256)
     with pytest.raises(NotFound):
@@ -72,7 +73,7 @@ def test_a_deleted_blob_is_gone_and_can_be_put_again(blobs: BlobStore) -> None:
 @pytest.mark.parametrize(
     "owner", ["..", "../ds", "", "ds_" + "0" * 31, "ds_" + "0" * 32 + "/..", "ds_" + "G" * 32, "/"]
 )
-def test_an_owner_that_is_no_id_is_refused(blobs: BlobStore, owner: str) -> None:
+def test_an_owner_that_is_no_id_is_refused(blobs: LocalBlobStore, owner: str) -> None:
     for call in (
         lambda: blobs.put(owner, SHA256, DATA),
         lambda: blobs.get(ImageFile(owner, SHA256, BEFORE)),
@@ -86,13 +87,13 @@ def test_an_owner_that_is_no_id_is_refused(blobs: BlobStore, owner: str) -> None
 
 
 @pytest.mark.parametrize("sha256", ["../" + "0" * 61, "", "0" * 63, "0" * 64 + "\n", "Z" * 64])
-def test_a_hash_that_is_none_is_refused(blobs: BlobStore, sha256: str) -> None:
+def test_a_hash_that_is_none_is_refused(blobs: LocalBlobStore, sha256: str) -> None:
     with pytest.raises(ValueError, match="SHA-256"):
         blobs.put(OWNER, sha256, DATA)
 
 
 def test_a_write_that_fails_leaves_nothing_behind(
-    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError("no space left on device")
@@ -110,38 +111,38 @@ def numbered(count: int) -> dict[str, bytes]:
     return {hashlib.sha256(content).hexdigest(): content for content in contents}
 
 
-def write_all(blobs: BlobStore, many: dict[str, bytes]) -> None:
+def write_all(blobs: LocalBlobStore, many: dict[str, bytes]) -> None:
     with blobs.writing(OWNER) as save:
         for sha256, content in many.items():
             save(sha256, content)
 
 
-def test_many_blobs_at_once_are_all_there_at_the_end(blobs: BlobStore) -> None:
+def test_many_blobs_at_once_are_all_there_at_the_end(blobs: LocalBlobStore) -> None:
     many = numbered(50)
     write_all(blobs, many)
     assert {sha256: blobs.get(replace(FILE, sha256=sha256)) for sha256 in many} == many
 
 
 def test_of_many_blobs_at_once_one_that_fails_is_not_overlooked(
-    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = numbered(WRITERS * 3)
     failing = list(many)[WRITERS]
-    write = BlobStore._write
+    write = LocalBlobStore._write
 
-    def sometimes(self: BlobStore, path: Path, data: bytes) -> None:
+    def sometimes(self: LocalBlobStore, path: Path, data: bytes) -> None:
         if path.name == failing:
             raise OSError("no space left on device")
         write(self, path, data)
 
-    monkeypatch.setattr(BlobStore, "_write", sometimes)
+    monkeypatch.setattr(LocalBlobStore, "_write", sometimes)
     with pytest.raises(OSError, match="no space"):
         write_all(blobs, many)
     assert sum(blobs.has(OWNER, sha256) for sha256 in many) == len(many) - 1
 
 
 def test_a_write_into_a_folder_that_is_just_deleted_finds_the_owner_gone(
-    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync = os.fsync
 
@@ -156,7 +157,9 @@ def test_a_write_into_a_folder_that_is_just_deleted_finds_the_owner_gone(
     assert blobs.get(FILE) == DATA
 
 
-def test_folders_are_listed_with_their_last_change_and_strange_ones_are_not(blobs: BlobStore, tmp_path: Path) -> None:
+def test_folders_are_listed_with_their_last_change_and_strange_ones_are_not(
+    blobs: LocalBlobStore, tmp_path: Path
+) -> None:
     blobs.put(OWNER, SHA256, DATA)
     put_before(tmp_path)
     for strange in ("lost+found", "images/lost+found"):
@@ -167,7 +170,7 @@ def test_folders_are_listed_with_their_last_change_and_strange_ones_are_not(blob
     assert list(blobs.owners_before()) == [(BEFORE, 1000.0)]
 
 
-def test_what_a_dead_process_was_writing_is_cleared_when_it_is_old(blobs: BlobStore, tmp_path: Path) -> None:
+def test_what_a_dead_process_was_writing_is_cleared_when_it_is_old(blobs: LocalBlobStore, tmp_path: Path) -> None:
     blobs.put(OWNER, SHA256, DATA)
     for name, changed in (("old", 1000), ("new", 3000)):
         (tmp_path / "blobs" / "incoming" / name).touch()
@@ -187,7 +190,7 @@ def put_before(tmp_path: Path, data: bytes = DATA) -> Path:
     return path
 
 
-def test_a_file_is_read_where_it_lay_before_until_it_is_adopted(blobs: BlobStore, tmp_path: Path) -> None:
+def test_a_file_is_read_where_it_lay_before_until_it_is_adopted(blobs: LocalBlobStore, tmp_path: Path) -> None:
     old = put_before(tmp_path)
     assert (blobs.get(FILE), blobs.size(FILE), blobs.has(OWNER, SHA256)) == (DATA, len(DATA), False)
     for _ in range(2):
@@ -198,7 +201,7 @@ def test_a_file_is_read_where_it_lay_before_until_it_is_adopted(blobs: BlobStore
 
 
 def test_where_nothing_can_be_linked_a_file_is_copied(
-    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError("this file system has no links")
@@ -209,6 +212,6 @@ def test_where_nothing_can_be_linked_a_file_is_copied(
     assert (old.stat().st_nlink, blobs.get(FILE)) == (1, DATA)
 
 
-def test_a_file_that_is_nowhere_has_no_bytes(blobs: BlobStore) -> None:
+def test_a_file_that_is_nowhere_has_no_bytes(blobs: LocalBlobStore) -> None:
     assert blobs.adopt([FILE]) == [0]
     assert blobs.size(FILE) == 0

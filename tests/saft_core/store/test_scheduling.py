@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from saft_core.store import jobs
+from saft_core.store import jobs, leases
 from saft_core.store.models import Job
+from saft_core.store.scheduling import next_job, queue_position
 from saft_core.store.scope import Scope
-from saft_core.store.turns import next_job, position
 from tests.fixtures.tenants import add_tenant
 
 LEASE_SECONDS, ATTEMPTS = 60.0, 3
@@ -26,14 +26,14 @@ def take(session: Session, owner: str, base: str | None = None) -> str | None:
     job_id = next_job(session, base)
     if job_id is None:
         return None
-    job = jobs.claim(session, job_id, owner, LEASE_SECONDS, ATTEMPTS, base)
+    job = leases.claim(session, job_id, owner, LEASE_SECONDS, ATTEMPTS, base)
     assert job is not None
     return job.name
 
 
 def end(session: Session, name: str) -> None:
     job = session.query(Job).filter_by(name=name).one()
-    jobs.cancel(session, job.id, job.lease_owner or "")
+    leases.cancel(session, job.id, job.lease_owner or "")
     session.flush()
 
 
@@ -91,7 +91,7 @@ def places(session: Session, scopes: dict[str, Scope]) -> dict[str, int | None]:
     """By the name of the job, of those that wait."""
     waiting = session.query(Job).filter_by(status="queued").all()
     by_tenant = {scope.tenant_id: scope for scope in scopes.values()}
-    return {job.name: position(by_tenant[job.tenant_id], job) for job in waiting}
+    return {job.name: queue_position(by_tenant[job.tenant_id], job) for job in waiting}
 
 
 def in_turn(found: dict[str, int | None]) -> list[str]:
@@ -129,7 +129,7 @@ def test_only_a_job_that_waits_has_a_place(session: Session) -> None:
     take(session, "worker")
     jobs_by_name = {job.name: job for job in session.query(Job).all()}
     jobs.request_cancel(scope, jobs_by_name["second"].id)
-    assert [position(scope, jobs_by_name[name]) for name in ("first", "second")] == [None, None]
+    assert [queue_position(scope, jobs_by_name[name]) for name in ("first", "second")] == [None, None]
 
 
 def test_jobs_of_another_base_take_no_place(session: Session) -> None:
@@ -138,7 +138,7 @@ def test_jobs_of_another_base_take_no_place(session: Session) -> None:
     order(foreign, "of any")
     order(own, "own 0", base="a")
     job = session.query(Job).filter_by(name="own 0").one()
-    assert position(own, job) == 2
+    assert queue_position(own, job) == 2
 
 
 def test_a_job_of_a_silent_worker_has_a_turn_before_others(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""Going on while the database is away: what a worker reads and writes is tried again until it is there."""
+"""Retries of what a worker reads and writes, for as long as the database does not answer."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
-def persistently(
+def with_retries(
     sessions: sessionmaker[Session],
     work: Callable[[Session], Result],
-    between: Callable[[], None] = lambda: None,
+    before_retry: Callable[[], None] = lambda: None,
 ) -> Result:
-    """What `work` gives in a transaction that was committed, however often the database is away before.
+    """The result of `work` in a transaction that was committed, retried with back-off while the database is away.
 
-    work:    may run several times, and once more after a commit whose answer was lost.
-    between: called before another try; what it raises ends the trying.
+    work: may be called several times, and once more after a commit whose answer was lost. before_retry: called before
+    each retry; an exception that it raises ends the retries.
 
-    Raises what `work` raises of its own, and database errors that another try cannot mend.
+    Raises what `work` raises, and database errors that a retry cannot mend (`database.passes`).
     """
     pause = FIRST_PAUSE_SECONDS
     while True:
@@ -40,12 +40,12 @@ def persistently(
             if not passes(error):
                 raise
             if pause == FIRST_PAUSE_SECONDS:  # once, however long it lasts
-                logger.warning("the database does not answer, trying until it does: %s", in_a_line(error))
-        between()
+                logger.warning("the database does not answer, trying until it does: %s", one_line(error))
+        before_retry()
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def in_a_line(error: SQLAlchemyError) -> str:
-    """What the driver said, without the statement and the traceback."""
+def one_line(error: SQLAlchemyError) -> str:
+    """The driver's message on one line, without the statement."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
