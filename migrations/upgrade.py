@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
+from migrations import delta_version_2
 from saft_core.store.database import with_driver
 
 LOCK_KEY = 0x5AF7
@@ -36,9 +37,12 @@ def upgrade(database_url: str) -> None:
     settings = config()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-        if not _is_ahead(connection, ScriptDirectory.from_config(settings)):
+        ahead = _is_ahead(connection, ScriptDirectory.from_config(settings))
+        if not ahead:
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
+    if not ahead:
+        delta_version_2.rewrite(engine)
     engine.dispose()
 
 

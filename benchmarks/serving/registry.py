@@ -38,8 +38,8 @@ SELECT 'ad_copy' || n, tenant_id, 'copy-' || n, classes, template, density, nnz,
 FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.name = 'adapter-' || n % :different
 """
 _CONTAINER = """
-INSERT INTO adapter_deltas (adapter_id, tenant_id, container)
-SELECT 'ad_copy' || n, adapter_deltas.tenant_id, container
+INSERT INTO adapter_deltas (adapter_id, tenant_id, delta)
+SELECT 'ad_copy' || n, adapter_deltas.tenant_id, delta
 FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.name = 'adapter-' || n % :different
 JOIN adapter_deltas ON adapter_deltas.adapter_id = adapters.id
 """
@@ -98,7 +98,7 @@ def _filled(settings: Settings, sessions: sessionmaker[Session], base: Base, cou
     key = tenants.new_key()
     with sessions.begin() as session:
         session.execute(text("ALTER TABLE adapter_deltas SET UNLOGGED"))
-        session.execute(text("ALTER TABLE adapter_deltas ALTER COLUMN container SET STORAGE EXTERNAL"))
+        session.execute(text("ALTER TABLE adapter_deltas ALTER COLUMN delta SET STORAGE EXTERNAL"))
     with sessions.begin() as session:
         scope = Scope(session, tenants.create(session, "benchmark", key).id)
         made = [_add(scope, base, number) for number in range(min(count, DIFFERENT))]

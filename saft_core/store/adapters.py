@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, Protocol, cast
 
-from sqlalchemy import Integer, String, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Integer, String, and_, bindparam, func, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, sessionmaker, with_expression
 
 from saft_core.comparison import Answered
-from saft_core.errors import Conflict, NameTaken, NotFound
+from saft_core.errors import Conflict, NameTaken, NotFound, Unavailable
 from saft_core.store import audit
 from saft_core.store.database import constraint
 from saft_core.store.models import (
@@ -127,7 +127,7 @@ def add(
         if constraint(error) != UNIQUE_NAME:
             raise
         raise NameTaken(f"the name {adapter.name!r} was given meanwhile; choose another name") from error
-    scope.add(AdapterDelta(adapter_id=adapter.id, container=container))
+    scope.add(AdapterDelta(adapter_id=adapter.id, delta=container))
     scope.add(
         AdapterAnswers(adapter_id=adapter.id, answers=[[k, *astuple(told)] for k, told in (answers or {}).items()])
     )
@@ -269,17 +269,26 @@ def mistakes(scope: Scope, adapter_id: str, after: int, limit: int) -> Sequence[
 
 
 def container(scope: Scope, adapter_id: str) -> bytes:
-    """The delta container of the tenant's adapter. Raises NotFound."""
-    found = scope.session.scalar(scope.select(AdapterDelta, AdapterDelta.adapter_id == adapter_id))
-    if found is None:
-        raise NotFound(f"there is no adapter {adapter_id}")
-    return found.container
+    """The delta container of the tenant's adapter. Raises NotFound, and Unavailable as `load_container`."""
+    return _container(scope.session, adapter_id, scope.owns(AdapterDelta))
 
 
 def load_container(sessions: sessionmaker[Session], adapter_id: str) -> bytes:
-    """The delta container by id alone, for the engine, which gets ids that a scope has found. Raises NotFound."""
+    """The delta container by id alone, for the engine, which gets ids that a scope has found.
+
+    Raises NotFound, and Unavailable for an adapter that the version before has made since the last start.
+    """
     with sessions() as session:
-        found = session.scalar(select(AdapterDelta.container).where(AdapterDelta.adapter_id == adapter_id))
-    if found is None:
+        return _container(session, adapter_id)
+
+
+def _container(session: Session, adapter_id: str, *conditions: ColumnElement[bool]) -> bytes:
+    row = session.execute(select(AdapterDelta.delta).where(AdapterDelta.adapter_id == adapter_id, *conditions)).first()
+    if row is None:
         raise NotFound(f"there is no adapter {adapter_id}")
-    return found
+    if row.delta is None:
+        raise Unavailable(
+            f"the release before this one has made the adapter {adapter_id}: it answers when a part of the service has"
+            " been started anew; ask the operator"
+        )
+    return cast("bytes", row.delta)

@@ -40,7 +40,7 @@ def adapter(scope: Scope, pair: Pair, base_fingerprint: str, container: bytes, m
         Adapter.base_fingerprint == base_fingerprint,
         Adapter.delta_bytes == len(container),
         select(AdapterDelta)
-        .where(scope.owns(AdapterDelta), AdapterDelta.adapter_id == Adapter.id, AdapterDelta.container == container)
+        .where(scope.owns(AdapterDelta), AdapterDelta.adapter_id == Adapter.id, AdapterDelta.delta == container)
         .exists(),
     )
     in_pair = select(func.count()).where(

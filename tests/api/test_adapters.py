@@ -412,7 +412,7 @@ def test_a_damaged_container_is_refused(site: Site, client: TestClient) -> None:
     good = container(site.services.engine.base)
     damaged = [
         b"",
-        b"SAFTDLT2",
+        b"SAFTDLT3",
         good[:-1],
         good + b"\0",
         *(flipped(good, at) for at in (0, 9, 20, len(good) - 40, len(good) - 1)),

@@ -21,6 +21,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, create_engine, insp
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import Session
 
+from migrations.delta_version_2 import rewritten
 from migrations.upgrade import config, upgrade
 from saft_core.quota import Quota
 from saft_core.store import adapters, adoption, images, quotas, tenants
@@ -332,6 +333,74 @@ def test_the_version_before_goes_on_with_the_new_schema(empty_url: str, engine: 
         assert quotas.usage(Scope(session, "ten_1")) == quotas.Usage(
             images=0, storage_bytes=1, adapters=2, queued_jobs=1
         )  # images count once they are adopted
+
+
+# --- deltas of the version before ------------------------------------------------------------------------------------
+
+OLD_DELTA = Path(__file__).with_name("version_2.saft").read_bytes()
+
+
+def add_before(connection: Connection, adapter_id: str, container: bytes) -> None:
+    """An adapter as the version before writes it."""
+    connection.execute(text(str(ADAPTER).replace("ad_1", adapter_id).replace("'mine'", f"'{adapter_id}'")))
+    row = text("INSERT INTO adapter_deltas (adapter_id, tenant_id, container) VALUES (:id, 'ten_1', :container)")
+    connection.execute(row, {"id": adapter_id, "container": container})
+
+
+def stored_deltas(connection: Connection) -> dict[str, tuple[bytes, bytes | None, int]]:
+    """By adapter: what the version before reads, what this one does, and the size that both state."""
+    rows = connection.execute(
+        text("SELECT id, container, delta, delta_bytes FROM adapter_deltas JOIN adapters ON id = adapter_id")
+    )
+    return {adapter_id: tuple(columns) for adapter_id, *columns in rows}
+
+
+def test_deltas_are_rewritten_and_stay_for_the_version_before(
+    empty_url: str, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(empty_url)
+    step(engine, command.downgrade, "0013")
+    with engine.begin() as connection:
+        connection.execute(TENANT)
+        add_before(connection, "ad_1", OLD_DELTA)
+        add_before(connection, "ad_2", b"no delta")
+    upgrade(empty_url)
+    new = rewritten(OLD_DELTA)
+    with engine.connect() as connection:
+        assert stored_deltas(connection) == {
+            "ad_1": (OLD_DELTA, new, len(new)),
+            "ad_2": (b"no delta", None, 1),
+        }
+    assert "ad_2" in caplog.text
+    assert adapters.load_container(create_sessions(empty_url), "ad_1") == new
+
+
+def test_deltas_that_the_version_before_writes_on_the_new_schema_are_rewritten_at_the_next_start(
+    empty_url: str, engine: Engine
+) -> None:
+    upgrade(empty_url)
+    with engine.begin() as connection:
+        connection.execute(TENANT)
+        add_before(connection, "ad_1", OLD_DELTA)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upgrade, [empty_url] * 4))
+    with engine.connect() as connection:
+        assert stored_deltas(connection)["ad_1"][1] == rewritten(OLD_DELTA)
+
+
+def test_the_version_before_finds_no_delta_in_what_this_one_writes(empty_url: str, engine: Engine) -> None:
+    """It takes nothing of under 60 bytes or of another beginning than SAFTDLT2 for a delta."""
+    upgrade(empty_url)
+    with Session(engine) as session, session.begin():
+        session.execute(TENANT)
+        made = Adapter(name="mine", classes=[], template="a {}", density=0.1, nnz=1, delta_bytes=3, base="b",
+                       base_fingerprint="f", metrics={}, blocks=[])  # fmt: skip
+        adapter_id = adapters.add(Scope(session, "ten_1"), made, b"new").id
+    with engine.connect() as connection:
+        before, now, size = stored_deltas(connection)[adapter_id]
+    assert (now, size) == (b"new", 3)
+    assert len(before) >= 60
+    assert before.startswith(b"a delta of version 3")
 
 
 # --- images of the version before ------------------------------------------------------------------------------------

@@ -94,12 +94,17 @@ class Adapter(Owned):
 
 
 class AdapterDelta(Owned):
-    """The container of an adapter, in a table of its own so that a list of adapters never reads it."""
+    """The delta container of an adapter, in a table of its own so that a list of adapters never reads it."""
 
     __tablename__ = "adapter_deltas"
 
     adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
-    container: Mapped[bytes] = mapped_column(LargeBinary)
+    delta: Mapped[bytes | None] = mapped_column(LargeBinary)  # null until what the version before wrote is rewritten
+    container: Mapped[bytes] = mapped_column(  # of the version before; the version after this one drops it
+        LargeBinary,
+        server_default=text("'a delta of version 3, which only a later release of the service reads'::bytea"),
+        deferred=True,
+    )
 
 
 class AdapterAnswers(Owned):

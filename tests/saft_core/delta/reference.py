@@ -1,48 +1,42 @@
-"""The container as docs/delta-format.md tells it, read plainly, bit by bit: what the fast reader must agree with."""
+"""The container as docs/delta-format.md tells it, read number by number: what the fast reader must agree with."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
 from typing import Any
+
+import zstandard
+
+
+def unpacked(data: bytes) -> tuple[bytes, int, bytes, list[bytes]]:
+    """Header, count of entries, low bytes of the values, and the content of each frame, of a sound container."""
+    assert data[:8] == b"SAFTDLT3"
+    assert hashlib.sha256(data[:-32]).digest() == data[-32:]
+    header_bytes, count, planes = struct.unpack("<IQB", data[8:21])
+    at = 21 + header_bytes
+    low = data[at : at + count]
+    at += count
+    contents = []
+    for _ in range(2 + planes):
+        (length,) = struct.unpack("<Q", data[at : at + 8])
+        frame = data[at + 8 : at + 8 + length]
+        contents.append(zstandard.ZstdDecompressor().decompress(frame) if frame else b"")
+        at += 8 + length
+    assert at == len(data) - 32
+    return data[21 : 21 + header_bytes], count, low, contents
 
 
 def read(data: bytes) -> tuple[list[int], list[float], dict[str, Any]]:
     """Indices, values and header fields of a sound container."""
-    assert data[:8] == b"SAFTDLT2"
-    assert hashlib.sha256(data[:-32]).digest() == data[-32:]
-    header_bytes, count, unary_bytes = struct.unpack("<IQQ", data[8:28])
-    header = json.loads(data[28 : 28 + header_bytes].decode("utf-8"))
-    blocks = (count + 127) // 128
-    at = 28 + header_bytes
-    parameters = data[at : at + blocks]
-    unary = bits(data[at + blocks : at + blocks + unary_bytes])
-    at += blocks + unary_bytes
-    remainder_bits = sum(parameters[n // 128] for n in range(count))
-    remainders = bits(data[at : at + (remainder_bits + 7) // 8])
-    at += (remainder_bits + 7) // 8
-    escape_bytes = (header["parameter_count"].bit_length() + 7) // 8
+    header, count, low, (exponents, high, *planes) = unpacked(data)
     indices, index = [], -1
     for n in range(count):
-        k = parameters[n // 128]
-        quotient = 0
-        while next(unary) == 0:
-            quotient += 1
-        if quotient == 20:
-            quotient += int.from_bytes(data[at : at + escape_bytes], "little")
-            at += escape_bytes
-        gap = quotient * 2**k + sum(next(remainders) << bit for bit in range(k))
-        index += gap + 1
+        index += 1 + sum(plane[n] << 8 * place for place, plane in enumerate(planes))
         indices.append(index)
-    exponents = data[at : at + blocks]
-    at += blocks
-    mantissas = struct.unpack(f"<{count}h", data[at : at + 2 * count])
-    assert at + 2 * count + 32 == len(data)
-    values = [m * 2.0 ** (exponents[n // 128] - 142) for n, m in enumerate(mantissas)]
-    return indices, values, header
-
-
-def bits(stream: bytes) -> Iterator[int]:
-    return (byte >> bit & 1 for byte in stream for bit in range(8))
+    values = []
+    for n in range(count):
+        mantissa = int.from_bytes(bytes([low[n], high[n]]), "little", signed=True)
+        values.append(mantissa * 2.0 ** (exponents[n // 128] - 142))
+    return indices, values, json.loads(header.decode("utf-8"))

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.errors import Conflict, NotFound
+from saft_core.errors import Conflict, NotFound, Unavailable
 from saft_core.store import adapters, datasets
 from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake, AdapterName
 from saft_core.store.scope import Scope
@@ -215,6 +215,17 @@ def test_the_engine_loads_by_id(sessions: sessionmaker[Session]) -> None:
     assert adapters.load_container(sessions, adapter.id) == b"\x00\xff" * 1000
     with pytest.raises(NotFound, match="ad_unknown"):
         adapters.load_container(sessions, "ad_unknown")
+
+
+def test_an_adapter_of_the_version_before_answers_once_it_is_rewritten(sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        scope = add_tenant(session)
+        adapter = add_adapter(scope, "a")
+        session.execute(update(AdapterDelta).values(delta=None, container=b"version 2"))
+        with pytest.raises(Unavailable, match="started anew"):
+            adapters.container(scope, adapter.id)
+    with pytest.raises(Unavailable, match=adapter.id):
+        adapters.load_container(sessions, adapter.id)
 
 
 def test_a_deleted_adapter_takes_its_container_with_it(scope: Scope) -> None:

@@ -11,7 +11,6 @@ from saft_core.data.probe import Probe
 from saft_core.errors import Cancelled
 from saft_core.training_options import Augment
 from saft_core.tuning.adapt import Task, adapt
-from saft_core.tuning.augment import Augment
 from saft_core.tuning.checkpoint import TrainingState, training_key
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter
