@@ -20,11 +20,8 @@ from pydantic_core import PydanticCustomError
 from api.many import Many
 from api.metadata import Filter
 from api.search_cursor import MAX_CURSOR_CHARACTERS
+from saft_core.training_options import Augment, Encoders, Evaluate, Selection
 
-Encoders = Literal["both", "image", "text"]
-Selection = Literal["mean_gradient", "fisher", "random", "smallest_magnitude"]
-Evaluate = Literal["refit", "holdout", "none"]
-Augment = Literal["none", "crop", "crop_flip"]
 Publish = Literal["auto", "if_better", "manual"]
 OnError = Literal["fail", "skip"]
 Item = TypeVar("Item")

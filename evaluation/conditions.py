@@ -9,8 +9,8 @@ from evaluation.methods.method import Settings
 from evaluation.outcomes import Classes, Run
 from evaluation.report.estimates import MOST_SEEDS
 from saft_core.clip.backbone import Base
-from saft_core.data.augment import Augment
 from saft_core.errors import InvalidConfig
+from saft_core.training_options import Augment
 
 EPOCHS = 20
 EMBEDDED_EPOCHS = 4

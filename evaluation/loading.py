@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.data.augment import Augment, random_view
+from saft_core.data.augment import random_view
 from saft_core.data.limits import DataLimits
 from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.settings import Limits
+from saft_core.training_options import Augment
 from saft_core.tuning.precision import passes
 
 LIMITS = replace(DataLimits.from_attributes(Limits()), max_image_pixels=1 << 29, max_image_bytes=1 << 30)

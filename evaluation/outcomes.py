@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from evaluation.methods.method import FitConfig
-from saft_core.data.augment import Augment
+from saft_core.training_options import Augment
 
 Classes = Literal["all", "base"]
 Purpose = Literal["test", "choice"]

@@ -15,9 +15,10 @@ from saft_core.delta import decode
 from saft_core.store import adapters
 from saft_core.store.models import Adapter, Job, Publish
 from saft_core.store.scope import Scope
-from saft_core.tuning.adapt import Adaptation, Task
+from saft_core.tuning.adapt import Adaptation
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import predict
+from saft_core.tuning.predictions import predict
+from saft_core.tuning.training_sets import TrainingSets
 from worker.persistence import persistently
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class _Rival:
 
 
 def decide(
-    runtime: Runtime, job: Job, task: Task, adaptation: Adaptation, between_tries: Callable[[], None] = lambda: None
+    runtime: Runtime,
+    job: Job,
+    task: TrainingSets,
+    adaptation: Adaptation,
+    between_tries: Callable[[], None] = lambda: None,
 ) -> Decision:
     """Compare where the job asks for it: better is who gets more of the same images right.
 
@@ -79,7 +84,7 @@ def _rival(session: Session, job: Job) -> _Rival | None:
 def _answered_now(
     runtime: Runtime,
     job: Job,
-    task: Task,
+    task: TrainingSets,
     adaptation: Adaptation,
     rival: _Rival,
     between: Callable[[], None],
@@ -109,6 +114,6 @@ def _answered_now(
     }
 
 
-def _samples(task: Task, images: dict[str, Answered]) -> dict[str, Sample]:
+def _samples(task: TrainingSets, images: dict[str, Answered]) -> dict[str, Sample]:
     found = {sample.content(): sample for sample in (*task.test, *task.train)}
     return {image: found[image] for image in images}

@@ -26,7 +26,7 @@ from saft_core.serving.plan import Row
 from saft_core.serving.resident import Resident, make_resident
 from saft_core.settings import Limits
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 
 DENSITY = 0.001
 CLASSES = 10

@@ -23,8 +23,8 @@ from evaluation.methods.method import Unsuited
 from saft_core.clip.flat import FlatParameters
 from saft_core.errors import TrainingDiverged
 from saft_core.tuning.objective import Objective
-from saft_core.tuning.scores import mean_gradient
 from saft_core.tuning.selection import select
+from saft_core.tuning.selection_scores import mean_gradient
 from saft_core.tuning.training import batches, cosine, train
 
 

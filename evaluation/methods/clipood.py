@@ -14,8 +14,8 @@ from evaluation.methods.descent import descend, seen
 from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import tower_of
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.costs import steps_per_epoch
-from saft_core.tuning.texts import ClassPrompts
 
 MARGIN = 0.3
 """Lambda in the authors' scripts for shifted domains, and for new classes (0.1 where both are at once)."""

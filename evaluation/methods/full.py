@@ -11,8 +11,8 @@ from evaluation.methods.dense import DenseFit, restored
 from evaluation.methods.descent import descend, seen
 from evaluation.methods.method import Examples, FitConfig, Settings, stated
 from saft_core.clip.backbone import Base
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.precision import logits
-from saft_core.tuning.texts import ClassPrompts
 
 CLIP_RATES = (1.5e-6, 5e-6, 1.5e-5)
 EMBEDDED_RATES = (3e-5, 1e-4, 3e-4)

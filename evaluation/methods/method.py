@@ -13,9 +13,9 @@ from torch import Tensor
 from evaluation.loading import Batch, Images
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
-from saft_core.data.augment import Augment
 from saft_core.delta import SparseDelta
 from saft_core.templates import Template
+from saft_core.training_options import Augment
 from saft_core.tuning.precision import logits
 
 Scorer = Callable[[Batch], Tensor]

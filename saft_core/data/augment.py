@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomHorizontalFlip, RandomResizedCrop
 
-Augment = Literal["none", "crop", "crop_flip"]
+from saft_core.training_options import Augment
 
 
 def random_view(image: Image.Image, side: int, augment: Augment, draw: tuple[int, ...]) -> Image.Image:

@@ -14,11 +14,11 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.data.augment import random_view
 from saft_core.data.loaders import PixelLoader
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.objective import Passed, parts
 from saft_core.tuning.precision import logits, passes
-from saft_core.tuning.texts import ClassPrompts
 
 
 class ClassPromptLoss:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from saft_core.calibration import UNCALIBRATED, Calibration
-from saft_core.tuning.evaluation import Evaluation
+from saft_core.tuning.predictions import Predictions
 
 STRENGTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 """Those that are tried. The base itself is none of them: an adapter that is no better says so in its verdict."""
@@ -41,8 +41,8 @@ class HeldOut:
     calibration: of the adapter at the strength to store.
     """
 
-    before: Evaluation
-    tries: tuple[Evaluation, ...]
+    before: Predictions
+    tries: tuple[Predictions, ...]
     calibration: Calibration = UNCALIBRATED
 
     @property
@@ -51,7 +51,7 @@ class HeldOut:
         return STRENGTHS[best(self._worth().sum(axis=1))]
 
     @property
-    def answers(self) -> Evaluation:
+    def answers(self) -> Predictions:
         """The adapter's, each image at the strength that all the others choose.
 
         Accuracy at the strength that did best on the very same images would flatter it.
@@ -59,7 +59,7 @@ class HeldOut:
         worth = self._worth()
         chosen = [best(worth.sum(axis=1) - own) for own in worth.T]
         predicted = [self.tries[place].predicted[image] for image, place in enumerate(chosen)]
-        return Evaluation(self.before.targets, np.array(predicted, dtype=np.int64))
+        return Predictions(self.before.targets, np.array(predicted, dtype=np.int64))
 
     def as_tensors(self) -> dict[str, Tensor]:
         """For a checkpoint to carry: int64 (2 + len(STRENGTHS), N), and the calibration as JSON in bytes."""
@@ -75,7 +75,7 @@ class HeldOut:
         """What `as_tensors` gave."""
         targets, before, *tries = (row.numpy() for row in carried["answers"])
         calibration = Calibration.of_metrics(json.loads(bytes(carried["calibration"].tolist())))
-        return cls(Evaluation(targets, before), tuple(Evaluation(targets, row) for row in tries), calibration)
+        return cls(Predictions(targets, before), tuple(Predictions(targets, row) for row in tries), calibration)
 
     def _worth(self) -> npt.NDArray[np.float64]:
         """Of each answer at each strength, (len(STRENGTHS), N), what it adds to the mean of the classes' recall."""

@@ -13,7 +13,7 @@ from saft_core.data.loaders import PixelLoader
 from saft_core.data.samples import Sample
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 from saft_core.tuning.training import train_for
 
 LABELS = ("cat", "dog")

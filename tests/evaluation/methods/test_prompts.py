@@ -17,7 +17,7 @@ from evaluation.methods.method import Examples, FitConfig, Fitted, Unsuited
 from evaluation.methods.prompts import LearnedPrompts
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
-from saft_core.data.augment import Augment
+from saft_core.training_options import Augment
 from tests.fixtures.families import FAMILIES, Family, make
 from tests.fixtures.models import TEXT, TOWERS, bits, make_base, to_pixels, tokenizer
 from tests.fixtures.tasks import LABELS, colour_samples

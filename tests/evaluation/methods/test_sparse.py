@@ -12,9 +12,9 @@ from evaluation.methods.method import Unsuited
 from evaluation.methods.sparse import FISHER, IMAGE_ONLY, RANDOM, SAFT, SMALLEST_MAGNITUDE, TEXT_ONLY, DeltaFit, Sparse
 from saft_core.clip.flat import tower_of
 from saft_core.clip.zero_shot import fill
-from saft_core.data.augment import Augment
 from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
+from saft_core.training_options import Augment
 from saft_core.tuning.training import batches
 from tests.evaluation.methods.fitting import QUICK, TEMPLATE, check_fit, coloured, logits_of, quickly
 from tests.fixtures.models import TOWERS, bits, make_base

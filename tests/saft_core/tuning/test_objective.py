@@ -20,8 +20,8 @@ from saft_core.tuning.config import Schedule
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.objective import BatchLoss, parts
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.selection import select
+from saft_core.tuning.selection_scores import fisher, mean_gradient
 from saft_core.tuning.training import Training, batches, train
 from tests.fixtures.device import here
 from tests.fixtures.models import bits, make_base
