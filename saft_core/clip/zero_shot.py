@@ -57,8 +57,3 @@ def class_weights(base: Base, labels: Sequence[str], template: Template) -> Tens
         base.encode_texts(prompts[start : start + TEXTS_PER_PASS]) for start in range(0, len(prompts), TEXTS_PER_PASS)
     ]
     return base.logit_scale * ensemble(torch.cat(passes), template)
-
-
-def logits(base: Base, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Class logits, float32 (N, classes), of `pixels` float32 (N, 3, size, size)."""
-    return base.encode_pixels(pixels) @ weights.T

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from saft_core.calibration import UNCALIBRATED, Calibration
-from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.clip.zero_shot import class_weights
 from saft_core.data.images import decode_image
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
@@ -44,7 +44,7 @@ def test_the_metrics_are_those_of_the_stored_delta(tower: str) -> None:
     stored, header = decode(result.container, max_bytes=1 << 20)
     pixels, targets = loader(base, list(TASK.test)).batch(range(15))
     with torch.inference_mode(), merged(base, stored):
-        predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
+        predicted = (base.encode_pixels(pixels) @ class_weights(base, LABELS, SETTINGS.template).T).argmax(dim=1)
     assert result.metrics["accuracy"] == (predicted == targets).double().mean().item()
     confusion = torch.zeros(3, 3, dtype=torch.int64)
     for true, guess in zip(targets.tolist(), predicted.tolist(), strict=True):
@@ -91,7 +91,9 @@ def test_each_image_that_is_answered_wrongly_is_told_once(evaluate: Evaluate) ->
     with torch.inference_mode(), merged(base, result.delta, result.strength):
         weights = class_weights(base, LABELS, SETTINGS.template)
         right = {
-            split: logits(base, *loader(base, list(samples)).batch(range(len(samples)))[:1], weights).argmax(dim=1)
+            split: (base.encode_pixels(loader(base, list(samples)).batch(range(len(samples)))[0]) @ weights.T).argmax(
+                dim=1
+            )
             for split, samples in (("test", task.test), ("training", task.train))
         }
     told = {split: [one for one in result.mistakes if one.split == split] for split in ("test", "held-out", "training")}
@@ -128,7 +130,7 @@ def test_classes_that_are_not_trained_are_measured_among_themselves() -> None:
     assert result.metrics["evaluated_on"] == "held-out split"
     pixels, targets = loader(base, of_new).batch(range(6))
     with torch.inference_mode(), merged(base, result.delta, result.strength):
-        predicted = logits(base, pixels, class_weights(base, new, SETTINGS.template)).argmax(dim=1)
+        predicted = (base.encode_pixels(pixels) @ class_weights(base, new, SETTINGS.template).T).argmax(dim=1)
     assert told["new_accuracy"] == (predicted == targets).double().mean().item()
     assert told["new"]["confusion"]["labels"] == ["blue", "yellow"]
     wrong = [(one.sample.path, one.prediction) for one in result.mistakes if one.split == "test"]
@@ -333,7 +335,7 @@ def test_with_a_test_dataset_the_strength_is_learned_on_images_held_out_of_train
     assert (result.metrics["test_images"], result.metrics["held_out_images"]) == (9, 3)
     pixels, targets = loader(base, list(task.test)).batch(range(9))
     with torch.inference_mode(), merged(base, result.delta, result.strength):
-        predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
+        predicted = (base.encode_pixels(pixels) @ class_weights(base, LABELS, SETTINGS.template).T).argmax(dim=1)
     assert result.metrics["accuracy"] == (predicted == targets).double().mean().item()
 
 

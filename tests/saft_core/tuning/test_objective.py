@@ -133,7 +133,7 @@ def test_its_training_goes_on_from_a_checkpoint_and_stops_early() -> None:
     expected = whole.run(silent_meter())
     with half._parameters.trained():
         for positions in islice(batches(SAMPLES, schedule()), 2):
-            half._take_step(positions)
+            half.take_step(positions)
         state = TrainingState.decode(half.state().encode("key"), "key")
     assert state is not None
     heir = Training(task.objective(), indices, schedule())

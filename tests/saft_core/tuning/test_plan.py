@@ -48,9 +48,7 @@ def test_what_an_earlier_attempt_did_of_the_first_training_counts_as_done(step: 
 @pytest.mark.parametrize("step", [0, 42, 99])
 def test_what_an_earlier_attempt_did_of_the_second_training_counts_as_done(step: int) -> None:
     machine = Machine()
-    machine.do(itertools.islice(before(), 2, None)).tracker.skipped_first(
-        None
-    )  # what the held-out images said is known
+    machine.do(itertools.islice(before(), 2, None)).tracker.skipped_first(None)  # those of the held-out images
     machine.tracker.refits()
     machine.tracker.resumed(160, step)
     machine.do(steps(160, after=step)).do(after())
