@@ -35,7 +35,7 @@ def prompts_by_label(template: Template, labels: Sequence[str]) -> list[str] | l
 
 
 def ensemble(embeddings: Tensor, template: Template) -> Tensor:
-    """Unit embeddings (classes, embed_dim) of what `fill` gave, from those of its prompts (prompts, embed_dim).
+    """Unit class embeddings (classes, embed_dim) from those of the prompts of `fill`, (prompts, embed_dim).
 
     The mean over the templates, normalised again, as CLIP's own evaluation has it; of one template, what was given.
     """

@@ -14,7 +14,7 @@ ACTIVATION_BYTES_PER_PASS = defaultdict(lambda: 8 << 30, cpu=1 << 30)
 
 
 def images_per_pass(base: Base, pixels: Tensor) -> int:
-    """How many images like those in `pixels` (N, 3, size, size) fit into it, at least one; measured by a forward pass of the first."""
+    """How many images like those in `pixels` (N, 3, size, size) fit, at least one, by a forward of the first."""
     kept = _kept_bytes(base, pixels[:1])
     return max(1, ACTIVATION_BYTES_PER_PASS[base.device.type] // max(1, kept))
 

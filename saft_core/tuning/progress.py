@@ -76,7 +76,7 @@ class WorkMeter:
         self._share = 0.0
 
     def begin(self, plan: Amounts, costs: Costs, steps: int) -> None:
-        """Set all the planned work, its costs, and the number of optimizer steps. The time so far counts as preparation.
+        """Set the planned work, its costs, and the number of optimizer steps. The time so far counts as preparation.
 
         Without this call the time left is unknown.
         """
