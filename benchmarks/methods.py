@@ -16,11 +16,11 @@ from benchmarks.models import TEMPLATE, endless_batches, labels
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
 from saft_core.clip.zero_shot import fill
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.precision import autocast
-from saft_core.tuning.texts import ClassPrompts
 from saft_core.tuning.training import Training
 
 RATE, DECAY = 5e-6, 0.1
@@ -84,11 +84,11 @@ def saft(base: Base, loader: PixelLoader, classes: int, indices: IndexArray) -> 
     training = Training(ClassPromptLoss(base, loader, labels(classes), config()), indices, config())
     order = iter(np.arange(len(loader)).reshape(-1, 32).tolist() * 1000)
     for_good = ExitStack()  # kept alive by the step: the context must not end before the process
-    for_good.enter_context(training._parameters.trained())
+    for_good.enter_context(training.trained())
 
     def step() -> float:
         assert for_good is not None  # noqa: S101 (holds it)
-        return training._take_step(next(order))
+        return training.take_step(next(order))
 
     return step
 

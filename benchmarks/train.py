@@ -20,9 +20,9 @@ from benchmarks.measure import Measured, Row, alone, launches, machine, measure,
 from benchmarks.methods import METHODS, config
 from benchmarks.models import BATCH_SIZE, MODELS, RandomImages, labels, make_base
 from saft_core.clip.backbone import Base
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.selection import select_for
-from saft_core.tuning.texts import ClassPrompts
+from saft_core.tuning.strategies import select_for
 
 TASK = ("device", "model", "classes")
 COLUMNS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from evaluation.methods.method import Settings
+from evaluation.methods.method import Method
 from evaluation.outcomes import Classes, Run
 from evaluation.report.estimates import MOST_SEEDS
 from saft_core.clip.backbone import Base
@@ -47,8 +47,7 @@ class Conditions:
     def run(
         self,
         base: Base,
-        method: str,
-        own: Settings,
+        method: Method,
         dataset: str,
         classes: Classes,
         *,
@@ -56,13 +55,14 @@ class Conditions:
         shots: int | None = None,
         density: float | None = None,
     ) -> Run:
-        """One fit at the stated rate. own: its method's settings. shots, density: others than those of the study."""
+        """One fit at the method's stated learning rate. shots, density: None takes those of the study."""
+        own = method.settings(base)
         return Run(
             base=f"{base.name} {base.fingerprint[:12]} on {base.device.type}",
             dataset=dataset,
             classes=classes,
             shots=shots or self.shots,
-            method=method,
+            method=method.name,
             learning_rate=own.learning_rate,
             epochs=self.epochs or own.epochs or (EMBEDDED_EPOCHS if base.card.embedded else EPOCHS),
             batch_size=self.batch_size,

@@ -7,19 +7,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from evaluation.methods.method import FitConfig
-from saft_core.training_options import Augment
 
 Classes = Literal["all", "base"]
 Purpose = Literal["test", "choice"]
 
 
-@dataclass(frozen=True)
-class Run:
-    """One fit: everything that decides its outcome.
+@dataclass(frozen=True, kw_only=True)
+class Run(FitConfig):
+    """One fit: everything that decides its outcome, the fields of `FitConfig` included.
 
     base: name and fingerprint of the model. dataset: where the shots are from. classes: all of its classes, or the
-    first half of them (base-to-new). purpose: to be tested, or to choose a learning rate on held shots. The rest is
-    FitConfig's.
+    first half of them (base-to-new). shots: images of each class. method: its name. purpose: to be tested, or to
+    choose a learning rate on held shots.
     """
 
     base: str
@@ -27,27 +26,7 @@ class Run:
     classes: Classes
     shots: int
     method: str
-    learning_rate: float
-    epochs: int
-    batch_size: int
-    weight_decay: float
-    density: float
-    augment: Augment
-    seed: int
     purpose: Purpose = "test"
-
-    @property
-    def config(self) -> FitConfig:
-        """How to fit."""
-        return FitConfig(
-            learning_rate=self.learning_rate,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            weight_decay=self.weight_decay,
-            density=self.density,
-            augment=self.augment,
-            seed=self.seed,
-        )
 
     def __str__(self) -> str:
         choice = f" at {self.learning_rate:g}" if self.purpose == "choice" else ""

@@ -118,40 +118,23 @@ class Study:
         density: float | None = None,
     ) -> list[Outcome]:
         """One for each seed, in the order of the seeds. Raises MissingData."""
-        return [
-            self._outcome(method, self._run(method, dataset, classes, seed, shots=shots, density=density))
+        runs = [
+            self.conditions.run(self.base, method, dataset, classes, seed=seed, shots=shots, density=density)
             for seed in self.conditions.seeds
         ]
+        return [self._outcome(method, self._tuned(method, run)) for run in runs]
 
     def fit(self, method: Method, dataset: str) -> Fitted:
         """One under the first seed, for whoever wants more of it than its accuracy. Raises MissingData."""
-        run = self._run(method, dataset, "all", self.conditions.seeds[0])
-        return self._fitted(method, run, self._examples(self._material(run).shots))[0]
+        run = self.conditions.run(self.base, method, dataset, "all", seed=self.conditions.seeds[0])
+        return self._fitted(method, self._tuned(method, run), self._examples(self._material(run).shots))[0]
 
-    def _run(
-        self,
-        method: Method,
-        dataset: str,
-        classes: Classes,
-        seed: int,
-        *,
-        shots: int | None = None,
-        density: float | None = None,
-    ) -> Run:
-        own = method.settings(self.base)
-        run = self.conditions.run(
-            self.base,
-            method.name,
-            own,
-            dataset,
-            classes,
-            seed=seed,
-            shots=shots,
-            density=density,
-        )
-        if not self.conditions.tune or len(set(own.search)) < 2:
+    def _tuned(self, method: Method, run: Run) -> Run:
+        """The run at the best of the method's learning rates, or as it is where none is searched."""
+        search = method.settings(self.base).search
+        if not self.conditions.tune or len(set(search)) < 2:
             return run
-        return replace(run, learning_rate=self._best_rate(method, run, own.search))
+        return replace(run, learning_rate=self._best_rate(method, run, search))
 
     def _material(self, run: Run) -> Material:
         """The same for every method, and made once: it may take reading the shots of a large data set."""
@@ -207,7 +190,7 @@ class Study:
         latest, is_shared = self._latest, self._latest.run == replace(run, method=FullFineTuning.name)
         if is_shared and isinstance(method, WiseFt) and isinstance(latest.fitted, DenseFit):
             return method.between(self.base, latest.fitted), latest
-        return method.fit(self.base, examples, run.config), Latest()
+        return method.fit(self.base, examples, run), Latest()
 
     @torch.no_grad()
     def _tested(self, fitted: Fitted, tests: Tests) -> tuple[dict[str, str], list[str]]:

@@ -25,8 +25,9 @@ from saft_core.data.samples import Sample
 from saft_core.example import ANSWERS, CONTAINER, FOLDER, PHOTOGRAPHS
 from saft_core.settings import Limits
 from saft_core.templates import PLACEHOLDER
-from saft_core.tuning.adapt import Adaptation, Task, adapt
+from saft_core.tuning.adapt import Adaptation, adapt
 from saft_core.tuning.config import TrainingConfig
+from saft_core.tuning.training_sets import TrainingSets
 
 SAMPLES = Path("samples/photos")
 PARTS = ("train", "test")
@@ -74,7 +75,7 @@ def write_sources(samples: Path, out: Path) -> None:
             shutil.copy(text, out / "LICENSES")
 
 
-def task_of(photographs: Path, limits: DataLimits) -> Task:
+def task_of(photographs: Path, limits: DataLimits) -> TrainingSets:
     """What a job on the two datasets of an upload of the zip would be given."""
     files: dict[str, bytes] = {}
 
@@ -94,17 +95,17 @@ def task_of(photographs: Path, limits: DataLimits) -> Task:
             yield Sample(labels.index(one.label), one.path, read, one.sha256, one.position)
 
     train, test = list(samples(found.images)), list(samples(found.test.images))
-    return Task(labels, train, without_near_duplicates(test, train, limits))
+    return TrainingSets(labels, train, without_near_duplicates(test, train, limits))
 
 
-def trained(task: Task) -> Adaptation:
+def trained(task: TrainingSets) -> Adaptation:
     """The adapter of the embedded base's defaults."""
     base = load_base("")
     config = TrainingConfig.read(vars(base.defaults) | {"seed": 0})
     return adapt(base, task, config, DataLimits.from_attributes(Limits()), lambda _: None, probe=load_probe())
 
 
-def answers_of(made: Adaptation, task: Task) -> list[tuple[str, str, str, str]]:
+def answers_of(made: Adaptation, task: TrainingSets) -> list[tuple[str, str, str, str]]:
     """(hash, split, label, prediction) of every photograph: by split, in it by position."""
     places = {one.content(): one.position or 0 for one in (*task.train, *task.test)}
     ordered = sorted(made.answers.items(), key=lambda told: (SPLITS.index(told[1].split), places[told[0]]))

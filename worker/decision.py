@@ -16,9 +16,10 @@ from saft_core.store import adapters
 from saft_core.store.leases import Compared
 from saft_core.store.models import Adapter, Job, Publish
 from saft_core.store.scope import Scope
-from saft_core.tuning.adapt import Adaptation, Task
+from saft_core.tuning.adapt import Adaptation
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import predict
+from saft_core.tuning.predictions import predict
+from saft_core.tuning.training_sets import TrainingSets
 from worker.retries import with_retries
 from worker.runtime import Runtime
 
@@ -46,7 +47,11 @@ class _Rival:
 
 
 def decide(
-    runtime: Runtime, job: Job, task: Task, adaptation: Adaptation, before_retry: Callable[[], None] = lambda: None
+    runtime: Runtime,
+    job: Job,
+    task: TrainingSets,
+    adaptation: Adaptation,
+    before_retry: Callable[[], None] = lambda: None,
 ) -> Decision:
     """Whether to publish, after a comparison if the job asks for one: more of the same images right is better.
 
@@ -80,7 +85,7 @@ def _rival(session: Session, job: Job) -> _Rival | None:
 def _answered_now(
     runtime: Runtime,
     job: Job,
-    task: Task,
+    task: TrainingSets,
     adaptation: Adaptation,
     rival: _Rival,
     between: Callable[[], None],
@@ -110,6 +115,6 @@ def _answered_now(
     }
 
 
-def _samples(task: Task, images: dict[str, Answered]) -> dict[str, Sample]:
+def _samples(task: TrainingSets, images: dict[str, Answered]) -> dict[str, Sample]:
     found = {sample.content(): sample for sample in (*task.test, *task.train)}
     return {image: found[image] for image in images}

@@ -17,10 +17,11 @@ from saft_core.errors import Cancelled, SaftError, TrainingFailed, Unavailable
 from saft_core.store import adapters, leases
 from saft_core.store.models import AdapterMistake, Job
 from saft_core.store.scheduling import next_job
-from saft_core.tuning.adapt import Adaptation, Task, adapt
+from saft_core.tuning.adapt import Adaptation, adapt
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.mistakes import Mistake
 from saft_core.tuning.progress import Progress
+from saft_core.tuning.training_sets import TrainingSets
 from worker.checkpoints import JobCheckpoints
 from worker.decision import Decision, decide
 from worker.lease import Lease, LeaseLost
@@ -95,7 +96,7 @@ def _ending(job_id: str, owner: str, error: Exception) -> Callable[[Session], No
     return lambda session: leases.fail(session, job_id, owner, told)
 
 
-def _adapt(runtime: Runtime, job: Job, task: Task, lease: Lease, since: float) -> Adaptation:
+def _adapt(runtime: Runtime, job: Job, task: TrainingSets, lease: Lease, since: float) -> Adaptation:
     curve = LossCurve(job.losses)
 
     def observe(progress: Progress) -> None:

@@ -15,12 +15,12 @@ from saft_core.store import datasets
 from saft_core.store.blobs import BlobStore
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
-from saft_core.tuning.adapt import Task
+from saft_core.tuning.training_sets import TrainingSets
 from worker.retries import with_retries
 from worker.runtime import Runtime
 
 
-def load_training_sets(runtime: Runtime, job: Job, before_retry: Callable[[], None] = lambda: None) -> Task:
+def load_training_sets(runtime: Runtime, job: Job, before_retry: Callable[[], None] = lambda: None) -> TrainingSets:
     """The training and test samples of the job's datasets.
 
     Test images that are in the training dataset too, as the same bytes or re-encoded, are left out: they would measure
@@ -37,7 +37,7 @@ def load_training_sets(runtime: Runtime, job: Job, before_retry: Callable[[], No
     train = load(job.dataset_id)
     samples = train.samples({label: place for place, label in enumerate(train.labels)})
     if job.test_dataset_id is None:
-        return Task(train.labels, samples)
+        return TrainingSets(train.labels, samples)
     test = load(job.test_dataset_id)
     means = same_class(test.labels, train.labels)
     labels = (*train.labels, *(label for label in test.labels if means[label] not in train.labels))
@@ -45,7 +45,7 @@ def load_training_sets(runtime: Runtime, job: Job, before_retry: Callable[[], No
     unseen = _unseen(runtime, samples, test.samples({label: places[means[label]] for label in test.labels}))
     new_labels, new_test = _of_new_classes(labels, len(train.labels), unseen)
     tested = {labels[sample.label] for sample in unseen if sample.label < len(train.labels)} | set(new_labels)
-    return Task(
+    return TrainingSets(
         train.labels,
         samples,
         [sample for sample in unseen if sample.label < len(train.labels)],

@@ -26,11 +26,12 @@ from saft_core.data.probe import load_probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta, decode
 from saft_core.templates import Template
-from saft_core.tuning.adapt import Adaptation, Task, adapt
+from saft_core.tuning.adapt import Adaptation, adapt
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings, words_for
 from saft_core.tuning.loaders import PixelLoader
+from saft_core.tuning.predictions import EncodedImages, merged, text_embeddings, words_for
 from saft_core.tuning.progress import WorkMeter
+from saft_core.tuning.training_sets import TrainingSets
 
 BoolArray = npt.NDArray[np.bool_]
 Strength = Literal["full", "learned"]
@@ -116,14 +117,14 @@ class Bench:
         seconds = time.monotonic() - started
         delta = decode(result.container, max_bytes=len(result.container))[0]
         scores = {"strength": [result.strength], "seconds": [seconds] if timed else []}
-        with applied(self._base, delta):
+        with merged(self._base, delta):
             scores |= _named("full", self._measure(split, config.template, others, delta))
-        with applied(self._base, delta, result.strength):
+        with merged(self._base, delta, result.strength):
             learned = self._measure(split, config.template, others, delta, result.calibration.temperature)
         return scores | _named("learned", learned)
 
     def _adapted(self, split: Split, config: TrainingConfig, within: AbstractContextManager[object]) -> Adaptation:
-        task = Task(split.train.labels, split.train.samples)
+        task = TrainingSets(split.train.labels, split.train.samples)
         with within:
             return adapt(self._base, task, config, LIMITS, lambda _: None, probe=self._probe)
 

@@ -26,7 +26,7 @@ from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
 from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 
 DENSITY = 0.001
 CLASSES = 10

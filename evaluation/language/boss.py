@@ -63,7 +63,7 @@ Sample = Text | Sentence | Question
 
 
 @dataclass(frozen=True)
-class Task:
+class BossTask:
     """One of BOSS's.
 
     labels: class names or tags in label order. trained: the data set that is trained on. shifted: all others.
@@ -155,23 +155,23 @@ _READERS: dict[str, Callable[[Any, Sequence[str]], Iterator[Sample]]] = {
 }
 NAMED = ("location", "person", "organization", "miscellaneous", "building", "art", "product", "event")
 TAGS = ("O", *(f"{place}-{name}" for name in NAMED for place in "BI"))
-TASKS: dict[str, Task] = {
+TASKS: dict[str, BossTask] = {
     task.name: task
     for task in (
-        Task(
+        BossTask(
             "SA", "SentimentAnalysis", "text", ("negative", "positive", "neutral"),
             "amazon", ("dynasent", "semeval", "sst5"),
         ),
-        Task(
+        BossTask(
             "TD", "ToxicDetection", "text", ("benign", "toxic"),
             "civil_comments", ("adv_civil", "implicit_hate", "toxigen"),
         ),
-        Task(
+        BossTask(
             "NLI", "NaturalLanguageInference", "text", ("entailment", "neutral", "contradiction"),
             "mnli", ("anli", "contract_nli", "wanli"),
         ),
-        Task("NER", "NameEntityRecognition", "tags", TAGS, "fewnerd", ("conll", "ener", "wnut")),
-        Task("EQA", "QuestionAnswering", "span", (), "squad", ("advqa", "newsqa", "searchqa")),
+        BossTask("NER", "NameEntityRecognition", "tags", TAGS, "fewnerd", ("conll", "ener", "wnut")),
+        BossTask("EQA", "QuestionAnswering", "span", (), "squad", ("advqa", "newsqa", "searchqa")),
     )
 }  # fmt: skip
 """By the short names that BOSS's paper has for them."""

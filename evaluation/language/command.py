@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from evaluation.datasets.dataset import MissingData
-from evaluation.language.boss import TASKS, Sample, Task
+from evaluation.language.boss import TASKS, BossTask, Sample
 from evaluation.language.encoders import Classes, Spans, WordTags
 from evaluation.language.learner import Learner
 from evaluation.language.methods import METHODS, Settings
@@ -54,7 +54,7 @@ class Row:
 class TaskTable:
     """One task. rows: by method. missing: by data set, or for the whole task by "", why there is no figure."""
 
-    task: Task
+    task: BossTask
     rows: Mapping[str, Row] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,7 +151,7 @@ def run(
     return LanguageReport(_conditions(model, chosen), tables)
 
 
-def load(model: str, task: Task, device: str) -> tuple[Any, Any]:
+def load(model: str, task: BossTask, device: str) -> tuple[Any, Any]:
     """A model of Hugging Face in float32 with what the task needs, and its tokenizer. A new head is drawn from seed 0.
 
     Raises Unavailable, with the reason, when it cannot be loaded. No pickle is read.
@@ -172,7 +172,7 @@ def load(model: str, task: Task, device: str) -> tuple[Any, Any]:
     return made.to(device), tokenizer
 
 
-def learner(model: Any, tokenizer: Any, task: Task, **options: Any) -> Learner:
+def learner(model: Any, tokenizer: Any, task: BossTask, **options: Any) -> Learner:
     """What suits the model and the task. Raises Unsuited where nothing does."""
     kind = LEARNERS.get((bool(model.config.is_encoder_decoder), task.kind))
     if kind is None:
@@ -180,7 +180,7 @@ def learner(model: Any, tokenizer: Any, task: Task, **options: Any) -> Learner:
     return kind(model, tokenizer, task, **options)
 
 
-def _table(task: Task, model: str, data: Path, device: str, chosen: Chosen) -> TaskTable:
+def _table(task: BossTask, model: str, data: Path, device: str, chosen: Chosen) -> TaskTable:
     try:
         train = task.read(data, task.trained, "train", chosen.train_samples)
         sets, missing = _test_sets(task, data, chosen.test_samples)
@@ -193,7 +193,7 @@ def _table(task: Task, model: str, data: Path, device: str, chosen: Chosen) -> T
     return TaskTable(task, {method: _row(method, adapted, train, sets, chosen) for method in chosen.methods}, missing)
 
 
-def _test_sets(task: Task, data: Path, most: int) -> tuple[dict[str, list[Sample]], dict[str, str]]:
+def _test_sets(task: BossTask, data: Path, most: int) -> tuple[dict[str, list[Sample]], dict[str, str]]:
     sets, missing = {}, {}
     for name in (task.trained, *task.shifted):
         try:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.language.boss import Sample, Task
+from evaluation.language.boss import BossTask, Sample
 from saft_core.clip.flat import FlatParameters
 from saft_core.tuning.objective import BatchLoss
 from saft_core.tuning.precision import passes
@@ -34,7 +34,7 @@ class Learner(ABC):
     chance: float
 
     def __init__(
-        self, model: Any, tokenizer: Any, task: Task, *, max_tokens: int = 512, samples_per_pass: int = 16
+        self, model: Any, tokenizer: Any, task: BossTask, *, max_tokens: int = 512, samples_per_pass: int = 16
     ) -> None:
         self.model, self.tokenizer, self.task = model.eval().requires_grad_(False), tokenizer, task
         self.flat = FlatParameters(model)

@@ -19,12 +19,13 @@ from torch import nn
 
 from evaluation.language.boss import Sample
 from evaluation.language.learner import Learner
+from evaluation.methods.dense import restored
 from evaluation.methods.method import Unsuited
 from saft_core.clip.flat import FlatParameters
 from saft_core.errors import TrainingDiverged
 from saft_core.tuning.objective import Objective
-from saft_core.tuning.scores import mean_gradient
 from saft_core.tuning.selection import select
+from saft_core.tuning.selection_scores import mean_gradient
 from saft_core.tuning.training import batches, cosine, train
 
 
@@ -62,7 +63,7 @@ def saft(learner: Learner, samples: Sequence[Sample], settings: Settings) -> Ite
 @contextmanager
 def full(learner: Learner, samples: Sequence[Sample], settings: Settings) -> Iterator[int]:
     """Full fine-tuning."""
-    with _restored(learner.flat):
+    with restored(learner.flat):
         everything = learner.flat.model_parameters()
         with _trained(learner.flat, everything):
             descend(learner.objective(samples), everything, settings)
@@ -76,7 +77,7 @@ def lora(learner: Learner, samples: Sequence[Sample], settings: Settings) -> Ite
     Raises Unsuited for a model that peft does not know.
     """
     peft: Any = importlib.import_module("peft")
-    with torch.random.fork_rng(), _restored(learner.flat):
+    with torch.random.fork_rng(), restored(learner.flat):
         torch.manual_seed(settings.seed)
         try:
             tuner = peft.LoraModel(learner.model, peft.LoraConfig(r=settings.rank), "default")
@@ -121,13 +122,3 @@ def _trained(flat: FlatParameters, parameters: Sequence[nn.Parameter]) -> Iterat
     finally:
         for one in parameters:
             one.grad = None
-
-
-@contextmanager
-def _restored(flat: FlatParameters) -> Iterator[None]:
-    originals = flat.buffer.clone()
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            flat.buffer.copy_(originals)

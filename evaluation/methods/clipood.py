@@ -9,13 +9,12 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn import functional as F
 
-from evaluation.methods.dense import DenseFit, restored
-from evaluation.methods.descent import descend, seen
+from evaluation.methods.dense import DenseFit, fine_tune, image_slots
+from evaluation.methods.descent import seen
 from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
 from saft_core.clip.backbone import Base
-from saft_core.clip.flat import tower_of
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.costs import steps_per_epoch
-from saft_core.tuning.texts import ClassPrompts
 
 MARGIN = 0.3
 """Lambda in the authors' scripts for shifted domains, and for new classes (0.1 where both are at once)."""
@@ -34,8 +33,6 @@ class Clipood:
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at."""
-        base.model.requires_grad_(False)
-        trained = [base.flat.parameter(slot) for slot in base.flat.slots if tower_of(slot.name) == "image"]
         sees, targets = seen(base, examples.images, config), examples.images.targets
         with torch.no_grad():
             texts, scale = ClassPrompts(base, examples.labels, examples.template).encode(), base.logit_scale
@@ -45,12 +42,11 @@ class Clipood:
 
         steps = config.epochs * steps_per_epoch(len(examples.images), config.batch_size)
         average = BetaAverage(base.flat.buffer, steps)
-        with restored(base):
-            descend(
-                base, trained, loss, len(examples.images), config,
-                after_step=lambda step, _: average.take(base.flat.buffer, step),
-            )  # fmt: skip
-        return DenseFit(base, average.values, sum(parameter.numel() for parameter in trained))
+        last = fine_tune(
+            base, image_slots(base), loss, len(examples.images), config,
+            after_step=lambda step, _: average.take(base.flat.buffer, step),
+        )  # fmt: skip
+        return DenseFit(base, average.values, last.trainable)
 
 
 def margin_metric_softmax(images: Tensor, texts: Tensor, targets: Tensor, scale: Tensor, margin: float) -> Tensor:

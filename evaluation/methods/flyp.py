@@ -9,8 +9,8 @@ import torch
 from open_clip.loss import ClipLoss
 from torch import Tensor
 
-from evaluation.methods.dense import DenseFit, restored
-from evaluation.methods.descent import descend, seen
+from evaluation.methods.dense import fine_tune
+from evaluation.methods.descent import seen
 from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
@@ -42,10 +42,7 @@ class Flyp:
         def loss(positions: Sequence[int], step: int) -> Tensor:
             return contrastive(sees(positions, step), encode(targets[positions], step), base.logit_scale)
 
-        with restored(base):
-            descend(base, base.flat.model_parameters(), loss, len(examples.images), config)
-            values = base.flat.buffer.clone()
-        return DenseFit(base, values, base.parameter_count)
+        return fine_tune(base, base.flat.slots, loss, len(examples.images), config)
 
 
 def contrastive(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from evaluation.methods.dense import DenseFit, restored
-from evaluation.methods.descent import descend, seen
+from evaluation.methods.dense import DenseFit, fine_tune
+from evaluation.methods.descent import seen
 from evaluation.methods.method import Examples, FitConfig, Settings, stated
 from saft_core.clip.backbone import Base
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.precision import logits
-from saft_core.tuning.texts import ClassPrompts
 
 CLIP_RATES = (1.5e-6, 5e-6, 1.5e-5)
 EMBEDDED_RATES = (3e-5, 1e-4, 3e-4)
@@ -58,10 +58,5 @@ class FullFineTuning:
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> DenseFit:
         """Train everything. Raises TrainingDiverged."""
-        base.model.requires_grad_(False)
-        with restored(base):
-            loss = PromptLoss(base, examples, config)
-            images, parameters = len(examples.images), base.flat.model_parameters()
-            descend(base, parameters, loss, images, config, after_backward=loss.backward)
-            values = base.flat.buffer.clone()
-        return DenseFit(base, values, len(base.flat))
+        loss = PromptLoss(base, examples, config)
+        return fine_tune(base, base.flat.slots, loss, len(examples.images), config, after_backward=loss.backward)

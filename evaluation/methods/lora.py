@@ -29,8 +29,8 @@ from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Setti
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import tower_of
 from saft_core.templates import Template
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.precision import logits, passes
-from saft_core.tuning.texts import ClassPrompts
 
 RANK = 2
 SCALE = 1 / math.sqrt(RANK)

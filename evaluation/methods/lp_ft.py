@@ -8,12 +8,11 @@ from contextlib import AbstractContextManager
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.methods.dense import DenseFit, restored
-from evaluation.methods.descent import descend, seen
+from evaluation.methods.dense import DenseFit, fine_tune, image_slots
+from evaluation.methods.descent import seen
 from evaluation.methods.linear_probe import Head, probed
 from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
 from saft_core.clip.backbone import Base
-from saft_core.clip.flat import tower_of
 from saft_core.templates import Template
 
 
@@ -49,19 +48,13 @@ class LpFt:
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> HeadFit:
         """Both stages, the second by AdamW down the half cosine of all methods. Raises TrainingDiverged."""
-        base.model.requires_grad_(False)
         head = probed(examples.images, examples.labels, examples.held)
         weight, bias = nn.Parameter(head.weight), nn.Parameter(head.bias)
-        slots = [slot for slot in base.flat.slots if tower_of(slot.name) == "image"]
         embeddings, targets = seen(base, examples.images, config), examples.images.targets
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             scores = Head(examples.labels, weight, bias).scores(embeddings(positions, step))
             return F.cross_entropy(scores, targets[positions])
 
-        with restored(base):
-            parameters = [base.flat.parameter(slot) for slot in slots]
-            descend(base, [*parameters, weight, bias], loss, len(examples.images), config)
-            values = base.flat.buffer.clone()
-        dense = DenseFit(base, values, sum(slot.size for slot in slots))
+        dense = fine_tune(base, image_slots(base), loss, len(examples.images), config, head=(weight, bias))
         return HeadFit(dense, base, Head(examples.labels, weight.detach(), bias.detach()))

@@ -23,8 +23,8 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.class_names import class_name, is_the_rest
 from saft_core.clip.prompts import POOLED_AT_A_TOKEN
 from saft_core.clip.zero_shot import THE_REST
+from saft_core.tuning.class_prompts import TOKENS_PER_CHUNK
 from saft_core.tuning.precision import passes
-from saft_core.tuning.texts import TOKENS_PER_CHUNK
 
 WORDS = "a photo of a"
 WEIGHT_DECAY = 5e-4

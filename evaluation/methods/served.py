@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
 from evaluation.loading import LIMITS
@@ -12,8 +10,8 @@ from evaluation.methods.sparse import SAFT, DeltaFit, silent, training_config
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.errors import InvalidImage, InvalidInput
-from saft_core.training_options import Encoders
-from saft_core.tuning.adapt import Task, adapt
+from saft_core.tuning.adapt import adapt
+from saft_core.tuning.training_sets import TrainingSets
 
 
 class Served:
@@ -36,10 +34,10 @@ class Served:
         for a density that the base cannot have; InvalidImage, TrainingDiverged.
         """
         base.model.requires_grad_(False)
-        encoders = cast("Encoders", base.defaults.encoders)
+        encoders = base.defaults.encoders
         settings = training_config(config, examples.template, encoders=encoders, evaluate="refit")
         try:
-            result = adapt(base, Task(examples.labels, examples.images.samples), settings, LIMITS, silent)
+            result = adapt(base, TrainingSets(examples.labels, examples.images.samples), settings, LIMITS, silent)
         except InvalidImage:
             raise
         except InvalidInput as error:

@@ -18,9 +18,9 @@ from saft_core.errors import InvalidConfig
 from saft_core.templates import Template
 from saft_core.training_options import Encoders, Evaluate, Selection
 from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.evaluation import applied
+from saft_core.tuning.predictions import merged
 from saft_core.tuning.progress import Progress, WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 from saft_core.tuning.training import train_for
 
 PAPERS_RATES = (1.5e-6, 5e-6, 1.5e-5)
@@ -38,7 +38,7 @@ class DeltaFit(Fitted):
 
     def active(self) -> AbstractContextManager[None]:
         """The base with the delta within the context."""
-        return applied(self._base, self.delta)
+        return merged(self._base, self.delta)
 
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:
         """Any labels."""

@@ -15,22 +15,10 @@ from saft_core.clip import image_tower, prompts
 from saft_core.clip.blueprint import Blueprint
 from saft_core.clip.fingerprint import activations, fingerprint, preprocessing
 from saft_core.clip.flat import FlatParameters, IndexArray
+from saft_core.training_options import TrainingDefaults
 
 Picture = Image.Image | Tensor
 """An RGB image, or what a base's `preprocess` made of it: float32 (3, size, size)."""
-
-
-@dataclass(frozen=True)
-class TrainingDefaults:
-    """What a training uses where the caller says nothing. The values here are the paper's; a base may bring its own."""
-
-    density: float = 0.001
-    learning_rate: float = 5e-6
-    epochs: int = 20
-    batch_size: int = 32
-    weight_decay: float = 0.1
-    template: str = "a photo of a {}."
-    encoders: str = "both"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What open_clip builds a base from: kept, so that a model made of it can be given away."""
+"""The open_clip configuration that a base was built from; exports write it beside the weights."""
 
 from __future__ import annotations
 

@@ -21,11 +21,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from saft_core.clip import hub, specs, variant, weights
-from saft_core.clip.backbone import Base, Card, TrainingDefaults
+from saft_core.clip.backbone import Base, Card
 from saft_core.clip.blueprint import Blueprint
 from saft_core.clip.specs import Source
 from saft_core.clip.variant import Variant
 from saft_core.errors import Unavailable
+from saft_core.training_options import TrainingDefaults
 
 CARD_FILE = "base.json"
 HF_PACKAGES = ("transformers", "sentencepiece")

@@ -1,4 +1,4 @@
-"""Words for what else a picture may show than the labels that are asked about."""
+"""Words for what an image may show instead of the labels that are asked about."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saft_core.errors import InvalidInput
 
 
 def words_of(base: Base) -> tuple[str, ...]:
-    """The names of ImageNet's thousand classes, those that the base reads whole in its own template, each once."""
+    """The class names of ImageNet that the base reads whole in its own template, each once."""
     found: dict[Tokens, str] = {}
     for word, prompt in zip(IMAGENET_CLASSNAMES, fill(base.defaults.template, IMAGENET_CLASSNAMES), strict=True):
         try:

@@ -35,7 +35,7 @@ def prompts_by_label(template: Template, labels: Sequence[str]) -> list[str] | l
 
 
 def ensemble(embeddings: Tensor, template: Template) -> Tensor:
-    """Unit embeddings (classes, embed_dim) of what `fill` gave, from those of its prompts (prompts, embed_dim).
+    """Unit class embeddings (classes, embed_dim) from those of the prompts of `fill`, (prompts, embed_dim).
 
     The mean over the templates, normalised again, as CLIP's own evaluation has it; of one template, what was given.
     """
@@ -57,8 +57,3 @@ def class_weights(base: Base, labels: Sequence[str], template: Template) -> Tens
         base.encode_texts(prompts[start : start + TEXTS_PER_PASS]) for start in range(0, len(prompts), TEXTS_PER_PASS)
     ]
     return base.logit_scale * ensemble(torch.cat(passes), template)
-
-
-def logits(base: Base, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Class logits, float32 (N, classes), of `pixels` float32 (N, 3, size, size)."""
-    return base.encode_pixels(pixels) @ weights.T

@@ -1,4 +1,4 @@
-"""What one training is told."""
+"""The settings of a fine-tune."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from saft_core.templates import Template, as_template
 from saft_core.training_options import Augment, Encoders, Evaluate, Selection
 
 
-class Order(Protocol):
-    """What decides which samples a step takes; see `TrainingConfig`."""
+class BatchOrder(Protocol):
+    """The settings that decide which samples each step takes."""
 
     @property
     def epochs(self) -> int:
-        """How often every sample is seen."""
+        """Passes over all samples."""
 
     @property
     def batch_size(self) -> int:
@@ -22,23 +22,23 @@ class Order(Protocol):
 
     @property
     def seed(self) -> int:
-        """What decides the order of the samples."""
+        """Seed of the order of the samples."""
 
 
-class Schedule(Order, Protocol):
-    """Of a training, what its loop has to know, whatever the model."""
+class Schedule(BatchOrder, Protocol):
+    """The settings that the training loop needs, whatever the model is."""
 
     @property
     def learning_rate(self) -> float:
-        """AdamW's peak."""
+        """AdamW's peak learning rate; it falls to zero along a half cosine."""
 
     @property
     def weight_decay(self) -> float:
-        """AdamW's."""
+        """AdamW's weight decay."""
 
     @property
     def patience_epochs(self) -> int:
-        """Of early stopping; 0 does without."""
+        """Epochs without a lower validation loss before training stops; 0 means no early stopping."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,13 @@ class TrainingConfig:
 
     density:          share of the base's parameters that may change (alpha in the paper), 0 < density <= 1.
     encoders:         where entries may be selected: both towers (and the logit scale), or one of them.
-    selection:        what entries are ranked by: SAFT's mean gradient, or one of the paper's ablations.
-    patience_epochs:  end after so many epochs without a lower loss on a validation part of the training images, and
-                      keep the best values; 0 trains on all images to the end.
+    selection:        the selection strategy by its name in `strategies.py`.
+    patience_epochs:  stop after so many epochs without a lower loss on a validation part of the training images, and
+                      take the best values; 0 trains on all images to the end.
     evaluate:         hold a fifth of each class out and learn the strength on it, then train again on all images
-                      ("refit") or leave it at that ("holdout"); or hold nothing out ("none").
-    augment:          what a training step sees of each image: all of it, a random crop, or that mirrored at times.
+                      ("refit") or store the first delta ("holdout"); or hold nothing out ("none").
+    augment:          what a training step sees of each image: all of it, a random crop, or a random crop that is
+                      mirrored half the time (`augment.py`).
     shots:            images of each class that are used at most, drawn by the seed; 0 uses all.
     """
 
@@ -72,5 +73,5 @@ class TrainingConfig:
 
     @classmethod
     def read(cls, settings: dict[str, Any]) -> Self:
-        """From the JSON of a job. Raises TypeError for a setting that there is not, or that is missing."""
+        """Read from the JSON of a job. Raises TypeError for a setting that is unknown or missing."""
         return cls(**settings | {"template": as_template(settings["template"])})

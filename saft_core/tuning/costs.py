@@ -1,4 +1,4 @@
-"""What the work of a fine-tune costs on this machine: measured as it goes, and guessed from that for what comes."""
+"""What the work of a fine-tune costs in seconds on this machine: measured so far, and estimated for the rest."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from typing import Literal
 from saft_core.tuning.config import Schedule, TrainingConfig
 
 Kind = Literal["images", "prompts", "gradient", "ranking", "first step", "step"]
+BackwardPasses = Literal["none", "one", "one per sample"]
+"""How often a selection strategy passes backward through the prompts, if it has a gradient at all."""
 
-TRAINED = 2.0
-"""A forward with its sparse backward, in forwards (docs/training.md, "Figures": 1.6 to 2.1)."""
-REMEMBERED = 31
-"""So many of the latest measurements of a kind count, of which the median does: a pause of the machine passes."""
+FORWARD_BACKWARD = 2.0
+"""The cost of a forward and its sparse backward pass, in forward passes (docs/training.md, "Figures": 1.6 to 2.1)."""
+MEASUREMENTS_KEPT = 31
+"""How many of the latest measurements of a kind the median is taken of; a median passes over a pause of the machine."""
 
 
 @dataclass(frozen=True)
 class Work:
     """A kind of work, counted in images or prompts, rankings or optimizer steps.
 
-    A first step is the first to see its images: it reads them and, where they cannot change, encodes them for all that
-    follow. images: how many a step takes. ends_epoch: it is the last of an epoch, which may be smaller, and which early
-    stopping follows.
+    A "first step" is a step of the first epoch: it decodes its images and, where their embeddings cannot change,
+    encodes them for all later steps.
+    images: the batch size of a step. ends_epoch: whether it is the last step of an epoch, whose batch may be smaller
+    and after which early stopping measures its loss.
     """
 
     kind: Kind
@@ -33,7 +36,7 @@ class Work:
 
 
 Amounts = Mapping[Work, float]
-"""How much of each there is."""
+"""How much there is of each kind of work."""
 IMAGES = Work("images")
 PROMPTS = Work("prompts")
 GRADIENT = Work("gradient")
@@ -41,7 +44,7 @@ RANKING = Work("ranking")
 
 
 def total(parts: Iterable[Amounts]) -> dict[Work, float]:
-    """The amounts of all parts together."""
+    """The sum of the amounts of all parts."""
     found: defaultdict[Work, float] = defaultdict(float)
     for part in parts:
         for work, amount in part.items():
@@ -55,7 +58,7 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 
 
 def step_work(step: int, images: int, schedule: Schedule, first: int = 0) -> Work:
-    """What the optimizer step number `step`, from 0, is, in a training on `images` that began with step `first`."""
+    """The work of optimizer step `step`, from 0, of a training on `images` images that began with step `first`."""
     per_epoch = steps_per_epoch(images, schedule.batch_size)
     ends_epoch = (step + 1) % per_epoch == 0
     size = images - (per_epoch - 1) * schedule.batch_size if ends_epoch else schedule.batch_size
@@ -63,22 +66,27 @@ def step_work(step: int, images: int, schedule: Schedule, first: int = 0) -> Wor
 
 
 class Costs:
-    """Seconds for one of each kind of work.
+    """Seconds for one unit of each kind of work.
 
-    prompts: of the classes. trains_images: whether a delta changes how images are seen; may be set when it is known.
+    prompts: how many prompts all classes have. backward_passes: of the selection strategy.
+    trains_images: whether the delta changes the embeddings of images; may be set when it is known.
     """
 
-    def __init__(self, config: TrainingConfig, prompts: int, *, trains_images: bool) -> None:
-        self._config, self._prompts = config, prompts
+    def __init__(
+        self, config: TrainingConfig, prompts: int, *, trains_images: bool, backward_passes: BackwardPasses
+    ) -> None:
+        self._config, self._prompts, self._backward_passes = config, prompts, backward_passes
         self.trains_images = trains_images
-        self._measured: defaultdict[Work, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+        self._measured: defaultdict[Work, deque[tuple[float, float]]] = defaultdict(
+            lambda: deque(maxlen=MEASUREMENTS_KEPT)
+        )
 
     def note(self, work: Work, amount: float, seconds: float) -> None:
-        """Take in how long `amount` of it took."""
+        """Record that `amount` of `work` took so many seconds."""
         self._measured[work].append((seconds / amount, amount))
 
     def of(self, work: Work) -> float | None:
-        """Seconds for one; None as long as nothing tells."""
+        """Seconds for one unit; None as long as no measurement tells."""
         guessed = self._guess(work)
         if work in self._measured:
             return self._median(work, guessed)
@@ -89,44 +97,44 @@ class Costs:
         return guessed
 
     def _median(self, work: Work, guessed: float | None) -> float:
-        """Of what was measured and, lest the first one alone decides, which may be out of the ordinary, the guess."""
+        """The median of the measurements and the guess, so that one unusual first measurement does not decide alone."""
         measured = list(self._measured[work])
         return _median(measured if guessed is None else [*measured, (guessed, 1)])
 
     def _relatives(self, work: Work) -> list[Work]:
-        """Measured steps that cost what `work` does, or in proportion: those of its kind first."""
+        """Measured steps whose cost is proportional to that of `work`: those of its kind first."""
         if work.kind not in ("first step", "step"):
             return []
-        kinds = ("first step", "step") if self._again else (work.kind,)
+        kinds = ("first step", "step") if self._encodes_each_step else (work.kind,)
         steps = [other for other in self._measured if other.kind in kinds]
         return sorted(steps, key=lambda other: (other.kind != work.kind, abs(other.images - work.images)))
 
     @property
-    def _again(self) -> bool:
-        """Whether every step encodes its images anew."""
+    def _encodes_each_step(self) -> bool:
+        """Whether every step encodes its images."""
         return self.trains_images or self._config.augment != "none"
 
     def _guess(self, work: Work) -> float | None:
-        """From what an image and a prompt take to encode."""
+        """Estimated from the seconds that an image and a prompt take to encode."""
         image, prompt = (_median(self._measured[one]) if one in self._measured else None for one in (IMAGES, PROMPTS))
         if image is None or prompt is None:
             return None
-        texts = 0.0 if self._config.encoders == "image" else TRAINED * self._prompts * prompt
-        trained = image * (TRAINED if self.trains_images else 1.0)
-        scored = self._config.selection in ("mean_gradient", "fisher")
+        texts = 0.0 if self._config.encoders == "image" else FORWARD_BACKWARD * self._prompts * prompt
+        trained = image * (FORWARD_BACKWARD if self.trains_images else 1.0)
+        scored = self._backward_passes != "none"
         guesses: dict[Kind, float] = {
             "images": image,
             "prompts": prompt,
-            "gradient": scored * (trained + texts * (self._config.selection == "fisher")),
+            "gradient": scored * (trained + texts * (self._backward_passes == "one per sample")),
             "ranking": scored * texts,
             "first step": work.images * trained + texts,
-            "step": work.images * trained * self._again + texts,
+            "step": work.images * trained * self._encodes_each_step + texts,
         }
         return guesses[work.kind]
 
 
 def _median(measured: Collection[tuple[float, float]]) -> float:
-    """Of (seconds for one, how many), each counting as often as it is for."""
+    """The weighted median of pairs of (seconds for one unit, weight)."""
     half, seen = sum(amount for _, amount in measured) / 2, 0.0
     for seconds, amount in sorted(measured):
         seen += amount

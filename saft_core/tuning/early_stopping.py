@@ -1,4 +1,4 @@
-"""Early stopping: keep the values that did best on images that were not trained on."""
+"""Early stopping: keep the values with the lowest validation loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 class EarlyStopping:
     """Watches the validation loss after each epoch.
 
-    patience_epochs: so many epochs without a lower loss end the training; must be positive.
+    patience_epochs: how many epochs without a lower loss end the training; must be positive.
     """
 
     def __init__(self, patience_epochs: int) -> None:
@@ -21,7 +21,7 @@ class EarlyStopping:
         self._waited = 0
 
     def note(self, loss: float, values: Tensor) -> None:
-        """Take in the loss of an epoch that ended with `values` (d,)."""
+        """Record the validation loss of an epoch that ended with `values` (d,)."""
         if loss < self._lowest:
             self._lowest, self._waited, self.best = loss, 0, values.detach().clone()
         else:
@@ -33,11 +33,11 @@ class EarlyStopping:
         return self._waited >= self._patience
 
     def state(self) -> tuple[Tensor, Tensor]:
-        """What a checkpoint needs: the best values (d,), or none, and float64 (2,)."""
+        """For a checkpoint: the best values (d,), or empty; and float64 (2,), the lowest loss and the epochs since."""
         best = torch.empty(0) if self.best is None else self.best
         return best, torch.tensor([self._lowest, self._waited], dtype=torch.float64)
 
     def resume(self, best: Tensor, numbers: Tensor) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self.best = best if len(best) else None
         self._lowest, self._waited = float(numbers[0]), int(numbers[1])

@@ -13,20 +13,19 @@ from torch.nn import functional as F
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.tuning.augment import random_view
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.memory import images_per_pass
 from saft_core.tuning.objective import Passed, parts
 from saft_core.tuning.precision import logits, passes
-from saft_core.tuning.texts import ClassPrompts
 
 
 class ClassPromptLoss:
-    """The objective of a task's images and classes (`objective.py`): its samples are the images.
+    """The objective (`objective.py`) of labelled images and their class prompts.
 
-    What cannot change is encoded once, so that one of these is for the parameters that one selection or one training
-    may move, and not for another's.
-    Where classes have unlike numbers of images their logits are adjusted, so that each counts the same.
+    Embeddings that no trained entry changes are cached, so one object serves one selection or one training only.
+    Where classes have different numbers of images their logits are adjusted, so that each class weighs the same.
     """
 
     def __init__(self, base: Base, loader: PixelLoader, labels: Sequence[str], config: TrainingConfig) -> None:
@@ -44,13 +43,13 @@ class ClassPromptLoss:
 
     @property
     def chance(self) -> float:
-        """The loss of who knows nothing of the classes."""
+        """The loss of a uniform guess."""
         return math.log(max(2, len(self._labels)))
 
     def backward(self, positions: Sequence[int], *, step: int | None = None, passed: Passed | None = None) -> float:
-        """The loss over the class prompts, mean over the images; its gradient is added to the parameters'.
+        """The mean loss of the images at `positions`; its gradient is added to that of the parameters.
 
-        The prompts are encoded once, and once is their gradient carried back: it adds up over the images before.
+        The prompts are encoded once, and their gradient, summed over all images, is backpropagated once.
         """
         total = 0.0
         with passes(self._base.device):
@@ -64,7 +63,7 @@ class ClassPromptLoss:
 
     @torch.no_grad()
     def mean_loss(self, loader: PixelLoader) -> float:
-        """Of other images of the same classes, as they are, by the weights as they are."""
+        """The mean loss of other images of the same classes, without augmentation and without gradients."""
         total, count, size = 0.0, len(loader), self._config.batch_size
         with passes(self._base.device):
             texts = self._prompts.encode()
@@ -83,11 +82,11 @@ class ClassPromptLoss:
 
     @cached_property
     def _images_per_pass(self) -> int:
-        """Asked for where it is known which parameters need a gradient: what a forward keeps depends on them."""
+        """To be read where the parameters that need a gradient are set: a forward pass keeps activations for those."""
         return min(self._config.batch_size, images_per_pass(self._base, self._loader.batch([0])[0]))
 
     def _backward_part(self, positions: list[int], of: int, texts: Tensor, step: int | None) -> float:
-        """What the images at `positions` add to the mean over a batch of `of`, and to its gradient."""
+        """The part of the images at `positions` in the mean over a batch of `of` images; its gradient is added."""
         images, targets = self._encode(positions, step)
         scores = logits(self._base.logit_scale, images, texts)
         loss = cross_entropy(scores, targets, self._priors) / of
@@ -96,7 +95,7 @@ class ClassPromptLoss:
         return float(loss.detach())
 
     def _encode(self, positions: list[int], step: int | None) -> tuple[Tensor, Tensor]:
-        """Unit embeddings (N, embed_dim) and targets. Where nothing under them can change, each is computed once."""
+        """Unit embeddings (N, embed_dim) and targets. Embeddings that cannot change are cached."""
         if all(position in self._images for position in positions):
             known = torch.stack([self._images[position] for position in positions])
             return known, self._loader.targets(positions).to(known.device)
@@ -107,7 +106,7 @@ class ClassPromptLoss:
         return features, targets
 
     def _pixels(self, positions: list[int], step: int | None) -> tuple[Tensor, Tensor]:
-        """What this step sees of the images at `positions`, whichever process takes the step."""
+        """The augmented images at `positions`, drawn from seed, step and position: a resumed step draws the same."""
         augment, seed, side = self._config.augment, self._config.seed, self._base.image_side
         if augment == "none" or step is None:
             return self._loader.batch(positions)
@@ -115,9 +114,9 @@ class ClassPromptLoss:
 
 
 def log_priors(targets: Tensor, classes: int) -> Tensor | None:
-    """The logarithm of each class's share of the images, float32 (classes,); None where they all have the same.
+    """The logarithm of each class's share of the images, float32 (classes,); None where all classes have equal shares.
 
-    targets: class positions of all images, int64 (N,). A class without images has the share of one.
+    targets: class positions of all images, int64 (N,). A class without images counts as one with a single image.
     """
     counts = torch.bincount(targets, minlength=classes)
     if counts[counts > 0].unique().numel() < 2:
@@ -126,11 +125,10 @@ def log_priors(targets: Tensor, classes: int) -> Tensor | None:
 
 
 def cross_entropy(scores: Tensor, targets: Tensor, priors: Tensor | None) -> Tensor:
-    """Summed over N images, from logits (N, classes) and class positions (N,).
+    """The cross-entropy summed over N images, of logits (N, classes) and class positions (N,).
 
-    With `priors` the logits are adjusted by them (Menon et al., arXiv 2007.07314, equation 10): how many images a class
-    has is then told by the priors, and the model itself learns to answer as if all classes had as many. Without, as in
-    the paper, whose shots are even.
+    priors: added to the logits (logit adjustment, Menon et al., arXiv 2007.07314, equation 10), so that the model
+    learns to predict as if all classes had equally many images. None as in the SAFT paper, whose shots are even.
     """
     adjusted = scores if priors is None else scores + priors.to(scores)
     return F.cross_entropy(adjusted, targets, reduction="sum")

@@ -1,4 +1,4 @@
-"""How many images are passed at once: as many as their activations have room for."""
+"""How many images pass at once (the micro-batch), by the memory that their activations take."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 
 ACTIVATION_BYTES_PER_PASS = defaultdict(lambda: 8 << 30, cpu=1 << 30)
-"""Room for what the image tower keeps for its backward pass, by kind of device. More makes a CPU no faster."""
+"""Memory for the image tower's activations, by type of device. A larger value makes a CPU no faster."""
 
 
 def images_per_pass(base: Base, pixels: Tensor) -> int:
-    """How many images like those in `pixels` (N, 3, size, size) fit, at least one; a forward of the first tells."""
+    """How many images like those in `pixels` (N, 3, size, size) fit, at least one, by a forward of the first."""
     kept = _kept_bytes(base, pixels[:1])
     return max(1, ACTIVATION_BYTES_PER_PASS[base.device.type] // max(1, kept))
 

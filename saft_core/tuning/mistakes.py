@@ -1,4 +1,4 @@
-"""What an adapter says of each image: its mistakes are what a person looks at first to see what the numbers mean."""
+"""The predictions of an adapter image by image, and its mistakes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from saft_core.comparison import Answered, Split
 from saft_core.data.samples import Sample
-from saft_core.tuning.evaluation import Evaluation
+from saft_core.tuning.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,20 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Told:
-    """The answers on one part of the images; `labels` is what was asked about."""
+class PredictedSplit:
+    """The predictions on one split of the images. labels: the classes that were predicted among, by position."""
 
     split: Split
     samples: Sequence[Sample]
-    answers: Evaluation
+    answers: Predictions
     labels: Sequence[str]
 
     def mistakes(self) -> list[Mistake]:
-        """The samples, in their order, that are answered wrongly."""
+        """The misclassified samples, in the order of `samples`."""
         return [Mistake(self.split, sample, self.labels[said]) for sample, said in self._each() if said != sample.label]
 
     def answered(self) -> dict[str, Answered]:
-        """What is answered of each sample, by the hash of its file."""
+        """The prediction of each sample, by the SHA-256 of its file."""
         return {
             sample.content(): Answered(self.split, self.labels[sample.label], self.labels[said])
             for sample, said in self._each()

@@ -1,4 +1,4 @@
-"""What selection and training minimise: the loss of any model over the samples of a task.
+"""The interface of what selection and training minimise: the loss of any model over its samples.
 
 flat = FlatParameters(model)
 objective = BatchLoss(flat, len(samples), lambda positions: loss(model, samples, positions))
@@ -23,7 +23,7 @@ Passed = Callable[[int], None]
 
 
 class Objective(Protocol):
-    """A loss over samples, by position, that is a mean of what each of them adds."""
+    """A mean loss over samples, which are addressed by position."""
 
     @property
     def flat(self) -> FlatParameters:
@@ -37,9 +37,10 @@ class Objective(Protocol):
         """How many samples there are."""
 
     def backward(self, positions: Sequence[int], *, step: int | None = None, passed: Passed | None = None) -> float:
-        """The mean loss of the samples at `positions`, whose gradient is added to that of whatever needs one.
+        """The mean loss of the samples at `positions`; its gradient is added to that of the parameters that need one.
 
-        step: the optimizer step that it is for, by which samples may be augmented; None takes them as they are.
+        step: the optimizer step, from which augmentation is drawn; None means no augmentation.
+        passed: called with the number of samples after each forward and backward pass.
         """
 
 
@@ -80,5 +81,5 @@ class BatchLoss:
 
 
 def parts(positions: Sequence[int], most: int) -> list[list[int]]:
-    """The positions in as few parts as hold at most so many each, of nearly the same size."""
+    """The positions split into as few parts of nearly equal size as hold at most `most` each."""
     return [part.tolist() for part in np.array_split(np.array(positions), math.ceil(len(positions) / most))]

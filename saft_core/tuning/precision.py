@@ -1,4 +1,4 @@
-"""The number format of forward and backward passes, and operators that give the same numbers each time."""
+"""The precision of forward and backward passes, and deterministic operators."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 @contextmanager
 def passes(device: torch.device) -> Iterator[None]:
-    """What selection and training run their passes in: `autocast`, and on a GPU reproducible operators.
+    """The context in which selection and training run their passes: `autocast`, and deterministic operators on a GPU.
 
-    There cuDNN's convolutions and all fused attentions add up gradients in any order; CLIP's sequences are short
-    enough for the plain one.
+    On a GPU cuDNN's convolutions and all fused attentions may add up gradients in any order; CLIP's sequences are
+    short enough for the unfused attention.
     """
     if device.type == "cpu":
         yield
@@ -30,7 +30,7 @@ def passes(device: torch.device) -> Iterator[None]:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 products on a GPU, as in the paper; the model's own format on a CPU. Weights keep theirs everywhere."""
+    """bfloat16 autocast on a GPU, as in the paper; nothing on a CPU. The dtype of the weights never changes."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""How far a fine-tune is, and how long it still takes: counted in seconds, so that the bar moves as time does."""
+"""The progress of a fine-tune and the time it still takes; progress is the share of the estimated time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Literal
 from saft_core.tuning.costs import Amounts, Costs, Kind, Work, total
 
 Phase = Literal["selecting", "training", "evaluating", "refitting"]
-Spent = Literal["preparation", "selection", "training", "evaluation"]
+TimedPhase = Literal["preparation", "selection", "training", "evaluation"]
 
-PHASE_OF: Mapping[Kind, tuple[Phase, Spent]] = {
+PHASE_OF: Mapping[Kind, tuple[Phase, TimedPhase]] = {
     "images": ("evaluating", "evaluation"),
     "prompts": ("evaluating", "evaluation"),
     "gradient": ("selecting", "selection"),
@@ -27,11 +27,11 @@ PHASE_OF: Mapping[Kind, tuple[Phase, Spent]] = {
 class Progress:
     """One moment of a fine-tune.
 
-    progress: 0 to 1 over all phases, the share of its time that is over; it never falls.
+    progress: 0 to 1 over all phases, the elapsed share of the whole time; it never falls.
     step, steps: of both trainings, where there are two. loss: of the last step.
-    eta_seconds: what is left; None as long as nothing is known of it.
-    seconds: what it took so far, by phase, earlier attempts included.
-    metrics: what is found out already, of the base; None before.
+    eta_seconds: the time left; None as long as it cannot be estimated.
+    seconds: the time spent so far, by phase, earlier attempts included.
+    metrics: the metrics of the base, once they are measured; None before.
     """
 
     phase: Phase
@@ -49,9 +49,9 @@ Observer = Callable[[Progress], None]
 
 
 class WorkMeter:
-    """Counts work, measures what it costs, and tells the observer.
+    """Counts the work done, measures its cost, and reports progress to the observer.
 
-    spent: seconds by phase of earlier attempts. started: when this one began, on `clock`; now if None.
+    spent: seconds by phase of earlier attempts. started: when this attempt began, on `clock`; None means now.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class WorkMeter:
         self._share = 0.0
 
     def begin(self, plan: Amounts, costs: Costs, steps: int) -> None:
-        """All the work that there will be, what measures it, and how many of it are steps; so far it was preparation.
+        """Set the planned work, its costs, and the number of optimizer steps. The time so far counts as preparation.
 
-        Without, nothing is known of the time left.
+        Without this call the time left is unknown.
         """
         self._spend("preparation")
         self.replan({}, plan)
@@ -86,11 +86,11 @@ class WorkMeter:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What it took so far, by phase, earlier attempts included."""
+        """Seconds spent so far, by phase, earlier attempts included."""
         return {name: round(value, 3) for name, value in self._spent.items()}
 
     def advance(self, work: Work, amount: float = 1, *, step: int | None = None, loss: float | None = None) -> None:
-        """`amount` of `work` was done since the latest piece of work; tell the observer."""
+        """Record that `amount` of `work` was done since the previous call, and report progress to the observer."""
         phase, name = PHASE_OF[work.kind]
         seconds = self._spend(name)
         if self._costs is not None:
@@ -106,25 +106,25 @@ class WorkMeter:
         self.observe(Progress(phase, self._share, *known))
 
     def skip(self, works: Amounts, *, step: int = 0) -> None:
-        """An earlier attempt has done this; `step` is the training's."""
+        """Count `works` as done by an earlier attempt, up to optimizer step `step` of the training."""
         self.replan(works, {})
         self._skipped = total((self._skipped, works))
         self._step = self.earlier_steps + step
 
     def replan(self, instead_of: Amounts, works: Amounts) -> None:
-        """There will be `works` instead of what was planned."""
+        """Replace the planned work `instead_of` by `works`."""
         for work, amount in instead_of.items():
             self._left[work] -= amount
         for work, amount in works.items():
             self._left[work] += amount
 
     def refit(self, steps: int) -> None:
-        """From here on it is the second training, of so many steps: they go on from those of the first."""
+        """Begin the second training, of so many steps, which are counted on from those of the first."""
         self._refitting, self.earlier_steps = True, self._step
         self._steps = self._step + steps
 
-    def _spend(self, name: Spent) -> float:
-        """Seconds since the latest piece of work, which go to a phase."""
+    def _spend(self, name: TimedPhase) -> float:
+        """Seconds since the previous call, which are added to a phase."""
         now = self._clock()
         seconds, self._lap = now - self._lap, now
         self._spent[name] = self._spent.get(name, 0.0) + seconds
@@ -140,7 +140,7 @@ class WorkMeter:
         return done / (done + eta) if eta else 1.0
 
     def _cost_of(self, works: Amounts) -> float | None:
-        """Seconds; None if of one of them nothing is known."""
+        """Seconds for all of `works`; None if the cost of one of them is unknown."""
         seconds = 0.0
         for work, amount in works.items():
             cost = self._costs.of(work) if self._costs is not None else None

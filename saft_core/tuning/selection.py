@@ -1,4 +1,7 @@
-"""Selection: which parameters a task may change (SAFT, arXiv 2407.03036, equation 3, and the paper's ablations)."""
+"""Top-k over flat vectors: the entries a fine-tune may change, by their scores (SAFT, arXiv 2407.03036, equation 3).
+
+`strategies.py` names the strategies that call these functions.
+"""
 
 from __future__ import annotations
 
@@ -10,116 +13,85 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
 from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.training_options import Encoders
-from saft_core.tuning.config import TrainingConfig
-from saft_core.tuning.costs import GRADIENT, RANKING
-from saft_core.tuning.loaders import PixelLoader
-from saft_core.tuning.loss import ClassPromptLoss
-from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.scores import fisher, mean_gradient
 
-ENTRIES_PER_LOOK = 1 << 22
-"""Scores that top-k looks at together; with the candidates so far this bounds its memory, whatever D is."""
+ENTRIES_PER_CHUNK = 1 << 22
+"""Scores that `top_k` compares at once; with the candidates so far this bounds its memory, whatever D is."""
 
 Range = tuple[int, int]
-"""Flat indices from the first to before the second."""
-
-
-def select_for(
-    base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
-) -> IndexArray:
-    """`select`, of a CLIP on labelled images: the entries that one task may change, as sorted flat indices, int64 (d,).
-
-    d is less than asked for where fewer have a gradient at all, such as the embeddings of words that no prompt holds.
-
-    Raises what `select` raises.
-    """
-    found = _selected(base, loader, labels, config, meter)
-    meter.advance(RANKING)
-    return found
-
-
-def _selected(
-    base: Base, loader: PixelLoader, labels: tuple[str, ...], config: TrainingConfig, meter: WorkMeter
-) -> IndexArray:
-    ranges = eligible_ranges(base.flat, config.encoders)
-    count = _count(config.density, len(base.flat), ranges)
-    if config.selection in ("mean_gradient", "fisher"):
-        score = mean_gradient if config.selection == "mean_gradient" else fisher
-        scores = score(ClassPromptLoss(base, loader, labels, config), _slot_mask(base.flat, ranges), meter)
-        return _nonzero(scores, count, ranges)
-    meter.advance(GRADIENT, len(loader))
-    if config.selection == "random":
-        return random_entries(count, ranges, config.seed)
-    return largest(base.flat.buffer, count, ranges, score=_smallness)
+"""Flat indices from the first (inclusive) to the second (exclusive)."""
 
 
 def select(scores: Tensor, density: float, ranges: Sequence[Range] | None = None) -> IndexArray:
     """Equation 3: the floor(density * D) entries of largest magnitude as sorted flat indices, int64 (d,).
 
-    An entry whose score is zero is none of them, however many are asked for: it has nothing to do with the task.
+    An entry whose score is zero is never selected, however many are asked for: the loss does not depend on it.
 
     scores: (D,), for instance the mean gradient. ranges: where entries may be chosen, everywhere if None; D counts all
-    entries all the same. Of equal magnitudes the lower index is kept, so the answer never depends on the machine.
+    entries all the same. Of equal magnitudes the lower index is selected, so the result never depends on the machine.
 
     Raises InvalidConfig when nothing would be selected, or more than there is; TrainingDiverged when a score is not
     finite; TrainingFailed when all are zero.
     """
     ranges = [(0, len(scores))] if ranges is None else ranges
-    return _nonzero(scores, _count(density, len(scores), ranges), ranges)
+    return nonzero_top_k(scores, entry_count(density, len(scores), ranges), ranges)
 
 
-def _nonzero(scores: Tensor, count: int, ranges: Sequence[Range]) -> IndexArray:
-    """Up to `count` entries of largest magnitude, none of them zero. Raises TrainingFailed when there is none."""
-    places = largest(scores, count, ranges, above=0.0)
-    if not len(places):
+def nonzero_top_k(scores: Tensor, count: int, ranges: Sequence[Range]) -> IndexArray:
+    """Up to `count` entries of largest magnitude that are not zero, as sorted flat indices, int64.
+
+    Raises TrainingDiverged when a score is not finite; TrainingFailed when all are zero.
+    """
+    indices = top_k(scores, count, ranges, above=0.0)
+    if not len(indices):
         raise TrainingFailed("the gradient is zero everywhere on these images, so there is nothing to select")
-    return places
+    return indices
 
 
-def largest(
+def top_k(
     scores: Tensor,
     count: int,
     ranges: Sequence[Range],
     score: Callable[[Tensor], Tensor] = torch.abs,
     *,
     above: float = -math.inf,
-    entries_per_look: int = ENTRIES_PER_LOOK,
+    entries_per_chunk: int = ENTRIES_PER_CHUNK,
 ) -> IndexArray:
-    """The `count` entries within `ranges` whose `score` is largest, sorted; ties go to the lower index.
+    """The `count` entries within `ranges` whose `score` is largest, as sorted flat indices; ties go to the lower index.
 
-    Scores that are not `above` are passed over, so there may be fewer.
+    score: applied to each chunk of `scores`. Entries whose score is not `above` are passed over, so there may be fewer.
+    Each chunk is read once and compared with a rising threshold: memory is for `count` candidates and one chunk, not
+    for D.
 
-    One look at each entry, with a threshold that rises: memory is for `count` candidates and one look, not for D.
+    Raises TrainingDiverged when a score is not finite.
     """
-    places, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+    indices, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
     threshold = above
-    for start, end in _looks(ranges, entries_per_look):
-        seen = score(scores[start:end].detach()).cpu().numpy()
-        if not np.isfinite(seen).all():
+    for start, end in _chunks(ranges, entries_per_chunk):
+        chunk = score(scores[start:end].detach()).cpu().numpy()
+        if not np.isfinite(chunk).all():
             raise TrainingDiverged("the gradient of the base is not finite on these images")
-        better = np.flatnonzero(seen > threshold)
-        places, values = np.concatenate([places, better + start]), np.concatenate([values, seen[better]])
+        better = np.flatnonzero(chunk > threshold)
+        indices, values = np.concatenate([indices, better + start]), np.concatenate([values, chunk[better]])
         if len(values) > count:
             kept = _top(values, count)
-            places, values = places[kept], values[kept]
+            indices, values = indices[kept], values[kept]
         if len(values) == count:
             threshold = values.min()
-    return places
+    return indices
 
 
 def _top(values: npt.NDArray[np.floating], count: int) -> IndexArray:
-    """Positions of the `count` largest, ascending; of equal ones the first."""
+    """Positions of the `count` largest values, ascending; of equal ones the first."""
     border = np.partition(values, len(values) - count)[len(values) - count]
     above = np.flatnonzero(values > border)
     level = np.flatnonzero(values == border)[: count - len(above)]
     return np.sort(np.concatenate([above, level])).astype(np.int64)
 
 
-def _looks(ranges: Sequence[Range], length: int) -> Iterator[Range]:
+def _chunks(ranges: Sequence[Range], length: int) -> Iterator[Range]:
     for first, last in ranges:
         for start in range(first, last, length):
             yield start, min(start + length, last)
@@ -135,7 +107,7 @@ def random_entries(count: int, ranges: Sequence[Range], seed: int) -> IndexArray
 
 
 def eligible_ranges(flat: FlatParameters, encoders: Encoders) -> list[Range]:
-    """Where the entries of the chosen tower lie."""
+    """The flat indices of the chosen towers' parameters, as ranges that do not touch each other."""
     wanted = [slot for slot in flat.slots if encoders in ("both", tower_of(slot.name))]
     ranges: list[Range] = []
     for slot in wanted:
@@ -146,19 +118,16 @@ def eligible_ranges(flat: FlatParameters, encoders: Encoders) -> list[Range]:
     return ranges
 
 
-def _slot_mask(flat: FlatParameters, ranges: Sequence[Range]) -> npt.NDArray[np.bool_]:
+def slot_mask(flat: FlatParameters, ranges: Sequence[Range]) -> npt.NDArray[np.bool_]:
+    """Of each of the model's parameters, bool (parameters,), whether it lies within `ranges`."""
     return np.array([any(start <= slot.offset < end for start, end in ranges) for slot in flat.slots])
 
 
-def _count(density: float, parameters: int, ranges: Sequence[Range]) -> int:
-    """Floor of density times D. Raises InvalidConfig when that is nothing, or more than the ranges hold."""
+def entry_count(density: float, parameters: int, ranges: Sequence[Range]) -> int:
+    """floor(density * D). Raises InvalidConfig when that is zero, or more than the ranges hold."""
     count = math.floor(density * parameters)
     if count < 1:
         raise InvalidConfig(f"density {density} selects none of {parameters} parameters; raise it")
     if count > sum(end - start for start, end in ranges):
         raise InvalidConfig(f"density {density} selects more entries than the chosen encoder has; lower it")
     return count
-
-
-def _smallness(values: Tensor) -> Tensor:
-    return -values.abs()

@@ -1,7 +1,7 @@
-"""How much of a delta to use, learned on held-out images: between the base and the adapter lies often what keeps more.
+"""The strength (scale) of a delta, learned on held-out images.
 
-The interpolation of the weights is WiSE-FT's (arXiv 2109.01903), choosing it on a part held out of the few shots that
-of HOSO (arXiv 2603.04341).
+Interpolating between the weights of base and adapter is WiSE-FT's (arXiv 2109.01903); choosing the coefficient on held
+out shots is HOSO's (arXiv 2603.04341).
 """
 
 from __future__ import annotations
@@ -16,50 +16,50 @@ import torch
 from torch import Tensor
 
 from saft_core.calibration import UNCALIBRATED, Calibration
-from saft_core.tuning.evaluation import Evaluation
+from saft_core.tuning.predictions import Predictions
 
 STRENGTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
-"""Those that are tried. The base itself is none of them: an adapter that is no better says so in its verdict."""
+"""The strengths that are tried. 0, the base itself, is not: an adapter that is no better says so in its verdict."""
 
 
-def best(worth: npt.NDArray[np.float64]) -> int:
-    """The place in STRENGTHS with the most right answers; of several the middle one, the upper of two.
+def best(scores: npt.NDArray[np.float64]) -> int:
+    """The position in STRENGTHS of the highest score; of several equal ones the middle one, the upper of two.
 
-    worth: of the right answers at each of STRENGTHS, such as their number.
+    scores: accuracy at each of STRENGTHS, or any measure like it, (len(STRENGTHS),).
 
-    A few pictures seldom tell neighbours apart. The lowest of the best would give away what training gained, the
+    Few images seldom tell neighbouring strengths apart. The lowest of the best would lose what training gained, the
     highest what the base knew; the middle is the farthest from where accuracy falls.
     """
-    places = np.flatnonzero(worth >= worth.max() - 1e-9)
+    places = np.flatnonzero(scores >= scores.max() - 1e-9)
     return int(places[len(places) // 2])
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Answers on the same held-out images: the base's, and the adapter's at each of STRENGTHS.
+    """Predictions on the same held-out images: the base's, and the adapter's at each of STRENGTHS.
 
     calibration: of the adapter at the strength to store.
     """
 
-    before: Evaluation
-    tries: tuple[Evaluation, ...]
+    before: Predictions
+    tries: tuple[Predictions, ...]
     calibration: Calibration = UNCALIBRATED
 
     @property
     def strength(self) -> float:
-        """The one to store."""
-        return STRENGTHS[best(self._worth().sum(axis=1))]
+        """The strength to store with the adapter."""
+        return STRENGTHS[best(self._recalls().sum(axis=1))]
 
     @property
-    def answers(self) -> Evaluation:
-        """The adapter's, each image at the strength that all the others choose.
+    def answers(self) -> Predictions:
+        """The adapter's predictions, each image at the strength that all the others choose (leave-one-out).
 
         Accuracy at the strength that did best on the very same images would flatter it.
         """
-        worth = self._worth()
-        chosen = [best(worth.sum(axis=1) - own) for own in worth.T]
+        recalls = self._recalls()
+        chosen = [best(recalls.sum(axis=1) - own) for own in recalls.T]
         predicted = [self.tries[place].predicted[image] for image, place in enumerate(chosen)]
-        return Evaluation(self.before.targets, np.array(predicted, dtype=np.int64))
+        return Predictions(self.before.targets, np.array(predicted, dtype=np.int64))
 
     def as_tensors(self) -> dict[str, Tensor]:
         """For a checkpoint to carry: int64 (2 + len(STRENGTHS), N), and the calibration as JSON in bytes."""
@@ -72,13 +72,13 @@ class HeldOut:
 
     @classmethod
     def of_tensors(cls, carried: Mapping[str, Tensor]) -> HeldOut:
-        """What `as_tensors` gave."""
+        """Read what `as_tensors` returned."""
         targets, before, *tries = (row.numpy() for row in carried["answers"])
         calibration = Calibration.of_metrics(json.loads(bytes(carried["calibration"].tolist())))
-        return cls(Evaluation(targets, before), tuple(Evaluation(targets, row) for row in tries), calibration)
+        return cls(Predictions(targets, before), tuple(Predictions(targets, row) for row in tries), calibration)
 
-    def _worth(self) -> npt.NDArray[np.float64]:
-        """Of each answer at each strength, (len(STRENGTHS), N), what it adds to the mean of the classes' recall."""
+    def _recalls(self) -> npt.NDArray[np.float64]:
+        """What each image adds to the summed recall of the classes at each strength, (len(STRENGTHS), N)."""
         _, places, counts = np.unique(self.before.targets, return_inverse=True, return_counts=True)
         right: npt.NDArray[np.float64] = np.stack([one.right for one in self.tries]) / counts[places]
         return right

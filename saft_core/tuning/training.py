@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
@@ -16,7 +17,7 @@ from saft_core.delta import SparseDelta
 from saft_core.errors import TrainingDiverged
 from saft_core.sparse.parameters import SparseParameters
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState
-from saft_core.tuning.config import Order, Schedule, TrainingConfig
+from saft_core.tuning.config import BatchOrder, Schedule, TrainingConfig
 from saft_core.tuning.costs import step_work, steps_per_epoch
 from saft_core.tuning.early_stopping import EarlyStopping
 from saft_core.tuning.loaders import PixelLoader
@@ -25,15 +26,15 @@ from saft_core.tuning.objective import Objective
 from saft_core.tuning.progress import WorkMeter
 
 EXPLOSION_FACTOR = 50
-"""A loss so many times that of chance, or of the first step if that is higher, will not come back."""
+"""A loss this many times that of chance, or of the first step if that is higher, counts as diverged."""
 
 
 class Training:
     """One fine-tune of the entries at `indices` (d,) by any objective: AdamW with a cosine schedule.
 
     Weight decay acts on the selected entries only. The same seed gives the same delta on the same machine.
-    validation: the loss that early stopping watches, which `schedule.patience_epochs` turns on.
-    carried: kept in every checkpoint for whoever goes on from it, tensors by name.
+    validation: gives the loss that early stopping watches; None trains to the end.
+    carried: tensors by name that every checkpoint keeps for the attempt that resumes from it.
     """
 
     def __init__(
@@ -63,20 +64,26 @@ class Training:
 
         Raises TrainingDiverged when the loss explodes or is no longer finite, and what the meter's observer raises.
         """
-        with self._parameters.trained():
-            self._parameters.push()
+        with self.trained():
             for positions in islice(batches(len(self._objective), self._schedule), self._step, None):
                 if self._is_over():
                     break
                 work = step_work(self._step, len(self._objective), self._schedule, self._first_step)
-                loss = self._take_step(positions)
+                loss = self.take_step(positions)
                 meter.advance(work, step=self._step, loss=loss)
                 if checkpoints is not None and checkpoints.due():
                     checkpoints.save(self.state().encode(key))
             return self._delta()
 
+    @contextmanager
+    def trained(self) -> Iterator[None]:
+        """Within the context the model has the values of this training; after it the base, bit by bit."""
+        with self._parameters.trained():
+            self._parameters.push()
+            yield
+
     def state(self) -> TrainingState:
-        """What another process needs to go on from here."""
+        """The state that another process needs to resume from here."""
         values = self._parameters.values.detach()
         moments = self._optimizer.state[self._parameters.values]
         best, validation = self._stopping.state() if self._stopping else (torch.empty(0), torch.zeros(2))
@@ -93,11 +100,11 @@ class Training:
 
     @property
     def step(self) -> int:
-        """Steps taken, by all attempts."""
+        """Optimizer steps taken, those of earlier attempts included."""
         return self._step
 
     def resume(self, state: TrainingState) -> None:
-        """Go on from `state`, of a training with the same arguments."""
+        """Resume from `state`, of a training with the same arguments."""
         device = self._objective.flat.buffer.device
         self._step = self._first_step = state.step
         with torch.no_grad():
@@ -113,7 +120,11 @@ class Training:
     def _is_over(self) -> bool:
         return self._stopping is not None and self._stopping.over
 
-    def _take_step(self, positions: Sequence[int]) -> float:
+    def take_step(self, positions: Sequence[int]) -> float:
+        """One optimizer step on the samples at `positions`, within `trained`; returns its loss.
+
+        Raises TrainingDiverged when the loss explodes or is no longer finite.
+        """
         self._parameters.zero_gradient()
         loss = self._objective.backward(positions, step=self._step)
         self._check(loss)
@@ -167,7 +178,7 @@ def cosine(peak: float, step: int, steps: int) -> float:
     return 0.5 * peak * (1 + math.cos(math.pi * (step / steps)))
 
 
-def batches(samples: int, order: Order) -> Iterator[list[int]]:
+def batches(samples: int, order: BatchOrder) -> Iterator[list[int]]:
     """Positions of each step: every sample once an epoch, in an order drawn from the seed."""
     generator = np.random.default_rng(order.seed)
     for _ in range(order.epochs):

@@ -1,4 +1,4 @@
-"""What torch loads and compiles at first use, done before a job has to wait for it: its time would tell of no other."""
+"""Warm-up of a worker: loads what torch loads at first use, so that no job waits for it or mistimes its steps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from saft_core.data.samples import Sample
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 from saft_core.tuning.training import train_for
 
 LABELS = ("cat", "dog")
 
 
 def warm_up(base: Base, limits: DataLimits) -> None:
-    """Select and take one step on a grey picture, as the base's defaults say; the base is bit-identical afterwards.
+    """Select and take one step on a grey image with the base's defaults; the base is bit-identical afterwards.
 
     The first AdamW of a process imports 1.5 s of torch, the first backward pass another second.
     """

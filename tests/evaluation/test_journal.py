@@ -1,12 +1,16 @@
 """Outcomes that were written are found again, whatever happened to the process."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 from evaluation.journal import Journal
 from evaluation.outcomes import Outcome, Run
 
-RUN = Run("tiny", "squares", "all", 4, "SAFT", 0.01, 2, 8, 0.1, 0.001, "none", 1)
+RUN = Run(
+    base="tiny", dataset="squares", classes="all", shots=4, method="SAFT", learning_rate=0.01, epochs=2, batch_size=8,
+    weight_decay=0.1, density=0.001, augment="none", seed=1,
+)  # fmt: skip
 OUTCOME = Outcome(
     RUN, {"squares": "101"}, ["other"], 12, 1.5, 7, "ab", "cd", [{"block": "x", "parameters": 3, "selected": 1}]
 )
@@ -17,6 +21,14 @@ def test_an_outcome_is_found_by_another_process(tmp_path: Path) -> None:
     Journal(path).add(OUTCOME)
     assert Journal(path).find(RUN, "cd") == OUTCOME
     assert Journal(path).find(replace(RUN, seed=2), "cd") is None
+
+
+def test_a_line_of_an_earlier_version_whose_fields_stand_in_another_order_is_read(tmp_path: Path) -> None:
+    written = json.loads(json.dumps(OUTCOME.as_json()))
+    first = ("base", "dataset", "classes", "shots", "method")
+    run = {name: written["run"].pop(name) for name in first} | written["run"]
+    (tmp_path / "results.jsonl").write_text(json.dumps({"run": run} | written | {"run": run}) + "\n", "utf-8")
+    assert Journal(tmp_path / "results.jsonl").find(RUN, "cd") == OUTCOME
 
 
 def test_what_was_made_of_other_images_does_not_count_and_is_replaced(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from saft_core.clip.loading import load_base
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.example import ANSWERS, FOLDER, PHOTOGRAPHS, load_example
-from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, predict, text_embeddings
-from saft_core.tuning.figures import figures
 from saft_core.tuning.loaders import PixelLoader
+from saft_core.tuning.metrics import adapter_metrics
+from saft_core.tuning.predictions import EncodedImages, Predictions, merged, predict, text_embeddings
 from saft_core.tuning.progress import WorkMeter
 from tests.saft_core.data.uploads import LIMITS
 
@@ -89,9 +89,9 @@ def test_the_stated_figures_are_those_of_the_shipped_delta_on_the_shipped_photog
     assert (right, right_before, len(test)) == (stated["right"], stated["zero_shot_right"], stated["test_images"])
     targets = np.array([sample.label for sample in test])
     before, after = (
-        Evaluation(targets, np.array([labels.index(prediction) for prediction in one])) for one in (said_before, said)
+        Predictions(targets, np.array([labels.index(prediction) for prediction in one])) for one in (said_before, said)
     )
-    measured = json.loads(json.dumps(figures(labels, before, after)))
+    measured = json.loads(json.dumps(adapter_metrics(labels, before, after)))
     assert {name: stated[name] for name in measured} == measured
 
 
@@ -114,7 +114,7 @@ def test_no_answer_hangs_on_the_last_bits(base: Base) -> None:
     loader = PixelLoader(samples("test", header.classes), base.pixels, LIMITS, side=base.image_side)
     images = EncodedImages(base, loader, 32, WorkMeter(lambda _: None)).embeddings()
     for strength in (0.0, header.metrics["strength"]):
-        with applied(base, delta, strength):
+        with merged(base, delta, strength):
             cosines = images @ text_embeddings(base, header.classes, header.template).T
         best = cosines.topk(2).values
         assert float((best[:, 0] - best[:, 1]).min()) > 1e-5

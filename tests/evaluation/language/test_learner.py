@@ -20,8 +20,8 @@ from evaluation.language.methods import METHODS, Settings
 from evaluation.language.metrics import entity_f1, squad_f1
 from evaluation.methods.method import Unsuited
 from saft_core.sparse.parameters import SparseParameters
-from saft_core.tuning.scores import mean_gradient
 from saft_core.tuning.selection import select
+from saft_core.tuning.selection_scores import mean_gradient
 from saft_core.tuning.training import batches, train
 from tests.evaluation.language.tiny import deberta, files, t5, tokenizer
 from tests.fixtures.models import bits

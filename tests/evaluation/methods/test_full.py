@@ -10,7 +10,7 @@ from evaluation.methods.dense import DenseFit
 from evaluation.methods.full import FullFineTuning
 from saft_core.clip.zero_shot import fill
 from saft_core.errors import TrainingDiverged
-from saft_core.tuning.texts import ClassPrompts
+from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.training import batches
 from tests.evaluation.methods.fitting import QUICK, TEMPLATE, check_fit, coloured, quickly
 from tests.fixtures.models import TOWERS, bits, make_base

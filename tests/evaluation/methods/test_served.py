@@ -8,8 +8,9 @@ import pytest
 from evaluation.loading import LIMITS
 from evaluation.methods.method import Examples, Unsuited
 from evaluation.methods.served import Served, scaled
-from saft_core.tuning.adapt import Task, adapt
-from saft_core.tuning.evaluation import applied
+from saft_core.tuning.adapt import adapt
+from saft_core.tuning.predictions import merged
+from saft_core.tuning.training_sets import TrainingSets
 from tests.evaluation.methods.fitting import QUICK, TEMPLATE, check_fit, coloured, quickly
 from tests.fixtures.models import bits, make_base, random_delta
 from tests.fixtures.tasks import LABELS, config
@@ -19,7 +20,7 @@ def test_it_is_the_products_delta_at_the_products_strength() -> None:
     base = make_base("vit")
     images = coloured(base)
     settings = config(density=QUICK.density, learning_rate=QUICK.learning_rate, epochs=QUICK.epochs, evaluate="refit")
-    result = adapt(base, Task(LABELS, images.samples), settings, LIMITS, lambda _: None)
+    result = adapt(base, TrainingSets(LABELS, images.samples), settings, LIMITS, lambda _: None)
     delta = quickly(Served(), base).delta
     assert delta is not None
     assert result.metrics["train_images"] == len(images)
@@ -30,9 +31,9 @@ def test_it_is_the_products_delta_at_the_products_strength() -> None:
 def test_a_scaled_delta_is_the_delta_at_that_strength() -> None:
     base = make_base("vit")
     delta = random_delta(base, seed=1)
-    with applied(base, delta, 0.375):
+    with merged(base, delta, 0.375):
         expected = bits(base.flat.buffer)
-    with applied(base, scaled(delta, 0.375)):
+    with merged(base, scaled(delta, 0.375)):
         assert bits(base.flat.buffer) == expected
 
 

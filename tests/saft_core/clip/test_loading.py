@@ -13,10 +13,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors.torch import save_file
 
 from saft_core.clip import loading
-from saft_core.clip.backbone import Base, Card, TrainingDefaults
+from saft_core.clip.backbone import Base, Card
 from saft_core.clip.loading import load_base, pick_device
 from saft_core.clip.specs import EMBEDDED_FOLDER
 from saft_core.errors import Unavailable
+from saft_core.training_options import TrainingDefaults
 from tests.fixtures.models import CONTEXT_LENGTH, TOWERS, bits, pictures
 from tests.saft_core.clip.checkpoints import NAME, clip, config, give_tags, warned, write_folder
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.clip.zero_shot import class_weights, fill, logits
+from saft_core.clip.zero_shot import class_weights, fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
 from saft_core.serving.batcher import BatchLimits
@@ -180,7 +180,7 @@ def test_an_ensemble_answers_as_the_fine_tuned_model_with_the_mean_of_its_prompt
     answers = [engine.classify("1", images, LABELS, template) for template in templates]
     for template, answer in zip(templates, answers, strict=True):
         with torch.inference_mode():
-            scores = logits(tuned, tuned.pixels(images), class_weights(tuned, LABELS, template)).cpu()
+            scores = (tuned.encode_pixels(tuned.pixels(images)) @ class_weights(tuned, LABELS, template).T).cpu()
             cosines = scores / tuned.logit_scale.cpu()
         np.testing.assert_allclose(answer.probabilities, scores.softmax(dim=1).numpy(), atol=1e-5)
         np.testing.assert_allclose(answer.cosines, cosines.numpy(), atol=1e-5)

@@ -16,8 +16,8 @@ from saft_core.clip.flat import FlatParameters, IndexArray
 from saft_core.sparse.convolution import SparseConvolution
 from saft_core.sparse.parameters import SparseParameters
 from saft_core.tuning.objective import BatchLoss
-from saft_core.tuning.scores import mean_gradient
 from saft_core.tuning.selection import select
+from saft_core.tuning.selection_scores import mean_gradient
 from tests.fixtures.device import here
 from tests.fixtures.models import TOWERS, bits, make_base, pictures
 

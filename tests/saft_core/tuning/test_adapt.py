@@ -12,24 +12,25 @@ import torch
 from PIL import Image
 
 from saft_core.calibration import UNCALIBRATED, Calibration
-from saft_core.clip.zero_shot import class_weights, logits
+from saft_core.clip.zero_shot import class_weights
 from saft_core.data.images import decode_image
 from saft_core.data.probe import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.errors import InvalidInput
 from saft_core.training_options import Evaluate
-from saft_core.tuning.adapt import Task, adapt
-from saft_core.tuning.evaluation import EncodedImages, applied, text_embeddings
+from saft_core.tuning.adapt import adapt
 from saft_core.tuning.loss import ClassPromptLoss
+from saft_core.tuning.predictions import EncodedImages, merged, text_embeddings
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training import Training
+from saft_core.tuning.training_sets import TrainingSets
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader, silent_meter
 
 pytestmark = pytest.mark.gpu
 
-TASK = Task(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1))
+TASK = TrainingSets(LABELS, colour_samples(4, seed=0), colour_samples(5, seed=1))
 EVALUATE: tuple[Evaluate, ...] = get_args(Evaluate)
 SETTINGS = config(density=0.01, epochs=15, batch_size=12, learning_rate=3e-3)
 
@@ -42,8 +43,8 @@ def test_the_metrics_are_those_of_the_stored_delta(tower: str) -> None:
     assert base.flat.sha256() == before
     stored, header = decode(result.container, max_bytes=1 << 20)
     pixels, targets = loader(base, list(TASK.test)).batch(range(15))
-    with torch.inference_mode(), applied(base, stored):
-        predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
+    with torch.inference_mode(), merged(base, stored):
+        predicted = (base.encode_pixels(pixels) @ class_weights(base, LABELS, SETTINGS.template).T).argmax(dim=1)
     assert result.metrics["accuracy"] == (predicted == targets).double().mean().item()
     confusion = torch.zeros(3, 3, dtype=torch.int64)
     for true, guess in zip(targets.tolist(), predicted.tolist(), strict=True):
@@ -65,7 +66,7 @@ PROBE = Probe(("noise", "nothing"), tuple(replace(one, label=one.label % 2) for 
 
 
 def test_with_a_probe_set_it_says_what_it_kept_and_what_a_stranger_is() -> None:
-    base, task = make_base("vit"), Task(LABELS, colour_samples(40))
+    base, task = make_base("vit"), TrainingSets(LABELS, colour_samples(40))
     before = base.flat.sha256()
     seen: list[Progress] = []
     settings = replace(SETTINGS, evaluate="refit")
@@ -85,12 +86,14 @@ def test_with_a_probe_set_it_says_what_it_kept_and_what_a_stranger_is() -> None:
 
 @pytest.mark.parametrize("evaluate", EVALUATE)
 def test_each_image_that_is_answered_wrongly_is_told_once(evaluate: Evaluate) -> None:
-    base, task = make_base("vit"), Task(LABELS, colour_samples(10), colour_samples(6, seed=1))
+    base, task = make_base("vit"), TrainingSets(LABELS, colour_samples(10), colour_samples(6, seed=1))
     result = adapt(base, task, replace(SETTINGS, epochs=1, evaluate=evaluate), LIMITS, lambda _: None)
-    with torch.inference_mode(), applied(base, result.delta, result.strength):
+    with torch.inference_mode(), merged(base, result.delta, result.strength):
         weights = class_weights(base, LABELS, SETTINGS.template)
         right = {
-            split: logits(base, *loader(base, list(samples)).batch(range(len(samples)))[:1], weights).argmax(dim=1)
+            split: (base.encode_pixels(loader(base, list(samples)).batch(range(len(samples)))[0]) @ weights.T).argmax(
+                dim=1
+            )
             for split, samples in (("test", task.test), ("training", task.train))
         }
     told = {split: [one for one in result.mistakes if one.split == split] for split in ("test", "held-out", "training")}
@@ -119,15 +122,15 @@ def test_classes_that_are_not_trained_are_measured_among_themselves() -> None:
     old, new = ("red", "green"), ("blue", "yellow")
     samples = colour_samples(6, seed=1)
     of_new = [replace(one, label=one.label - 2) for one in samples if one.label == 2]
-    task = Task(old, [one for one in colour_samples(6) if one.label < 2], (), 0, new, of_new)
+    task = TrainingSets(old, [one for one in colour_samples(6) if one.label < 2], (), 0, new, of_new)
     seen: list[Progress] = []
     result = adapt(base, task, replace(SETTINGS, evaluate="refit"), LIMITS, seen.append)
     told = result.metrics["base_to_new"]
     assert told["base_accuracy"] == result.metrics["accuracy"]
     assert result.metrics["evaluated_on"] == "held-out split"
     pixels, targets = loader(base, of_new).batch(range(6))
-    with torch.inference_mode(), applied(base, result.delta, result.strength):
-        predicted = logits(base, pixels, class_weights(base, new, SETTINGS.template)).argmax(dim=1)
+    with torch.inference_mode(), merged(base, result.delta, result.strength):
+        predicted = (base.encode_pixels(pixels) @ class_weights(base, new, SETTINGS.template).T).argmax(dim=1)
     assert told["new_accuracy"] == (predicted == targets).double().mean().item()
     assert told["new"]["confusion"]["labels"] == ["blue", "yellow"]
     wrong = [(one.sample.path, one.prediction) for one in result.mistakes if one.split == "test"]
@@ -153,7 +156,7 @@ def test_labels_that_cannot_be_told_apart_are_refused_before_anything_is_read() 
     samples = [Sample(label, f"{label}.png", never) for label in range(3)]
     for labels, code in ((("Red", "red", "blue"), "labels_alike"), (("red", "green", "blue " * 20), "text_too_long")):
         with pytest.raises(InvalidInput) as caught:
-            adapt(make_base("vit"), Task(labels, samples), config(), LIMITS, lambda _: None)
+            adapt(make_base("vit"), TrainingSets(labels, samples), config(), LIMITS, lambda _: None)
         assert caught.value.error_code == code
 
 
@@ -170,7 +173,13 @@ def test_progress_rises_to_one_through_all_phases() -> None:
 
 def test_progress_goes_on_through_the_second_training() -> None:
     seen: list[Progress] = []
-    adapt(make_base("vit"), Task(LABELS, colour_samples(5)), replace(SETTINGS, evaluate="refit"), LIMITS, seen.append)
+    adapt(
+        make_base("vit"),
+        TrainingSets(LABELS, colour_samples(5)),
+        replace(SETTINGS, evaluate="refit"),
+        LIMITS,
+        seen.append,
+    )
     shares, steps = [progress.progress for progress in seen], [progress.step for progress in seen]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
@@ -183,7 +192,7 @@ def test_progress_goes_on_through_the_second_training() -> None:
 
 
 def test_without_test_images_the_accuracy_is_unknown() -> None:
-    task = Task(LABELS, TASK.train)
+    task = TrainingSets(LABELS, TASK.train)
     metrics = adapt(make_base("vit"), task, config(), LIMITS, lambda _: None).metrics
     assert metrics["accuracy"] is None
     assert metrics["zero_shot_accuracy"] is None
@@ -204,7 +213,7 @@ def test_large_pictures_are_decoded_as_in_serving() -> None:
         return preprocess(image)
 
     base.preprocess = noting
-    adapt(base, Task(LABELS, samples, samples), config(patience_epochs=1), LIMITS, lambda _: None)
+    adapt(base, TrainingSets(LABELS, samples, samples), config(patience_epochs=1), LIMITS, lambda _: None)
     served = decode_image(samples[0].read(), LIMITS, base.image_side).size
     assert served == (300, 200)
     assert seen == {served, (64, 64)}  # the second is how a base finds its own size
@@ -228,7 +237,7 @@ def test_refit_measures_on_a_fifth_and_then_trains_on_everything(monkeypatch: py
     trainings, base = Trainings(monkeypatch), make_base("vit")
     samples = colour_samples(5)
     refit, holdout, none = (
-        adapt(base, Task(LABELS, samples), replace(SETTINGS, evaluate=evaluate), LIMITS, lambda _: None)
+        adapt(base, TrainingSets(LABELS, samples), replace(SETTINGS, evaluate=evaluate), LIMITS, lambda _: None)
         for evaluate in EVALUATE
     )
     first, second, alone, everything = trainings.contents
@@ -246,7 +255,7 @@ def test_refit_measures_on_a_fifth_and_then_trains_on_everything(monkeypatch: py
 def test_what_is_held_out_follows_from_the_images_and_not_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings = Trainings(monkeypatch)
     for seed in (0, 1):
-        task = Task(LABELS, colour_samples(5))
+        task = TrainingSets(LABELS, colour_samples(5))
         adapt(make_base("vit"), task, config(evaluate="holdout", seed=seed), LIMITS, lambda _: None)
     assert trainings.contents[0] == trainings.contents[1]
 
@@ -266,7 +275,7 @@ def scenes(per_class: int) -> list[Sample]:
 def test_copies_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings, samples = Trainings(monkeypatch), colour_samples(5)
     result = adapt(
-        make_base("vit"), Task(LABELS, samples + samples), config(evaluate="holdout"), LIMITS, lambda _: None
+        make_base("vit"), TrainingSets(LABELS, samples + samples), config(evaluate="holdout"), LIMITS, lambda _: None
     )
     (kept,) = trainings.contents
     assert {kept.count(content) for content in kept} == {2}
@@ -282,7 +291,7 @@ def as_jpeg(sample: Sample) -> Sample:
 def test_a_copy_that_was_saved_anew_is_on_the_same_side(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings, samples = Trainings(monkeypatch), scenes(5)
     again = [as_jpeg(sample) for sample in samples]
-    adapt(make_base("vit"), Task(LABELS, samples + again), config(evaluate="holdout"), LIMITS, lambda _: None)
+    adapt(make_base("vit"), TrainingSets(LABELS, samples + again), config(evaluate="holdout"), LIMITS, lambda _: None)
     (kept,) = trainings.contents
     pairs = [(one.content() in kept, other.content() in kept) for one, other in zip(samples, again, strict=True)]
     assert {(True, True), (False, False)} == set(pairs)
@@ -292,7 +301,7 @@ def test_many_of_one_class_and_few_of_another_are_both_learned() -> None:
     few = colour_samples(8, seed=3)
     samples = [*colour_samples(200)[:200], *(one for one in few if one.label == 1)]  # 200 red, 8 green
     settings = replace(SETTINGS, evaluate="refit", epochs=5)
-    metrics = adapt(make_base("vit"), Task(LABELS[:2], samples), settings, LIMITS, lambda _: None).metrics
+    metrics = adapt(make_base("vit"), TrainingSets(LABELS[:2], samples), settings, LIMITS, lambda _: None).metrics
     assert [entry["count"] for entry in metrics["per_class"]] == [40, 2]
     assert all(entry["recall"] == 1 for entry in metrics["per_class"])
     assert metrics["balanced_accuracy"] == 1
@@ -301,7 +310,7 @@ def test_many_of_one_class_and_few_of_another_are_both_learned() -> None:
 def test_two_classes_of_two_pictures_say_that_they_are_too_few_to_tell() -> None:
     samples = [one for one in colour_samples(2) if one.label < 2]
     settings = replace(SETTINGS, evaluate="refit")
-    result = adapt(make_base("vit"), Task(LABELS[:2], samples), settings, LIMITS, lambda _: None, probe=PROBE)
+    result = adapt(make_base("vit"), TrainingSets(LABELS[:2], samples), settings, LIMITS, lambda _: None, probe=PROBE)
     assert (result.metrics["train_images"], result.metrics["test_images"]) == (4, 2)
     assert result.metrics["too_few_to_tell"]
     assert result.metrics["verdict"] == "no_better"
@@ -311,7 +320,7 @@ def test_two_classes_of_two_pictures_say_that_they_are_too_few_to_tell() -> None
 def test_shots_are_so_many_of_each_class_and_follow_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     trainings, samples = Trainings(monkeypatch), colour_samples(6)
     for seed in (0, 0, 1):
-        adapt(make_base("vit"), Task(LABELS, samples), config(shots=2, seed=seed), LIMITS, lambda _: None)
+        adapt(make_base("vit"), TrainingSets(LABELS, samples), config(shots=2, seed=seed), LIMITS, lambda _: None)
     label_of = {sample.content(): sample.label for sample in samples}
     assert Counter(label_of[content] for content in trainings.contents[0]) == {0: 2, 1: 2, 2: 2}
     assert trainings.contents[0] == trainings.contents[1] != trainings.contents[2]
@@ -319,32 +328,34 @@ def test_shots_are_so_many_of_each_class_and_follow_from_the_seed(monkeypatch: p
 
 def test_with_a_test_dataset_the_strength_is_learned_on_images_held_out_of_training_alone() -> None:
     base = make_base("vit")
-    task = Task(LABELS, colour_samples(5), colour_samples(3, seed=1))
+    task = TrainingSets(LABELS, colour_samples(5), colour_samples(3, seed=1))
     result = adapt(base, task, replace(SETTINGS, evaluate="refit"), LIMITS, lambda _: None)
-    alone = adapt(base, Task(LABELS, task.train), replace(SETTINGS, evaluate="refit"), LIMITS, lambda _: None)
+    alone = adapt(base, TrainingSets(LABELS, task.train), replace(SETTINGS, evaluate="refit"), LIMITS, lambda _: None)
     assert result.strength == alone.strength
     assert (result.metrics["test_images"], result.metrics["held_out_images"]) == (9, 3)
     pixels, targets = loader(base, list(task.test)).batch(range(9))
-    with torch.inference_mode(), applied(base, result.delta, result.strength):
-        predicted = logits(base, pixels, class_weights(base, LABELS, SETTINGS.template)).argmax(dim=1)
+    with torch.inference_mode(), merged(base, result.delta, result.strength):
+        predicted = (base.encode_pixels(pixels) @ class_weights(base, LABELS, SETTINGS.template).T).argmax(dim=1)
     assert result.metrics["accuracy"] == (predicted == targets).double().mean().item()
 
 
 @pytest.mark.parametrize("evaluate", EVALUATE)
 def test_classes_of_one_or_two_pictures_train(evaluate: Evaluate) -> None:
     samples = [*colour_samples(2)[:4], colour_samples(1, seed=3)[2]]  # two red, two green, one blue
-    metrics = adapt(make_base("vit"), Task(LABELS, samples), config(evaluate=evaluate), LIMITS, lambda _: None).metrics
+    metrics = adapt(
+        make_base("vit"), TrainingSets(LABELS, samples), config(evaluate=evaluate), LIMITS, lambda _: None
+    ).metrics
     assert metrics["test_images"] == (0 if evaluate == "none" else 2)
 
 
 def test_the_prompts_are_told() -> None:
-    metrics = adapt(make_base("vit"), Task(LABELS, TASK.train), config(), LIMITS, lambda _: None).metrics
+    metrics = adapt(make_base("vit"), TrainingSets(LABELS, TASK.train), config(), LIMITS, lambda _: None).metrics
     assert metrics["prompts"] == ["a photo of a red.", "a photo of a green.", "a photo of a blue."]
 
 
 def test_an_ensemble_of_templates_is_trained_measured_and_kept() -> None:
     base, template = make_base("vit"), ("a photo of a {}.", "the {}", "{} drawn")
-    task, settings = Task(LABELS, colour_samples(10)), replace(SETTINGS, evaluate="refit", template=template)
+    task, settings = TrainingSets(LABELS, colour_samples(10)), replace(SETTINGS, evaluate="refit", template=template)
     result, alone = (
         adapt(base, task, one, LIMITS, lambda _: None, probe=PROBE)
         for one in (settings, replace(settings, template=template[0]))
@@ -356,7 +367,7 @@ def test_an_ensemble_of_templates_is_trained_measured_and_kept() -> None:
     texts = text_embeddings(base, LABELS, template)
     seen = EncodedImages(base, loader(base, list(task.train)), 8, silent_meter())
     wanted = int(((seen.embeddings() @ texts.T).argmax(dim=1) == seen.targets).sum())
-    whole = adapt(base, Task(LABELS, task.train, task.train), settings, LIMITS, lambda _: None).metrics
+    whole = adapt(base, TrainingSets(LABELS, task.train, task.train), settings, LIMITS, lambda _: None).metrics
     assert whole["zero_shot_right"] == wanted
 
 

@@ -10,12 +10,13 @@ from saft_core.calibration import UNCALIBRATED
 from saft_core.data.probe import Probe
 from saft_core.errors import Cancelled
 from saft_core.training_options import Augment
-from saft_core.tuning.adapt import Task, adapt
+from saft_core.tuning.adapt import adapt
 from saft_core.tuning.checkpoint import TrainingState, training_key
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 from saft_core.tuning.training import Training
+from saft_core.tuning.training_sets import TrainingSets
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config, loader, silent_meter
 
@@ -83,7 +84,7 @@ def test_going_on_gives_the_numbers_of_an_uninterrupted_training(tower: str, pat
 
 
 def test_a_fine_tune_that_died_goes_on_without_selecting_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task(LABELS, SAMPLES, colour_samples(2, seed=1))
+    task = TrainingSets(LABELS, SAMPLES, colour_samples(2, seed=1))
     whole = adapt(make_base("vit"), task, SETTINGS, LIMITS, lambda _: None)
     memory = Memory()
     with pytest.raises(Cancelled):
@@ -106,7 +107,7 @@ def test_a_fine_tune_that_died_goes_on_without_selecting_again(monkeypatch: pyte
 def test_a_fine_tune_that_died_in_either_training_ends_in_the_numbers_of_one_that_did_not(
     step: int, augment: Augment
 ) -> None:
-    task, settings = Task(LABELS, SAMPLES), replace(SETTINGS, evaluate="refit", augment=augment)
+    task, settings = TrainingSets(LABELS, SAMPLES), replace(SETTINGS, evaluate="refit", augment=augment)
     whole = adapt(make_base("vit"), task, settings, LIMITS, lambda _: None, probe=PROBE)
     memory = Memory()
     with pytest.raises(Cancelled):

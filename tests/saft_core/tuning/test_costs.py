@@ -2,22 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from saft_core.tuning.costs import GRADIENT, IMAGES, PROMPTS, RANKING, Costs, Work, step_work
+from saft_core.tuning.costs import GRADIENT, IMAGES, PROMPTS, RANKING, BackwardPasses, Costs, Work, step_work
 from tests.fixtures.tasks import config
 
 STEP = Work("step", 32)
 
 
-def measured(encoders: str = "both", **settings: object) -> Costs:
+def measured(encoders: str = "both", backward_passes: BackwardPasses = "one", **settings: object) -> Costs:
     """A machine that encodes an image in 1 s and a prompt in 0.1 s."""
-    costs = Costs(config(encoders=encoders, **settings), prompts=10, trains_images=encoders != "text")
+    costs = Costs(
+        config(encoders=encoders, **settings),
+        prompts=10,
+        trains_images=encoders != "text",
+        backward_passes=backward_passes,
+    )
     costs.note(IMAGES, 32, 32.0)
     costs.note(PROMPTS, 10, 1.0)
     return costs
 
 
 def test_of_what_nothing_tells_nothing_is_known() -> None:
-    costs = Costs(config(), prompts=10, trains_images=True)
+    costs = Costs(config(), prompts=10, trains_images=True, backward_passes="one")
     assert costs.of(STEP) is None
     costs.note(IMAGES, 32, 32.0)
     assert costs.of(IMAGES) == 1
@@ -36,10 +41,14 @@ def test_augmented_images_are_encoded_at_every_step() -> None:
     assert measured("text", augment="crop").of(STEP) == 32 + 2
 
 
-@pytest.mark.parametrize("selection", ["random", "smallest_magnitude"])
-def test_a_selection_without_gradients_costs_nothing(selection: str) -> None:
-    costs = measured(selection=selection)
+def test_a_selection_without_gradients_costs_nothing() -> None:
+    costs = measured(backward_passes="none")
     assert (costs.of(GRADIENT), costs.of(RANKING)) == (0, 0)
+
+
+def test_a_selection_by_each_samples_own_gradient_passes_the_prompts_for_each() -> None:
+    assert measured(backward_passes="one").of(GRADIENT) == 2
+    assert measured(backward_passes="one per sample").of(GRADIENT) == 2 + 2
 
 
 def test_the_median_counts_and_one_alone_is_weighed_with_the_guess() -> None:

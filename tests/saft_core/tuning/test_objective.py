@@ -20,8 +20,8 @@ from saft_core.tuning.config import Schedule
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.objective import BatchLoss, parts
 from saft_core.tuning.progress import WorkMeter
-from saft_core.tuning.scores import fisher, mean_gradient
 from saft_core.tuning.selection import select
+from saft_core.tuning.selection_scores import fisher, mean_gradient
 from saft_core.tuning.training import Training, batches, train
 from tests.fixtures.device import here
 from tests.fixtures.models import bits, make_base
@@ -133,7 +133,7 @@ def test_its_training_goes_on_from_a_checkpoint_and_stops_early() -> None:
     expected = whole.run(silent_meter())
     with half._parameters.trained():
         for positions in islice(batches(SAMPLES, schedule()), 2):
-            half._take_step(positions)
+            half.take_step(positions)
         state = TrainingState.decode(half.state().encode("key"), "key")
     assert state is not None
     heir = Training(task.objective(), indices, schedule())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from saft_core.tuning.costs import IMAGES
-from saft_core.tuning.plan import Course
+from saft_core.tuning.plan import PlanTracker
 from saft_core.tuning.progress import Progress, WorkMeter
 from tests.fixtures.machine import PLAN, Machine, before, whole
 
@@ -63,7 +63,7 @@ def test_phases_steps_and_seconds_are_told() -> None:
 def test_earlier_attempts_count_in_the_seconds() -> None:
     clock, seen = [7.0], list[Progress]()
     meter = WorkMeter(seen.append, spent={"training": 5.0}, started=4.0, clock=lambda: clock[0])
-    Course(PLAN, meter)
+    PlanTracker(PLAN, meter)
     clock[0] = 9.0
     meter.advance(IMAGES, 32)
     assert seen[0].seconds == {"training": 5.0, "preparation": 3.0, "evaluation": 2.0}

@@ -13,8 +13,9 @@ from saft_core.errors import InvalidConfig, TrainingDiverged, TrainingFailed
 from saft_core.templates import Template, each
 from saft_core.training_options import Encoders, Selection
 from saft_core.tuning.loss import ClassPromptLoss
-from saft_core.tuning.scores import fisher, mean_gradient
-from saft_core.tuning.selection import eligible_ranges, largest, random_entries, select, select_for
+from saft_core.tuning.selection import eligible_ranges, random_entries, select, top_k
+from saft_core.tuning.selection_scores import fisher, mean_gradient
+from saft_core.tuning.strategies import select_for
 from tests.fixtures.models import TEXT, TOWERS, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter
 from tests.saft_core.tuning.oracle import paper_mask, paper_mean_gradient
@@ -160,7 +161,7 @@ def test_a_look_at_a_time_finds_what_one_look_finds(values: list[int], count: in
     if count > len(eligible):
         return
     by_rank = sorted(eligible, key=lambda i: (-abs(values[i]), i))
-    assert largest(scores, count, ranges, entries_per_look=look).tolist() == sorted(by_rank[:count])
+    assert top_k(scores, count, ranges, entries_per_chunk=look).tolist() == sorted(by_rank[:count])
 
 
 def test_random_entries_follow_the_seed_and_keep_to_the_ranges() -> None:

@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saft_core.tuning.evaluation import Evaluation
+from saft_core.tuning.predictions import Predictions
 from saft_core.tuning.strength import STRENGTHS, HeldOut, best
 
 
 def held_out(right: list[list[int]]) -> HeldOut:
     """Of images of class 1: the base is wrong on all, the adapter at each strength as told."""
     targets = np.ones(len(right[0]), dtype=np.int64)
-    tries = tuple(Evaluation(targets, np.array(row)) for row in right)
-    return HeldOut(Evaluation(targets, np.zeros_like(targets)), tries)
+    tries = tuple(Predictions(targets, np.array(row)) for row in right)
+    return HeldOut(Predictions(targets, np.zeros_like(targets)), tries)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_of_uneven_classes_each_has_its_say() -> None:
     targets = np.array([0] * 8 + [1])
     low, high = np.array([0] * 8 + [0]), np.array([0] * 5 + [1] * 3 + [1])
     tries = [low if strength <= 0.5 else high for strength in STRENGTHS]
-    found = HeldOut(Evaluation(targets, low), tuple(Evaluation(targets, row) for row in tries))
+    found = HeldOut(Predictions(targets, low), tuple(Predictions(targets, row) for row in tries))
     assert [one.right.sum() for one in found.tries][::6] == [8, 6]
     assert found.strength > 0.5
 

@@ -18,7 +18,7 @@ from saft_core.tuning import loss
 from saft_core.tuning.costs import steps_per_epoch
 from saft_core.tuning.loss import ClassPromptLoss
 from saft_core.tuning.progress import Progress, WorkMeter
-from saft_core.tuning.selection import select_for
+from saft_core.tuning.strategies import select_for
 from saft_core.tuning.training import Training, batches, train_for
 from tests.fixtures.models import TOWERS, bits, make_base
 from tests.fixtures.tasks import LABELS, colour_samples, config, loader, silent_meter

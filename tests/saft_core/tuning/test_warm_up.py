@@ -23,7 +23,8 @@ def test_the_base_is_as_before(tower: str) -> None:
 def test_a_training_after_it_imports_nothing_of_torch_any_more() -> None:
     code = """if True:
         import sys
-        from saft_core.tuning.adapt import Task, adapt
+        from saft_core.tuning.adapt import adapt
+        from saft_core.tuning.training_sets import TrainingSets
         from saft_core.tuning.warm_up import warm_up
         from tests.fixtures.models import make_base
         from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config
@@ -31,7 +32,7 @@ def test_a_training_after_it_imports_nothing_of_torch_any_more() -> None:
         cold = {name for name in sys.modules if name.startswith(("torch", "sympy"))}
         warm_up(base, LIMITS)
         warm = {name for name in sys.modules if name.startswith(("torch", "sympy"))}
-        adapt(base, Task(LABELS, colour_samples(5)), config(evaluate="refit"), LIMITS, lambda _: None)
+        adapt(base, TrainingSets(LABELS, colour_samples(5)), config(evaluate="refit"), LIMITS, lambda _: None)
         late = {name for name in sys.modules if name.startswith(("torch", "sympy"))} - warm
         sys.exit(f"late: {sorted(late)[:5]}" if late or warm == cold else 0)"""
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""How a model sees the probe set (data/probe.py), and what an adapter forgot of it."""
+"""How much of what the base recognises an adapter retains, measured on the probe set (`data/probe.py`)."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from saft_core.clip.backbone import Base
 from saft_core.data.probe import Probe
 from saft_core.delta import SparseDelta
 from saft_core.templates import Template
-from saft_core.tuning.evaluation import EncodedImages, text_embeddings
+from saft_core.tuning.predictions import EncodedImages, text_embeddings
 
 
 @dataclass(frozen=True, eq=False)
-class Recognition:
-    """How a model sees the probe set. images, texts: unit embeddings (N, embed_dim), (concepts, embed_dim)."""
+class ProbeEmbeddings:
+    """The probe set by a model. images, texts: unit embeddings (N, embed_dim), (concepts, embed_dim)."""
 
     images: Tensor
     texts: Tensor
 
     def right(self, targets: Tensor) -> Tensor:
-        """Of each picture, bool (N,), whether its concept is the nearest."""
+        """Whether the concept nearest to each image is its own, bool (N,). targets: concept positions, int64 (N,)."""
         return (self.images @ self.texts.T).argmax(dim=1) == targets
 
 
-def recognise(
+def encode_probe(
     base: Base, probe: Probe, images: EncodedImages, template: Template, delta: SparseDelta | None = None
-) -> Recognition:
-    """The probe set, of which `images` are, as the model as it stands now sees it: with `delta`, or the base."""
-    return Recognition(images.embeddings(delta), text_embeddings(base, probe.concepts, template))
+) -> ProbeEmbeddings:
+    """Encode the probe set, whose images are `images`, by the base, or by the base as merged with `delta`."""
+    return ProbeEmbeddings(images.embeddings(delta), text_embeddings(base, probe.concepts, template))
 
 
-def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[str, Any]:
-    """What of the base is left, as metrics; null where the base recognises nothing.
+def retention_metrics(targets: Tensor, before: ProbeEmbeddings, after: ProbeEmbeddings) -> dict[str, Any]:
+    """What an adapter retains of the base, as metrics.
 
-    `kept`: of the pictures that the base recognises, the share that the adapter still does.
+    `kept`: of the images that the base recognises, the share that the adapter recognises too; None if the base
+    recognises none.
     """
     base_right, right = before.right(targets), after.right(targets)
     recognised = int(base_right.sum())
@@ -55,8 +56,8 @@ def retention(targets: Tensor, before: Recognition, after: Recognition) -> dict[
     }
 
 
-def strangers(base: Base, probe: Probe, named: FloatArray, template: Template) -> Tensor:
-    """Which samples of the probe set show none of the labels, bool (N,), as far as words tell the base as it is.
+def unknown_samples(base: Base, probe: Probe, named: FloatArray, template: Template) -> Tensor:
+    """Which samples of the probe set show none of the labels, bool (N,), by the text embeddings of their concepts.
 
     named: unit embeddings of the labels by the base, float32 (labels, embed_dim).
     """

@@ -1,4 +1,4 @@
-"""What one adaptation measures, before and after: answers, what the base knew, what a stranger looks like."""
+"""Evaluates the base and the adapted base during one fine-tune: predictions, retention and calibration."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from saft_core.delta import SparseDelta
 from saft_core.templates import each
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.costs import PROMPTS
-from saft_core.tuning.evaluation import (
+from saft_core.tuning.loaders import PixelLoader
+from saft_core.tuning.predictions import (
     EncodedImages,
-    Evaluation,
-    applied,
+    Predictions,
     evaluate,
+    merged,
     prompts_ahead,
     text_embeddings,
     words_for,
 )
-from saft_core.tuning.loaders import PixelLoader
-from saft_core.tuning.probe import Recognition, recognise, retention, strangers
 from saft_core.tuning.progress import WorkMeter
+from saft_core.tuning.retention import ProbeEmbeddings, encode_probe, retention_metrics, unknown_samples
 
 
-class Measuring:
-    """The base, or the base with a delta at some strength, on images and on the probe set, if there is one.
+class Evaluator:
+    """Evaluates the base, or the base with a delta at some strength, on images and on the probe set, if there is one.
 
-    Whatever is measured counts in `meter` as work. Raises InvalidImage.
+    Every method that encodes images or prompts reports them to `meter`, and raises InvalidImage for images that
+    cannot be read.
     """
 
     def __init__(
@@ -51,17 +52,17 @@ class Measuring:
         self._probe_images = self.images(probe.samples if probe else ())
 
     def loader(self, samples: Sequence[Sample]) -> PixelLoader:
-        """The samples as the base's input."""
+        """A loader of the samples as the base's input."""
         return PixelLoader(samples, self._base.pixels, self._limits, side=self._base.image_side)
 
     def images(self, samples: Sequence[Sample]) -> EncodedImages:
-        """The samples, to be encoded when they are asked about."""
+        """The samples, to be encoded at the first evaluation."""
         return EncodedImages(self._base, self.loader(samples), self._config.batch_size, self._meter)
 
     def answers(
         self, images: EncodedImages, labels: Sequence[str], delta: SparseDelta | None = None, strength: float = 1.0
-    ) -> Evaluation | None:
-        """What is answered of `labels`; None where there is no image."""
+    ) -> Predictions | None:
+        """Predictions among `labels`; None without images."""
         if not len(images):
             return None
         with self._model(delta, strength):
@@ -69,29 +70,29 @@ class Measuring:
         self._read(len(labels))
         return answers
 
-    def recognised(self, delta: SparseDelta | None = None, strength: float = 1.0) -> Recognition | None:
-        """How the probe set is seen; None without one."""
+    def probe_embeddings(self, delta: SparseDelta | None = None, strength: float = 1.0) -> ProbeEmbeddings | None:
+        """Embeddings of the probe set; None without one."""
         if self._probe is None:
             return None
         with self._model(delta, strength):
-            seen = recognise(self._base, self._probe, self._probe_images, self._config.template, delta)
+            seen = encode_probe(self._base, self._probe, self._probe_images, self._config.template, delta)
         self._read(len(self._probe.concepts))
         return seen
 
-    def retention(self, before: Recognition | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
-        """What of the base, which saw the probe set as `before`, is left, as metrics; null without a probe set."""
-        after = self.recognised(delta, strength)
+    def retention(self, before: ProbeEmbeddings | None, delta: SparseDelta, strength: float) -> dict[str, Any]:
+        """`retention_metrics` of the delta against the base's embeddings `before`; null without a probe set."""
+        after = self.probe_embeddings(delta, strength)
         if self._probe is None or before is None or after is None:
             return {"kept": None, "probe": None}
-        return retention(torch.from_numpy(self._probe.targets), before, after)
+        return retention_metrics(torch.from_numpy(self._probe.targets), before, after)
 
     def calibration(
         self, held: EncodedImages, labels: Sequence[str], delta: SparseDelta, strength: float
     ) -> Calibration:
-        """Of a delta that was trained without the held-out images."""
+        """The calibration of a delta that was trained without the held-out images `held`."""
         template = self._config.template
         named = text_embeddings(self._base, labels, template).numpy()
-        far = strangers(self._base, self._probe, named, template) if self._probe else None
+        far = unknown_samples(self._base, self._probe, named, template) if self._probe else None
         ahead = prompts_ahead(self._base)
         words = words_for(self._base)
         others = words.none_of(named)
@@ -112,8 +113,8 @@ class Measuring:
         return Calibration(temperature, fit_unknown(margins(known), margins(unknown)))
 
     def _read(self, labels: int, others: int = 0) -> None:
-        """Note that so many labels were encoded in their prompts, and `others`, as they are."""
+        """Report that so many labels, in all their prompts, and `others` further texts were encoded."""
         self._meter.advance(PROMPTS, labels * len(each(self._config.template)) + others)
 
     def _model(self, delta: SparseDelta | None, strength: float) -> AbstractContextManager[None]:
-        return nullcontext() if delta is None else applied(self._base, delta, strength)
+        return nullcontext() if delta is None else merged(self._base, delta, strength)

@@ -6,7 +6,7 @@ import torch
 
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
-from saft_core.tuning.evaluation import EncodedImages, Evaluation, applied, evaluate, prompts_ahead, words_for
+from saft_core.tuning.predictions import EncodedImages, Predictions, evaluate, merged, prompts_ahead, words_for
 from tests.fixtures.models import make_base
 from tests.fixtures.tasks import LABELS, colour_samples, loader, silent_meter
 
@@ -44,7 +44,7 @@ def test_images_are_encoded_anew_only_where_a_delta_changes_how_they_are_seen(
     monkeypatch.setattr(base, "encode_pixels", counted)
     seen = images(base, 1)
     before = seen.embeddings()
-    with applied(base, delta):
+    with merged(base, delta):
         after = seen.embeddings(delta)
     assert torch.equal(before, after) == (tower == "text")
     assert torch.equal(seen.embeddings(), before)
@@ -52,7 +52,7 @@ def test_images_are_encoded_anew_only_where_a_delta_changes_how_they_are_seen(
 
 
 def test_accuracy_and_confusion_count_the_answers() -> None:
-    answers = Evaluation(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]))
+    answers = Predictions(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1]))
     assert answers.accuracy == 0.5
     assert answers.confusion(3).tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
 
@@ -62,7 +62,7 @@ def test_a_delta_is_applied_at_its_strength_and_leaves_no_trace(strength: float)
     base = make_base("vit")
     before, bits = base.flat.buffer.clone(), base.flat.sha256()
     delta = SparseDelta(np.array([3, 70]), np.array([0.5, -1.0], dtype=np.float32))
-    with applied(base, delta, strength):
+    with merged(base, delta, strength):
         changed = base.flat.buffer - before
         assert torch.nonzero(changed).flatten().tolist() == [3, 70]
         assert changed[[3, 70]].tolist() == pytest.approx([0.5 * strength, -strength], rel=1e-5)

@@ -10,7 +10,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.sparse.parameters import SparseParameters
 from saft_core.templates import Template, each
-from saft_core.tuning.texts import ClassPrompts
+from saft_core.tuning.class_prompts import ClassPrompts
 from tests.fixtures.models import make_base
 
 pytestmark = pytest.mark.gpu

@@ -12,14 +12,15 @@ from saft_core.clip.zero_shot import ensemble, fill
 from saft_core.templates import Template
 
 TOKENS_PER_CHUNK = 4096
-"""Text tokens whose activations are held for backward at once: about 1.5 GB with ViT-B/32's text tower."""
+"""Text tokens whose activations are kept for the backward pass at once: about 1.5 GB with ViT-B/32's text tower."""
 
 
 class ClassPrompts:
-    """The prompts of a task, and the embeddings of its classes as a leaf of the loss.
+    """The prompts of a set of classes, and the class embeddings as a leaf tensor of the loss.
 
-    One chunk is encoded with its graph, as usual. Of several, none keeps its graph: `backward` encodes one after
-    another anew and lets each take its part of the gradient, so any number of classes needs the memory of one chunk.
+    One chunk of prompts is encoded with its graph. Several chunks are encoded without, and `backward` encodes each of
+    them again to carry its part of the gradient (gradient checkpointing), so any number of classes needs the memory
+    of one chunk.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class ClassPrompts:
         return len(self._labels)
 
     def encode(self) -> Tensor:
-        """Unit embeddings (classes, embed_dim) by the weights as they are, a leaf that collects its gradient.
+        """Unit embeddings (classes, embed_dim) by the current weights, as a leaf tensor that collects its gradient.
 
-        Where nothing that they depend on can change they are computed at the first call only.
+        Where no trained entry changes them they are computed at the first call only.
         """
         if self._constant is not None:
             return self._constant
@@ -61,7 +62,7 @@ class ClassPrompts:
         return leaf.requires_grad_()
 
     def backward(self, leaf: Tensor) -> None:
-        """Carry the gradient that `leaf`, the latest result of `encode`, collected on into the weights."""
+        """Backpropagate the gradient of `leaf`, the latest result of `encode`, into the weights."""
         if leaf.grad is None:
             return
         if self._graph is not None:
@@ -76,7 +77,7 @@ class ClassPrompts:
         return ensemble(embeddings, self._template)
 
     def _of_prompts(self, gradient: Tensor) -> Tensor:
-        """The gradient (prompts, embed_dim) that comes of that of the classes, (classes, embed_dim)."""
+        """The gradient of the prompts, (prompts, embed_dim), from that of the classes, (classes, embed_dim)."""
         embeddings = self._embeddings.requires_grad_()
         return torch.autograd.grad(self._classes(embeddings), embeddings, gradient)[0]
 

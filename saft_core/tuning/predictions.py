@@ -1,4 +1,4 @@
-"""What a model answers on images that were not trained on, image by image, so that two models can be compared."""
+"""Zero-shot predictions on labelled images by the base or an adapted base, image by image, so that models compare."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.progress import WorkMeter
 
 _words: dict[Base, Words] = {}
-"""Those of the latest base that was asked for."""
+"""The words of the latest base only: another base replaces them."""
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Answers on N images. targets and predicted: class positions, int64 (N,)."""
+class Predictions:
+    """Predictions on N images. targets and predicted: class positions, int64 (N,)."""
 
     targets: npt.NDArray[np.int64]
     predicted: npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Evaluation:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Of each image, (N,), whether its most probable class is the true one."""
+        """Whether the most probable class of each image is the true one, (N,)."""
         same: npt.NDArray[np.bool_] = self.predicted == self.targets
         return same
 
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 class EncodedImages:
-    """Images to measure on, encoded anew only where a delta changes how they are seen."""
+    """Images to evaluate on, encoded by the base once, and again only for deltas that change image embeddings."""
 
     def __init__(self, base: Base, loader: PixelLoader, batch_size: int, meter: WorkMeter) -> None:
         self._base, self._loader, self._batch_size, self._meter = base, loader, batch_size, meter
@@ -71,7 +71,8 @@ class EncodedImages:
         return self._loader.targets(range(len(self)))
 
     def embeddings(self, delta: SparseDelta | None = None) -> Tensor:
-        """Unit embeddings, float32 (N, embed_dim) on the CPU, by the model as it stands now: with `delta`, or the base.
+        """Unit embeddings, float32 (N, embed_dim) on the CPU, by the model as it stands now: the base, or merged with
+        `delta`.
 
         Raises InvalidImage.
         """
@@ -98,7 +99,7 @@ def text_embeddings(base: Base, labels: Sequence[str], template: Template) -> Te
 
 
 def words_for(base: Base) -> Words:
-    """What else a picture may show, by the base as it is; the latest base's are kept."""
+    """Embeddings of words for what else an image may show, by the base as it stands now; cached for one base."""
     if base not in _words:
         embeddings = text_embeddings(base, words_of(base), base.defaults.template)
         _words.clear()
@@ -107,16 +108,16 @@ def words_for(base: Base) -> Words:
 
 
 def prompts_ahead(base: Base) -> int:
-    """How many prompts `words_for` still has to encode."""
+    """How many prompts the next `words_for(base)` will encode: 0 if the base's words are cached."""
     return 0 if base in _words else len(words_of(base)) * len(each(base.defaults.template))
 
 
 def evaluate(
     base: Base, images: EncodedImages, labels: Sequence[str], template: Template, delta: SparseDelta | None = None
-) -> Evaluation:
-    """Classify all images against all `labels` with the model as it stands now: with `delta`, or the base."""
+) -> Predictions:
+    """Classify all images among `labels` by the model as it stands now: the base, or merged with `delta`."""
     cosines = images.embeddings(delta) @ text_embeddings(base, labels, template).T
-    return Evaluation(images.targets.numpy(), cosines.argmax(dim=1).numpy())
+    return Predictions(images.targets.numpy(), cosines.argmax(dim=1).numpy())
 
 
 def predict(
@@ -130,20 +131,22 @@ def predict(
     batch_size: int,
     between: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """The most probable label of each sample, by the base with a delta at some strength. Calls `between` after a batch.
+    """The most probable label of each sample, by the base merged with a delta at some strength.
+
+    between: called after each batch.
 
     Raises InvalidImage, and whatever `between` raises.
     """
     loader = PixelLoader(samples, base.pixels, limits, side=base.image_side)
     images = EncodedImages(base, loader, batch_size, WorkMeter(lambda _: between()))
-    with applied(base, delta, strength):
+    with merged(base, delta, strength):
         answers = evaluate(base, images, labels, template, delta)
     return [labels[place] for place in answers.predicted.tolist()]
 
 
 @contextmanager
-def applied(base: Base, delta: SparseDelta, strength: float = 1.0) -> Iterator[None]:
-    """The model adapted by `strength` times the delta within the context, the base bit by bit after it."""
+def merged(base: Base, delta: SparseDelta, strength: float = 1.0) -> Iterator[None]:
+    """Merge `strength` times the delta into the base within the context; the base is bit-identical after it."""
     device = base.device
     indices, values = torch.from_numpy(delta.indices).to(device), torch.from_numpy(delta.values).to(device)
     with base.flat.added(indices, values if strength == 1 else strength * values):

@@ -1,7 +1,8 @@
-"""What selection ranks entries by: one dense vector (D,), the only one that a fine-tune ever holds.
+"""The gradient scores that selection ranks entries by: one dense vector (D,), the only one a fine-tune ever holds.
 
 `mean_gradient` is SAFT (arXiv 2407.03036, equation 2): the average over all samples comes first, the magnitude after
 it, so an entry that every sample pulls its own way averages out. `fisher` is the paper's ablation that squares first.
+`strategies.py` names the strategies that use them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from saft_core.tuning.objective import Objective
 from saft_core.tuning.progress import WorkMeter
 
 SlotMask = npt.NDArray[np.bool_]
-"""Of each of a model's parameters, whether it gets a score at all; the entries of the others stay zero."""
+"""Whether each of a model's parameters is scored, bool (parameters,); the scores of the others are zero."""
 
 
 def mean_gradient(objective: Objective, slots: SlotMask | None = None, meter: WorkMeter | None = None) -> Tensor:

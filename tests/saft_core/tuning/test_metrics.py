@@ -5,21 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from saft_core.tuning.evaluation import Evaluation
-from saft_core.tuning.figures import (
+from saft_core.tuning.metrics import (
+    adapter_metrics,
     base_fit,
-    base_to_new,
-    figures,
-    figures_of_base,
+    base_metrics,
+    base_to_new_metrics,
     harmonic_mean,
     interval,
     verdict_on,
 )
+from saft_core.tuning.predictions import Predictions
 
 
-def answers(right: list[int]) -> Evaluation:
+def answers(right: list[int]) -> Predictions:
     """Of images of class 1, right where told."""
-    return Evaluation(np.ones(len(right), dtype=np.int64), np.array(right))
+    return Predictions(np.ones(len(right), dtype=np.int64), np.array(right))
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_the_verdict_counts_what_one_alone_gets_right() -> None:
 
 
 def test_each_class_has_its_figures_and_what_is_not_defined_is_null() -> None:
-    before = Evaluation(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]))
-    after = Evaluation(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
-    found = figures(["cat", "dog", "owl"], before, after)
+    before = Predictions(np.array([0, 0, 0, 1]), np.array([1, 1, 0, 1]))
+    after = Predictions(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
+    found = adapter_metrics(["cat", "dog", "owl"], before, after)
     assert found["per_class"] == [
         {"label": "cat", "precision": 0.75, "recall": 1.0, "count": 3},
         {"label": "dog", "precision": None, "recall": 0.0, "count": 1},
@@ -54,16 +54,18 @@ def test_each_class_has_its_figures_and_what_is_not_defined_is_null() -> None:
 
 
 def test_new_classes_are_told_beside_those_that_were_trained() -> None:
-    before = Evaluation(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))
-    after = Evaluation(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]))
-    found = base_to_new({"accuracy": 1.0, "zero_shot_accuracy": 0.5}, ["ant", "owl"], before, after)["base_to_new"]
+    before = Predictions(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))
+    after = Predictions(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 0]))
+    found = base_to_new_metrics({"accuracy": 1.0, "zero_shot_accuracy": 0.5}, ["ant", "owl"], before, after)[
+        "base_to_new"
+    ]
     assert (found["base_accuracy"], found["new_accuracy"]) == (1.0, 0.5)
     assert (found["zero_shot_base_accuracy"], found["zero_shot_new_accuracy"]) == (0.5, 0.75)
     assert found["harmonic_mean"] == pytest.approx(2 / 3)
     assert found["zero_shot_harmonic_mean"] == pytest.approx(0.6)
     assert (found["new"]["right"], found["new"]["zero_shot_right"], found["new"]["test_images"]) == (2, 3, 4)
-    assert base_to_new({"accuracy": 1.0}, [], None, None) == {"base_to_new": None}
-    unmeasured = base_to_new({"accuracy": None, "zero_shot_accuracy": None}, ["ant", "owl"], before, after)
+    assert base_to_new_metrics({"accuracy": 1.0}, [], None, None) == {"base_to_new": None}
+    unmeasured = base_to_new_metrics({"accuracy": None, "zero_shot_accuracy": None}, ["ant", "owl"], before, after)
     assert unmeasured["base_to_new"]["harmonic_mean"] is None
     assert unmeasured["base_to_new"]["new_accuracy"] == 0.5
 
@@ -96,7 +98,7 @@ def test_a_base_that_is_hardly_above_chance_is_poor(right: int, images: int, cla
 
 def test_what_is_told_of_the_base_alone_is_what_is_told_at_the_end() -> None:
     before, after = answers([1] * 12 + [0, 0]), answers([1] * 14)
-    alone, found = figures_of_base(["cat", "dog"], before), figures(["cat", "dog"], before, after)
+    alone, found = base_metrics(["cat", "dog"], before), adapter_metrics(["cat", "dog"], before, after)
     assert alone == {name: found[name] for name in alone}
     assert (alone["zero_shot_right"], alone["test_images"], alone["base_fit"]) == (12, 14, "good")
     assert not {"accuracy", "right", "verdict"} & set(alone)
