@@ -132,5 +132,5 @@ class Services:
 
     @property
     def data_limits(self) -> DataLimits:
-        """The limits on images, as the data room takes them."""
+        """The limits on images, as saft_core/data takes them."""
         return DataLimits.from_attributes(self.settings.limits)

@@ -1,4 +1,4 @@
-"""The limits that this room keeps. The numbers come from the settings; nothing here has a default of its own."""
+"""The limits that this package keeps. The numbers come from the settings; nothing here has a default of its own."""
 
 from __future__ import annotations
 
