@@ -1,8 +1,8 @@
-"""What answers are worth: a temperature for probabilities, and how likely an image is a stranger.
+"""Calibration: a softmax temperature, and the probability that an image shows none of the labels (is unknown).
 
-Of an adapter both are fitted on images held out from training, beside pictures of other things (the probe set), and
-stored with its metrics; they hold for its own labels at its own strength. For any other labels the probe set alone says
-what a stranger is: what its pictures have in common with the labels, and with their own names.
+For an adapter both are fitted on images held out from training and on pictures of other things (the probe set), and
+stored with its metrics; they hold for its own labels at its own strength. For any other labels the second is fitted on
+the probe set alone, from the similarity of its pictures to the labels and to their own names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 TEMPERATURES = np.geomspace(0.1, 10, 81)
 RECALL = 0.95
-"""Share of the held-out images that are no strangers at the threshold."""
+"""The share of held-out images that are below the threshold of `unknown`."""
 CONCEPTS_APART = 0.95
 WORDS_APART = 0.98
 """Of the probe set's concepts, and of words: one that is closer to a label than so many of all pairs may mean it."""
@@ -27,12 +27,12 @@ WORDS_COUNT = 0.5
 STEEPEST = 1e6
 """Of what a container may state; margins lie between -2 and 2, and the log-odds of none of our own is as steep."""
 LEAST_IMAGES = 5
-"""With fewer on either side nothing is fitted."""
+"""Images that a fit needs of each kind."""
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """How likely an image shows none of the labels, from its margin (`margin`).
+    """A logistic model of the probability that an image shows none of the labels, given its margin (`margin`).
 
     slope, intercept: of the log-odds that it shows one of them. threshold: of the probability that it shows none; the
     held-out images stay below it but for one in twenty. auroc: of held-out images against pictures of other things.
@@ -44,7 +44,7 @@ class Unknown:
     auroc: float
 
     def probability(self, margins: FloatArray) -> FloatArray:
-        """That an image shows none of the labels, by its margin; in (0, 1), of the shape of `margins`."""
+        """The probability that an image shows none of the labels, in (0, 1), in the shape of `margins`."""
         log_odds = np.clip(self.slope * margins + self.intercept, -60, 60)
         return np.asarray(1 / (1 + np.exp(log_odds)))
 
@@ -57,14 +57,14 @@ class Calibration:
     unknown: Unknown | None = None
 
     def as_metrics(self) -> dict[str, Any]:
-        """As the metrics of an adapter hold it."""
+        """The JSON object that is stored with an adapter."""
         return {"temperature": self.temperature, "unknown": asdict(self.unknown) if self.unknown else None}
 
     @classmethod
     def of_metrics(cls, metrics: Mapping[str, Any]) -> Calibration:
-        """What `as_metrics` gave; nothing is changed for an adapter without it.
+        """The inverse of `as_metrics`; an empty object gives the default.
 
-        Raises ValueError, naming the value, if one is no number that it may be: a container may be a stranger's.
+        Raises ValueError, naming the value, for one that is out of range: an imported container is not trusted.
         """
         temperature = _number(metrics, "temperature", 1.0)
         if not TEMPERATURES[0] <= temperature <= TEMPERATURES[-1]:
@@ -91,7 +91,7 @@ def _unknown(stated: Mapping[str, Any]) -> Unknown:
 
 
 UNCALIBRATED = Calibration()
-"""Where nothing was held out: probabilities as they are, and no word on strangers."""
+"""The calibration without held-out images: temperature 1, and no model of unknown images."""
 
 
 def _number(values: Mapping[str, Any], name: str, default: float | None = None, of: str = "") -> float:

@@ -1,4 +1,4 @@
-"""Two models on the same images: which is right where the other is wrong, and whether that says anything."""
+"""Comparison of two models on the same images, with McNemar's exact test."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SIGNIFICANCE = 0.05
 
 
 def verdict(won: int, lost: int) -> Verdict:
-    """Whether one model is better than another on the same images, by McNemar's exact test, one-sided at 5%.
+    """Whether a model is better than another on the same images, by McNemar's exact test, one-sided at SIGNIFICANCE.
 
-    won, lost: images that it alone gets right, and that the other alone does. Were both equally good, each of these
-    would be a toss of a coin.
+    won, lost: the number of images that only this model, or only the other one, gets right. Under the null hypothesis
+    each of these images is a toss of a fair coin.
     """
     if _at_least(max(won, lost), won + lost) > SIGNIFICANCE:
         return "no_better"
@@ -25,21 +25,21 @@ def verdict(won: int, lost: int) -> Verdict:
 
 
 def can_tell(open_images: int) -> bool:
-    """Whether so many images that a model gets wrong are enough for another to be found better."""
+    """Whether `verdict` could find a model better that gets `open_images` more images right and no other wrong."""
     return _at_least(open_images, open_images) <= SIGNIFICANCE
 
 
 def _at_least(heads: int, tosses: int) -> float:
-    """Probability of so many heads or more in tosses of a fair coin."""
+    """The probability of at least `heads` heads in `tosses` tosses of a fair coin."""
     return float(sum(math.comb(tosses, count) for count in range(heads, tosses + 1)) / 2**tosses)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What one adapter says of one image.
+    """The prediction of an adapter for one image, with the true label.
 
-    split: the image's part in its training. One held out is answered by the training that did not see it, so only those
-    of "training" say nothing of how good an adapter is.
+    split: the part of the image in the training. A held-out image is predicted by the training that did not see it, so
+    only those of "training" do not measure the adapter.
     """
 
     split: Split
@@ -49,9 +49,10 @@ class Answered:
 
 @dataclass(frozen=True)
 class Comparison:
-    """An adapter and another on the same images: how many these are, and on how many what holds.
+    """Counts of images on which two adapters were compared.
 
-    left_out: images that could not be used, because one of the two was trained on them.
+    agree: same prediction. right, other_right: each correct. won, lost: only one of them correct. left_out: images that
+    were not used, because one of the two was trained on them.
     """
 
     images: int = 0
@@ -64,11 +65,11 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the adapter is better than the other; None without images."""
+        """The verdict for the first adapter; None without images."""
         return verdict(self.won, self.lost) if self.images else None
 
     def as_metrics(self) -> dict[str, Any]:
-        """As JSON values; shares are null without images."""
+        """The JSON object of the metrics; shares are null without images."""
         return {
             "images": self.images,
             "left_out_images": self.left_out,
@@ -101,7 +102,7 @@ def compare(answers: Iterable[tuple[str, str, str]], left_out: int = 0) -> Compa
 
 
 def renamed(answers: Mapping[str, Answered], names: Mapping[str, str]) -> dict[str, Answered]:
-    """The answers by image with the labels that another adapter has for the same classes."""
+    """The answers by image, with labels replaced by another adapter's `names` for the same classes."""
     return {
         image: Answered(told.split, names.get(told.label, told.label), names.get(told.prediction, told.prediction))
         for image, told in answers.items()
@@ -109,12 +110,12 @@ def renamed(answers: Mapping[str, Answered], names: Mapping[str, str]) -> dict[s
 
 
 def measured(answers: Mapping[str, Answered]) -> dict[str, Answered]:
-    """Of the answers by image, those that say how good an adapter is."""
+    """The answers, by image, that measure the adapter: those not of the training split."""
     return {image: answer for image, answer in answers.items() if answer.split != "training"}
 
 
 def in_common(own: Mapping[str, Answered], other: Mapping[str, Answered]) -> Comparison:
-    """Compare two adapters on the images, by hash, that were measured for both and are of the same class in both."""
+    """Compare two adapters on the images, by SHA-256, that are measured for both with the same label."""
     mine, theirs = measured(own), measured(other)
     shared = [image for image in mine if image in theirs and mine[image].label == theirs[image].label]
     rows = ((mine[image].label, mine[image].prediction, theirs[image].prediction) for image in shared)

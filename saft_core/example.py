@@ -1,6 +1,6 @@
-"""The example that is shipped: sample photographs in a zip, and an adapter that the product trained on them.
+"""The shipped example: sample photographs in a zip, and an adapter that the service trained on them.
 
-`python -m tools.example` makes the folder. What an upload and an import make of its files is the example.
+`python -m tools.example` makes the folder. A tenant gets the example as an upload and an import of its files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from saft_core.delta import DeltaHeader, decode
 
 FOLDER = Path(__file__).with_name("example_photographs")
 PHOTOGRAPHS = FOLDER / "photos.zip"
-"""Of the folders `train` and `test`, each with a folder a class; SOURCES.csv beside it says whose each picture is."""
+"""Folders `train` and `test`, each with a folder for each class; SOURCES.csv beside it names the authors."""
 CONTAINER = FOLDER / "adapter.saft"
 ANSWERS = FOLDER / "answers.json"
 DATASET_NAME, ADAPTER_NAME = "Sample photographs", "sample-photographs"
@@ -27,10 +27,10 @@ Contents = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Example:
-    """What is known of the photographs and the adapter.
+    """The adapter of the example and its predictions.
 
-    answers: what the adapter says of each photograph, by the hash of its file: those of the test dataset, those held
-    out from the first training and the others, each by their position.
+    answers: the prediction for each photograph, by the SHA-256 of its file: first those of the test dataset, then those
+    held out from the first training, then the others, each in the order of their positions.
     """
 
     container: bytes
@@ -39,11 +39,11 @@ class Example:
 
     @property
     def mistakes(self) -> Sequence[tuple[str, Answered]]:
-        """The hashes of the photographs that it gets wrong, in the order in which mistakes are listed."""
+        """(SHA-256, prediction) of the photographs that the adapter gets wrong, as mistakes are listed."""
         return [(sha256, told) for sha256, told in self.answers.items() if told.prediction != told.label]
 
     def contents(self, *, test: bool) -> Contents:
-        """What the dataset to train on holds, or that to test on."""
+        """(label, SHA-256) of the images of the test dataset, or of the training dataset."""
         found = self.answers.items()
         return frozenset((told.label, sha256) for sha256, told in found if (told.split == "test") == test)
 

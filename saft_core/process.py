@@ -1,4 +1,4 @@
-"""What a process asks of the operating system."""
+"""Settings of the process itself: CPUs, threads, memory, the garbage collector, and its end with its parent."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _INT_MAX = 2**31 - 1
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends (Linux; elsewhere nothing happens)."""
+    """Have the kernel kill this process when the thread that started it ends (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def available_cpus(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
-    """How many CPUs this process may use: those of its affinity, and no more than its cgroups' quotas, rounded up.
+    """The number of CPUs that this process may use: those of its affinity, and at most its cgroups' quotas, rounded up.
 
-    `os.cpu_count` is all that the machine has, of which a container may get two. `cgroups` is where version 2, or the
-    controllers of version 1, are mounted; `membership` lists the process's own.
+    `os.cpu_count` counts all CPUs of the machine, of which a container may get two. `cgroups` is where version 2, or
+    the controllers of version 1, are mounted; `membership` lists the cgroups of the process.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _cgroup_folders(cgroups, membership) if (quota := _cpu_quota(folder)) is not None]
@@ -38,10 +38,10 @@ def available_cpus(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Pa
 
 
 def limit_threads() -> None:
-    """Have the numeric libraries that are imported later start no more threads than there are CPUs to use.
+    """Limit the threads of numeric libraries that are imported later to `available_cpus`, by environment variables.
 
-    And have those that wait sleep: libgomp's would spin, at the cost of what else runs on the same cores, a training
-    beside the API among it. What the environment says already stays.
+    Threads that wait sleep: those of libgomp would spin, at the cost of other work on the same cores. Variables that
+    are set already stay as they are.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -49,7 +49,7 @@ def limit_threads() -> None:
 
 
 def _cgroup_folders(cgroups: Path, membership: Path) -> Iterator[Path]:
-    """Those that limit CPU time, from the process's own up to the root: the smallest quota counts.
+    """The cgroups that limit CPU time, from the process's own up to the root; the smallest quota counts.
 
     Where version 1 runs a container, its own cgroup is mounted as the root and the path it is told does not exist.
     """
@@ -67,7 +67,7 @@ def _cgroup_folders(cgroups: Path, membership: Path) -> Iterator[Path]:
 
 
 def _cpu_quota(folder: Path) -> float | None:
-    """CPUs' worth of time a period; None where there is no limit."""
+    """The quota of a cgroup in CPUs; None without a limit."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = " ".join((folder / name).read_text() for name in names).split()
@@ -78,7 +78,7 @@ def _cpu_quota(folder: Path) -> float | None:
 
 
 def keep_memory() -> None:
-    """Have this process keep the memory it frees, for all its threads (glibc; elsewhere nothing happens).
+    """Have the allocator keep freed memory for all threads of this process (glibc only).
 
     The kernel takes back what is freed and gives it anew as pages of zeros, at a page fault each. A forward allocates
     the same activations every time: with ViT-B/32 a batch of 32 images took 105,000 faults and a tenth longer. So freed
@@ -92,9 +92,9 @@ def keep_memory() -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """A context for a start: the garbage collector rests, and afterwards passes over all objects there are then.
+    """A context for imports: the garbage collector is off, and ignores all objects that exist at the end.
 
-    It would look through what imports have made again and again, a fifth of the CPU time of a start.
+    Otherwise it would scan what the imports make again and again, a fifth of the CPU time of a start.
     """
     gc.disable()
     try:
@@ -105,7 +105,7 @@ def uncollected() -> Iterator[None]:
 
 
 def freeze_objects() -> None:
-    """Have the garbage collector pass over all objects there are now: call it when what stays for ever is made.
+    """Have the garbage collector ignore all objects that exist now; call it when the long-lived ones are made.
 
     Torch, SQLAlchemy and the page are 800,000 objects. A full pass over them held the interpreter's lock for 0.3 s, as
     often as requests made new ones: with 64 at once that was a third of all time in Python. Garbage among them stays

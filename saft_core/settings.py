@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     @field_validator("image_urls")
     @classmethod
     def _check_hosts(cls, setting: str) -> str:
-        """A slip of the pen must not allow more than was meant, nor be found out by a request."""
+        """Refuse a host that is misspelled at the start, not at the first request."""
         for entry in setting.replace(",", " ").split():
             if not _ALLOWED_HOST.fullmatch(entry):
                 raise ValueError(f"{entry!r} is no host such as images.example.com or *.example.com")
@@ -173,15 +173,15 @@ class Settings(BaseSettings):
 
     @property
     def signs_in_by_itself(self) -> bool:
-        """Whether the page may sign somebody in without a key: only a service that this machine alone reaches."""
+        """Whether the page may sign in without a key: only where the service listens on the loopback address."""
         return self.page_sign_in == "auto" and self.host in ("127.0.0.1", "::1", "localhost")
 
     @property
     def blob_dir(self) -> Path:
-        """Where image files live."""
+        """The folder of the blob store (saft_core/store/stores.py)."""
         return self.data_dir / "blobs"
 
     @property
     def checkpoint_dir(self) -> Path:
-        """Where trainings under way leave their state."""
+        """The folder of training checkpoints."""
         return self.data_dir / "checkpoints"

@@ -1,4 +1,4 @@
-"""What the page answers where it is no page: errors as RFC 9457 problem details, like the service's own."""
+"""The JSON answers of the page: errors as RFC 9457 problem details, as those of the API, and request bodies."""
 
 from __future__ import annotations
 

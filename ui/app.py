@@ -1,4 +1,4 @@
-"""The page's routes, which are there from the start; the page behind them is loaded while the service answers."""
+"""The routes of the page; Gradio behind them is loaded in the background while the API answers already."""
 
 from __future__ import annotations
 

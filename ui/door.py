@@ -1,7 +1,7 @@
-"""The page's way to the REST interface: `/page/<visitor>/api/<path>` is `/<path>`, asked with the visitor's key.
+"""Cookie authentication of the page: `/page/<visitor>/api/<path>` becomes `/<path>` with the visitor's API key.
 
-The interface itself knows keys and no cookies, so that no other page can use what a browser keeps; whoever comes this
-way is asked where the request comes from. Nothing else of the request is changed.
+The REST interface itself takes keys and no cookies, so that no other site can use those of a browser. Requests by this
+way are checked for their origin (`refuse_other_sites`), and are not changed otherwise.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ui.visitors import key_of, refuse_other_sites
 
 _PATH = re.compile(rb"/page/([0-9a-f]{1,64})/api(/.*)", re.DOTALL)
 _OURS = frozenset({b"authorization", b"cookie"})
-"""Headers that say who asks; the key takes their place."""
+"""The headers that the API key replaces."""
 
 
 class Door:
-    """ASGI middleware."""
+    """The ASGI middleware that replaces a visitor's cookie by the API key."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""The only way from outside to Gradio: a list of what the page consists of. Everything else of it is not there.
+"""The allowlist of Gradio's paths: only the files of which the page consists can be requested.
 
 Nothing of the page runs in Gradio's process: it is the frame, and what happens in it are calls of the REST interface.
 So no path that runs a function, takes a file or streams an answer has a route here, whatever a later version adds.
@@ -25,7 +25,7 @@ HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"x-content-type-options", b"nosniff"),
 )
-"""What every part comes with."""
+"""Security headers of every answer."""
 _PASSED_HEADERS = frozenset({b"host", b"accept", b"accept-encoding", b"user-agent", b"x-forwarded-proto"})
 _KEPT = ("type", "asgi", "http_version", "method", "scheme", "client", "server")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(:[0-9]{1,5})?")
@@ -33,7 +33,7 @@ _PLAIN_PATH = re.compile(r"/(\w[\w.-]*(/\w[\w.-]*)*)?", re.ASCII)
 
 
 def routes(page: Page) -> list[Route]:
-    """The parts of the page, for anybody."""
+    """The routes of the page, which need no key."""
     return [Route(path, _Part(page), methods=["GET"]) for path in PATHS]
 
 

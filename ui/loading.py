@@ -1,4 +1,4 @@
-"""The page before it is there: loaded in the background, since Gradio takes seconds and nobody else should wait."""
+"""Loading of Gradio in the background, which takes seconds; until then the page answers 503 and reloads itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's own files: modules, styles, words, fonts. They are read once; a browser asks whether they are still so."""
+"""The static files of the page, read once and served with an ETag, so that a browser revalidates them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real image and zip bytes for the tests of this room, honest ones and hostile ones."""
+"""Real image and zip bytes for the tests of saft_core/data, honest ones and hostile ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads with labels files for the tests of this room. Images have no bytes: a format never reads them."""
+"""Uploads with labels files for the tests of the formats. Images have no bytes: a format never reads them."""
 
 from __future__ import annotations
 
