@@ -31,7 +31,7 @@ class Server:
 
 SERVERS = (
     Server("PostgreSQL", "rows, deltas, vectors", frozenset({"pgvector"})),
-    Server("files", "pictures, on a disk", frozenset({f"{CORE}.store.blobs"})),
+    Server("files", "pictures, on a disk", frozenset({f"{CORE}.store.blobs", f"{CORE}.store.local_blobs"})),
     Server("Valkey", "the queue, requests a minute", frozenset({"celery", "redis"})),
 )
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from tools.architecture.imports import Import
 
-WIDTH, HEIGHT = 1140, 950
+WIDTH, HEIGHT = 1140, 968
 LANE = 40
 """Between two columns of boxes, where arrows pass."""
 STEP = 14
@@ -80,7 +80,7 @@ BOXES: Mapping[str, Box] = {
     "saft_core.clip": _place(0, 1, 790, 76),
     "saft_core.delta": _place(3, 4, 790, 76),
 }
-FOUNDATION = _place(0, 4, 890, 40)
+FOUNDATION = _place(0, 4, 890, 58)
 """Of the modules that everything stands on."""
 
 

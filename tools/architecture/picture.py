@@ -171,11 +171,14 @@ def _foundation(imports: Imports) -> Iterable[str]:
         f" ({importer.removeprefix(f'{CORE}.')} imports {imported.removeprefix(f'{CORE}.')})"
         for importer, imported in sorted(imports.exceptions)
     )
-    place = FOUNDATION
+    place, words = FOUNDATION, f"{names}{excepted}"
+    if len(words) > place.width / LETTER:
+        raise ValueError(f"{CORE} has more modules than fit on a line of the picture")
     return [
         _rectangle(place, "both"),
-        _text(place.x + 12, place.y + 25, f"{CORE}/*.py", "name"),
-        _text(place.x + 142, place.y + 25, f"what all but the page and its client may import: {names}{excepted}"),
+        _text(place.x + 12, place.y + 24, f"{CORE}/*.py", "name"),
+        _text(place.x + 12, place.y + 44, words),
+        _text(place.right - 12, place.y + 24, "for all but ui and saft_client", "mark of-both", "end"),
     ]
 
 

@@ -54,3 +54,8 @@ def test_a_line_too_long_for_its_box_loses_what_follows_its_colon_or_is_an_error
 def test_words_are_escaped(imports: Imports) -> None:
     changed = draw(replace(imports, packages={**imports.packages, "ui": Package("ui", "a < b & c")}))
     assert "a &lt; b &amp; c" in changed
+
+
+def test_modules_of_the_core_that_fill_more_than_a_line_are_an_error(imports: Imports) -> None:
+    with pytest.raises(ValueError, match="saft_core has more modules than fit"):
+        draw(replace(imports, modules=("saft_core.errors",) * 40))
