@@ -12,7 +12,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 OF_FILES = [ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"]
 """The pages that say where code is."""
 CODE = re.compile(r"`([^`\n]+)`")
-IN_FILE = re.compile(r"`(\w+)`(?:,? (?:and|or) `(\w+)`)? (?:in|of) `([\w./-]+\.\w+)`")
+IN_FILE = re.compile(r"`(\w+)`(?:,? (?:and|or) `(\w+)`)? (?:in|of) \[?`([\w./-]+\.\w+)`")
 LINK = re.compile(r"\]\(([^)\s]*)\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()}
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_seen() -> None:
         "lost.py",
         "tests/*",
     }
-    assert IN_FILE.findall("`A` and `B` in `api/app.py`, `c` of `api/app.py`") == [
+    assert IN_FILE.findall("`A` and `B` in `api/app.py`, `c` of [`api/app.py`](../api/app.py)") == [
         ("A", "B", "api/app.py"),
         ("c", "", "api/app.py"),
     ]
