@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: bench-gpu bench-page bench-recipe bench-serve bench-train demo evaluate test test-gpu fuzz lint format serve screenshots clean
+.PHONY: architecture bench-gpu bench-page bench-recipe bench-serve bench-train demo evaluate test test-gpu fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -58,6 +58,10 @@ format: $(VENV)/dev
 
 screenshots: $(VENV)/dev
 	$(BIN)/python -m tools.tour
+
+# The picture of docs/architecture.md, from the imports of the code.
+architecture: $(VENV)/dev
+	$(BIN)/python -m tools.architecture
 
 # Installed anew whenever pyproject.toml changes. Compiling every module of every package took longer than the demo runs;
 # Python compiles those that are used.

@@ -1,0 +1,1 @@
+"""The picture of docs/architecture.md: which package imports which, drawn from the code."""
