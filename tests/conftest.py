@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
+
+# Each process that the tests start reads what the first has compiled, whatever the machine's default is: to compile
+# torch and open_clip anew takes 5 s of CPU.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+import saft_core.clip  # noqa: E402, F401 (before all that imports open_clip: without torch.compile that takes half as long)
 
 pytest_plugins = [
     "tests.fixtures.device",
