@@ -29,13 +29,16 @@ pytest_plugins = [
     "tests.fixtures.in_process",
     "tests.fixtures.outage",
 ]
-STARTED_ONCE = ("service", "hardy_service", "own_database")
-"""Fixtures that take long to start: of the processes that run the tests, one runs all that use them."""
+STARTED_ONCE = ("service", "hardy_service", "workers", "own_database")
+"""Fixtures that take long to start: of the processes that run the tests, one runs all of a folder that use them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares such a fixture; everything else is done by whichever process is free."""
+    """Keep together what shares such a fixture; everything else is done by whichever process is free.
+
+    By folder: the tests of the page alone take a process as long as all others take the second one.
+    """
     for item in items:
-        for name in STARTED_ONCE:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+        for name in set(STARTED_ONCE).intersection(getattr(item, "fixturenames", ())):
+            folder = item.path.relative_to(item.config.rootpath).parts[1]
+            item.add_marker(pytest.mark.xdist_group(f"{name} of {folder}"))
