@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
+
+# Each process that the tests start reads what the first has compiled, whatever the machine's default is: to compile
+# torch and open_clip anew takes 5 s of CPU.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+import saft_core.clip  # noqa: E402, F401 (before all that imports open_clip: without torch.compile that takes half as long)
 
 pytest_plugins = [
     "tests.fixtures.device",
@@ -20,13 +30,16 @@ pytest_plugins = [
     "tests.fixtures.in_process",
     "tests.fixtures.outage",
 ]
-STARTED_ONCE = ("service", "hardy_service", "own_database")
-"""Fixtures that take long to start: of the processes that run the tests, one runs all that use them."""
+STARTED_ONCE = ("service", "hardy_service", "workers", "own_database")
+"""Fixtures that take long to start: of the processes that run the tests, one runs all of a folder that use them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares such a fixture; everything else is done by whichever process is free."""
+    """Keep together what shares such a fixture; everything else is done by whichever process is free.
+
+    By folder: the tests of the page alone take a process as long as all others take the second one.
+    """
     for item in items:
-        for name in STARTED_ONCE:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+        for name in set(STARTED_ONCE).intersection(getattr(item, "fixturenames", ())):
+            folder = item.path.relative_to(item.config.rootpath).parts[1]
+            item.add_marker(pytest.mark.xdist_group(f"{name} of {folder}"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures.page import Visitor, key_of
 from tests.fixtures.rest import labelled, ok, zipped
-from tests.fixtures.service import Service
+from tests.fixtures.service import ONE_THREAD, Service
 
 
 def has_ipv6() -> bool:
@@ -23,7 +23,7 @@ def has_ipv6() -> bool:
 
 @pytest.mark.skipif(not has_ipv6(), reason="NO IPV6 ON THIS MACHINE: addresses in brackets are not tested")
 def test_page_and_api_work_on_an_ipv6_address(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    service = Service(tmp_path / "data", SAFT_HOST="::1")
+    service = Service(tmp_path / "data", **ONE_THREAD, SAFT_HOST="::1")
     service.start()
     try:
         service.until_page()

@@ -19,18 +19,18 @@ ROUNDING = 1e-4
 """Relative, of a probability, when an image is answered in another batch: sums are added up in another order."""
 
 
-def upload(client: httpx.Client, split: str) -> dict[str, Any]:
-    files = {"archive": ("set.zip", archive(split), "application/zip")}
+def upload(client: httpx.Client, split: str, a_class: int | None = None) -> dict[str, Any]:
+    files = {"archive": ("set.zip", archive(split, a_class=a_class), "application/zip")}
     answer = client.post("/datasets", data={"name": split}, files=files)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
-def start_job(client: httpx.Client, name: str, **config: Any) -> dict[str, Any]:
+def start_job(client: httpx.Client, name: str, a_class: int | None = None, **config: Any) -> dict[str, Any]:
     body = {
         "name": name,
-        "dataset_id": upload(client, "train")["id"],
-        "test_dataset_id": upload(client, "test")["id"],
+        "dataset_id": upload(client, "train", a_class)["id"],
+        "test_dataset_id": upload(client, "test", a_class)["id"],
         "config": {"epochs": EPOCHS} | config,
     }
     answer = client.post("/adapters", json=body)

@@ -17,15 +17,18 @@ from playwright.sync_api import BrowserContext, expect
 from tests.fixtures.browser import TRAINING_MS, needs_chromium, signed_in
 from tests.fixtures.page import key_of
 from tests.fixtures.samples import CLASSES, of_class
-from tests.fixtures.service import Service, finished
+from tests.fixtures.service import ONE_THREAD, Service, finished
 from tests.flow.test_main_job import classify, start_job
 
 BACK_SECONDS = 180
 """After which what was killed is not coming back."""
 RECOVERED_MS = 10_000
 """Within which a page left open knows that the service is back."""
-EPOCHS = 20
+POLL_SECONDS = 0.2
+EPOCHS = 60
 """Of a training that is interrupted."""
+A_CLASS = 2
+"""Pictures that it learns from: its steps are short, and a test waits for its end."""
 
 
 def processes_of(service: Service, part: str) -> list[int]:
@@ -46,6 +49,11 @@ def _command(process: psutil.Process) -> str:
     return ""
 
 
+def start_training(client: httpx.Client, name: str) -> dict[str, Any]:
+    """A job that trains for a while."""
+    return start_job(client, name, A_CLASS, epochs=EPOCHS, encoders="both", evaluate="none")
+
+
 def until_training(client: httpx.Client, jobs: list[dict[str, Any]], after: int = 0) -> int:
     """Wait until the last of the jobs is trained, by a later attempt than `after`; the attempt's number.
 
@@ -59,11 +67,11 @@ def until_training(client: httpx.Client, jobs: list[dict[str, Any]], after: int 
             if state["phase"] == "training" and state["step"] > 0 and state["attempt"] > after:
                 return int(state["attempt"])
             if state["status"] == "succeeded":
-                jobs.append(start_job(client, f"survivor {len(jobs)}", epochs=EPOCHS, encoders="both", evaluate="none"))
+                jobs.append(start_training(client, f"survivor {len(jobs)}"))
                 after = 0
             else:
                 assert state["status"] in ("queued", "running"), state
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     raise TimeoutError(state)
 
 
@@ -77,6 +85,7 @@ def hardy_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]
     (folder / "tmp").mkdir()
     mine = Service(
         folder / "data",
+        **ONE_THREAD,
         TMPDIR=str(folder / "tmp"),
         SAFT_JOB_LEASE_SECONDS="3",
         SAFT_SWEEP_INTERVAL_SECONDS="0.5",
@@ -95,7 +104,7 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
     paths = of_class("test", CLASSES[0])[:3]
     files = [("files", (path.name, path.read_bytes())) for path in paths]
     assert client.post(f"/collections/{collection}/images", files=files).status_code == 201
-    jobs = [start_job(client, "survivor", epochs=EPOCHS, encoders="both", evaluate="none")]
+    jobs = [start_training(client, "survivor")]
     acknowledged = ("/datasets", f"/collections/{collection}/images")
     held = {path: client.get(path).json()["items"] for path in acknowledged}
 
@@ -109,7 +118,7 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
     attempt = until_training(client, jobs)
     (broker,) = processes_of(hardy_service, "valkey-server")
     os.kill(broker, signal.SIGKILL)
-    jobs.insert(0, start_job(client, "answered while the broker is away", epochs=1))
+    jobs.insert(0, start_job(client, "answered while the broker is away", A_CLASS, epochs=1))
     back_after(hardy_service, signal.SIGSTOP, "bin/postgres", "valkey-server", "saft worker")
     until_training(client, jobs, after=attempt)  # so that the API starts beside a training
     back_after(hardy_service, signal.SIGKILL, "saft api")
@@ -125,7 +134,7 @@ def test_every_part_that_is_killed_or_hangs_comes_back_and_nothing_is_lost(hardy
 def test_a_page_left_open_goes_on_by_itself(hardy_service: Service, context: BrowserContext) -> None:
     client = hardy_service.new_tenant()
     visit = signed_in(context, hardy_service, key=key_of(client))
-    jobs = [start_job(client, "watched", epochs=EPOCHS, encoders="both", evaluate="none")]
+    jobs = [start_training(client, "watched")]
     visit.page.reload()
     visit.until_ready()
     bar = visit.page.get_by_role("progressbar", name="Teaching watched")
@@ -167,13 +176,13 @@ def back_after(service: Service, how: signal.Signals, *parts: str, depth: int = 
     deadline = time.monotonic() + BACK_SECONDS
     while not (_in_place(service, parts, depth) and _is_ready(service)):
         assert time.monotonic() < deadline, f"{parts} are not there"
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     struck = [processes_of(service, part)[depth] for part in parts]
     for pid in struck:
         os.kill(pid, how)
     while any(_is_running(pid) for pid in struck) or not (_in_place(service, parts, depth) and _is_ready(service)):
         assert time.monotonic() < deadline, f"{parts} did not come back"
-        time.sleep(0.1)
+        time.sleep(POLL_SECONDS)
 
 
 def _in_place(service: Service, parts: tuple[str, ...], depth: int) -> bool:
@@ -196,8 +205,8 @@ def _is_running(pid: int) -> bool:
 
 def test_a_service_that_is_stopped_or_killed_leaves_nothing_behind_and_loses_nothing(hardy_service: Service) -> None:
     client = hardy_service.new_tenant()
-    done = finished(client, start_job(client, "before", epochs=1))
-    jobs = [done, start_job(client, "during", epochs=EPOCHS, encoders="both", evaluate="none")]
+    done = finished(client, start_job(client, "before", A_CLASS, epochs=1))
+    jobs = [done, start_training(client, "during")]
     held = {path: client.get(path).json()["items"] for path in ("/datasets", "/adapters")}
     until_training(client, jobs)
 

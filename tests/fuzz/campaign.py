@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.fixtures.service import NO_TLS, Service
+from tests.fixtures.service import NO_TLS, ONE_THREAD, Service
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -21,7 +21,7 @@ def fuzz(folder: Path, *arguments: str) -> int:
 
     arguments: options of `schemathesis run`. The service's trainings are short, since each data set gets some.
     """
-    service = Service(folder, SAFT_MAX_EPOCHS="1")
+    service = Service(folder, **ONE_THREAD, SAFT_MAX_EPOCHS="1")
     service.start()
     try:
         tenant_key = service.new_tenant("fuzz").headers["authorization"].removeprefix("Bearer ")
