@@ -21,7 +21,7 @@ from api.metrics import Metrics
 from api.rate_limit import RateLimiter
 from api.unknown import UnknownDetector
 from saft_core.data.limits import DataLimits
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.process import available_cpus
 from saft_core.serving.engine import Engine
 from saft_core.settings import Limits, Settings

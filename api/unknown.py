@@ -14,7 +14,7 @@ from saft_core.clip.words import words_of
 from saft_core.clip.zero_shot import fill
 from saft_core.data.images import decode_image
 from saft_core.data.limits import DataLimits
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.classifiers import digest

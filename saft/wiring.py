@@ -21,7 +21,7 @@ from saft.addresses import bind, http_url, local_url
 from saft.admin_key import current_admin_key
 from saft.own_key import KeyFile
 from saft_core.clip.loading import load_base
-from saft_core.data.probe import PICTURES, load_probe
+from saft_core.data.probe_set import PICTURES, load_probe
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import SaftError, Unavailable
 from saft_core.process import freeze_objects, keep_memory

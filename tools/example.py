@@ -20,7 +20,7 @@ from saft_core.data.archive import read_archive
 from saft_core.data.labelled import LabelledImage, collect
 from saft_core.data.limits import DataLimits
 from saft_core.data.near_duplicates import without_near_duplicates
-from saft_core.data.probe import load_probe
+from saft_core.data.probe_set import load_probe
 from saft_core.data.samples import Sample
 from saft_core.example import ANSWERS, CONTAINER, FOLDER, PHOTOGRAPHS
 from saft_core.settings import Limits

@@ -8,8 +8,8 @@ from functools import partial
 import fastapi
 import httpx
 
-from ui.door import Door
-from ui.guard import routes
+from ui.allowlist import routes
+from ui.cookie_auth import CookieAuth
 from ui.loading import Page
 from ui.own_machine import KeyKeeper, OwnMachine
 from ui.sign_in import SignIn
@@ -42,5 +42,5 @@ def mount(
     page.live_in(app)
     sign_in = SignIn(reach, OwnMachine(*own, reach) if own else None)
     app.router.routes.extend([*routes(page), *FILES.routes, *sign_in.routes()])
-    app.add_middleware(Door)
+    app.add_middleware(CookieAuth)
     return page

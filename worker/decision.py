@@ -20,7 +20,7 @@ from saft_core.tuning.adapt import Adaptation
 from saft_core.tuning.config import TrainingConfig
 from saft_core.tuning.predictions import predict
 from saft_core.tuning.training_sets import TrainingSets
-from worker.retries import with_retries
+from worker.database_retries import with_retries
 from worker.runtime import Runtime
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from saft_core.errors import Cancelled
 from saft_core.store import leases
-from worker.retries import one_line
+from worker.database_retries import one_line
 
 REPORT_INTERVAL_SECONDS = 0.5
 RENEWALS_PER_LEASE = 4

@@ -23,9 +23,9 @@ from saft_core.tuning.mistakes import Mistake
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training_sets import TrainingSets
 from worker.checkpoints import JobCheckpoints
+from worker.database_retries import with_retries
 from worker.decision import Decision, decide
 from worker.lease import Lease, LeaseLost
-from worker.retries import with_retries
 from worker.runtime import Runtime
 from worker.training_sets import load_training_sets
 

@@ -18,11 +18,11 @@ from saft_core.store.blobs import BlobStore
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
 from saft_core.store.stores import blob_store, checkpoint_store
-from worker.retries import with_retries
+from worker.database_retries import with_retries
 
 if TYPE_CHECKING:
     from saft_core.clip.backbone import Base
-    from saft_core.data.probe import Probe
+    from saft_core.data.probe_set import Probe
 
 
 class Runtime:
@@ -59,7 +59,7 @@ class Runtime:
         """The base, ready to train. Torch is imported here: it must not be loaded in the process that forks."""
         with uncollected():
             from saft_core.clip.loading import load_base  # noqa: PLC0415
-            from saft_core.tuning.warm_up import warm_up  # noqa: PLC0415
+            from saft_core.tuning.preload import warm_up  # noqa: PLC0415
 
             base = load_base(self.settings.base, self.settings.device)
             warm_up(base, self.data_limits)
@@ -69,7 +69,7 @@ class Runtime:
     def probe(self) -> Probe:
         """The probe set, on which forgetting is measured."""
         with uncollected():
-            from saft_core.data.probe import PICTURES, load_probe  # noqa: PLC0415
+            from saft_core.data.probe_set import PICTURES, load_probe  # noqa: PLC0415
 
             return load_probe(self.settings.probe or PICTURES)
 

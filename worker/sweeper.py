@@ -24,7 +24,7 @@ from saft_core.store.database import create_sessions
 from saft_core.store.images import Orphans
 from saft_core.store.stores import blob_store, checkpoint_store
 from worker.broker import Broker
-from worker.retries import one_line
+from worker.database_retries import one_line
 
 LOCK_KEY = 0x5AF75EE9
 """The key of PostgreSQL's advisory lock that the sweep under way holds."""

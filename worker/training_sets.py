@@ -16,7 +16,7 @@ from saft_core.store.blobs import BlobStore
 from saft_core.store.models import Dataset, DatasetImage, Job
 from saft_core.store.scope import Scope
 from saft_core.tuning.training_sets import TrainingSets
-from worker.retries import with_retries
+from worker.database_retries import with_retries
 from worker.runtime import Runtime
 
 

@@ -22,7 +22,7 @@ from benchmarks.recipe.tasks import Part, Source, rare
 from evaluation.loading import LIMITS
 from saft_core.calibration import FloatArray, margin
 from saft_core.clip.backbone import Base
-from saft_core.data.probe import load_probe
+from saft_core.data.probe_set import load_probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta, decode
 from saft_core.templates import Template

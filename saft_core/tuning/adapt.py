@@ -16,7 +16,7 @@ from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import prompts_by_label
 from saft_core.comparison import Answered, Split
 from saft_core.data.limits import DataLimits
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import DeltaHeader, SparseDelta, decode, encode
 from saft_core.tuning.checkpoint import Checkpoints, TrainingState, training_key

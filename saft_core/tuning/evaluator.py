@@ -12,7 +12,7 @@ from torch import Tensor
 from saft_core.calibration import Calibration, FloatArray, fit_temperature, fit_unknown, margin
 from saft_core.clip.backbone import Base
 from saft_core.data.limits import DataLimits
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import SparseDelta
 from saft_core.templates import each

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saft_core.calibration import CONCEPTS_APART, FloatArray, Words
 from saft_core.clip.backbone import Base
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.delta import SparseDelta
 from saft_core.templates import Template
 from saft_core.tuning.predictions import EncodedImages, text_embeddings

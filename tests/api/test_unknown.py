@@ -13,7 +13,7 @@ from saft_core.calibration import Calibration, FloatArray, Unknown, Words, fit_u
 from saft_core.clip.words import words_of
 from saft_core.clip.zero_shot import fill
 from saft_core.data.images import decode_image
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
 from tests.api.test_classify import ask
 from tests.fixtures.rest import TEMPLATE, Site, ok, png

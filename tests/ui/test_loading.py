@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from tests.fixtures.page import until_there
 from tests.fixtures.rest import Answer, Site, ok, problem
+from ui.allowlist import routes
 from ui.app import mount
-from ui.guard import routes
 from ui.loading import Page
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from saft_core.calibration import UNCALIBRATED, Calibration
 from saft_core.clip.zero_shot import class_weights
 from saft_core.data.images import decode_image
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
 from saft_core.errors import InvalidInput

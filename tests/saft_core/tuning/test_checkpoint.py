@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saft_core.calibration import UNCALIBRATED
-from saft_core.data.probe import Probe
+from saft_core.data.probe_set import Probe
 from saft_core.errors import Cancelled
 from saft_core.training_options import Augment
 from saft_core.tuning.adapt import adapt

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from saft_core.clip.loading import load_base
-from saft_core.data.probe import load_probe
+from saft_core.data.probe_set import load_probe
 from saft_core.tuning.predictions import EncodedImages, text_embeddings
 from saft_core.tuning.retention import ProbeEmbeddings, encode_probe, retention_metrics, unknown_samples
 from tests.fixtures.tasks import loader, silent_meter

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from saft_core.tuning.warm_up import warm_up
+from saft_core.tuning.preload import warm_up
 from tests.fixtures.models import TOWERS, make_base
 from tests.fixtures.tasks import LIMITS
 
@@ -25,7 +25,7 @@ def test_a_training_after_it_imports_nothing_of_torch_any_more() -> None:
         import sys
         from saft_core.tuning.adapt import adapt
         from saft_core.tuning.training_sets import TrainingSets
-        from saft_core.tuning.warm_up import warm_up
+        from saft_core.tuning.preload import warm_up
         from tests.fixtures.models import make_base
         from tests.fixtures.tasks import LABELS, LIMITS, colour_samples, config
         base = make_base("vit")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.fixtures.page import Visitor, until_there
 from tests.fixtures.service import Service
+from ui.allowlist import PATHS
 from ui.app import mount
-from ui.guard import PATHS
 from ui.loading import Page
 from ui.static import OURS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from saft_core.data.probe import PICTURES, Probe, load_probe
+from saft_core.data.probe_set import PICTURES, Probe, load_probe
 from saft_core.errors import Unavailable
 from tools.samples.alike import alike
 

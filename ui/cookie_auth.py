@@ -20,7 +20,7 @@ _OURS = frozenset({b"authorization", b"cookie"})
 """The headers that the API key replaces."""
 
 
-class Door:
+class CookieAuth:
     """The ASGI middleware that replaces a visitor's cookie by the API key."""
 
     def __init__(self, app: ASGIApp) -> None:
