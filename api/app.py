@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from api import docs, errors, metrics, openapi
@@ -37,6 +37,30 @@ DESCRIPTION = (
     "`Authorization: Bearer <key>`. Errors are RFC 9457 problem details with a stable `code`."
 )
 
+ROUTES = APIRouter()
+"""The routes of all resources, of which FastAPI reads the signatures once for all applications of a process."""
+for _module in (
+    tenants,
+    account,
+    base,
+    datasets,
+    revisions,
+    training,
+    imports,
+    example,
+    adapters,
+    comparisons,
+    exports,
+    jobs,
+    classify,
+    embeddings,
+    collections,
+    retrieve,
+    thumbnails,
+    operations,
+):
+    ROUTES.include_router(_module.router)
+
 
 def create_app(services: Services) -> FastAPI:
     """The application that serves all routes with `services`, and closes the engine and exports when it stops."""
@@ -55,29 +79,9 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
+        routes=ROUTES.routes,
     )
     app.state.services = services
-    for module in (
-        tenants,
-        account,
-        base,
-        datasets,
-        revisions,
-        training,
-        imports,
-        example,
-        adapters,
-        comparisons,
-        exports,
-        jobs,
-        classify,
-        embeddings,
-        collections,
-        retrieve,
-        thumbnails,
-        operations,
-    ):
-        app.include_router(module.router)
     errors.install(app)
     openapi.install(app, services.settings)
     docs.install(app)

@@ -36,6 +36,8 @@ pytest_plugins = [
 ]
 STARTED_ONCE = ("service", "hardy_service", "workers", "own_database")
 """Fixtures that take long to start: of the processes that run the tests, one runs all of a folder that use them."""
+LONGEST = ("ui", "flow", "fuzz", "docs", "worker", "saft")
+"""Folders whose tests wait, one after another: first, so that no process is left with them at the end."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,5 +58,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         for name in set(STARTED_ONCE).intersection(getattr(item, "fixturenames", ())):
-            folder = item.path.relative_to(item.config.rootpath).parts[1]
-            item.add_marker(pytest.mark.xdist_group(f"{name} of {folder}"))
+            item.add_marker(pytest.mark.xdist_group(f"{name} of {_folder(item)}"))
+    items.sort(key=lambda item: LONGEST.index(_folder(item)) if _folder(item) in LONGEST else len(LONGEST))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(item.config.rootpath).parts[1]
