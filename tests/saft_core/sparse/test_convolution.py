@@ -11,17 +11,9 @@ from torch.testing import assert_close
 from saft_core.sparse.convolution import add_convolution, is_dense, own_convolutions
 from saft_core.sparse.convolution_loops import Geometry
 from saft_core.sparse.param_delta import ParamDelta
-from tests.fixtures.device import here
-from tests.fixtures.param_deltas import Make, random_gathered, random_slices
+from tests.fixtures.param_deltas import COUNTS, Make, either, randn, random_gathered, random_slices
 
 pytestmark = pytest.mark.gpu
-
-COUNTS = [5, 0, 30]
-either = pytest.mark.parametrize("make", [pytest.param(random_slices, marks=pytest.mark.cpu), random_gathered])
-
-
-def randn(*shape: int) -> Tensor:
-    return torch.randn(shape).to(here())
 
 
 @either

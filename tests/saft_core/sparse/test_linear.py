@@ -6,24 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 
 from saft_core.sparse.linear import add_linear, add_matmul
 from saft_core.sparse.loops import MANY_TOKENS
 from saft_core.sparse.param_delta import use_torchs_threads
-from tests.fixtures.device import here
-from tests.fixtures.param_deltas import Make, random_gathered, random_slices
+from tests.fixtures.param_deltas import COUNTS, Make, either, randn, random_slices
 
 pytestmark = pytest.mark.gpu
 
-COUNTS = [5, 0, 30]
 OUT, IN = 7, 5
-either = pytest.mark.parametrize("make", [pytest.param(random_slices, marks=pytest.mark.cpu), random_gathered])
-
-
-def randn(*shape: int) -> Tensor:
-    return torch.randn(shape).to(here())
 
 
 @either

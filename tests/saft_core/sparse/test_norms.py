@@ -9,16 +9,9 @@ from torch.testing import assert_close
 from saft_core.sparse.norms import add_layer_norm, scale_and_shift
 from saft_core.sparse.param_delta import ParamDelta
 from tests.fixtures.device import here
-from tests.fixtures.param_deltas import Make, random_gathered, random_slices
+from tests.fixtures.param_deltas import COUNTS, Make, either, randn, random_slices
 
 pytestmark = pytest.mark.gpu
-
-COUNTS = [5, 0, 30]
-either = pytest.mark.parametrize("make", [pytest.param(random_slices, marks=pytest.mark.cpu), random_gathered])
-
-
-def randn(*shape: int) -> Tensor:
-    return torch.randn(shape).to(here())
 
 
 def _weight_and_bias(make: Make, which: str) -> tuple[tuple[ParamDelta | None, ParamDelta | None], Tensor, Tensor]:

@@ -1,22 +1,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import Tensor
 from torch.testing import assert_close
 
 from saft_core.sparse.param_delta import to_dense
-from tests.fixtures.device import here
-from tests.fixtures.param_deltas import Make, random_gathered, random_slices
+from tests.fixtures.param_deltas import COUNTS, Make, either, randn, random_gathered
 
 pytestmark = pytest.mark.gpu
-
-COUNTS = [5, 0, 30]
-either = pytest.mark.parametrize("make", [pytest.param(random_slices, marks=pytest.mark.cpu), random_gathered])
-
-
-def randn(*shape: int) -> Tensor:
-    return torch.randn(shape).to(here())
 
 
 def test_a_product_of_all_rows_at_once() -> None:
