@@ -118,7 +118,7 @@ def _ways(
     def mixed(tenants: Sequence[batch_delta.Row]) -> Callable[[int], Work]:
         def make(adapters: int) -> Work:
             parts = _parts(pixels, tenants[:adapters], 1)
-            return lambda: torch.cat(list(forward._pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
+            return lambda: torch.cat(list(forward.run_pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
 
         return make
 
@@ -126,7 +126,7 @@ def _ways(
         parts = _parts(pixels, tenants[:adapters], len(pixels) // adapters)
 
         def work() -> Tensor:
-            found = torch.cat([forward._pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
+            found = torch.cat([forward.run_pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
             forward.unmerge()
             return found
 

@@ -93,14 +93,14 @@ class Forward:
         if shared:
             numbers = [number for group in shared for number in group]
             try:
-                results |= self._pass(kind, parts, numbers, mixed=True)
+                results |= self.run_pass(kind, parts, numbers, mixed=True)
             except Unsupported as error:
                 self._say(
                     f"the mixed route cannot take a batch of {kind}s, each of its adapters is swapped in: {error}"
                 )
                 alone = [*alone, *shared]
         for group in alone:
-            results |= self._pass(kind, parts, group, mixed=False)
+            results |= self.run_pass(kind, parts, group, mixed=False)
         return [results[number] for number in range(len(parts))]
 
     def seconds(self, kind: str, parts: Sequence[Part]) -> float:
@@ -119,8 +119,13 @@ class Forward:
         """The parts with these numbers, which are of one model."""
         return Group(sum(len(parts[number]) for number in numbers), self._entries(kind, parts[numbers[0]].row))
 
-    def _pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
-        """One forward over the parts with these numbers."""
+    def run_pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
+        """One forward over the parts with these numbers: their unit embeddings, by number.
+
+        mixed: each row with its own delta; else all parts are of one model, which stays merged.
+
+        Raises Unsupported for a mixed pass that the base cannot take.
+        """
         chosen = [parts[number] for number in numbers]
         inputs = _concatenated([part.inputs for part in chosen])
         self.merge(kind, Row(None) if mixed else chosen[0].row)
@@ -183,9 +188,9 @@ class Forward:
         rows = [self._probe(0), self._probe(1), Row(None)]
         parts = [Part((str(n), 1.0), row, inputs[n : n + 1]) for n, row in enumerate(rows)]
         counted = self.rows_by_route.copy()
-        swapped = [self._pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
+        swapped = [self.run_pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
         try:
-            mixed = self._pass(kind, parts, range(3), mixed=True)
+            mixed = self.run_pass(kind, parts, range(3), mixed=True)
         except Exception as error:
             return str(error) if isinstance(error, Unsupported) else repr(error)
         finally:
@@ -261,7 +266,7 @@ class Forward:
     def _timed(self, kind: str, parts: Sequence[Part], mixed: bool) -> float:
         counted = self.rows_by_route.copy()
         started = time.perf_counter()
-        self._pass(kind, parts, range(len(parts)), mixed=mixed)
+        self.run_pass(kind, parts, range(len(parts)), mixed=mixed)
         self.unmerge()
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
