@@ -268,3 +268,10 @@ def test_what_is_not_known_is_refused_and_nothing_is_written(use: Use) -> None:
 def test_the_reason_names_the_function_with_its_module() -> None:
     with pytest.raises(Unsupported, match=r"torch\.prelu|torch\.nn\.functional\.prelu"):
         answers(REFUSED["torch.prelu"])
+
+
+@pytest.mark.parametrize("use", ["batch norm, channels last", "convolution, channels last"])
+def test_channels_stay_last_in_memory(use: str) -> None:
+    mixed, _ = answers(EXACT[use])
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
+    assert not mixed.is_contiguous()
