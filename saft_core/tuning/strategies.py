@@ -78,12 +78,10 @@ def _largest_scores(given: SelectionInput, *, score: Score) -> IndexArray:
 
 
 def _random(given: SelectionInput) -> IndexArray:
-    given.meter.advance(GRADIENT, len(given.loader))
     return random_entries(given.count, given.ranges, given.config.seed)
 
 
 def _smallest_magnitude(given: SelectionInput) -> IndexArray:
-    given.meter.advance(GRADIENT, len(given.loader))
     return top_k(given.base.flat.buffer, given.count, given.ranges, score=lambda values: torch.neg(values.abs()))
 
 
@@ -109,6 +107,9 @@ def select_for(
     ranges = eligible_ranges(base.flat, config.encoders)
     count = entry_count(config.density, len(base.flat), ranges)
     given = SelectionInput(base, loader, labels, config, count, ranges, meter)
-    indices = STRATEGIES[config.selection].choose(given)
+    strategy = STRATEGIES[config.selection]
+    if strategy.backward_passes == "none":  # the plan has them for every strategy
+        meter.advance(GRADIENT, len(loader))
+    indices = strategy.choose(given)
     meter.advance(RANKING)
     return indices
