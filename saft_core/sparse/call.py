@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Function = Callable[..., Any]
-_REQUIRED = inspect.Parameter.empty
 
 
 class Unsupported(Exception):
@@ -28,12 +27,12 @@ class Signature:
     `inspect` binds them too, at ten times the cost, which is paid for each layer of each batch.
     """
 
+    REQUIRED: Any = inspect.Parameter.empty
+
     def __init__(self, **defaults: Any) -> None:
         """defaults: of each argument by name, or Signature.REQUIRED."""
         self._defaults = defaults
         self._values = list(defaults.values())
-
-    REQUIRED = _REQUIRED
 
     @classmethod
     def of(cls, function: Function) -> Signature:
@@ -48,7 +47,7 @@ class Signature:
         bound = [*args, *self._values[len(args) :]]
         if kwargs:
             bound = list({**dict(zip(self._defaults, bound, strict=True)), **kwargs}.values())
-        if any(value is _REQUIRED for value in bound):
+        if any(value is self.REQUIRED for value in bound):
             raise Unsupported("arguments of another form")
         return bound
 

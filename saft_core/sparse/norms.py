@@ -10,7 +10,7 @@ from saft_core.sparse import loops
 from saft_core.sparse.arithmetic import add_bias
 from saft_core.sparse.call import Call, Signature, Unsupported
 from saft_core.sparse.mixed_batch import MixedBatch
-from saft_core.sparse.param_delta import Gathered, ParamDelta, to_dense
+from saft_core.sparse.param_delta import ParamDelta, to_dense
 from saft_core.sparse.slices import Slices
 
 _LAYER_NORM, _BATCH_NORM = Signature.of(F.layer_norm), Signature.of(F.batch_norm)
@@ -86,8 +86,9 @@ def scale_and_shift(
 
 
 def _slices(weight: ParamDelta | None, bias: ParamDelta | None) -> tuple[Slices, Slices] | None:
-    """Both as slices, the one that is None as no entries; None for what is no slices."""
-    one = weight or bias
-    if one is None or isinstance(one, Gathered) or isinstance(weight, Gathered) or isinstance(bias, Gathered):
+    """Both as slices, the one that is None as no entries; None where neither is slices."""
+    given = [delta for delta in (weight, bias) if isinstance(delta, Slices)]
+    if not given:
         return None
-    return weight or one.none(), bias or one.none()
+    none = given[0].none()
+    return (weight if isinstance(weight, Slices) else none), (bias if isinstance(bias, Slices) else none)
