@@ -28,7 +28,8 @@ from benchmarks.models import BATCH_SIZE, RandomImages, make_base
 from benchmarks.serving.deltas import random_rows, selected_rows
 from saft_core.clip.backbone import Base
 from saft_core.process import keep_memory
-from saft_core.serving.forward import IMAGE, Forward, Part
+from saft_core.serving.encoder import IMAGE
+from saft_core.serving.forward import Forward, Part
 from saft_core.sparse import batch_delta
 from saft_core.tuning.precision import autocast
 

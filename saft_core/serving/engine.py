@@ -28,7 +28,8 @@ from saft_core.process import available_cpus
 from saft_core.serving.batcher import STOPPING, BatchLimits, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.classifiers import Classifiers
-from saft_core.serving.forward import IMAGE, KINDS, TEXT, ModelKey, Part
+from saft_core.serving.encoder import IMAGE, TEXT
+from saft_core.serving.forward import KINDS, ModelKey, Part
 from saft_core.serving.passes import Passes, collect, result
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
@@ -205,6 +206,7 @@ class Engine:
     def close(self, drain_seconds: float = 0.0) -> None:
         """Take no more requests, answer those that wait for up to `drain_seconds`, and fail the rest."""
         self.passes.batcher.close(drain_seconds)
+        self.passes.forward.close()
         self._preparers.shutdown(wait=False)
 
     def counters(self) -> Mapping[str, int]:

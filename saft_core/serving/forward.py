@@ -1,7 +1,8 @@
 """The two routes from a batch to its embeddings, and the choice between them. Only the engine's thread calls this.
 
-*swap*: merge an adapter into the base's weights, run the forward, copy the originals back: bit-equal to the fine-tuned
-model. *mixed*: one forward for rows of several adapters (`saft_core.sparse`), equal within float32 rounding.
+*swap*: merge an adapter into the base's weights, run the forward, copy the originals back. *mixed*: one forward for
+rows of several adapters. Both by the same kernels (`saft_core.sparse`), and equal to the fine-tuned model within
+float32 rounding. A base that these do not take runs as its model is written, by swap alone.
 
 The originals are copied back when the next pass wants other weights, or on `unmerge`: nobody's answer waits for it, and
 an adapter that is asked again at once is still there.
@@ -13,8 +14,8 @@ import logging
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,15 +28,13 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
 from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds, undisturbed
-from saft_core.sparse.batch_delta import BatchDelta, Row
+from saft_core.serving.encoder import IMAGE, TEXT, Encoder
+from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.call import Unsupported
 from saft_core.sparse.loaded_delta import load_delta, merged
-from saft_core.sparse.mixed_mode import MixedBatchMode
-from saft_core.sparse.param_delta import use_torchs_threads
 
 logger = logging.getLogger(__name__)
 
-IMAGE, TEXT = "image", "text"
 KINDS = (IMAGE, TEXT)
 IMAGE_TOWER = "visual."
 CPU_TOLERANCE = 1e-5
@@ -72,14 +71,10 @@ class Forward:
         self.base = base
         self.costs = dict.fromkeys(KINDS, costs or Costs())
         self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0)
-        self._encode: dict[str, Callable[[Any], Tensor]] = {
-            IMAGE: lambda inputs: base.encode_pixels(inputs),  # noqa: PLW0108 (tests replace the method later)
-            TEXT: lambda inputs: base.encode_texts(inputs),  # noqa: PLW0108
-        }
         names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
-        self._slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
-        self._runs = {kind: _runs(slots) for kind, slots in self._slots.items()}
-        self._constants = frozenset(b.untyped_storage().data_ptr() for b in base.model.buffers() if b.numel())
+        slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
+        self._runs = {kind: _runs(of_kind) for kind, of_kind in slots.items()}
+        self.encoder = Encoder(base, slots)
         self._refusals: dict[str, str | None] = {}
         self._said: set[str] = set()
         self.merged: tuple[str, Row] | None = None
@@ -128,17 +123,20 @@ class Forward:
         """
         chosen = [parts[number] for number in numbers]
         inputs = _concatenated([part.inputs for part in chosen])
+        by_kernels = mixed or self.mixes(kind)  # asked before the merge: to try it takes the weights
         self.merge(kind, Row(None) if mixed else chosen[0].row)
-        with self._mixed(kind, chosen) if mixed else nullcontext():
-            embeddings = self._encode[kind](inputs)
+        if by_kernels:
+            rows = [part.row if mixed else Row(None) for part in chosen for _ in range(len(part))]
+            embeddings = self.encoder.encode(kind, inputs, rows)
+        else:
+            embeddings = self.encoder.plain(kind, inputs)
         route = "mixed" if mixed else "base" if chosen[0].row.delta is None else "swap"
         self.rows_by_route[route] += len(inputs)
         return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
 
-    def _mixed(self, kind: str, parts: Sequence[Part]) -> MixedBatchMode:
-        rows = [part.row for part in parts for _ in range(len(part))]
-        use_torchs_threads()
-        return MixedBatchMode(self.base.flat, BatchDelta(self.base.flat, self._slots[kind], rows), self._constants)
+    def close(self) -> None:
+        """End its threads."""
+        self.encoder.close()
 
     @torch.inference_mode()
     def merge(self, kind: str, row: Row) -> None:
@@ -169,7 +167,7 @@ class Forward:
     # Trust, but measure
 
     def mixes(self, kind: str) -> bool:
-        """Whether the mixed route gives what the swap route gives; tried once, with a change in every parameter."""
+        """Whether both routes give what the model as it is written gives; tried once, every parameter changed."""
         return self.refusal(kind) is None
 
     @torch.inference_mode()
@@ -187,18 +185,26 @@ class Forward:
         inputs = self._sample(kind, 3)
         rows = [self._probe(0), self._probe(1), Row(None)]
         parts = [Part((str(n), 1.0), row, inputs[n : n + 1]) for n, row in enumerate(rows)]
-        counted = self.rows_by_route.copy()
-        swapped = [self.run_pass(kind, parts, [number], mixed=False)[number] for number in range(3)]
+        wanted = torch.cat([self._plain(kind, part) for part in parts])
         try:
-            mixed = self.run_pass(kind, parts, range(3), mixed=True)
+            mixed = self.encoder.encode(kind, inputs, rows)
+            self.merge(kind, rows[0])
+            swapped = self.encoder.encode(kind, inputs[:1], [Row(None)])
         except Exception as error:
             return str(error) if isinstance(error, Unsupported) else repr(error)
         finally:
             self.unmerge()
-            self.rows_by_route = counted
         tolerance = CPU_TOLERANCE if self.base.device.type == "cpu" else CUDA_TOLERANCE
-        off = max(float((mixed[number] - swapped[number]).abs().max()) for number in range(3))
+        off = float(torch.cat([mixed - wanted, swapped - wanted[:1]]).abs().max())
         return None if off <= tolerance else f"they differ by {off:.1e}"
+
+    def _plain(self, kind: str, part: Part) -> Tensor:
+        """What the model as it is written gives for a part."""
+        self.merge(kind, part.row)
+        try:
+            return self.encoder.plain(kind, part.inputs)
+        finally:
+            self.unmerge()
 
     def _say(self, what: str) -> None:
         """Log it, once: the next batch would say the same."""
@@ -249,6 +255,11 @@ class Forward:
                 yield
             return best
 
+        self.encoder.few_rows_in_one_thread.discard(kind)
+        together = yield from seconds(1, plain, False)
+        self.encoder.few_rows_in_one_thread.add(kind)
+        if (yield from seconds(1, plain, False)) >= together:
+            self.encoder.few_rows_in_one_thread.discard(kind)
         forward: dict[int, float] = {}
         for rows in sizes:
             forward[rows] = yield from seconds(rows, plain, False)

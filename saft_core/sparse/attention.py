@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from saft_core.sparse import kernels
 from saft_core.sparse.call import Call, Signature, Unsupported
 from saft_core.sparse.linear import gradient_linear, mixed_linear
 from saft_core.sparse.mixed_batch import MixedBatch
@@ -24,6 +25,15 @@ _UNUSED = ("bias_k", "bias_v", "add_zero_attn", "key_padding_mask", "need_weight
 Linear = Callable[[Tensor, Any, Any], Tensor]
 BatchFirst = Callable[[Tensor], Tensor]
 Split = Callable[[Tensor | None, Sequence[int]], Sequence[Tensor | None]]
+
+
+def plain(call: Call) -> tuple[Tensor, None]:
+    """`F.multi_head_attention_forward` outside of training."""
+
+    def split(whole: Tensor | None, sizes: Sequence[int]) -> Sequence[Tensor | None]:
+        return [None] * len(sizes) if whole is None else whole.split(list(sizes))
+
+    return _attention(_ATTENTION.bind_by_name(call), kernels.linear, lambda x: x.transpose(0, 1), split)
 
 
 def gradient(selection: Selection, call: Call) -> tuple[Tensor, None]:

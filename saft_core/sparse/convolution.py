@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function
 
-from saft_core.sparse import convolution_loops, loops
+from saft_core.sparse import convolution_loops, kernels, loops
 from saft_core.sparse.arithmetic import add_bias
 from saft_core.sparse.call import Call, Signature, Unsupported, pair
 from saft_core.sparse.convolution_loops import Geometry
@@ -143,6 +143,11 @@ def _backward(
 # Mixed batches
 
 
+def plain(call: Call) -> Tensor:
+    """`F.conv2d` outside of training."""
+    return kernels.convolution(*_bind(call))
+
+
 def mixed(batch: MixedBatch, call: Call) -> Tensor:
     """`F.conv2d` of `x` (B, in, height, width) with each row's own weight and bias."""
     x, weight, bias, geometry, groups = _bind(call)
@@ -152,7 +157,7 @@ def mixed(batch: MixedBatch, call: Call) -> Tensor:
         y = own_convolutions(x, weight, bias, weight_delta, geometry, groups)
         weight_delta = None
     else:
-        y = F.conv2d(x, weight, bias, *geometry, groups)
+        y = kernels.convolution(x, weight, bias, geometry, groups)
     memory_format = _memory_format_of(y)
     out = y.contiguous(memory_format=memory_format)
     last = memory_format is torch.channels_last

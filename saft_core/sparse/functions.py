@@ -6,7 +6,7 @@ order of their arguments. There are three tables:
     OPERATIONS  what a function becomes where a parameter meets activations: a line here for each function, and its
                 sparse gradient and its form in a mixed batch side by side in a module for each kind
     PURE        from parameters alone to tensors: neither random, nor writing, nor reading anything else
-    METADATA    what is asked does not depend on the parameter's values
+    METADATA    what is asked does not depend on any values, as shapes do not; a condition of these may be asserted
 
 What is in none of them: in training its dense gradients are computed; in serving a batch with it is not mixed.
 """
@@ -103,6 +103,7 @@ METADATA: frozenset[Function] = frozenset(
         *(getattr(Tensor, name).__get__ for name in _PROPERTIES),
         *_both("size", "dim", "stride", "numel", "nelement", "ndimension", "element_size", "storage_offset"),
         *_both("is_contiguous", "is_floating_point", "is_complex", "get_device", "__len__"),
+        torch._assert,
     ]
 )
 

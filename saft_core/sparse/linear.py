@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import Function
 from torch.nn import functional as F
 
-from saft_core.sparse import loops
+from saft_core.sparse import kernels, loops
 from saft_core.sparse.arithmetic import add_bias
 from saft_core.sparse.call import Call, Signature, Unsupported
 from saft_core.sparse.matrix_gradient import cheapest_route, kept_for_backward, matrix_gradient
@@ -27,8 +27,8 @@ _MATMUL = Signature(input=Signature.REQUIRED, other=Signature.REQUIRED)
 def gradient(selection: Selection, call: Call) -> Tensor:
     """`F.linear` with a sparse gradient of its weight and its bias."""
     x, weight, bias = _LINEAR.bind(call)
-    if (selection.of(weight) is None and selection.of(bias) is None) or selection.of(x):
-        raise Unsupported("nothing of it is selected, or its input is")
+    if selection.of(x):
+        raise Unsupported("its input is selected")
     if weight.dim() != 2 or (bias is not None and bias.dim() != 1):
         raise Unsupported("a weight that is no matrix")
     return gradient_linear(selection, x, weight, bias)
@@ -39,7 +39,7 @@ def gradient_linear(selection: Selection, x: Tensor, weight: Tensor, bias: Tenso
     on_weight, on_bias = selection.of(weight), selection.of(bias)
     x = cast_as_autocast(x)
     if on_weight is None:
-        y = F.linear(x, weight, None if on_bias else bias)
+        y = _dense(x, weight, None if on_bias else bias)
     else:
         y = SparseLinear.apply(x, weight, on_weight.values, on_weight.entries)
         y = y if bias is None or on_bias else y + bias.to(y.dtype)
@@ -48,11 +48,33 @@ def gradient_linear(selection: Selection, x: Tensor, weight: Tensor, bias: Tenso
     return SparseBias.apply(y, bias, on_bias.values, on_bias.entries)  # type: ignore[no-any-return]
 
 
+def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.linear`; by the kernels where no gradient of weight and bias is asked for."""
+    if weight.requires_grad or (bias is not None and bias.requires_grad) or not kernels.takes(x, weight):
+        return F.linear(x, weight, bias)
+    y: Tensor = FrozenLinear.apply(x, weight, bias)
+    return y
+
+
 def cast_as_autocast(x: Tensor) -> Tensor:
     """To the type that autocast would compute in, where autocast is on; it leaves float64 as it is."""
     kind = x.device.type
     lowered = torch.is_autocast_enabled(kind) and x.is_floating_point() and x.dtype != torch.float64
     return x.to(torch.get_autocast_dtype(kind)) if lowered else x
+
+
+class FrozenLinear(Function):
+    """`x W^T + b` for x (..., in), W (out, in) and b (out,), of which x alone has a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: D102
+        ctx.save_for_backward(weight)
+        return kernels.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+        (weight,) = ctx.saved_tensors
+        return _input_gradient(gradient, weight), None, None
 
 
 class SparseLinear(Function):
@@ -64,16 +86,20 @@ class SparseLinear(Function):
         ctx.route = cheapest_route(len(rows), entries.matrix.extent, x.device.type)
         ctx.entries, ctx.dtype = entries.matrix, values.dtype
         ctx.save_for_backward(kept_for_backward(rows, entries.matrix, ctx.route), weight)
-        return F.linear(x, weight.to(x.dtype))
+        return kernels.linear(x, weight.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         kept, weight = ctx.saved_tensors
-        flat = gradient.reshape(-1, gradient.shape[-1])  # as a matrix: a batched product with one weight is slow
-        dx = None
-        if ctx.needs_input_grad[0]:
-            dx = (flat @ weight.to(flat.dtype)).reshape(*gradient.shape[:-1], weight.shape[1])
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        dx = _input_gradient(gradient, weight) if ctx.needs_input_grad[0] else None
         return dx, None, matrix_gradient(flat, kept, ctx.entries, ctx.route).to(ctx.dtype), None
+
+
+def _input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
+    """`gradient @ W`, as a product of two matrices: a batched one with one weight is slow."""
+    flat = gradient.reshape(-1, gradient.shape[-1])
+    return kernels.linear(flat, weight.to(flat.dtype).t()).view(*gradient.shape[:-1], weight.shape[1])
 
 
 class SparseBias(Function):
@@ -94,6 +120,11 @@ class SparseBias(Function):
 # Mixed batches
 
 
+def plain(call: Call) -> Tensor:
+    """`F.linear` outside of training."""
+    return kernels.linear(*_LINEAR.bind(call))
+
+
 def mixed(batch: MixedBatch, call: Call) -> Tensor:
     """`F.linear` with each row's own weight and bias."""
     return mixed_linear(batch, *_LINEAR.bind(call))
@@ -103,7 +134,7 @@ def mixed_linear(batch: MixedBatch, x: Tensor, weight: Tensor, bias: Tensor | No
     """`x W^T + b` of `x` (B, ..., in) with each row's own W and b."""
     x = batch.activations(x).contiguous()
     weight_delta, bias_delta = batch.delta_of(weight, 2), batch.delta_of(bias, 1)
-    y = F.linear(x, weight, bias)
+    y = kernels.linear(x, weight, bias)
     if weight_delta is not None:
         add_linear(_tokens(y), _tokens(x), weight_delta)
     if bias_delta is not None:

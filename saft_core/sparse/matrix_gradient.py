@@ -23,6 +23,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from saft_core.sparse import kernels
 from saft_core.sparse.selected import Extent, MatrixEntries
 
 PRODUCT_NS = 0.0043
@@ -87,8 +88,13 @@ def matrix_gradient(gradient: Tensor, x: Tensor, entries: MatrixEntries, route: 
         some = gradient
         if entries.extent.rows < entries.extent.out_features:
             some = gradient.index_select(1, entries.rows)
-        return (some.t() @ _touched(x, entries))[entries.at_row, entries.at_column]
-    return (gradient.t() @ x)[entries.rows[entries.at_row], entries.columns[entries.at_column]]
+        return _product(some, _touched(x, entries))[entries.at_row, entries.at_column]
+    return _product(gradient, x)[entries.rows[entries.at_row], entries.columns[entries.at_column]]
+
+
+def _product(gradient: Tensor, x: Tensor) -> Tensor:
+    """`gradient^T x`."""
+    return kernels.linear(gradient.t(), x.t())
 
 
 def kept_for_backward(x: Tensor, entries: MatrixEntries, route: Route) -> Tensor:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from saft_core.clip.flat import FlatParameters
+from saft_core.sparse.affine import NOTHING
 from saft_core.sparse.batch_delta import BatchDelta
 from saft_core.sparse.call import Call, Function, Unsupported
 from saft_core.sparse.functions import METADATA, OPERATIONS, PURE, name_of
@@ -37,10 +38,12 @@ class MixedBatchMode(TorchFunctionMode):
     def __torch_function__(
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        kwargs, batch = kwargs or {}, self._batch
+        if batch.delayed is not None and (result := batch.settle(Call(function, args, kwargs))) is not None:
+            return result
         if function in METADATA:
             return function(*args, **kwargs)
-        batch, operands = self._batch, [*args, *kwargs.values()]
+        operands = [*args, *kwargs.values()]
         if batch.unseen is not None and function is not F.batch_norm:
             batch.see(operands)
         if not any_tensor(operands, batch.tracks):
@@ -50,6 +53,10 @@ class MixedBatchMode(TorchFunctionMode):
             return self._mixed(Call(function, args, kwargs))
         except Unsupported as error:
             raise Unsupported(f"{name_of(function)}: {error}") from None
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._batch.settle(NOTHING)
 
     def _mixed(self, call: Call) -> Any:
         operation = OPERATIONS.get(call.function)

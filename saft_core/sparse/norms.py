@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from saft_core.sparse import loops
+from saft_core.sparse.affine import Affine
 from saft_core.sparse.arithmetic import add_bias
 from saft_core.sparse.call import Call, Signature, Unsupported
 from saft_core.sparse.mixed_batch import MixedBatch
@@ -48,19 +49,41 @@ def add_layer_norm(
         add_bias(y, bias, channels_last=True)
 
 
+def plain_batch_norm(call: Call, convolved: Tensor | None) -> Affine:
+    """`F.batch_norm` outside of training, delayed; over its input if that is what a convolution has just given.
+
+    Raises Unsupported where channels do not come last.
+    """
+    x, mean, variance, weight, bias, training, _, eps = _BATCH_NORM.bind(call)
+    if training or not isinstance(x, Tensor) or mean is None or variance is None or not _channels_last(x):
+        raise Unsupported("batch norm of this form")
+    scale, shift = scale_and_shift(1, mean, variance, weight, bias, eps, None, None)
+    return Affine(x if x is convolved else x.clone(), scale, shift)
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
+
+
 def mixed_batch_norm(batch: MixedBatch, call: Call) -> Tensor:
     """`F.batch_norm` outside of training of `x` (B, channels, ...), each row with its own weight and bias.
 
-    It is written over its input where that is a convolution's that nothing else has seen.
+    It is written over its input where that is a convolution's that nothing else has seen. On a CPU, where channels come
+    last, it waits for the activation behind it.
     """
     x, mean, variance, weight, bias, training, _, eps = _BATCH_NORM.bind(call)
     if training or mean is None or variance is None:
         raise Unsupported("batch norm by the batch's own statistics")
     x, unseen, batch.unseen = batch.activations(x), batch.unseen, None
     weight_delta, bias_delta = batch.delta_of(weight, 1), batch.delta_of(bias, 1)
-    if weight_delta is None and bias_delta is None:
+    last = _channels_last(x)
+    if weight_delta is None and bias_delta is None and not last:
         return F.batch_norm(x, mean, variance, weight, bias, eps=eps)
     scale, shift = scale_and_shift(len(x), mean, variance, weight, bias, eps, weight_delta, bias_delta)
+    if last:
+        y = batch.overwrite(x) if x is unseen else x.clone()
+        batch.delayed = Affine(y, scale, shift)
+        return y
     of_rows = (-1, x.shape[1], *[1] * (x.dim() - 2))
     y = torch.addcmul(shift.view(of_rows), x, scale.view(of_rows), out=x if x is unseen else None)
     return batch.overwrite(x) if x is unseen else y
@@ -70,7 +93,10 @@ def scale_and_shift(
     batch: int, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float,
     weight_delta: ParamDelta | None, bias_delta: ParamDelta | None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """A batch norm outside of training as each row's factors and summands, float32 (batch, channels) both."""
+    """A batch norm outside of training as each row's factors and summands, float32 (batch, channels) both.
+
+    Without deltas (1, channels), for all rows alike.
+    """
     weight = torch.ones_like(variance) if weight is None else weight
     bias = torch.zeros_like(variance) if bias is None else bias
     slices = _slices(weight_delta, bias_delta)
@@ -82,7 +108,8 @@ def scale_and_shift(
         return both[0], both[1]
     size, deviation = (batch, len(mean)), (variance + eps).sqrt()
     scale = (weight if weight_delta is None else weight + to_dense(weight_delta, *size)) / deviation
-    return scale, (bias if bias_delta is None else bias + to_dense(bias_delta, *size)) - mean * scale
+    shift = (bias if bias_delta is None else bias + to_dense(bias_delta, *size)) - mean * scale
+    return scale.view(-1, len(mean)), shift.view(-1, len(mean))
 
 
 def _slices(weight: ParamDelta | None, bias: ParamDelta | None) -> tuple[Slices, Slices] | None:

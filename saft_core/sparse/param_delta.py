@@ -82,3 +82,9 @@ def use_torchs_threads() -> None:
     numba.set_num_threads(min(torchs, numba.config.NUMBA_NUM_THREADS))
     if torch.get_num_threads() != torchs:  # numba's own start gives OpenMP in this thread all cores
         torch.set_num_threads(torchs)
+
+
+def loops_may_meet() -> bool:
+    """Whether several threads may run parallel loops at once: numba's own pool, its last resort, does not bear it."""
+    use_torchs_threads()  # which starts the pool
+    return numba.threading_layer() != "workqueue"  # type: ignore[no-any-return]

@@ -21,8 +21,9 @@ from api.metrics import Metrics
 from saft_core.delta import SparseDelta
 from saft_core.serving.batcher import BatchLimits, Work
 from saft_core.serving.costs import Costs
+from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.engine import Engine, EngineLimits
-from saft_core.serving.forward import IMAGE, KINDS, TEXT
+from saft_core.serving.forward import KINDS
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, png
 from tests.fixtures.server import Server

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
+from saft_core.serving.encoder import IMAGE, TEXT
+from saft_core.serving.forward import KINDS, Forward
 from saft_core.sparse.batch_delta import BatchDelta
 from tests.fixtures.batches import MIXED_IS_FREE, batch
 from tests.fixtures.device import on_cpu
@@ -49,7 +50,7 @@ def test_a_family_is_mixed_where_the_table_says_so_and_answers_as_the_plain_mode
     for kind in KINDS:
         ways = (False, True) if on_cpu() else (True,)  # by the loops, and as on a GPU
         for gather in ways if forward.mixes(kind) else ():
-            monkeypatch.setattr("saft_core.serving.forward.BatchDelta", partial(BatchDelta, gather=gather))
+            monkeypatch.setattr("saft_core.serving.encoder.BatchDelta", partial(BatchDelta, gather=gather))
             check_against_the_plain_model(forward, kind)
     assert base.flat.sha256() == before
 

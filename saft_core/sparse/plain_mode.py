@@ -1,0 +1,67 @@
+"""Serving: a forward of the base, or of what is merged into it, by the kernels that mixed batches use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from saft_core.sparse import attention, convolution, linear, norms
+from saft_core.sparse.affine import NOTHING, Affine
+from saft_core.sparse.call import Call, Function, Unsupported
+from saft_core.sparse.functions import METADATA
+
+
+class PlainMode(TorchFunctionMode):
+    """Within this context, torch functions outside of training give what they always give, in less time on a CPU.
+
+    A batch norm may be written over the convolution's result before it. That nothing else reads this result later is
+    not looked at here: a mixed batch, which the same model has taken before, refuses a model that does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._convolved: Tensor | None = None
+        self._delayed: Affine | None = None
+
+    def __torch_function__(
+        self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self._delayed is not None and (result := self._settle(Call(function, args, kwargs))) is not None:
+            return result
+        if function in METADATA:
+            return function(*args, **kwargs)
+        call, (convolved, self._convolved) = Call(function, args, kwargs), (self._convolved, None)
+        try:
+            if function is F.batch_norm:
+                self._delayed = norms.plain_batch_norm(call, convolved)
+                return self._delayed.y
+            result = _KERNELS.get(function, _as_it_is)(call)
+        except Unsupported:
+            return function(*args, **kwargs)
+        if function is F.conv2d:
+            self._convolved = result
+        return result
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._settle(NOTHING)
+
+    def _settle(self, call: Call) -> Tensor | None:
+        affine, self._delayed = self._delayed, None
+        return None if affine is None else affine.write(call)
+
+
+def _as_it_is(call: Call) -> Any:
+    return call.function(*call.args, **call.kwargs)
+
+
+_KERNELS: dict[Function, Callable[[Call], Any]] = {
+    F.linear: linear.plain,
+    F.conv2d: convolution.plain,
+    F.multi_head_attention_forward: attention.plain,
+}
