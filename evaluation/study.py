@@ -131,7 +131,7 @@ class Study:
 
     def _tuned(self, method: Method, run: Run) -> Run:
         """The run at the best of the method's learning rates, or as it is where none is searched."""
-        search = method.settings(self.base).search
+        search = method.hyperparameters.search(self.base)
         if not self.conditions.tune or len(set(search)) < 2:
             return run
         return replace(run, learning_rate=self._best_rate(method, run, search))

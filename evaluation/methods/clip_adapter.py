@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.templates import Template
 
 REDUCTION = 4
 RATIO = 0.2
-EPOCHS = 20
-"""The authors' code has this one; the paper chooses it anew for each data set."""
 
 
 class Adapter:
@@ -72,11 +70,11 @@ class ClipAdapter:
     def __init__(self, ratio: float = RATIO) -> None:
         self._ratio = ratio
 
-    def settings(self, base: Base) -> Settings:
-        """The paper's rate, which is for more epochs than others need; a higher one for the small base."""
-        if base.card.embedded:
-            return Settings(3e-3, (1e-3, 3e-3, 1e-2), epochs=EPOCHS)
-        return Settings(1e-5, (1e-5, 1e-4, 1e-3), epochs=EPOCHS)
+    hyperparameters = Hyperparameters((1e-5, 1e-4, 1e-3), (1e-3, 3e-3, 1e-2), epochs=20, stated=1e-5)
+    """The paper's rate, which is for more epochs than others need; a higher one for the small base.
+
+    The authors' code has 20 epochs; the paper chooses them anew for each data set.
+    """
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at: choosing the ratio by them would take several fits for each rate."""

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
 REDUCTION = 16
-EPOCHS = 10
 """How many times narrower than an embedding the meta-net's hidden layer is."""
 
 
@@ -65,10 +64,8 @@ class CoCoOp:
     """
 
     name = "CoCoOp"
-
-    def settings(self, base: Base) -> Settings:
-        """The published rate; the small base, whose texts move less by a step, takes four hundred times as much."""
-        return stated(base, (5e-4, 2e-3, 8e-3), (0.2, 0.8, 3.2), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
+    hyperparameters = Hyperparameters((5e-4, 2e-3, 8e-3), (0.2, 0.8, 3.2), weight_decay=WEIGHT_DECAY, epochs=10)
+    """The published rate; the small base, whose texts move less by a step, takes four hundred times as much."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> CoCoOpFit:
         """Learn the context and the meta-net. Raises Unsuited and TrainingDiverged."""

@@ -10,14 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 from saft_core.tuning.precision import logits
-
-EPOCHS = 50
-"""As on ImageNet; other data sets have 200 in its paper."""
 
 
 class CoOpFit(Fitted):
@@ -46,10 +43,11 @@ class CoOp:
     """
 
     name = "CoOp"
+    hyperparameters = Hyperparameters((5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY, epochs=50)
+    """The published rate; the small base, whose texts move less by a step, takes a hundred times as much.
 
-    def settings(self, base: Base) -> Settings:
-        """The published rate; the small base, whose texts move less by a step, takes a hundred times as much."""
-        return stated(base, (5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
+    50 epochs are those on ImageNet; other data sets have 200 in its paper.
+    """
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> CoOpFit:
         """Learn the context. Raises Unsuited and TrainingDiverged."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.loading import Images
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
@@ -84,10 +84,8 @@ class LinearProbe:
     """Images are seen whole whatever the augmentation, as in CoOp's features; embeddings are of unit length."""
 
     name = "linear probe"
-
-    def settings(self, base: Base) -> Settings:  # noqa: ARG002
-        """No learning rate: L-BFGS has a line search, and the regularisation a search of its own."""
-        return Settings(0.0, (0.0,))
+    hyperparameters = Hyperparameters()
+    """No learning rate: L-BFGS has a line search, and the regularisation a search of its own."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> LinearFit:  # noqa: ARG002
         """The classifier whose C does best on `held`; without held shots C is 31.6."""

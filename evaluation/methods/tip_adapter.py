@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from evaluation.loading import Batch, Images
 from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, prompted, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer, prompted
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.templates import Template
@@ -74,10 +74,7 @@ class TipAdapter:
     """The cache as the shots give it. Held images choose alpha and beta; without any they are the paper's."""
 
     name = "Tip-Adapter"
-
-    def settings(self, base: Base) -> Settings:  # noqa: ARG002
-        """None of them matters."""
-        return Settings(0.0, (0.0,))
+    hyperparameters = Hyperparameters()
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Encode the shots. Nothing else is done to them, so of `config` only augmentation and seed matter."""
@@ -92,10 +89,8 @@ class TipAdapterF:
     """The paper's Tip-Adapter-F: the keys are where training starts, by the cross-entropy under its alpha and beta."""
 
     name = "Tip-Adapter-F"
-
-    def settings(self, base: Base) -> Settings:
-        """The paper's rate, a higher one for the small base; AdamW's own weight decay, as the authors' code has it."""
-        return stated(base, (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.01, epochs=20)
+    hyperparameters = Hyperparameters((3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.01, epochs=20)
+    """The paper's rate, a higher one for the small base; AdamW's own weight decay, as the authors' code has it."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images choose alpha and beta afterwards."""
