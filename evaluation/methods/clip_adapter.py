@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +51,6 @@ class AdapterFit(Fitted):
         self._base, self._adapter = base, adapter
         self.trainable = adapter.w1.numel() + adapter.w2.numel()
 
-    def active(self) -> AbstractContextManager[None]:
-        """The base is as it was."""
-        return nullcontext()
-
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:
         """Any labels."""
         weights = class_weights(self._base, labels, template)
@@ -66,15 +61,14 @@ class ClipAdapter:
     """The image adapter by the cross-entropy over the class prompts. ratio: how much of the new there is; 0 is none."""
 
     name = "CLIP-Adapter"
-
-    def __init__(self, ratio: float = RATIO) -> None:
-        self._ratio = ratio
-
     hyperparameters = Hyperparameters((1e-5, 1e-4, 1e-3), (1e-3, 3e-3, 1e-2), epochs=20, stated=1e-5)
     """The paper's rate, which is for more epochs than others need; a higher one for the small base.
 
     The authors' code has 20 epochs; the paper chooses them anew for each data set.
     """
+
+    def __init__(self, ratio: float = RATIO) -> None:
+        self._ratio = ratio
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at: choosing the ratio by them would take several fits for each rate."""

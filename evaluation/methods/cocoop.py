@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +44,6 @@ class CoCoOpFit(Fitted):
 
     def __init__(self, base: Base, learned: ConditionalContext) -> None:
         self._base, self.learned, self.trainable = base, learned, count(learned)
-
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing of the base changes."""
-        return nullcontext()
 
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:  # noqa: ARG002
         """Any labels, in the learned contexts instead of `template`; each image reads all prompts anew."""

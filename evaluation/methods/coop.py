@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,6 @@ class CoOpFit(Fitted):
 
     def __init__(self, base: Base, context: Tensor) -> None:
         self._base, self.context, self.trainable = base, context, context.numel()
-
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing of the base changes."""
-        return nullcontext()
 
     @torch.no_grad()
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:  # noqa: ARG002

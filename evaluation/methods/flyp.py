@@ -31,11 +31,8 @@ class Flyp:
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at."""
-        sees, encode = (
-            seen(base, examples.images, config),
-            captions(base, examples.labels, examples.template, config.seed),
-        )
-        targets = examples.images.targets
+        sees, targets = seen(base, examples.images, config), examples.images.targets
+        encode = captions(base, examples.labels, examples.template, config.seed)
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             return contrastive(sees(positions, step), encode(targets[positions], step), base.logit_scale)

@@ -7,7 +7,6 @@ regularisation searched on held shots.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -69,10 +68,6 @@ class LinearFit(Fitted):
 
     def __init__(self, head: Head) -> None:
         self.head, self.trainable = head, len(head)
-
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing to change."""
-        return nullcontext()
 
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:  # noqa: ARG002
         """Of labels that were trained; None when there is another among them."""

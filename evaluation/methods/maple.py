@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -50,10 +49,6 @@ class MaPLeFit(Fitted):
 
     def __init__(self, base: Base, learned: CoupledPrompts) -> None:
         self._base, self.learned, self.trainable = base, learned, count(learned)
-
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing of the base changes."""
-        return nullcontext()
 
     @torch.no_grad()
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:  # noqa: ARG002

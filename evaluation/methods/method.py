@@ -79,9 +79,9 @@ class Fitted(ABC):
     trainable: int
     delta: SparseDelta | None = None
 
-    @abstractmethod
     def active(self) -> AbstractContextManager[None]:
-        """The base adapted within the context, bit-identical to before after it."""
+        """The base adapted within the context, bit-identical to before after it. Here nothing of it changes."""
+        return nullcontext()
 
     @abstractmethod
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:
@@ -140,10 +140,6 @@ class ZeroShotFit(Fitted):
 
     def __init__(self, base: Base) -> None:
         self._base = base
-
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing to change."""
-        return nullcontext()
 
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:
         """Any labels."""

@@ -8,7 +8,6 @@ trained. The cache knows the labels of its shots and no others, so labels that a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -52,10 +51,6 @@ class TipFit(Fitted):
     ) -> None:
         self._base, self._labels, self._cache, self.trainable = base, labels, cache, trainable
         self.alpha, self.beta = alpha, beta
-
-    def active(self) -> AbstractContextManager[None]:
-        """The base is as it was."""
-        return nullcontext()
 
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:
         """Any of the labels of the shots; None with others among them."""
