@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from saft_core.data.encodings import readings
 from saft_core.data.entries import Entry, Folder, Item, Rejection
+from saft_core.data.images import check_file_size
 from saft_core.data.label_formats.labels_files import ENDINGS as LABELS_ENDINGS
 from saft_core.data.label_formats.labels_files import check_labels_size
 from saft_core.data.limits import DataLimits
@@ -231,17 +232,12 @@ def _check(member: zipfile.ZipInfo, name: str, limits: DataLimits) -> None:
     if name.lower().endswith(LABELS_ENDINGS):  # and no ratio: a table of zeros and ones packs as a bomb does
         check_labels_size(member.file_size, limits.max_labels_bytes)
     else:
-        _check_image(member, limits)
+        check_file_size(member.file_size, limits.max_image_bytes)
+        _check_ratio(member, limits)
 
 
-def _check_image(member: zipfile.ZipInfo, limits: DataLimits) -> None:
-    """Raise InvalidArchive for any other file that is too large, or too strongly packed."""
-    if member.file_size > limits.max_image_bytes:
-        raise InvalidArchive(
-            f"It has {member.file_size:,} bytes; at most {limits.max_image_bytes:,} are taken"
-            " (max_image_bytes). Save it smaller.",
-            code="image_too_large",
-        )
+def _check_ratio(member: zipfile.ZipInfo, limits: DataLimits) -> None:
+    """Raise InvalidArchive for a file that is too strongly packed."""
     ratio = member.file_size / max(member.compress_size, 1)
     if ratio > limits.max_archive_ratio and member.file_size > RATIO_FLOOR_BYTES:
         raise InvalidArchive(
