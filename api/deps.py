@@ -84,7 +84,7 @@ class Tenancy:
 
     async def check_key(self) -> None:
         """Authenticate the key again, in a response that lasts long. Raises Unauthorized."""
-        await self.services.key_cache.holder_of_hash(self.key_sha256)
+        await self.services.key_cache.holder_of(self.key_sha256)
 
 
 async def admit_tenant(request: Request) -> None:
@@ -93,7 +93,7 @@ async def admit_tenant(request: Request) -> None:
     if credentials is None:
         raise Unauthorized
     key_sha256 = hashed(credentials.credentials)
-    holder = await services.key_cache.holder_of_hash(key_sha256)
+    holder = await services.key_cache.holder_of(key_sha256)
     if services.rate_limiter is not None and holder.requests_per_minute is not None:
         await services.rate_limiter.admit(holder.tenant_id, holder.requests_per_minute)
     request.state.caller = holder.tenant_id
