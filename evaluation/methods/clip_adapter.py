@@ -9,13 +9,12 @@ equations have not. It acts on images alone, so it can be used with the prompts 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.methods.descent import descend, embeddings
+from evaluation.methods.descent import descend, of_embeddings
 from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
@@ -73,15 +72,9 @@ class ClipAdapter:
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at: choosing the ratio by them would take several fits for each rate."""
         base.model.requires_grad_(False)
-        adapter, targets = Adapter(base, self._ratio, config.seed), examples.images.targets
-        embed = embeddings(base, examples.images, config)
+        adapter = Adapter(base, self._ratio, config.seed)
         with torch.no_grad():
             weights = class_weights(base, examples.labels, examples.template)
-
-        def loss(positions: Sequence[int], step: int) -> Tensor:
-            features = embed(positions, step).float()
-            with torch.autocast(base.device.type, enabled=False):
-                return F.cross_entropy(adapter(features) @ weights.T, targets[positions])
-
+        loss = of_embeddings(base, examples.images, config, lambda features: adapter(features) @ weights.T)
         descend(base, [adapter.w1, adapter.w2], loss, len(examples.images), config)
         return AdapterFit(base, adapter)

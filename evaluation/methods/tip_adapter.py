@@ -7,7 +7,6 @@ trained. The cache knows the labels of its shots and no others, so labels that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.loading import Batch, Images
-from evaluation.methods.descent import descend, embeddings
+from evaluation.methods.descent import descend, embeddings, of_embeddings
 from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer, prompted
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
@@ -92,16 +91,14 @@ class TipAdapterF:
         base.model.requires_grad_(False)
         built = build(base, examples.images, len(examples.labels), config)
         keys = nn.Parameter(built.keys.clone(), requires_grad=False)
-        cache, targets = Cache(keys, built.values), examples.images.targets
-        embed = embeddings(base, examples.images, config)
+        cache = Cache(keys, built.values)
         with torch.no_grad():
             weights = class_weights(base, examples.labels, examples.template)
 
-        def loss(positions: Sequence[int], step: int) -> Tensor:
-            features = embed(positions, step).float()
-            with torch.autocast(base.device.type, enabled=False):
-                return F.cross_entropy(features @ weights.T + ALPHA * cache.logits(features, BETA), targets[positions])
+        def scores(features: Tensor) -> Tensor:
+            return features @ weights.T + ALPHA * cache.logits(features, BETA)
 
+        loss = of_embeddings(base, examples.images, config, scores)
         descend(base, [keys], loss, len(examples.images), config)
         trained = Cache(keys.detach(), built.values)
         return TipFit(base, examples.labels, trained, *chosen(trained, weights, examples.held), trainable=keys.numel())

@@ -97,12 +97,15 @@ def _open(file: BinaryIO, limits: DataLimits) -> zipfile.ZipFile:
     """The archive, its directory parsed. Raises InvalidArchive."""
     try:
         archive = zipfile.ZipFile(cast("IO[bytes]", _DirectoryReader(file, limits.max_dataset_images)))
+        if any(member.header_offset < 0 for member in archive.filelist):
+            raise zipfile.BadZipFile("a member begins before the file")
     except UnicodeDecodeError as error:
         raise _name_encoding(error.object) from error
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
-        raise _damaged_directory() from error
-    if any(member.header_offset < 0 for member in archive.filelist):
-        raise _damaged_directory()
+        raise InvalidArchive(
+            "The zip file's directory is damaged. Zip the folders again and upload the new file.",
+            code="damaged_archive",
+        ) from error
     archive.fp = file  # members are read without that limit
     return archive
 
@@ -256,10 +259,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as opened:
             data = opened.read(member.file_size + 1)
+        if len(data) != member.file_size:
+            raise EOFError(f"{len(data)} bytes in place of {member.file_size}")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
-        raise _damaged() from error
-    if len(data) != member.file_size:
-        raise _damaged()
+        raise InvalidArchive(
+            "Its contents are not what the archive's directory says. Zip the files again.", code="damaged_member"
+        ) from error
     return data
 
 
@@ -280,16 +285,4 @@ def _name_encoding(name: bytes) -> InvalidArchive:
         f"The name '{shown}' in the archive is not in UTF-8{readings(name)}. Zip the folders again with a program that"
         " writes UTF-8 names, such as 7-Zip with -mcu=on, or rename them in plain letters.",
         code="name_encoding",
-    )
-
-
-def _damaged_directory() -> InvalidArchive:
-    return InvalidArchive(
-        "The zip file's directory is damaged. Zip the folders again and upload the new file.", code="damaged_archive"
-    )
-
-
-def _damaged() -> InvalidArchive:
-    return InvalidArchive(
-        "Its contents are not what the archive's directory says. Zip the files again.", code="damaged_member"
     )

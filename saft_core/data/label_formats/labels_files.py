@@ -213,7 +213,7 @@ class _Index:
     """Looks up uploaded files by the names that a labels file may give them."""
 
     def __init__(self, paths: Sequence[str], wrapper: Parts) -> None:
-        stems = _unique((_stem(path), path) for path in paths if names_image(path))
+        stems = _unique((path.rpartition(".")[0], path) for path in paths if names_image(path))
         # By the whole path, and for images by the path without its ending if no other has it.
         self._exact = {stem: path for stem, path in stems.items() if isinstance(path, str)} | {p: p for p in paths}
         self._tails = _unique((tail, path) for name, path in self._exact.items() for tail in _ends(name))
@@ -231,10 +231,6 @@ class _Index:
             return None
         found = (self._exact.get(before + inner) for before in around)
         return next((path for path in found if path is not None), None) or self._tails.get(inner)
-
-
-def _stem(path: str) -> str:
-    return path.rpartition(".")[0]
 
 
 def _ends(path: str) -> list[str]:
