@@ -84,7 +84,7 @@ class Tenancy:
 
     async def check_key(self) -> None:
         """Authenticate the key again, in a response that lasts long. Raises Unauthorized."""
-        await self.services.key_cache.holder_of_hash(self.key_sha256)
+        await self.services.key_cache.holder_of(self.key_sha256)
 
 
 async def admit_tenant(request: Request) -> None:
@@ -93,7 +93,7 @@ async def admit_tenant(request: Request) -> None:
     if credentials is None:
         raise Unauthorized
     key_sha256 = hashed(credentials.credentials)
-    holder = await services.key_cache.holder_of_hash(key_sha256)
+    holder = await services.key_cache.holder_of(key_sha256)
     if services.rate_limiter is not None and holder.requests_per_minute is not None:
         await services.rate_limiter.admit(holder.tenant_id, holder.requests_per_minute)
     request.state.caller = holder.tenant_id
@@ -105,13 +105,10 @@ async def admit_admin(request: Request) -> None:
     services, credentials = await _services(request), await _admin_key(request)
     key = services.admin_key()
     is_key = len(key) >= services.limits.min_admin_key_characters
-    if credentials is None or not is_key or not _same(credentials.credentials, key):
+    given = b"" if credentials is None else credentials.credentials.encode()
+    if not is_key or not hmac.compare_digest(given, key.encode()):
         raise Unauthorized("this call takes the admin key, which 'saft serve' printed at its first start")
     request.state.caller, request.state.admin = "admin", services
-
-
-def _same(given: str, key: str) -> bool:
-    return hmac.compare_digest(given.encode(), key.encode())
 
 
 async def _tenancy(request: Request, _: Annotated[object, Depends(_tenant_key)]) -> Tenancy:

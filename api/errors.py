@@ -93,6 +93,13 @@ class ProblemResponse(JSONResponse):
         return json.dumps(content).encode("ascii")
 
 
+def document(status: int, code: str, detail: str, path: str) -> dict[str, Any]:
+    """The problem document of an error in the answer to a request of `path`."""
+    title = HTTPStatus(status).phrase
+    told = {"type": "about:blank", "title": title, "status": int(status), "code": code, "detail": detail}
+    return told | {"instance": path}
+
+
 def problem(
     request: Request,
     status: int,
@@ -102,14 +109,7 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """The response for an error. details: extension members of the problem document."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-        "instance": request.url.path,
-    }
+    body = document(status, code, detail, request.url.path)
     if request.url.path.startswith(OPENAI_PATHS):
         body["message"] = detail
     extra = jsonable_encoder(details or {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header, Response
 
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified."}}
+"""The `responses` of a route that may answer so."""
 IfNoneMatch = Annotated[str | None, Header(max_length=8_000)]
 
 

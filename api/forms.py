@@ -92,7 +92,11 @@ def read_within(file: Upload, max_bytes: int, limit: str) -> bytes:
 MULTIPART_SCHEMA: dict[str, Any] = {"type": "string", "format": "binary"}
 
 
-def multipart_docs(**properties: Any) -> dict[str, Any]:
-    """OpenAPI of a multipart body that a route reads itself. properties: a schema for each field."""
-    schema = {"type": "object", "properties": properties}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+def body_docs(json: str | None = None, **form: Any) -> dict[str, Any]:
+    """OpenAPI of a body that a route reads itself. json: the name of its schema. form: a schema for each field."""
+    content: dict[str, Any] = {}
+    if json:
+        content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{json}"}}
+    if form:
+        content["multipart/form-data"] = {"schema": {"type": "object", "properties": form}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -39,12 +39,8 @@ class KeyCache:
         self._look_ups = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="saft-keys")
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="saft-key-use")
 
-    async def holder_of(self, key: str) -> Holder:
-        """The tenant and key id of the API key `key`. Raises Unauthorized for one that is unknown or revoked."""
-        return await self.holder_of_hash(tenants.hashed(key))
-
-    async def holder_of_hash(self, key_sha256: str) -> Holder:
-        """`holder_of` by the SHA-256 of the key."""
+    async def holder_of(self, key_sha256: str) -> Holder:
+        """The tenant and key id of the API key with this SHA-256. Raises Unauthorized for an unknown or revoked one."""
         with self._lock:
             holder, until = self._known.get(key_sha256, (None, 0.0))
             if holder is not None and time.monotonic() < until:

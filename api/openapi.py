@@ -70,16 +70,12 @@ def _completed(description: Schema, limits: Limits) -> Schema:
             responses["200"]["content"] = dict.fromkeys(MEDIA_TYPES[path], binary)
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path" and parameter["schema"]["type"] == "string":
-                parameter["schema"]["maxLength"] = _longest(parameter["name"], limits)
+                of_name = limits.max_name_characters if parameter["name"] == "adapter_id" else 0  # it goes by both
+                parameter["schema"]["maxLength"] = max(MAX_ID_CHARACTERS, of_name)
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
             if media_type.startswith("multipart/"):
                 _bind(content["schema"], _form_bounds(path, limits))
     return description
-
-
-def _longest(parameter: str, limits: Limits) -> int:
-    """Characters of the longest id; an adapter also goes by its name."""
-    return max(MAX_ID_CHARACTERS, limits.max_name_characters) if parameter == "adapter_id" else MAX_ID_CHARACTERS
 
 
 def _operations(description: Schema) -> Iterator[tuple[str, str, Schema]]:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from api.errors import document
+
 
 class EdgeProtocol(H11Protocol):
     """Closes a connection whose next request head is not complete in time, and answers broken HTTP with 400.
@@ -39,15 +41,7 @@ class EdgeProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer invalid HTTP with problem details and close: the start of the next request cannot be found."""
-        problem = {
-            "type": "about:blank",
-            "title": HTTPStatus.BAD_REQUEST.phrase,
-            "status": 400,
-            "code": "bad_request",
-            "detail": msg,
-            "instance": "/",
-        }
-        body = json.dumps(problem).encode()
+        body = json.dumps(document(HTTPStatus.BAD_REQUEST, "bad_request", msg, "/")).encode()
         headers = [
             (b"content-type", b"application/problem+json"),
             (b"content-length", str(len(body)).encode()),

@@ -56,14 +56,14 @@ class Conditions:
         density: float | None = None,
     ) -> Run:
         """One fit at the method's stated learning rate. shots, density: None takes those of the study."""
-        own = method.settings(base)
+        own = method.hyperparameters
         return Run(
             base=f"{base.name} {base.fingerprint[:12]} on {base.device.type}",
             dataset=dataset,
             classes=classes,
             shots=shots or self.shots,
             method=method.name,
-            learning_rate=own.learning_rate,
+            learning_rate=own.learning_rate(base),
             epochs=self.epochs or own.epochs or (EMBEDDED_EPOCHS if base.card.embedded else EPOCHS),
             batch_size=self.batch_size,
             weight_decay=self.weight_decay if own.weight_decay is None else own.weight_decay,

@@ -6,11 +6,19 @@ import json
 import os
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from evaluation.outcomes import Outcome, Run
+from saft_core.errors import InvalidConfig
+
+_OUTCOME = TypeAdapter(Outcome)
 
 
 class Journal:
-    """The outcomes of runs so far. A line that was cut off when its process died counts as not written."""
+    """The outcomes of runs so far. A line that was cut off when its process died counts as not written.
+
+    Raises InvalidConfig for a whole line that is no outcome, such as that of a version with other fields.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,4 +50,15 @@ def _read(path: Path) -> list[Outcome]:
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
-    return [Outcome.of_json(json.loads(line)) for line in whole.splitlines()]
+    return [_outcome(line, f"{path}, line {number}") for number, line in enumerate(whole.splitlines(), start=1)]
+
+
+def _outcome(line: bytes, where: str) -> Outcome:
+    try:
+        return _OUTCOME.validate_json(line)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False)[0]
+        field = ".".join(map(str, error["loc"])) or "JSON"
+        raise InvalidConfig(
+            f"{where}: {field}: {error['msg']}. Delete the line, and its fit is made anew, or name another --out"
+        ) from invalid

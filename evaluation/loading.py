@@ -23,25 +23,20 @@ IMAGES_PER_PASS = 64
 
 
 class Images:
-    """N labelled images, for one base: its `samples`."""
+    """N labelled images, for one base: its `samples`. loader: as the product's own selection and training take them."""
 
     def __init__(self, base: Base, samples: Sequence[Sample]) -> None:
         self._base, self.samples = base, samples
-        self._loader = PixelLoader(samples, base.pixels, LIMITS, side=base.image_side)
+        self.loader = PixelLoader(samples, base.pixels, LIMITS, side=base.image_side)
         self._frozen: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self._loader)
-
-    @property
-    def loader(self) -> PixelLoader:
-        """As the product's own selection and training take them."""
-        return self._loader
+        return len(self.loader)
 
     @property
     def targets(self) -> Tensor:
         """Positions of their classes, int64 (N,), on the base's device."""
-        return self._loader.targets(range(len(self))).to(self._base.device)
+        return self.loader.targets(range(len(self))).to(self._base.device)
 
     @property
     def chunks(self) -> list[range]:
@@ -55,14 +50,14 @@ class Images:
 
     def pixels(self, positions: Sequence[int]) -> Tensor:
         """Model input, float32 (n, 3, size, size), of whole images. Raises InvalidImage."""
-        return self._loader.batch(positions)[0]
+        return self.loader.batch(positions)[0]
 
     def views(self, positions: Sequence[int], augment: Augment, draw: tuple[int, ...]) -> Tensor:
         """Model input, float32 (n, 3, size, size), of a random part of each image; the same for the same `draw`."""
         if augment == "none":
             return self.pixels(positions)
         side = self._base.image_side
-        return self._loader.views(positions, lambda image, at: random_view(image, side, augment, (*draw, at)))[0]
+        return self.loader.views(positions, lambda image, at: random_view(image, side, augment, (*draw, at)))[0]
 
     def freeze(self) -> None:
         """Encode all of them, once, by the base as it now stands: what `frozen` gives from here on."""

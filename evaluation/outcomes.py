@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Literal
+
+from pydantic import ConfigDict
 
 from evaluation.methods.method import FitConfig
 
@@ -20,6 +22,8 @@ class Run(FitConfig):
     first half of them (base-to-new). shots: images of each class. method: its name. purpose: to be tested, or to
     choose a learning rate on held shots.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     base: str
     dataset: str
@@ -47,6 +51,8 @@ class Outcome:
     unsuited: why this base cannot run the method; nothing else is said then.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     run: Run
     right: Mapping[str, str] = field(default_factory=dict)
     unnamed: Sequence[str] = ()
@@ -68,8 +74,3 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """To be kept in a file of JSON lines."""
         return asdict(self)
-
-    @classmethod
-    def of_json(cls, kept: dict[str, Any]) -> Self:
-        """What `as_json` said."""
-        return cls(**kept | {"run": Run(**kept["run"])})

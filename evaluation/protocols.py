@@ -109,12 +109,13 @@ def cross_dataset(study: Study, source: str, targets: Sequence[str], methods: Se
 
 def selections(study: Study, dataset: str, methods: Sequence[Method]) -> Table:
     """By what entries are ranked."""
-    return _as(distribution_shift(study, dataset, methods), "5", f"Selection strategies, {dataset}")
+    table = distribution_shift(study, dataset, methods)
+    return replace(table, number="5", title=f"Selection strategies, {dataset}")
 
 
 def encoders(study: Study, dataset: str, methods: Sequence[Method]) -> Table:
     """In which encoder entries may be selected."""
-    return _as(distribution_shift(study, dataset, methods), "8", f"Encoders, {dataset}")
+    return replace(distribution_shift(study, dataset, methods), number="8", title=f"Encoders, {dataset}")
 
 
 def image_encoders(studies: Mapping[str, Callable[[], Study]], dataset: str, methods: Sequence[Method]) -> Table:
@@ -211,7 +212,3 @@ def _empty(number: str, title: str, columns: Sequence[str], methods: Sequence[Me
     cell = Cell(missing=absence)
     rows = {method.name: Row(dict.fromkeys(columns, cell)) for method in methods}
     return Table(number, title, columns, rows)
-
-
-def _as(table: Table, number: str, title: str) -> Table:
-    return Table(number, title, table.columns, table.rows, table.conditions, table.notes)

@@ -8,7 +8,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -47,16 +48,15 @@ class Latest:
 
 @dataclass(frozen=True)
 class Material:
-    """What a fit is made of and tested on, and the digest of it (`data_sha256`)."""
+    """What a fit is made of and tested on."""
 
     shots: Shots
     tests: Mapping[str, TestSet]
-    sha256: str
 
-    @classmethod
-    def of(cls, shots: Shots, tests: Mapping[str, TestSet]) -> Self:
-        """With its digest."""
-        return cls(shots, tests, data_sha256(shots, tests))
+    @cached_property
+    def sha256(self) -> str:
+        """The digest of all of it, `data_sha256`."""
+        return data_sha256(self.shots, self.tests)
 
 
 class Study:
@@ -131,7 +131,7 @@ class Study:
 
     def _tuned(self, method: Method, run: Run) -> Run:
         """The run at the best of the method's learning rates, or as it is where none is searched."""
-        search = method.settings(self.base).search
+        search = method.hyperparameters.search(self.base)
         if not self.conditions.tune or len(set(search)) < 2:
             return run
         return replace(run, learning_rate=self._best_rate(method, run, search))
@@ -148,9 +148,9 @@ class Study:
         drawn = draw(data, run.shots, run.seed)
         shots = base_half(drawn) if run.classes == "base" else drawn
         if run.purpose == "test":
-            return Material.of(shots, self._test_sets(data, run.classes))
+            return Material(shots, self._test_sets(data, run.classes))
         kept, held = (replace(shots, val=()), shots.val) if shots.val else halved(shots, run.seed)
-        return Material.of(kept, {HELD: TestSet(HELD, shots.labels, held, shots.template)})
+        return Material(kept, {HELD: TestSet(HELD, shots.labels, held, shots.template)})
 
     def _outcome(self, method: Method, run: Run) -> Outcome:
         """From the journal, or made and kept there."""

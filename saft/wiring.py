@@ -14,7 +14,6 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.protocol import EdgeProtocol
-from api.publisher import CeleryPublisher
 from api.rate_limit import RateLimiter
 from api.services import Services
 from saft.addresses import bind, http_url, local_url
@@ -29,8 +28,9 @@ from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
 from saft_core.store.adapters import load_container
+from saft_core.store.broker import Broker
 from saft_core.store.database import create_sessions
-from saft_core.store.messages import queue_name
+from saft_core.store.messages import Message, queue_name
 from saft_core.store.stores import blob_store
 from ui.app import mount
 
@@ -50,14 +50,14 @@ def create_services(settings: Settings) -> Services:
 
     key = current_admin_key(settings)
     base = load_base(settings.base, settings.device)
-    publisher = CeleryPublisher(settings.redis_url, queue_name(base.fingerprint))
+    broker, queue = Broker(settings.redis_url), queue_name(base.fingerprint)
     return Services(
         settings=settings,
         sessions=sessions,
         blobs=blob_store(settings),
         engine=Engine(base, load, engine_limits(settings)),
-        publish=publisher,
-        ping_broker=publisher.ping,
+        publish=lambda job_id: broker.send(Message(job_id, queue)),
+        ping_broker=broker.ping,
         admin_key=key,
         probe=load_probe(settings.probe or PICTURES),
         rate_limiter=_rates(settings.redis_url),

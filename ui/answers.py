@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
@@ -31,20 +30,18 @@ def problem(request: Request, error: SaftError, **extra: Any) -> JSONResponse:
     return JSONResponse(body | extra, int(status), headers, "application/problem+json")
 
 
-async def chunks_of(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises ApiError `bad_request` where the sender is gone before its end."""
+async def body_of(request: Request, max_bytes: int) -> bytes:
+    """The whole body.
+
+    Raises ApiError `too_large` as soon as it is longer than `max_bytes`, `bad_request` where the sender is gone before
+    its end.
+    """
+    body = bytearray()
     try:
         async for chunk in request.stream():
-            yield chunk
+            body += chunk
+            if len(body) > max_bytes:
+                raise ApiError("too_large", f"The request is larger than {max_bytes:,} bytes.", 413)
     except ClientDisconnect:
         raise ApiError("bad_request", "The request was cut short.", 400) from None
-
-
-async def body_of(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises ApiError `too_large` as soon as it is longer than `max_bytes`."""
-    body = bytearray()
-    async for chunk in chunks_of(request):
-        body += chunk
-        if len(body) > max_bytes:
-            raise ApiError("too_large", f"The request is larger than {max_bytes:,} bytes.", 413)
     return bytes(body)

@@ -18,9 +18,9 @@ from celery import Celery, signals
 
 from saft_core.process import die_with_parent, uncollected
 from saft_core.settings import Settings
+from saft_core.store.broker import Broker
 from saft_core.store.messages import ANY_BASE_QUEUE, TRAIN_TASK, queue_name
 from worker import base, stop
-from worker.broker import Broker
 from worker.runtime import Runtime
 from worker.sweeper import Sweeper
 

@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from saft_core.settings import Settings
 from saft_core.store import adoption, housekeeping, jobs, messages, removal
 from saft_core.store.blobs import BlobStore
+from saft_core.store.broker import Broker
 from saft_core.store.checkpoints import CheckpointStore
 from saft_core.store.database import create_sessions
 from saft_core.store.images import Orphans
 from saft_core.store.stores import blob_store, checkpoint_store
-from worker.broker import Broker
 from worker.database_retries import one_line
 
 LOCK_KEY = 0x5AF75EE9

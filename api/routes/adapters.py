@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.authenticated import TenantRoute
 from api.deps import PagingDep, TenancyDep
-from api.etags import IfNoneMatch, is_current, not_modified
+from api.etags import NOT_MODIFIED, IfNoneMatch, is_current, not_modified
 from api.resolve import check_base
 from api.schemas.adapters import AdapterItem, AdapterView, MistakeView
 from api.schemas.common import MAX_NAME_CHARACTERS, Page
@@ -91,7 +91,7 @@ def delete_adapter(adapter_id: str, tenancy: TenancyDep) -> None:
         adapters.delete(scope, adapter_id)
 
 
-@router.get("/{adapter_id}/delta", response_class=Response, responses={304: {"description": "Not modified."}})
+@router.get("/{adapter_id}/delta", response_class=Response, responses=NOT_MODIFIED)
 def get_delta(adapter_id: str, tenancy: TenancyDep, if_none_match: IfNoneMatch = None) -> Response:
     """The delta container; docs/delta-format.md describes it."""
     with tenancy.begin() as scope:

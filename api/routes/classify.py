@@ -18,7 +18,7 @@ from api.body_limits import is_multipart
 from api.content_negotiation import preferred
 from api.csv_response import CSV, results_as_csv
 from api.deps import Tenancy, TenancyDep
-from api.forms import MULTIPART_SCHEMA, Form, form
+from api.forms import MULTIPART_SCHEMA, Form, body_docs, form
 from api.images import ImageReader, ImageSource, in_batches, sent_as_file, sent_as_text
 from api.resolve import Model, resolve
 from api.schemas.inference import ON_ERROR, ClassifyBody, ClassifyView, ImageError, ImageResult, OnError, Prediction
@@ -36,34 +36,17 @@ _JSON = "application/json"
 
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
-DOCS = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/ClassifyBody"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "adapter": {"type": "string", "default": "base"},
-                        "files": {"type": "array", "items": MULTIPART_SCHEMA},
-                        "labels": {"type": "array", "items": {"type": "string"}},
-                        "template": {"type": "array", "items": {"type": "string"}},
-                        "top_k": {"type": "integer"},
-                        "strength": {"type": "number", "minimum": 0, "maximum": 1},
-                        "on_error": {
-                            "type": "string",
-                            "enum": list(get_args(OnError)),
-                            "default": "fail",
-                            "description": ON_ERROR,
-                        },
-                        "scores": {"type": "boolean"},
-                    },
-                }
-            },
-        },
-    }
-}
+DOCS = body_docs(
+    "ClassifyBody",
+    adapter={"type": "string", "default": "base"},
+    files={"type": "array", "items": MULTIPART_SCHEMA},
+    labels={"type": "array", "items": {"type": "string"}},
+    template={"type": "array", "items": {"type": "string"}},
+    top_k={"type": "integer"},
+    strength={"type": "number", "minimum": 0, "maximum": 1},
+    on_error={"type": "string", "enum": list(get_args(OnError)), "default": "fail", "description": ON_ERROR},
+    scores={"type": "boolean"},
+)
 TABLE: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {

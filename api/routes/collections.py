@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from api import checks
 from api.authenticated import TenantRoute
 from api.deps import PagingDep, Tenancy, TenancyDep
-from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs
+from api.forms import MULTIPART_SCHEMA, Form, body_docs, handle
 from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.images import picture, read_image
 from api.metadata import Metadata, checked_metadata, read_metadata
@@ -45,7 +45,7 @@ METADATA_DOCS = {
     ' the files, such as {"colour": "red", "year": 2024, "tags": ["sale"]}; null for a file without. Left out: nothing.'
     " Values are texts, numbers, booleans, null or lists of texts.",
 }
-FILES_DOCS = multipart_docs(files={"type": "array", "items": MULTIPART_SCHEMA}, metadata=METADATA_DOCS)
+FILES_DOCS = body_docs(files={"type": "array", "items": MULTIPART_SCHEMA}, metadata=METADATA_DOCS)
 
 
 @router.post("", status_code=201, response_model=CollectionView)

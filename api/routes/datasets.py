@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from api import checks
 from api.authenticated import TenantRoute
 from api.deps import PagingDep, Tenancy, TenancyDep
-from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs
+from api.forms import MULTIPART_SCHEMA, Form, body_docs, handle
 from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.images import picture, read_image
 from api.multipart import Upload
@@ -51,7 +51,7 @@ UPLOAD_FILES: dict[str, Any] = {
         "description": "Files named class/file, or as they would lie in the zip file.",
     },
 }
-UPLOAD_DOCS = multipart_docs(name={"type": "string"}, **UPLOAD_FILES)
+UPLOAD_DOCS = body_docs(name={"type": "string"}, **UPLOAD_FILES)
 
 
 @router.post("", status_code=201, response_model=NewDatasetView, openapi_extra=UPLOAD_DOCS)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 
 from api.authenticated import TenantRoute, check_json
 from api.deps import Tenancy, TenancyDep
+from api.forms import body_docs
 from api.images import ImageSource, in_batches, sent_as_text
 from api.resolve import Model, resolve
 from api.schemas.inference import Embedding, EmbeddingsBody, EmbeddingsUsage, EmbeddingsView, ImageInput
@@ -24,15 +25,8 @@ MAX_TEXT_CHARACTERS = 1_000
 
 router = APIRouter(tags=["inference"], route_class=TenantRoute)
 
-DOCS = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingsBody"}}},
-    }
-}
 
-
-@router.post("/v1/embeddings", response_model=EmbeddingsView, openapi_extra=DOCS)
+@router.post("/v1/embeddings", response_model=EmbeddingsView, openapi_extra=body_docs("EmbeddingsBody"))
 async def embeddings(request: Request, tenancy: TenancyDep) -> EmbeddingsView:
     """Embeddings of texts and images by a model, of unit length, in the order of the inputs.
 

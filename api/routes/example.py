@@ -15,7 +15,7 @@ from api.forms import in_turn
 from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.routes.datasets import labelled_set, test_name, write_dataset
 from api.routes.imports import adapter_row, read_container
-from api.routes.training import queued, send, training_config
+from api.routes.training import job_of, queued, send
 from api.schemas.datasets import ExampleView
 from api.schemas.training import TrainingBody
 from api.services import Services
@@ -29,7 +29,7 @@ from saft_core.store import adapters, examples, quotas
 from saft_core.store.examples import Pair
 from saft_core.store.idempotency import StoredAnswer
 from saft_core.store.images import Upload
-from saft_core.store.models import AdapterMistake, Job
+from saft_core.store.models import AdapterMistake
 from saft_core.store.scope import Scope
 
 router = APIRouter(tags=["datasets"], route_class=TenantRoute)
@@ -126,13 +126,8 @@ class _Making:
             job, adapter_id = before
             return created(_view(pair, adapter_id, job.id), f"/jobs/{job.id}", 200)
         train, test = pair
-        job = Job(
-            name=examples.free_name(scope, ADAPTER_NAME),
-            dataset_id=train,
-            test_dataset_id=test,
-            config=training_config(TrainingBody(), services),
-            asked={},
-        )
+        name = examples.free_name(scope, ADAPTER_NAME)
+        job = job_of(services, TrainingBody(), name=name, dataset_id=train, test_dataset_id=test)
         self.ordered.append(queued(scope, services, job).id)
         return created(_view(pair, job_id=job.id), f"/jobs/{job.id}", 202)
 

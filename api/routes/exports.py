@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.authenticated import TenantRoute
 from api.checks import BASE_NAME
 from api.deps import Tenancy, TenancyDep
-from api.etags import IfNoneMatch, is_current, not_modified
+from api.etags import NOT_MODIFIED, IfNoneMatch, is_current, not_modified
 from api.exports import Download, ExportRequest, Exports, Form, etag
 from api.resolve import model_of
 from saft_core.delta import SparseDelta, decode
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRout
 LOOK_SECONDS = 0.5
 
 
-@router.get("/{adapter_id}/export", response_class=Response, responses={304: {"description": "Not modified."}})
+@router.get("/{adapter_id}/export", response_class=Response, responses=NOT_MODIFIED)
 async def export_adapter(
     adapter_id: str,
     request: Request,

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from api import checks
 from api.authenticated import TenantRoute
 from api.deps import Tenancy, TenancyDep
-from api.forms import MULTIPART_SCHEMA, Form, handle, multipart_docs, read_within
+from api.forms import MULTIPART_SCHEMA, Form, body_docs, handle, read_within
 from api.idempotency import IdempotencyDep, TenantIdempotency, created
 from api.resolve import check_base
 from api.schemas.adapters import AdapterView
@@ -28,7 +28,7 @@ from saft_core.store.scope import Scope
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 
-IMPORT_DOCS = multipart_docs(
+IMPORT_DOCS = body_docs(
     name={"type": "string"}, publish={"type": "string", "enum": ["auto", "manual"]}, file=MULTIPART_SCHEMA
 )
 

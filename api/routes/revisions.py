@@ -13,7 +13,7 @@ from api import checks
 from api.authenticated import TenantRoute, check_json
 from api.body_limits import is_multipart
 from api.deps import Tenancy, TenancyDep
-from api.forms import Form, handle, in_turn
+from api.forms import Form, body_docs, handle, in_turn
 from api.idempotency import IdempotencyDep, TenantIdempotency
 from api.routes.datasets import UPLOAD_FILES, items, labelled_set, write_dataset
 from api.schemas.datasets import NewDatasetView, RevisionBody
@@ -32,22 +32,13 @@ from saft_core.store.scope import Scope
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=TenantRoute)
 
 FIELDS = {"changes", "files", "archive"}
-_BODY = {"$ref": "#/components/schemas/RevisionBody"}
-_CHANGES = {"type": "string", "contentMediaType": "application/json", "contentSchema": _BODY}
-DOCS = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _BODY},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"changes": _CHANGES | {"description": "The JSON of the other form."}} | UPLOAD_FILES,
-                }
-            },
-        },
-    }
+CHANGES = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": {"$ref": "#/components/schemas/RevisionBody"},
+    "description": "The JSON of the other form.",
 }
+DOCS = body_docs("RevisionBody", changes=CHANGES, **UPLOAD_FILES)
 
 
 @router.post("/{dataset_id}/revisions", status_code=201, response_model=NewDatasetView, openapi_extra=DOCS)

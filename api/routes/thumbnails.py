@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.authenticated import TenantRoute
 from api.deps import Tenancy, TenancyDep
-from api.etags import IfNoneMatch, is_current, not_modified
-from api.forms import MULTIPART_SCHEMA, form, multipart_docs
+from api.etags import NOT_MODIFIED, IfNoneMatch, is_current, not_modified
+from api.forms import MULTIPART_SCHEMA, body_docs, form
 from api.images import SAFE_HEADERS, ImageSource, sent_as_file, stored
 from api.thumbnails import MEDIA_TYPE, SIZE, Size, thumbnail
 from saft_core.errors import InvalidInput
@@ -21,15 +21,14 @@ from saft_core.store.scope import Scope
 
 router = APIRouter(route_class=TenantRoute)
 
-FORM_DOCS = multipart_docs(file=MULTIPART_SCHEMA)
-MAY_BE_CURRENT: dict[int | str, dict[str, Any]] = {304: {"description": "Not modified."}}
+FORM_DOCS = body_docs(file=MULTIPART_SCHEMA)
 
 
 @router.get(
     "/datasets/{dataset_id}/images/{position}/thumbnail",
     tags=["datasets"],
     response_class=Response,
-    responses=MAY_BE_CURRENT,
+    responses=NOT_MODIFIED,
 )
 async def get_dataset_thumbnail(
     dataset_id: str,
@@ -46,7 +45,7 @@ async def get_dataset_thumbnail(
     "/collections/{collection_id}/images/{image_id}/thumbnail",
     tags=["collections"],
     response_class=Response,
-    responses=MAY_BE_CURRENT,
+    responses=NOT_MODIFIED,
 )
 async def get_collection_thumbnail(
     collection_id: str, image_id: str, tenancy: TenancyDep, size: Size = SIZE, if_none_match: IfNoneMatch = None

@@ -38,21 +38,10 @@ def create_adapter(body: AdapterBody, tenancy: TenancyDep, idempotency: Idempote
     Under the name of an adapter it makes the next version, which answers the name from then on: always (`auto`), only
     if it gets more of the same images right than the version before (`if_better`), or when you publish it (`manual`).
     """
-    services = tenancy.services
-    name = checks.adapter_name(body.name, services.limits)
-    config = training_config(body.config, services)
-
-    def order(_: Scope) -> Job:
-        return Job(
-            name=name,
-            dataset_id=body.dataset_id,
-            test_dataset_id=body.test_dataset_id,
-            config=config,
-            asked=body.config.model_dump(exclude_unset=True, exclude_none=True),
-            publish=body.publish,
-        )
-
-    return _queue(tenancy, idempotency, body, order)
+    name = checks.adapter_name(body.name, tenancy.services.limits)
+    given = body.model_dump(include={"dataset_id", "test_dataset_id", "publish"})
+    job = job_of(tenancy.services, body.config, name=name, **given)
+    return _queue(tenancy, idempotency, body, lambda _: job)
 
 
 @router.post("/{adapter_id}/retrain", status_code=202, response_model=JobView)
@@ -66,15 +55,9 @@ def retrain_adapter(
 
     def order(scope: Scope) -> Job:
         before = _job_of(scope, adapters.find(scope, adapter_id))
+        same = {column: getattr(before, column) for column in ("name", "dataset_id", "test_dataset_id")}
         asked = TrainingBody.model_validate(_asked(before, tenancy.services))
-        return Job(
-            name=before.name,
-            dataset_id=before.dataset_id,
-            test_dataset_id=before.test_dataset_id,
-            config=training_config(asked, tenancy.services),
-            asked=asked.model_dump(exclude_unset=True, exclude_none=True),
-            publish=body.publish,
-        )
+        return job_of(tenancy.services, asked, **same, publish=body.publish)
 
     return _queue(tenancy, idempotency, body, order)
 
@@ -119,6 +102,12 @@ def queued(scope: Scope, services: Services, job: Job) -> Job:
     check_labels(services.engine.base, labels, job.config["template"], "classes")
     job.base_fingerprint = services.engine.base.fingerprint
     return jobs.create(scope, job)
+
+
+def job_of(services: Services, asked: TrainingBody, **columns: Any) -> Job:
+    """A job with this configuration, not written yet; columns: all others. Raises InvalidConfig."""
+    said = asked.model_dump(exclude_unset=True, exclude_none=True)
+    return Job(config=training_config(asked, services), asked=said, **columns)
 
 
 def training_config(body: TrainingBody, services: Services) -> dict[str, Any]:

@@ -18,6 +18,10 @@ from evaluation.language.metrics import accuracy, entity_f1, squad_f1
 class Encoder(Learner):
     """A pre-trained encoder and a head, which starts at random."""
 
+    @property
+    def chance(self) -> float:  # noqa: D102
+        return math.log(len(self.task.labels))
+
     def head(self) -> list[nn.Parameter]:
         """All that is beside what was pre-trained."""
         inner = f"{self.model.base_model_prefix}."
@@ -26,10 +30,6 @@ class Encoder(Learner):
 
 class Classes(Encoder):
     """The class of a text, or of two."""
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.chance = math.log(len(self.task.labels))
 
     def loss(self, samples: Sequence[Text]) -> Tensor:
         """Cross-entropy of the class."""
@@ -53,10 +53,6 @@ class WordTags(Encoder):
 
     Where a test set never uses a tag, none is given: BOSS's data sets know unlike entities.
     """
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.chance = math.log(len(self.task.labels))
 
     def loss(self, samples: Sequence[Sentence]) -> Tensor:
         """Cross-entropy of the tags, mean over the words of each sentence."""
@@ -100,9 +96,9 @@ class Spans(Encoder):
     An answer that is beyond the cut, or not in the context at all, adds nothing to the loss.
     """
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.chance = math.log(self.max_tokens)
+    @property
+    def chance(self) -> float:  # noqa: D102
+        return math.log(self.max_tokens)
 
     def loss(self, samples: Sequence[Question]) -> Tensor:
         """Cross-entropy of the first and of the last token, the mean of both."""

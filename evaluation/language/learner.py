@@ -31,14 +31,17 @@ class Learner(ABC):
     max_tokens: where a text is cut. samples_per_pass: how many are passed at once.
     """
 
-    chance: float
-
     def __init__(
         self, model: Any, tokenizer: Any, task: BossTask, *, max_tokens: int = 512, samples_per_pass: int = 16
     ) -> None:
         self.model, self.tokenizer, self.task = model.eval().requires_grad_(False), tokenizer, task
         self.flat = FlatParameters(model)
         self.max_tokens, self._per_pass = max_tokens, samples_per_pass
+
+    @property
+    @abstractmethod
+    def chance(self) -> float:
+        """The loss of a model that knows nothing."""
 
     @abstractmethod
     def loss(self, samples: Sequence[Any]) -> Tensor:

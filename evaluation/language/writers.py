@@ -21,9 +21,9 @@ PROMPTS = {"SA": "sentiment of: {}", "TD": "toxicity of: {}", "NLI": "premise: {
 class Writer(Learner):
     """An encoder and a decoder."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.chance = math.log(self.model.config.vocab_size)
+    @property
+    def chance(self) -> float:  # noqa: D102
+        return math.log(self.model.config.vocab_size)
 
     def loss(self, samples: Sequence[Any]) -> Tensor:
         """Cross-entropy of the answer's tokens."""

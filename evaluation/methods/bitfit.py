@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, Unsuited, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Unsuited
 from evaluation.methods.sparse import fit_entries, training_config
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import FlatParameters, IndexArray, tower_of
-
-RATES = (3e-4, 1e-3, 3e-3)
-EMBEDDED_RATES = (1e-3, 3e-3, 1e-2)
 
 
 class BitFit:
@@ -20,10 +17,8 @@ class BitFit:
     """
 
     name = "BitFit"
-
-    def settings(self, base: Base) -> Settings:
-        """1e-3 without weight decay, the defaults of the paper's code for BERT."""
-        return stated(base, RATES, EMBEDDED_RATES, weight_decay=0.0)
+    hyperparameters = Hyperparameters((3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.0)
+    """1e-3 without weight decay, the defaults of the paper's code for BERT."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Train the biases. Raises Unsuited where the base has none, and TrainingDiverged."""

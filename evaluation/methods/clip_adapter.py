@@ -9,23 +9,19 @@ equations have not. It acts on images alone, so it can be used with the prompts 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings
+from evaluation.methods.descent import descend, of_embeddings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.templates import Template
 
 REDUCTION = 4
 RATIO = 0.2
-EPOCHS = 20
-"""The authors' code has this one; the paper chooses it anew for each data set."""
 
 
 class Adapter:
@@ -54,10 +50,6 @@ class AdapterFit(Fitted):
         self._base, self._adapter = base, adapter
         self.trainable = adapter.w1.numel() + adapter.w2.numel()
 
-    def active(self) -> AbstractContextManager[None]:
-        """The base is as it was."""
-        return nullcontext()
-
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:
         """Any labels."""
         weights = class_weights(self._base, labels, template)
@@ -68,28 +60,21 @@ class ClipAdapter:
     """The image adapter by the cross-entropy over the class prompts. ratio: how much of the new there is; 0 is none."""
 
     name = "CLIP-Adapter"
+    hyperparameters = Hyperparameters((1e-5, 1e-4, 1e-3), (1e-3, 3e-3, 1e-2), epochs=20, stated=1e-5)
+    """The paper's rate, which is for more epochs than others need; a higher one for the small base.
+
+    The authors' code has 20 epochs; the paper chooses them anew for each data set.
+    """
 
     def __init__(self, ratio: float = RATIO) -> None:
         self._ratio = ratio
 
-    def settings(self, base: Base) -> Settings:
-        """The paper's rate, which is for more epochs than others need; a higher one for the small base."""
-        if base.card.embedded:
-            return Settings(3e-3, (1e-3, 3e-3, 1e-2), epochs=EPOCHS)
-        return Settings(1e-5, (1e-5, 1e-4, 1e-3), epochs=EPOCHS)
-
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at: choosing the ratio by them would take several fits for each rate."""
         base.model.requires_grad_(False)
-        adapter, targets = Adapter(base, self._ratio, config.seed), examples.images.targets
-        embed = embeddings(base, examples.images, config)
+        adapter = Adapter(base, self._ratio, config.seed)
         with torch.no_grad():
             weights = class_weights(base, examples.labels, examples.template)
-
-        def loss(positions: Sequence[int], step: int) -> Tensor:
-            features = embed(positions, step).float()
-            with torch.autocast(base.device.type, enabled=False):
-                return F.cross_entropy(adapter(features) @ weights.T, targets[positions])
-
+        loss = of_embeddings(base, examples.images, config, lambda features: adapter(features) @ weights.T)
         descend(base, [adapter.w1, adapter.w2], loss, len(examples.images), config)
         return AdapterFit(base, adapter)

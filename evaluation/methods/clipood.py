@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from evaluation.methods.dense import DenseFit, fine_tune, image_slots
 from evaluation.methods.descent import seen
-from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters
 from saft_core.clip.backbone import Base
 from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.costs import steps_per_epoch
@@ -26,10 +26,8 @@ class Clipood:
     """The image tower alone; the temperature is CLIP's own, and the text tower stays as it is."""
 
     name = "CLIPood"
-
-    def settings(self, base: Base) -> Settings:
-        """The authors' scripts take one of these three; those of the small base are around the best on held shots."""
-        return stated(base, (3e-6, 5e-6, 1e-5), (1e-4, 3e-4, 1e-3), weight_decay=0.1)
+    hyperparameters = Hyperparameters((3e-6, 5e-6, 1e-5), (1e-4, 3e-4, 1e-3), weight_decay=0.1)
+    """The authors' scripts take one of these three; those of the small base are around the best on held shots."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
 REDUCTION = 16
-EPOCHS = 10
 """How many times narrower than an embedding the meta-net's hidden layer is."""
 
 
@@ -47,10 +45,6 @@ class CoCoOpFit(Fitted):
     def __init__(self, base: Base, learned: ConditionalContext) -> None:
         self._base, self.learned, self.trainable = base, learned, count(learned)
 
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing of the base changes."""
-        return nullcontext()
-
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:  # noqa: ARG002
         """Any labels, in the learned contexts instead of `template`; each image reads all prompts anew."""
         prompts = LearnedPrompts(self._base, labels)
@@ -65,10 +59,8 @@ class CoCoOp:
     """
 
     name = "CoCoOp"
-
-    def settings(self, base: Base) -> Settings:
-        """The published rate; the small base, whose texts move less by a step, takes four hundred times as much."""
-        return stated(base, (5e-4, 2e-3, 8e-3), (0.2, 0.8, 3.2), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
+    hyperparameters = Hyperparameters((5e-4, 2e-3, 8e-3), (0.2, 0.8, 3.2), weight_decay=WEIGHT_DECAY, epochs=10)
+    """The published rate; the small base, whose texts move less by a step, takes four hundred times as much."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> CoCoOpFit:
         """Learn the context and the meta-net. Raises Unsuited and TrainingDiverged."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 from saft_core.tuning.precision import logits
-
-EPOCHS = 50
-"""As on ImageNet; other data sets have 200 in its paper."""
 
 
 class CoOpFit(Fitted):
@@ -25,10 +21,6 @@ class CoOpFit(Fitted):
 
     def __init__(self, base: Base, context: Tensor) -> None:
         self._base, self.context, self.trainable = base, context, context.numel()
-
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing of the base changes."""
-        return nullcontext()
 
     @torch.no_grad()
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:  # noqa: ARG002
@@ -46,10 +38,11 @@ class CoOp:
     """
 
     name = "CoOp"
+    hyperparameters = Hyperparameters((5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY, epochs=50)
+    """The published rate; the small base, whose texts move less by a step, takes a hundred times as much.
 
-    def settings(self, base: Base) -> Settings:
-        """The published rate; the small base, whose texts move less by a step, takes a hundred times as much."""
-        return stated(base, (5e-4, 2e-3, 8e-3), (0.05, 0.2, 0.8), weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
+    50 epochs are those on ImageNet; other data sets have 200 in its paper.
+    """
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> CoOpFit:
         """Learn the context. Raises Unsuited and TrainingDiverged."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from evaluation.loading import Images
 from evaluation.methods.method import FitConfig
@@ -95,3 +96,15 @@ def embeddings(base: Base, images: Images, config: FitConfig) -> Callable[[Seque
     if config.augment == "none":
         return lambda positions, _: images.frozen[list(positions)]
     return torch.no_grad()(seen(base, images, config))
+
+
+def of_embeddings(base: Base, images: Images, config: FitConfig, scores: Callable[[Tensor], Tensor]) -> Loss:
+    """The cross-entropy, outside autocast, of the `scores` of the embeddings that a frozen image tower gives a step."""
+    embed, targets = embeddings(base, images, config), images.targets
+
+    def loss(positions: Sequence[int], step: int) -> Tensor:
+        features = embed(positions, step).float()
+        with torch.autocast(base.device.type, enabled=False):
+            return F.cross_entropy(scores(features), targets[positions])
+
+    return loss

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evaluation.methods.dense import fine_tune
 from evaluation.methods.descent import seen
-from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import fill
 from saft_core.templates import Template, each
@@ -26,18 +26,13 @@ class Flyp:
     """
 
     name = "FLYP"
-
-    def settings(self, base: Base) -> Settings:
-        """Those of the paper's ImageNet run; the small base takes what full fine-tuning takes there."""
-        return stated(base, (3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4), weight_decay=0.1)
+    hyperparameters = Hyperparameters((3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4), weight_decay=0.1)
+    """Those of the paper's ImageNet run; the small base takes what full fine-tuning takes there."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at."""
-        sees, encode = (
-            seen(base, examples.images, config),
-            captions(base, examples.labels, examples.template, config.seed),
-        )
-        targets = examples.images.targets
+        sees, targets = seen(base, examples.images, config), examples.images.targets
+        encode = captions(base, examples.labels, examples.template, config.seed)
 
         def loss(positions: Sequence[int], step: int) -> Tensor:
             return contrastive(sees(positions, step), encode(targets[positions], step), base.logit_scale)

@@ -9,13 +9,10 @@ from torch.nn import functional as F
 
 from evaluation.methods.dense import DenseFit, fine_tune
 from evaluation.methods.descent import seen
-from evaluation.methods.method import Examples, FitConfig, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Hyperparameters
 from saft_core.clip.backbone import Base
 from saft_core.tuning.class_prompts import ClassPrompts
 from saft_core.tuning.precision import logits
-
-CLIP_RATES = (1.5e-6, 5e-6, 1.5e-5)
-EMBEDDED_RATES = (3e-5, 1e-4, 3e-4)
 
 
 class PromptLoss:
@@ -51,10 +48,7 @@ class FullFineTuning:
     """
 
     name = "full fine-tuning"
-
-    def settings(self, base: Base) -> Settings:
-        """As SAFT's on a real CLIP."""
-        return stated(base, CLIP_RATES, EMBEDDED_RATES)
+    hyperparameters = Hyperparameters((1.5e-6, 5e-6, 1.5e-5), (3e-5, 1e-4, 3e-4))
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> DenseFit:
         """Train everything. Raises TrainingDiverged."""

@@ -7,7 +7,6 @@ regularisation searched on held shots.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.loading import Images
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
@@ -70,10 +69,6 @@ class LinearFit(Fitted):
     def __init__(self, head: Head) -> None:
         self.head, self.trainable = head, len(head)
 
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing to change."""
-        return nullcontext()
-
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:  # noqa: ARG002
         """Of labels that were trained; None when there is another among them."""
         head = self.head.among(labels)
@@ -84,10 +79,8 @@ class LinearProbe:
     """Images are seen whole whatever the augmentation, as in CoOp's features; embeddings are of unit length."""
 
     name = "linear probe"
-
-    def settings(self, base: Base) -> Settings:  # noqa: ARG002
-        """No learning rate: L-BFGS has a line search, and the regularisation a search of its own."""
-        return Settings(0.0, (0.0,))
+    hyperparameters = Hyperparameters()
+    """No learning rate: L-BFGS has a line search, and the regularisation a search of its own."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> LinearFit:  # noqa: ARG002
         """The classifier whose C does best on `held`; without held shots C is 31.6."""

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from evaluation.loading import Images
 from evaluation.methods.descent import descend, seen, trainable
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, Unsuited, prompted, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer, Unsuited, prompted
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import tower_of
 from saft_core.templates import Template
@@ -50,10 +50,8 @@ class Lora:
     """
 
     name = "LoRA"
-
-    def settings(self, base: Base) -> Settings:
-        """The paper's; a higher rate for the small base."""
-        return stated(base, (1e-4, 2e-4, 4e-4), (3e-3, 1e-2, 3e-2), weight_decay=0.01)
+    hyperparameters = Hyperparameters((1e-4, 2e-4, 4e-4), (3e-3, 1e-2, 3e-2), weight_decay=0.01)
+    """The paper's; a higher rate for the small base."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images are not looked at. Raises Unsuited for a base without attention."""

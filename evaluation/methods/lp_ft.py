@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from evaluation.methods.dense import DenseFit, fine_tune, image_slots
 from evaluation.methods.descent import seen
 from evaluation.methods.linear_probe import Head, probed
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 
@@ -41,10 +41,8 @@ class LpFt:
     """
 
     name = "LP-FT"
-
-    def settings(self, base: Base) -> Settings:
-        """The paper searches rates of SGD for whole data sets; 1e-5 is what FLYP (arXiv 2212.00638) has for CLIP."""
-        return stated(base, (3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4))
+    hyperparameters = Hyperparameters((3e-6, 1e-5, 3e-5), (3e-5, 1e-4, 3e-4))
+    """The paper searches rates of SGD for whole data sets; 1e-5 is what FLYP (arXiv 2212.00638) has for CLIP."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> HeadFit:
         """Both stages, the second by AdamW down the half cosine of all methods. Raises TrainingDiverged."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,16 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.methods.descent import descend
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, Unsuited, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer, Unsuited
 from evaluation.methods.prompts import WEIGHT_DECAY, LearnedPrompts, count
 from saft_core.clip.backbone import Base
 from saft_core.templates import Template
 from saft_core.tuning.precision import logits
 
-RATES = (1e-3, 3.5e-3, 1e-2)
 DEPTH = 9
 LENGTH = 2
-EPOCHS = 5
 _SPREAD = 0.02
 """Standard deviation that prompts of deeper blocks start with."""
 
@@ -53,10 +50,6 @@ class MaPLeFit(Fitted):
     def __init__(self, base: Base, learned: CoupledPrompts) -> None:
         self._base, self.learned, self.trainable = base, learned, count(learned)
 
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing of the base changes."""
-        return nullcontext()
-
     @torch.no_grad()
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:  # noqa: ARG002
         """Any labels, in the learned context instead of `template`; images pass through the prompted tower."""
@@ -74,10 +67,8 @@ class MaPLe:
     """
 
     name = "MaPLe"
-
-    def settings(self, base: Base) -> Settings:
-        """The published rate of base-to-new."""
-        return stated(base, RATES, RATES, weight_decay=WEIGHT_DECAY, epochs=EPOCHS)
+    hyperparameters = Hyperparameters((1e-3, 3.5e-3, 1e-2), (1e-3, 3.5e-3, 1e-2), weight_decay=WEIGHT_DECAY, epochs=5)
+    """The published rate of base-to-new."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> MaPLeFit:
         """Learn the prompts and their couplings. Raises TrainingDiverged, and Unsuited without a ViT of open_clip's."""

@@ -44,33 +44,29 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Hyperparameters:
     """What a method's own paper prescribes, as far as FitConfig has a word for it; None follows the command.
 
-    search: the learning rates of `--tune`, as many for every method, the stated one among them.
+    clip, embedded: the learning rates that `--tune` chooses among, as many for every method, on a real CLIP and on the
+    small embedded base; one alone where nothing is trained by a rate. The paper of no method knows that base: its rates
+    are the best on held shots of the bundled photographs, which half of the shots of one seed trained for.
+    stated: the learning rate of the paper, among those of `clip`; None is the middle one.
     """
 
-    learning_rate: float
-    search: tuple[float, ...]
+    clip: tuple[float, ...] = (0.0,)
+    embedded: tuple[float, ...] = (0.0,)
     weight_decay: float | None = None
     epochs: int | None = None
+    stated: float | None = None
 
+    def search(self, base: Base) -> tuple[float, ...]:
+        """The learning rates to choose among on this base."""
+        return self.embedded if base.card.embedded else self.clip
 
-def stated(
-    base: Base,
-    clip: tuple[float, float, float],
-    embedded: tuple[float, float, float],
-    *,
-    weight_decay: float | None = None,
-    epochs: int | None = None,
-) -> Settings:
-    """The middle one of three learning rates, and all of them to search: of a real CLIP, or the small embedded base.
-
-    The paper of no method knows that base: its rates are the best on held shots of the bundled photographs, which half
-    of the shots of one seed trained for.
-    """
-    rates = embedded if base.card.embedded else clip
-    return Settings(rates[1], rates, weight_decay, epochs)
+    def learning_rate(self, base: Base) -> float:
+        """The learning rate for this base where nobody chooses."""
+        rates = self.search(base)
+        return self.stated if self.stated and not base.card.embedded else rates[len(rates) // 2]
 
 
 class Fitted(ABC):
@@ -83,9 +79,9 @@ class Fitted(ABC):
     trainable: int
     delta: SparseDelta | None = None
 
-    @abstractmethod
     def active(self) -> AbstractContextManager[None]:
-        """The base adapted within the context, bit-identical to before after it."""
+        """The base adapted within the context, bit-identical to before after it. Here nothing of it changes."""
+        return nullcontext()
 
     @abstractmethod
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:
@@ -108,17 +104,15 @@ class Examples:
 
 
 class Method(Protocol):
-    """One way of adapting, under the name that its paper gives it.
-
-    settings: those of its own paper, and those that suit the small embedded base.
-    """
+    """One way of adapting, under the name that its paper gives it."""
 
     @property
     def name(self) -> str:
         """In tables."""
 
-    def settings(self, base: Base) -> Settings:
-        """What to use for this base where nobody chooses."""
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Those of its own paper, and those that suit the small embedded base."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Adapt to the examples; the base is bit-identical afterwards.
@@ -147,10 +141,6 @@ class ZeroShotFit(Fitted):
     def __init__(self, base: Base) -> None:
         self._base = base
 
-    def active(self) -> AbstractContextManager[None]:
-        """Nothing to change."""
-        return nullcontext()
-
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer:
         """Any labels."""
         return prompted(self._base, labels, template, sees_anew=False)
@@ -160,10 +150,7 @@ class ZeroShot:
     """CLIP's zero-shot classification (arXiv 2103.00020): no training at all."""
 
     name = "zero-shot"
-
-    def settings(self, base: Base) -> Settings:  # noqa: ARG002
-        """None of them matters."""
-        return Settings(0.0, (0.0,))
+    hyperparameters = Hyperparameters()
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:  # noqa: ARG002
         """The base."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.loading import LIMITS
-from evaluation.methods.method import Examples, FitConfig, Fitted, Settings, Unsuited
+from evaluation.methods.method import Examples, FitConfig, Fitted, Unsuited
 from evaluation.methods.sparse import SAFT, DeltaFit, silent, training_config
 from saft_core.clip.backbone import Base
 from saft_core.delta import SparseDelta
@@ -22,10 +22,7 @@ class Served:
     """
 
     name = "SAFT as served"
-
-    def settings(self, base: Base) -> Settings:
-        """SAFT's."""
-        return SAFT.settings(base)
+    hyperparameters = SAFT.hyperparameters
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """The delta times the strength.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, Unsuited, prompted, stated
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer, Unsuited, prompted
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import IndexArray
 from saft_core.delta import SparseDelta
@@ -22,9 +22,6 @@ from saft_core.tuning.predictions import merged
 from saft_core.tuning.progress import Progress, WorkMeter
 from saft_core.tuning.strategies import select_for
 from saft_core.tuning.training import train_for
-
-PAPERS_RATES = (1.5e-6, 5e-6, 1.5e-5)
-EMBEDDED_RATES = (1e-3, 3e-3, 1e-2)
 
 
 class DeltaFit(Fitted):
@@ -92,10 +89,8 @@ class Sparse:
     name: str
     selection: Selection = "mean_gradient"
     encoders: Encoders = "both"
-
-    def settings(self, base: Base) -> Settings:
-        """The paper's, for all of them alike."""
-        return stated(base, PAPERS_RATES, EMBEDDED_RATES, weight_decay=0.1)
+    hyperparameters = Hyperparameters((1.5e-6, 5e-6, 1.5e-5), (1e-3, 3e-3, 1e-2), weight_decay=0.1)
+    """The paper's, for all ways of choosing alike."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Choose, then train what was chosen; what has no gradient is not chosen by it.

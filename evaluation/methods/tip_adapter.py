@@ -7,8 +7,6 @@ trained. The cache knows the labels of its shots and no others, so labels that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.loading import Batch, Images
-from evaluation.methods.descent import descend, embeddings
-from evaluation.methods.method import Examples, FitConfig, Fitted, Scorer, Settings, prompted, stated
+from evaluation.methods.descent import descend, embeddings, of_embeddings
+from evaluation.methods.method import Examples, FitConfig, Fitted, Hyperparameters, Scorer, prompted
 from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights
 from saft_core.templates import Template
@@ -53,10 +51,6 @@ class TipFit(Fitted):
         self._base, self._labels, self._cache, self.trainable = base, labels, cache, trainable
         self.alpha, self.beta = alpha, beta
 
-    def active(self) -> AbstractContextManager[None]:
-        """The base is as it was."""
-        return nullcontext()
-
     def scorer(self, labels: tuple[str, ...], template: Template) -> Scorer | None:
         """Any of the labels of the shots; None with others among them."""
         if not set(labels) <= set(self._labels):
@@ -74,10 +68,7 @@ class TipAdapter:
     """The cache as the shots give it. Held images choose alpha and beta; without any they are the paper's."""
 
     name = "Tip-Adapter"
-
-    def settings(self, base: Base) -> Settings:  # noqa: ARG002
-        """None of them matters."""
-        return Settings(0.0, (0.0,))
+    hyperparameters = Hyperparameters()
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Encode the shots. Nothing else is done to them, so of `config` only augmentation and seed matter."""
@@ -92,26 +83,22 @@ class TipAdapterF:
     """The paper's Tip-Adapter-F: the keys are where training starts, by the cross-entropy under its alpha and beta."""
 
     name = "Tip-Adapter-F"
-
-    def settings(self, base: Base) -> Settings:
-        """The paper's rate, a higher one for the small base; AdamW's own weight decay, as the authors' code has it."""
-        return stated(base, (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.01, epochs=20)
+    hyperparameters = Hyperparameters((3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2), weight_decay=0.01, epochs=20)
+    """The paper's rate, a higher one for the small base; AdamW's own weight decay, as the authors' code has it."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> Fitted:
         """Held images choose alpha and beta afterwards."""
         base.model.requires_grad_(False)
         built = build(base, examples.images, len(examples.labels), config)
         keys = nn.Parameter(built.keys.clone(), requires_grad=False)
-        cache, targets = Cache(keys, built.values), examples.images.targets
-        embed = embeddings(base, examples.images, config)
+        cache = Cache(keys, built.values)
         with torch.no_grad():
             weights = class_weights(base, examples.labels, examples.template)
 
-        def loss(positions: Sequence[int], step: int) -> Tensor:
-            features = embed(positions, step).float()
-            with torch.autocast(base.device.type, enabled=False):
-                return F.cross_entropy(features @ weights.T + ALPHA * cache.logits(features, BETA), targets[positions])
+        def scores(features: Tensor) -> Tensor:
+            return features @ weights.T + ALPHA * cache.logits(features, BETA)
 
+        loss = of_embeddings(base, examples.images, config, scores)
         descend(base, [keys], loss, len(examples.images), config)
         trained = Cache(keys.detach(), built.values)
         return TipFit(base, examples.labels, trained, *chosen(trained, weights, examples.held), trainable=keys.numel())

@@ -8,7 +8,7 @@ import torch
 
 from evaluation.methods.dense import DenseFit
 from evaluation.methods.full import FullFineTuning
-from evaluation.methods.method import Examples, FitConfig, Settings
+from evaluation.methods.method import Examples, FitConfig
 from saft_core.clip.backbone import Base
 
 
@@ -26,9 +26,8 @@ class WiseFt:
         """With alpha where it is another than the paper's."""
         return "WiSE-FT" if self.alpha == 0.5 else f"WiSE-FT ({self.alpha:g})"
 
-    def settings(self, base: Base) -> Settings:
-        """Full fine-tuning's, so that one training serves both; the paper's own 3e-5 is for batches of 512."""
-        return FullFineTuning().settings(base)
+    hyperparameters = FullFineTuning.hyperparameters
+    """So that one training serves both; the paper's own rate of 3e-5 is for batches of 512."""
 
     def fit(self, base: Base, examples: Examples, config: FitConfig) -> DenseFit:
         """Fine-tune all, then interpolate. Raises TrainingDiverged.

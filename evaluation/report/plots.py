@@ -155,7 +155,7 @@ def _short(block: str) -> str:
     return ".".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
 
 
-def accuracy_by_shots(curves: Mapping[str, Mapping[int, Cell]], zero_shot: Cell | None = None) -> str:
+def accuracy_by_shots(curves: Mapping[str, Mapping[int, Cell]], zero_shot: Cell) -> str:
     """Accuracy over shots a class, a curve a method with its intervals; zero-shot, which takes none, as a flat line."""
     with plot(7, 4.5) as drawn:
         (panel,) = drawn.panels()
@@ -166,8 +166,7 @@ def accuracy_by_shots(curves: Mapping[str, Mapping[int, Cell]], zero_shot: Cell 
                 heights = [one.mean for one in found.values()]
                 look = _look(number) | {"label": name, "capsize": 2, "linewidth": 1}
                 panel.errorbar(list(found), heights, yerr=_arms(list(found.values())), **look)
-        flat = estimate(zero_shot) if zero_shot is not None else None
-        if flat is not None and flat.known:
+        if (flat := estimate(zero_shot)).known:
             panel.axhline(flat.mean, color="black", linestyle=(0, (1, 1)), label="zero-shot")
             panel.axhspan(flat.low, flat.high, color="black", alpha=0.08, linewidth=0)
         shots = sorted(set(itertools.chain.from_iterable(curves.values())))

@@ -18,6 +18,7 @@ from typing import IO, BinaryIO, cast
 
 from saft_core.data.encodings import readings
 from saft_core.data.entries import Entry, Folder, Item, Rejection
+from saft_core.data.images import check_file_size
 from saft_core.data.label_formats.labels_files import ENDINGS as LABELS_ENDINGS
 from saft_core.data.label_formats.labels_files import check_labels_size
 from saft_core.data.limits import DataLimits
@@ -96,12 +97,15 @@ def _open(file: BinaryIO, limits: DataLimits) -> zipfile.ZipFile:
     """The archive, its directory parsed. Raises InvalidArchive."""
     try:
         archive = zipfile.ZipFile(cast("IO[bytes]", _DirectoryReader(file, limits.max_dataset_images)))
+        if any(member.header_offset < 0 for member in archive.filelist):
+            raise zipfile.BadZipFile("a member begins before the file")
     except UnicodeDecodeError as error:
         raise _name_encoding(error.object) from error
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
-        raise _damaged_directory() from error
-    if any(member.header_offset < 0 for member in archive.filelist):
-        raise _damaged_directory()
+        raise InvalidArchive(
+            "The zip file's directory is damaged. Zip the folders again and upload the new file.",
+            code="damaged_archive",
+        ) from error
     archive.fp = file  # members are read without that limit
     return archive
 
@@ -231,17 +235,12 @@ def _check(member: zipfile.ZipInfo, name: str, limits: DataLimits) -> None:
     if name.lower().endswith(LABELS_ENDINGS):  # and no ratio: a table of zeros and ones packs as a bomb does
         check_labels_size(member.file_size, limits.max_labels_bytes)
     else:
-        _check_image(member, limits)
+        check_file_size(member.file_size, limits.max_image_bytes)
+        _check_ratio(member, limits)
 
 
-def _check_image(member: zipfile.ZipInfo, limits: DataLimits) -> None:
-    """Raise InvalidArchive for any other file that is too large, or too strongly packed."""
-    if member.file_size > limits.max_image_bytes:
-        raise InvalidArchive(
-            f"It has {member.file_size:,} bytes; at most {limits.max_image_bytes:,} are taken"
-            " (max_image_bytes). Save it smaller.",
-            code="image_too_large",
-        )
+def _check_ratio(member: zipfile.ZipInfo, limits: DataLimits) -> None:
+    """Raise InvalidArchive for a file that is too strongly packed."""
     ratio = member.file_size / max(member.compress_size, 1)
     if ratio > limits.max_archive_ratio and member.file_size > RATIO_FLOOR_BYTES:
         raise InvalidArchive(
@@ -260,10 +259,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as opened:
             data = opened.read(member.file_size + 1)
+        if len(data) != member.file_size:
+            raise EOFError(f"{len(data)} bytes in place of {member.file_size}")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
-        raise _damaged() from error
-    if len(data) != member.file_size:
-        raise _damaged()
+        raise InvalidArchive(
+            "Its contents are not what the archive's directory says. Zip the files again.", code="damaged_member"
+        ) from error
     return data
 
 
@@ -284,16 +285,4 @@ def _name_encoding(name: bytes) -> InvalidArchive:
         f"The name '{shown}' in the archive is not in UTF-8{readings(name)}. Zip the folders again with a program that"
         " writes UTF-8 names, such as 7-Zip with -mcu=on, or rename them in plain letters.",
         code="name_encoding",
-    )
-
-
-def _damaged_directory() -> InvalidArchive:
-    return InvalidArchive(
-        "The zip file's directory is damaged. Zip the folders again and upload the new file.", code="damaged_archive"
-    )
-
-
-def _damaged() -> InvalidArchive:
-    return InvalidArchive(
-        "Its contents are not what the archive's directory says. Zip the files again.", code="damaged_member"
     )

@@ -35,9 +35,8 @@ def _decoded(name: bytes, codec: str) -> str | None:
         text = name.decode(codec)
     except UnicodeDecodeError:
         return None
-    return (
-        text if all(character.isascii() or unicodedata.category(character)[0] in "LM" for character in text) else None
-    )
+    is_word = all(character.isascii() or unicodedata.category(character)[0] in "LM" for character in text)
+    return text if is_word else None
 
 
 def _scripts(text: str) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,7 @@ def write_onnx(
         write_folder(lambda name: (Path(made) / name).open("wb"), merged, description)
         _run(Path(made), deadline, stopped)
         with (Path(made) / MODEL_FILE).open("rb") as model:
-            while piece := model.read(1 << 20):
-                file.write(piece)
+            shutil.copyfileobj(model, file)
 
 
 def check_size(base: Base) -> None:

@@ -1,1 +1,1 @@
-"""PostgreSQL rows and image files. Never imports torch."""
+"""PostgreSQL rows, image files, and messages to workers. Never imports torch."""

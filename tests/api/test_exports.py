@@ -25,6 +25,7 @@ from api.exports import Download, ExportRequest
 from saft_core.clip.loading import load_base
 from saft_core.export.answers import Exported
 from saft_core.store.models import Adapter
+from saft_core.store.tenants import hashed
 from tests.fixtures.models import at_rest, bits
 from tests.fixtures.rest import Site, make_site, ok, png, problem
 from tests.saft_core.export.exported import tiny
@@ -197,7 +198,7 @@ def test_slots_are_bounded_and_no_tenant_has_all(out: Site, tenant: TestClient) 
     client, slots = full.client(None), full.services.exports._slots
     client.headers.update(tenant.headers)
     key = tenant.headers["authorization"].removeprefix("Bearer ")
-    tenant_id = anyio.run(full.services.key_cache.holder_of, key).tenant_id
+    tenant_id = anyio.run(full.services.key_cache.holder_of, hashed(key)).tenant_id
     anyio.run(slots.acquire, tenant_id, 1)
     assert export(client).status_code == 200
     anyio.run(slots.acquire, tenant_id, 1)

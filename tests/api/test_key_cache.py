@@ -43,7 +43,7 @@ def new_tenant(sessions: sessionmaker[Session]) -> tuple[str, str]:
 
 
 def tenant_of(keys: KeyCache, key: str) -> str:
-    return asyncio.run(keys.holder_of(key)).tenant_id
+    return asyncio.run(keys.holder_of(tenants.hashed(key))).tenant_id
 
 
 def test_each_key_is_its_own_tenants_and_is_asked_for_once(sessions: sessionmaker[Session]) -> None:
@@ -63,13 +63,13 @@ def test_a_key_is_forgotten_after_its_time(sessions: sessionmaker[Session]) -> N
     with sessions.begin() as session:
         session.delete(session.get_one(Tenant, tenant_id))
     with pytest.raises(Unauthorized):
-        asyncio.run(keys.holder_of(key))
+        asyncio.run(keys.holder_of(tenants.hashed(key)))
 
 
 def test_a_strangers_key_is_asked_for_each_time(sessions: sessionmaker[Session]) -> None:
     keys, key = KeyCache(sessions, 60), tenants.new_key()
     with pytest.raises(Unauthorized):
-        asyncio.run(keys.holder_of(key))
+        asyncio.run(keys.holder_of(tenants.hashed(key)))
     with sessions.begin() as session:
         tenant_id = tenants.create(session, "new", key).id
     assert tenant_of(keys, key) == tenant_id
@@ -80,7 +80,7 @@ def test_requests_that_come_together_share_one_look(sessions: sessionmaker[Sessi
     keys = KeyCache(sessions, 60)
 
     async def ask() -> list[Holder]:
-        return await asyncio.gather(*(keys.holder_of(key) for _ in range(20)))
+        return await asyncio.gather(*(keys.holder_of(tenants.hashed(key)) for _ in range(20)))
 
     with queries(sessions) as asked:
         assert len(set(asyncio.run(ask()))) == 1
@@ -92,7 +92,7 @@ def test_a_request_that_goes_away_takes_the_look_from_nobody(sessions: sessionma
     keys = KeyCache(sessions, 60)
 
     async def ask() -> str:
-        first, second = (asyncio.ensure_future(keys.holder_of(key)) for _ in range(2))
+        first, second = (asyncio.ensure_future(keys.holder_of(tenants.hashed(key))) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         return (await second).tenant_id
@@ -128,14 +128,14 @@ def test_the_use_of_a_key_is_noted_beside_the_request(sessions: sessionmaker[Ses
     keys = KeyCache(sessions, 0)
     with queries(sessions) as asked:
         for _ in range(5):
-            asyncio.run(keys.holder_of(key))
+            asyncio.run(keys.holder_of(tenants.hashed(key)))
         deadline = time.monotonic() + WAIT_SECONDS
         while last_use(sessions) is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         before = len([statement for statement in asked if statement.startswith("UPDATE")])
         for _ in range(5):
-            asyncio.run(keys.holder_of(key))
+            asyncio.run(keys.holder_of(tenants.hashed(key)))
         keys._notes.shutdown()
     assert len([statement for statement in asked if statement.startswith("UPDATE")]) <= max(before, 5)
     noted = last_use(sessions)

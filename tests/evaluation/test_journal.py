@@ -4,8 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from evaluation.journal import Journal
 from evaluation.outcomes import Outcome, Run
+from saft_core.errors import InvalidConfig
 
 RUN = Run(
     base="tiny", dataset="squares", classes="all", shots=4, method="SAFT", learning_rate=0.01, epochs=2, batch_size=8,
@@ -59,3 +62,32 @@ def test_a_line_that_was_cut_off_is_not_written_and_the_next_is_whole(tmp_path: 
     assert len(again) == 1
     again.add(replace(OUTCOME, run=replace(RUN, seed=3)))
     assert len(Journal(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"run": OUTCOME.as_json()["run"] | {"temperature": 1}}, "run.temperature"),
+        ({"run": {"base": "tiny"}}, "run.learning_rate"),
+        ({"seconds": "long"}, "seconds"),
+    ],
+    ids=["unknown", "unknown of the run", "missing", "of another type"],
+)
+def test_a_line_with_other_fields_is_refused_with_file_line_and_field(
+    tmp_path: Path, change: dict[str, object], field: str
+) -> None:
+    path = tmp_path / "results.jsonl"
+    Journal(path).add(OUTCOME)
+    before = path.read_text("utf-8")
+    path.write_text(before + json.dumps(OUTCOME.as_json() | change) + "\n", "utf-8")
+    with pytest.raises(InvalidConfig) as refused:
+        Journal(path)
+    assert str(refused.value).startswith(f"{path}, line 2: {field}: ")
+
+
+def test_a_whole_line_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text("{\n", "utf-8")
+    with pytest.raises(InvalidConfig, match=r"results.jsonl, line 1: JSON: "):
+        Journal(path)

@@ -182,7 +182,7 @@ def test_rates_are_chosen_on_held_shots_alone_and_as_often_for_each_method(tmp_p
     made = study(base, tmp_path, said, seeds=(1,), tune=True)
     for method in (SAFT, FULL):
         (outcome,) = made.outcomes(method, "squares")
-        assert outcome.run.learning_rate in method.settings(base).search
+        assert outcome.run.learning_rate in method.hyperparameters.search(base)
     choices = [line for line in said if "held shots" in line]
     assert len(choices) == 6
     assert not any("bright" in line for line in choices)

@@ -19,11 +19,11 @@ from saft import embedded
 from saft_core.clip.loading import load_base
 from saft_core.process import die_with_parent
 from saft_core.settings import Settings
+from saft_core.store.broker import Broker
 from saft_core.store.messages import queue_name
 from saft_core.store.models import Job
 from tests.fixtures.in_process import LocalWorker
 from tests.fixtures.models import IMAGE_SIZE, TEXT, TOWERS, make_base
-from worker.broker import Broker
 
 START_SECONDS = 300
 STOP_SECONDS = 20

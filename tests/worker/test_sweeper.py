@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from saft import embedded
 from saft_core.store import jobs, leases, messages, tenants
+from saft_core.store.broker import Broker
 from saft_core.store.images import ORPHAN_AGE_SECONDS, Orphans
 from saft_core.store.messages import ANY_BASE_QUEUE, Message
 from saft_core.store.models import DatasetImage, Image, Tenant, new_id
 from tests.fixtures.in_process import LocalWorker
 from worker import sweeper
-from worker.broker import Broker
 from worker.sweeper import Sweeper, send_needed_messages, sweep
 
 WAIT_SECONDS = 30

@@ -6,8 +6,7 @@ Folders that wrap the whole upload are looked through: `photos/cat/1.jpg` is of 
 
 from __future__ import annotations
 
-from saft_core.data.entries import Rejection
-from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, checked_label, parts_of
+from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, checked_label, parts_of, placed_by
 from saft_core.data.limits import DataLimits
 from saft_core.data.unsupported_layouts import refuse_unsupported_layout
 from saft_core.errors import InvalidInput
@@ -20,14 +19,9 @@ def recognise(upload: Upload) -> Labelled:
     `unsupported_layout` if the folders are not those of classes.
     """
     refuse_unsupported_layout(upload.paths, upload.images, upload.wrapper)
-    placed: list[Placed] = []
-    rejected: list[Rejection] = []
-    for entry in upload.files:
-        try:
-            placed.append(Placed(folder_label(parts_of(entry.path), upload.wrapper, upload.limits), entry))
-        except InvalidInput as error:
-            rejected.append(Rejection.of(entry.path, error))
-    return Labelled(tuple(placed), tuple(rejected))
+    return placed_by(
+        lambda entry: Placed(folder_label(parts_of(entry.path), upload.wrapper, upload.limits), entry), upload.files
+    )
 
 
 def folder_label(parts: Parts, wrapper: Parts, limits: DataLimits) -> str:

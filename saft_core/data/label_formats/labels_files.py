@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 from saft_core.data.entries import Entry, Rejection
 from saft_core.data.folder_names import is_to_test
-from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, checked_label, names_image, parts_of
+from saft_core.data.label_formats.upload import (
+    Labelled,
+    Parts,
+    Placed,
+    Upload,
+    checked_label,
+    names_image,
+    parts_of,
+    placed_by,
+)
 from saft_core.data.paths import normalise_path, printable
 from saft_core.errors import InvalidDataset, InvalidInput
 
@@ -36,7 +45,7 @@ def check_labels_size(size_bytes: int, max_labels_bytes: int) -> None:
     if size_bytes > max_labels_bytes:
         raise InvalidInput(
             f"It has {size_bytes:,} bytes; of a labels file at most {max_labels_bytes:,} are taken"
-            " (max_labels_bytes). Leave out what is no label.",
+            " (max_labels_bytes). Leave out what is no label, or upload in parts.",
             code="labels_file_too_large",
         )
 
@@ -90,17 +99,12 @@ def _refuse_turned_away(upload: Upload, names: re.Pattern[str]) -> None:
     """Without its labels file an upload would be taken for something else."""
     for rejection in upload.turned_away:
         if names.fullmatch(rejection.path.lower().replace("\\", "/")):
-            raise InvalidDataset(
-                f"The labels file '{rejection.path}' cannot be read. {rejection.reason}",
-                code=rejection.code,
-                file=rejection.path,
-            )
+            raise _invalid(rejection.path, rejection.reason, rejection.code)
 
 
-def _invalid(path: str, why: str) -> InvalidDataset:
-    return InvalidDataset(
-        f"The labels file '{printable(path)}' cannot be read. {why}", code="invalid_labels_file", file=printable(path)
-    )
+def _invalid(path: str, why: str, code: str = "invalid_labels_file") -> InvalidDataset:
+    shown = printable(path)
+    return InvalidDataset(f"The labels file '{shown}' cannot be read. {why}", code=code, file=shown)
 
 
 class _Reading:
@@ -133,20 +137,9 @@ class _Reading:
     def _bytes(self, entry: Entry) -> bytes:
         try:
             data = entry.read()
+            check_labels_size(len(data), self._upload.limits.max_labels_bytes)
         except InvalidInput as error:
-            raise InvalidDataset(
-                f"The labels file '{entry.path}' cannot be read. {error.message}",
-                code=error.error_code,
-                file=entry.path,
-            ) from error
-        limit = self._upload.limits.max_labels_bytes
-        if len(data) > limit:
-            raise InvalidDataset(
-                f"The labels file '{entry.path}' has {len(data):,} bytes; at most {limit:,} are taken"
-                " (max_labels_bytes). Leave out what is no label, or upload in parts.",
-                code="labels_file_too_large",
-                file=entry.path,
-            )
+            raise _invalid(entry.path, error.message, error.error_code) from error
         return data
 
     def _add(self, row: Row, source: str, around: Sequence[str]) -> None:
@@ -168,21 +161,16 @@ class _Reading:
 
     def finish(self, read: Collection[str]) -> Labelled:
         """The labelled files by all labels files together; `read` are the paths of those that were read."""
-        placed: list[Placed] = []
-        for entry in self._upload.files:
-            if entry.path in read:
-                continue
-            try:
-                placed.append(Placed(self._label(entry.path), entry, self._is_to_test(entry.path)))
-            except InvalidInput as error:
-                self._rejected.append(Rejection.of(entry.path, error))
+        images = [entry for entry in self._upload.files if entry.path not in read]
+        found = placed_by(lambda one: Placed(self._label(one.path), one, self._is_to_test(one.path)), images)
+        placed, rejected = found.placed, [*self._rejected, *found.rejected]
         if all(one.test for one in placed):  # one part alone is the dataset
-            placed = [Placed(one.label, one.entry) for one in placed]
+            placed = tuple(Placed(one.label, one.entry) for one in placed)
         if self._missing > MAX_LISTED_MISSING:
             more = self._missing - MAX_LISTED_MISSING
             path = ", ".join(sorted(read))
-            self._rejected.append(Rejection(path, "missing_file", f"It names {more:,} more files that were not found."))
-        return Labelled(tuple(placed), tuple(self._rejected))
+            rejected.append(Rejection(path, "missing_file", f"It names {more:,} more files that were not found."))
+        return Labelled(placed, tuple(rejected))
 
     def _label(self, path: str) -> str:
         """The one label of a file. Raises InvalidInput if it has none, or several."""
@@ -225,7 +213,7 @@ class _Index:
     """Looks up uploaded files by the names that a labels file may give them."""
 
     def __init__(self, paths: Sequence[str], wrapper: Parts) -> None:
-        stems = _unique((_stem(path), path) for path in paths if names_image(path))
+        stems = _unique((path.rpartition(".")[0], path) for path in paths if names_image(path))
         # By the whole path, and for images by the path without its ending if no other has it.
         self._exact = {stem: path for stem, path in stems.items() if isinstance(path, str)} | {p: p for p in paths}
         self._tails = _unique((tail, path) for name, path in self._exact.items() for tail in _ends(name))
@@ -243,10 +231,6 @@ class _Index:
             return None
         found = (self._exact.get(before + inner) for before in around)
         return next((path for path in found if path is not None), None) or self._tails.get(inner)
-
-
-def _stem(path: str) -> str:
-    return path.rpartition(".")[0]
 
 
 def _ends(path: str) -> list[str]:

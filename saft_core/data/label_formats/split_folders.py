@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from saft_core.data.entries import Entry, Rejection
+from saft_core.data.entries import Entry
 from saft_core.data.folder_names import has_masks, is_split, is_to_test, is_to_train, purpose
 from saft_core.data.label_formats.class_folders import folder_label
-from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, parts_of, wrapper_of
+from saft_core.data.label_formats.upload import Labelled, Parts, Placed, Upload, parts_of, placed_by, wrapper_of
 from saft_core.errors import InvalidInput
 
 
@@ -31,14 +31,7 @@ def recognise(upload: Upload) -> Labelled | None:
         return None
     if not any(is_to_train(folder) and _has_classes(images[folder], inner) for folder, inner in splits.items()):
         return None
-    placed: list[Placed] = []
-    rejected: list[Rejection] = []
-    for entry in upload.files:
-        try:
-            placed.append(_placed(entry, upload, splits))
-        except InvalidInput as error:
-            rejected.append(Rejection.of(entry.path, error))
-    return Labelled(tuple(placed), tuple(rejected))
+    return placed_by(lambda entry: _placed(entry, upload, splits), upload.files)
 
 
 def _has_classes(images: Sequence[Parts], wrapper: Parts) -> bool:

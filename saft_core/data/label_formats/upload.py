@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +37,18 @@ class Labelled:
 
     placed: tuple[Placed, ...]
     rejected: tuple[Rejection, ...]
+
+
+def placed_by(place: Callable[[Entry], Placed], files: Iterable[Entry]) -> Labelled:
+    """The files that `place` gives a label; those for which it raises InvalidInput are rejected."""
+    placed: list[Placed] = []
+    rejected: list[Rejection] = []
+    for entry in files:
+        try:
+            placed.append(place(entry))
+        except InvalidInput as error:
+            rejected.append(Rejection.of(entry.path, error))
+    return Labelled(tuple(placed), tuple(rejected))
 
 
 @dataclass(frozen=True)

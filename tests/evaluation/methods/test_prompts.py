@@ -201,7 +201,7 @@ def test_a_fit_names_classes_it_never_saw(method: CoOp | CoCoOp | MaPLe) -> None
     ("method", "rate"), [(CoOp(), 2e-3), (CoCoOp(), 2e-3), (MaPLe(), 3.5e-3)], ids=["CoOp", "CoCoOp", "MaPLe"]
 )
 def test_the_stated_rate_is_the_published_one(method: CoOp | CoCoOp | MaPLe, rate: float) -> None:
-    settings = method.settings(make_base("vit"))
-    assert settings.learning_rate == rate
-    assert len(settings.search) == 3
-    assert rate in settings.search
+    base = make_base("vit")
+    assert method.hyperparameters.learning_rate(base) == rate
+    assert len(method.hyperparameters.search(base)) == 3
+    assert rate in method.hyperparameters.search(base)

@@ -133,8 +133,8 @@ def test_a_fit_that_diverges_leaves_the_base() -> None:
 
 def test_names_and_rates_are_those_of_a_method() -> None:
     assert len({method.name for method in ALL}) == len(ALL)
+    base = make_base("vit")
     for method in ALL:
-        settings = method.settings(make_base("vit"))
-        assert settings.learning_rate == 5e-6
-        assert settings.learning_rate in settings.search
-        assert len(settings.search) == 3
+        assert method.hyperparameters.learning_rate(base) == 5e-6
+        assert 5e-6 in method.hyperparameters.search(base)
+        assert len(method.hyperparameters.search(base)) == 3

@@ -50,6 +50,5 @@ def test_it_learns_and_leaves_the_base() -> None:
 
 
 def test_one_training_serves_both() -> None:
-    base = make_base("vit")
-    assert WiseFt().settings(base) == FullFineTuning().settings(base)
+    assert WiseFt().hyperparameters == FullFineTuning().hyperparameters
     assert (WiseFt().name, WiseFt(0.25).name) == ("WiSE-FT", "WiSE-FT (0.25)")

@@ -126,13 +126,9 @@ export function follow(job_id, use) {
       try {
         const job = await get(`/jobs/${job_id}`); // waits until the service is back
         if (over) return;
-        if (is_final(job)) {
-          stop();
-          use(job);
-        } else {
-          use(job);
-          setTimeout(open, 500);
-        }
+        use(job);
+        if (is_final(job)) stop();
+        else setTimeout(open, 500);
       } catch (error) {
         stop();
         use({ id: job_id, status: "failed", phase: "", error: { code: error.code, detail: error.message } });

@@ -1,10 +1,12 @@
 // The device's camera. Browsers lend it only to pages of https addresses and of this machine.
+import { useEffect, useState } from "./preact.js";
+
 export const has_camera = () => Boolean(navigator.mediaDevices?.getUserMedia);
 
 const SIDE = 640; // of the pictures taken: what models look at is smaller
 
 // Shows the camera in a <video>. Gives {shoot, flip, close}; throws what getUserMedia throws (NotAllowedError, ...).
-export async function open_camera(video) {
+async function open_camera(video) {
   let facing = "environment";
   let stream = null;
   const show = async () => {
@@ -38,4 +40,27 @@ export async function open_camera(video) {
       video.srcObject = null;
     },
   };
+}
+
+// Opens the camera in a <video>, and ends with it: [camera, error], null until there is one. onHidden: called when the
+// <video> is no longer to be seen, as in a tab that was left for another.
+export function useCamera(video, onHidden = () => {}) {
+  const [camera, setCamera] = useState(null);
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    let opened = null;
+    let over = false;
+    open_camera(video.current).then(
+      (found) => (over ? found.close() : setCamera((opened = found))),
+      (failed) => !over && setError(failed),
+    );
+    const watch = new ResizeObserver(() => opened && !video.current?.getClientRects().length && onHidden());
+    watch.observe(video.current);
+    return () => {
+      over = true;
+      watch.disconnect();
+      opened?.close();
+    };
+  }, []);
+  return [camera, error];
 }

@@ -7,7 +7,8 @@ export const is_picture = (file) => file.type.startsWith("image/") || PICTURE.te
 export const is_zip = (file) => /\.zip$/i.test(file.name);
 export const PICTURES = "image/*,.heic,.heif,.avif,.tif,.tiff";
 
-const hidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
+// Whether a system left a file there by itself.
+export const hidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
 
 // All files of a drop or a paste, those in folders too: [{path: "cat/one.jpg", file}]. To be called in the event itself.
 export async function files_of(transfer) {

@@ -7,7 +7,7 @@ import { try_adapter } from "../lib/chosen.js";
 import { useOne } from "../lib/live.js";
 import { speak } from "../lib/speak.js";
 import { useAnswers } from "./answers/asking.js";
-import { Choose, useDrop, usePaste } from "./answers/intake.js";
+import { Choose, useDrop, usePaste } from "./intake.js";
 import { LeftOut } from "./answers/left_out.js";
 import { Live } from "./answers/live.js";
 import { usePictures } from "./answers/pictures.js";
@@ -42,7 +42,7 @@ export function QuickTry({ adapter }) {
     <${Problem} error=${read.error} />
     ${!camera && html`<${Samples} adapter=${asked} take=${take} words=${t("try.quick_samples")} />`}
     <div class="row">
-      <${Choose} take=${take} several=${false}>${t(held.pictures.length ? "try.another" : "try.choose_one")}<//>
+      <${Choose} kind="primary" take=${take} multiple=${false}>${t(held.pictures.length ? "try.another" : "try.choose_one")}<//>
       ${!camera && has_camera() && html`<${Button} onClick=${() => setCamera(true)}>${t("try.use_camera")}<//>`}
       ${asked && html`<${Button} kind="quiet" onClick=${() => try_adapter(asked)}>${t("try.more")}<//>`}
     </div>

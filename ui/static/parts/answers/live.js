@@ -1,7 +1,7 @@
 // The camera, with an answer that follows what it sees: one small frame at a time, the next when its answer is there.
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { has, useWords } from "../../lib/i18n.js";
-import { open_camera } from "../../lib/camera.js";
+import { useCamera } from "../../lib/camera.js";
 import { speak } from "../../lib/speak.js";
 import { Button } from "../button.js";
 import { Note, Problem } from "../note.js";
@@ -57,28 +57,6 @@ function useLiveAnswer(camera, question) {
   return { answer: state.answer, waiting: state.key !== key, error: state.key === key ? state.error : null };
 }
 
-// Opens the camera in a <video>, and ends with it. The tab that is left for another ends it too, by calling onClose.
-function useCamera(video, onClose) {
-  const [camera, setCamera] = useState(null);
-  const [failed, setFailed] = useState(null);
-  useEffect(() => {
-    let opened = null;
-    let over = false;
-    open_camera(video.current).then(
-      (found) => (over ? found.close() : setCamera((opened = found))),
-      (error) => !over && setFailed(error.name),
-    );
-    const watch = new ResizeObserver(() => opened && !video.current?.getClientRects().length && onClose());
-    watch.observe(video.current);
-    return () => {
-      over = true;
-      watch.disconnect();
-      opened?.close();
-    };
-  }, []);
-  return { camera, failed };
-}
-
 // Tells those who hear the page when the camera sees something else, and not more often than one can listen.
 function useSpoken(t, answer) {
   const told = useRef({ label: null, at: 0 });
@@ -94,16 +72,16 @@ function useSpoken(t, answer) {
 export function Live({ question, name, take, onClose, compact = false }) {
   const t = useWords();
   const video = useRef();
-  const { camera, failed } = useCamera(video, onClose);
+  const [camera, failed] = useCamera(video, onClose);
   const { answer, waiting, error } = useLiveAnswer(camera, question);
   useSpoken(t, waiting ? null : answer);
   const still = async () => {
     const file = await camera.shoot(1024);
     take([{ path: file.name, file }]);
   };
-  const why = failed && (has(`try.camera.${failed}`) ? `try.camera.${failed}` : "try.camera.failed");
+  const why = failed && (has(`try.camera.${failed.name}`) ? `try.camera.${failed.name}` : "try.camera.failed");
   return html`<div class="stage ${compact ? "stage-compact" : ""}">
-    <div class="stage-picture"><video ref=${video} muted playsinline aria-label=${t("try.camera.view")} hidden=${failed}></video>
+    <div class="stage-picture"><video ref=${video} muted playsinline aria-label=${t("try.camera.view")} hidden=${Boolean(failed)}></video>
       ${why && html`<${Note} kind="warn">${t(why)}<//>`}
       <div class="row stage-tools">
         ${camera && html`<${Button} kind="primary" onClick=${still}>${t("try.camera.still")}<//>`}

@@ -1,6 +1,6 @@
 // What is asked and what came back. An answer belongs to its question: once that changes, it is not shown any more.
 import { new_key, post, request } from "../../lib/api.js";
-import { files_of, small_picture } from "../../lib/files.js";
+import { small_picture } from "../../lib/files.js";
 import { useEffect, useRef, useState } from "../../lib/preact.js";
 import { collection_thumbnail, dataset_thumbnail } from "../../parts/picture.js";
 import { steps_of, threshold } from "./closeness.js";
@@ -98,10 +98,4 @@ export function useAnswer(question) {
     if (now.current === answer.key) setHeld({ ...answer, matches: [...answer.matches, ...results], next: next_cursor });
   };
   return { asked: key !== null, answer, more };
-}
-
-// The first picture of a drop or a paste, or null.
-export async function first_picture(transfer, is_picture) {
-  const found = await files_of(transfer);
-  return found.map(({ file }) => file).find(is_picture) ?? null;
 }

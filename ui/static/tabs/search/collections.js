@@ -3,12 +3,12 @@ import { html, useRef, useState } from "../../lib/preact.js";
 import { percent, t as word, useWords } from "../../lib/i18n.js";
 import { new_key, post, remove } from "../../lib/api.js";
 import { is_touch } from "../../lib/device.js";
-import { PICTURES, files_chosen, files_of } from "../../lib/files.js";
 import { changed } from "../../lib/live.js";
 import { speak } from "../../lib/speak.js";
 import { Button } from "../../parts/button.js";
 import { Confirm } from "../../parts/dialog.js";
 import { Field } from "../../parts/field.js";
+import { Choose, useDrop } from "../../parts/intake.js";
 import { Note, Problem, Rejected } from "../../parts/note.js";
 import { Progress } from "../../parts/progress.js";
 import { add_pictures } from "./adding.js";
@@ -85,51 +85,25 @@ function Adding({ state }) {
     ${done && html`<${Note} kind=${done.added ? "good" : "bad"}><p>${t("search.added", { count: done.added, name: done.name })}</p><${Rejected} files=${done.rejected} /><//>`}`;
 }
 
-function useFiles(onFiles) {
-  const [over, setOver] = useState(false);
-  const events = {
-    onDragOver: (event) => (event.preventDefault(), setOver(true)),
-    onDragLeave: () => setOver(false),
-    onDrop: async (event) => {
-      event.preventDefault();
-      event.stopPropagation();
-      setOver(false);
-      onFiles(await files_of(event.dataTransfer));
-    },
-  };
-  return { over, events };
-}
-
-function Choose({ children, onFiles, ...rest }) {
-  const input = useRef();
-  const take = () => {
-    const files = files_chosen(input.current);
-    input.current.value = "";
-    onFiles(files);
-  };
-  return html`<${Button} ...${rest} onClick=${() => input.current.click()}>${children}<//>
-    <input ref=${input} type="file" multiple accept=${PICTURES} hidden aria-label=${rest["aria-label"] ?? children} onChange=${take} />`;
-}
-
 function DropZone({ busy, onFiles }) {
   const t = useWords();
-  const { over, events } = useFiles(onFiles);
-  return html`<div class="search-drop ${over ? "search-over" : ""}" ...${events}><p>${t(is_touch() ? "search.drop_touch" : "search.drop")}</p>
-    <${Choose} id="saft-collection-files" disabled=${busy} onFiles=${onFiles}>${t("search.choose")}<//></div>`;
+  const { over, handlers } = useDrop(onFiles);
+  return html`<div class="search-drop ${over ? "search-over" : ""}" ...${handlers}><p>${t(is_touch() ? "search.drop_touch" : "search.drop")}</p>
+    <${Choose} id="saft-collection-files" disabled=${busy} take=${onFiles}>${t("search.choose")}<//></div>`;
 }
 
 function Row({ collection, busy, onFiles, onOpen }) {
   const t = useWords();
   const [asking, setAsking] = useState(false);
-  const { over, events } = useFiles(onFiles);
+  const { over, handlers } = useDrop(onFiles);
   const { name, image_count: count } = collection;
   const erase = async () => {
     await remove(`/collections/${collection.id}`);
     changed("/collections", "/usage");
   };
-  return html`<li class=${over ? "search-over" : ""} ...${events}><div><strong>${name}</strong><br /><span class="hint">${t("search.pictures", { count })}</span></div>
+  return html`<li class=${over ? "search-over" : ""} ...${handlers}><div><strong>${name}</strong><br /><span class="hint">${t("search.pictures", { count })}</span></div>
     <div class="row"><${Button} kind="quiet" aria-label=${t("search.search_this", { name })} onClick=${onOpen}>${t("search.search")}<//>
-      <${Choose} kind="quiet" disabled=${busy} aria-label=${t("search.add_to", { name })} onFiles=${onFiles}>${t("search.add")}<//>
+      <${Choose} kind="quiet" disabled=${busy} aria-label=${t("search.add_to", { name })} take=${onFiles}>${t("search.add")}<//>
       <${Button} kind="quiet" aria-label=${t("search.delete_this", { name })} onClick=${() => setAsking(true)}>${t("search.delete")}<//></div>
     ${asking && html`<${Confirm} title=${t("search.delete_this", { name })} words=${t("search.delete_words", { count })} yes=${t("search.delete")} work=${erase} onClose=${() => setAsking(false)} />`}
   </li>`;

@@ -1,33 +1,29 @@
 // The search line: words, a picture, or both.
-import { html, useEffect, useRef, useState } from "../../lib/preact.js";
+import { html, useRef, useState } from "../../lib/preact.js";
 import { percent, useWords } from "../../lib/i18n.js";
-import { PICTURES, is_picture } from "../../lib/files.js";
+import { is_picture } from "../../lib/files.js";
 import { Button } from "../../parts/button.js";
 import { EnglishHint } from "../../parts/english.js";
 import { Field, Slider } from "../../parts/field.js";
+import { Choose, useDrop, usePaste } from "../../parts/intake.js";
 import { Problem } from "../../parts/note.js";
 import { Thumbnail } from "../../parts/picture.js";
-import { first_picture, picture_of } from "./answer.js";
+import { picture_of } from "./answer.js";
 
 const MOST_CHARACTERS = 300;
 
 export function Line({ words, onWords, before, negative, onNegative, picture, onPicture, weight, onWeight }) {
   const t = useWords();
-  const [over, setOver] = useState(false);
+  const place = useRef();
   const taking = usePicture(onPicture);
-  const place = usePaste(taking.take);
-  const drop = async (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    setOver(false);
-    taking.take(await first_picture(event.dataTransfer, is_picture));
-  };
-  return html`<form ref=${place} role="search" class="search-line card ${over ? "search-over" : ""}" onSubmit=${(event) => event.preventDefault()}
-    onDragOver=${(event) => (event.preventDefault(), setOver(true))} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+  const take_first = (found) => taking.take(found.map(({ file }) => file).find(is_picture));
+  const { over, handlers } = useDrop(take_first);
+  usePaste(place, (found) => !document.querySelector("dialog[open]") && take_first(found));
+  return html`<form ref=${place} role="search" class="search-line card ${over ? "search-over" : ""}" onSubmit=${(event) => event.preventDefault()} ...${handlers}>
     <div class="search-words"><label class="heard" for="saft-search-words">${t("search.words")}</label>
       <input id="saft-search-words" type="search" enterkeyhint="search" autocomplete="off" maxlength=${MOST_CHARACTERS}
         placeholder=${t("search.example")} value=${words} onInput=${(event) => onWords(event.target.value)} />
-      <${ChoosePicture} onFile=${taking.take} busy=${taking.busy} /></div>
+      <${Choose} id="saft-search-picture" multiple=${false} take=${([chosen]) => taking.take(chosen?.file)} busy=${taking.busy}>${t("search.picture")}<//></div>
     <${EnglishHint} /><${Problem} error=${taking.error} />
     ${picture && html`<div class="search-by"><${Thumbnail} key=${picture.src} src=${picture.src} alt="" name="" />
       <div><p>${t("search.by_picture", { name: picture.name })}</p>${before && !words.trim()
@@ -59,33 +55,4 @@ function usePicture(onPicture) {
     }
   };
   return { ...state, take };
-}
-
-// A picture that is pasted while this is to be seen. Gives the ref of what is to be seen.
-function usePaste(take) {
-  const place = useRef();
-  const now = useRef(take);
-  now.current = take;
-  useEffect(() => {
-    const paste = async (event) => {
-      if (!place.current?.checkVisibility() || document.querySelector("dialog[open]")) return;
-      if (![...event.clipboardData.files].some(is_picture)) return;
-      event.preventDefault();
-      now.current(await first_picture(event.clipboardData, is_picture));
-    };
-    document.addEventListener("paste", paste);
-    return () => document.removeEventListener("paste", paste);
-  }, []);
-  return place;
-}
-
-function ChoosePicture({ onFile, busy }) {
-  const t = useWords();
-  const input = useRef();
-  const choose = () => {
-    onFile(input.current.files[0]);
-    input.current.value = "";
-  };
-  return html`<${Button} id="saft-search-picture" busy=${busy} onClick=${() => input.current.click()}>${t("search.picture")}<//>
-    <input ref=${input} type="file" accept=${PICTURES} hidden aria-label=${t("search.picture")} onChange=${choose} />`;
 }

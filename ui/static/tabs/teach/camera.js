@@ -1,7 +1,7 @@
 // Pictures of a class by the camera: as long as the button is held, one after another.
 import { html, useEffect, useRef, useState } from "../../lib/preact.js";
 import { useWords } from "../../lib/i18n.js";
-import { open_camera } from "../../lib/camera.js";
+import { useCamera } from "../../lib/camera.js";
 import { speak } from "../../lib/speak.js";
 import { Button } from "../../parts/button.js";
 import { Dialog } from "../../parts/dialog.js";
@@ -41,26 +41,6 @@ export function Camera({ class_id, label, onClose }) {
       <p class="camera-count" id="saft-camera-count">${t("teach.taken", { count })}</p>`}
     <div class="row row-end"><${Button} onClick=${close}>${t("teach.camera_done")}<//></div>
   <//>`;
-}
-
-function useCamera(video) {
-  const [camera, setCamera] = useState(null);
-  const [error, setError] = useState(null);
-  useEffect(() => {
-    let opened = null;
-    let gone = false;
-    const found = (made) => {
-      opened = made;
-      if (gone) made.close();
-      else setCamera(made);
-    };
-    open_camera(video.current).then(found, (failed) => !gone && setError(failed));
-    return () => {
-      gone = true;
-      opened?.close();
-    };
-  }, []);
-  return [camera, error];
 }
 
 // One step of undo takes back all that was shot while the camera was open.

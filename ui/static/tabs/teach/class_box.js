@@ -1,9 +1,9 @@
 // A class: its name, its pictures, and the ways of putting more into it.
-import { html, useRef, useState } from "../../lib/preact.js";
+import { html, useState } from "../../lib/preact.js";
 import { number, useWords } from "../../lib/i18n.js";
 import { has_camera } from "../../lib/camera.js";
-import { files_chosen, files_of, PICTURES } from "../../lib/files.js";
 import { Button } from "../../parts/button.js";
+import { Choose, useDrop } from "../../parts/intake.js";
 import { Rejected } from "../../parts/note.js";
 import { Camera } from "./camera.js";
 import { change } from "./draft.js";
@@ -19,13 +19,14 @@ export function ClassBox({ one, chosen, is_last }) {
   const t = useWords();
   const [camera, setCamera] = useState(false);
   const label = label_of(one);
-  const drop = useDrop(one.id);
+  const moved = (ids) => change((now) => move_pictures(now, new Set(JSON.parse(ids)), one.id));
+  const drop = useDrop((found) => fill(found, one.id), { kind: DRAGGED, take: moved });
   return html`<section class="card class-box ${drop.over ? "drop-over" : ""}" aria-label=${label} data-class=${label} ...${drop.handlers}>
     <${Head} one=${one} label=${label} can_go=${one.pictures.length > 0 || !is_last} />
     <${Pictures} one=${one} label=${label} chosen=${chosen} />
     ${!one.pictures.length && html`<p class="hint class-invite">${t("teach.invite")}</p>`}
     <div class="row class-ways">
-      <${Choose} accept=${PICTURES} multiple use=${(found) => fill(found, one.id)} aria-label=${t("teach.choose_for", { name: label })}>${t("teach.choose")}<//>
+      <${Choose} take=${(found) => fill(found, one.id)} aria-label=${t("teach.choose_for", { name: label })}>${t("teach.choose")}<//>
       ${has_camera() && html`<${Button} onClick=${() => setCamera(true)} aria-label=${t("teach.camera_for", { name: label })}>${t("teach.camera")}<//>`}
     </div>
     ${camera && html`<${Camera} class_id=${one.id} label=${label} onClose=${() => setCamera(false)} />`}
@@ -45,18 +46,6 @@ function Head({ one, label, can_go }) {
     </div>
     ${refused.length > 0 && html`<div class="class-refused"><${Rejected} open=${false} files=${refused.map((picture) => ({ path: picture.name, reason: picture.rejected }))} />
       <${Button} kind="quiet" onClick=${drop}>${t("teach.remove_refused")}<//></div>`}`;
-}
-
-// A button that opens the browser's chooser. Every choice counts, the same one again too.
-export function Choose({ use, accept, multiple = false, folder = false, children, ...rest }) {
-  const input = useRef();
-  const take = (event) => {
-    const found = files_chosen(event.target);
-    event.target.value = "";
-    use(found);
-  };
-  return html`<${Button} ...${rest} onClick=${() => input.current.click()}>${children}<//>
-    <input ref=${input} type="file" hidden accept=${accept} multiple=${multiple} webkitdirectory=${folder} onChange=${take} tabindex="-1" aria-hidden="true" />`;
 }
 
 function Pictures({ one, label, chosen }) {
@@ -87,22 +76,4 @@ function walk(event) {
   if (!tiles[next]) return;
   event.preventDefault();
   tiles[next].focus();
-}
-
-// What is dropped into the box: pictures of another box, or files.
-function useDrop(class_id) {
-  const [over, setOver] = useState(false);
-  const onDragOver = (event) => {
-    event.preventDefault();
-    setOver(true);
-  };
-  const onDragLeave = (event) => !event.currentTarget.contains(event.relatedTarget) && setOver(false);
-  const onDrop = async (event) => {
-    event.preventDefault();
-    setOver(false);
-    const ids = event.dataTransfer.getData(DRAGGED);
-    if (ids) return change((now) => move_pictures(now, new Set(JSON.parse(ids)), class_id));
-    return fill(await files_of(event.dataTransfer), class_id);
-  };
-  return { over, handlers: { onDragOver, onDragLeave, onDrop } };
 }

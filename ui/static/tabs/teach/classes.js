@@ -7,8 +7,9 @@ import { useStore } from "../../lib/store.js";
 import { watch_nothing, watched } from "../../lib/teaching.js";
 import { Button } from "../../parts/button.js";
 import { Confirm } from "../../parts/dialog.js";
+import { Choose } from "../../parts/intake.js";
 import { Note, Rejected } from "../../parts/note.js";
-import { Choose, ClassBox } from "./class_box.js";
+import { ClassBox } from "./class_box.js";
 import { change, past, selected, start_over, undo } from "./draft.js";
 import { example } from "./example.js";
 import { fill, told } from "./filling.js";
@@ -26,8 +27,8 @@ export function Classes({ draft }) {
     ${!keeps && !is_empty(draft) && html`<${Note}>${t("teach.not_kept")}<//>`}
     <div class="boxes">${draft.classes.map((one, place) => html`<${ClassBox} key=${one.id} one=${one} chosen=${chosen} is_last=${place === draft.classes.length - 1 || draft.classes.length === 2} />`)}</div>
     <div class="row"><${Button} class="button class-add" onClick=${() => change(add_class)}>${t("teach.add_class")}<//>
-      <${Choose} kind="quiet" folder use=${(found) => fill(found)}>${t("teach.choose_folder")}<//>
-      <${Choose} kind="quiet" accept=".zip,application/zip" use=${(found) => fill(found)}>${t("teach.choose_zip")}<//></div>
+      <${Choose} kind="quiet" folder accept=${null} take=${(found) => fill(found)}>${t("teach.choose_folder")}<//>
+      <${Choose} kind="quiet" accept=".zip,application/zip" multiple=${false} take=${(found) => fill(found)}>${t("teach.choose_zip")}<//></div>
     <p class="hint drop-hint">${t("teach.drop_hint")}</p>
     <${Toolbar} draft=${draft} chosen=${chosen} />
     ${asking && html`<${Confirm} title=${t("teach.start_over")} words=${t("teach.start_over_words")} yes=${t("teach.start_over")} work=${async () => clear()} onClose=${() => setAsking(false)} />`}

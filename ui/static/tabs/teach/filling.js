@@ -1,6 +1,6 @@
 // From what visitors drop and choose to pictures in boxes: loose pictures, folders, zips, and layouts that the service knows.
 import { all, upload } from "../../lib/api.js";
-import { is_picture, is_zip } from "../../lib/files.js";
+import { hidden, is_picture, is_zip } from "../../lib/files.js";
 import { has, t } from "../../lib/i18n.js";
 import { speak } from "../../lib/speak.js";
 import { store } from "../../lib/store.js";
@@ -36,8 +36,6 @@ export async function fill(found, class_id = null) {
     if (error.name !== "AbortError") say([{ kind: "bad", text: words }, ...(error.rejected ?? []).slice(0, 5).map((one) => ({ kind: "bad", text: `${one.path}: ${one.reason}` }))]);
   }
 }
-
-const hidden = (path) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
 
 async function entries_of(zip) {
   const entries = await read_zip(zip);

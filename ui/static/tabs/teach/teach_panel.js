@@ -7,7 +7,7 @@ import { useStore } from "../../lib/store.js";
 import { watched } from "../../lib/teaching.js";
 import { Button, WorkButton } from "../../parts/button.js";
 import { EnglishHint } from "../../parts/english.js";
-import { Note, Problem } from "../../parts/note.js";
+import { Problem } from "../../parts/note.js";
 import { Progress } from "../../parts/progress.js";
 import { GOOD, filled, label_of, missing, name_of, pictures_of, plan_of, thin, usable } from "./model.js";
 import { Job } from "./job.js";

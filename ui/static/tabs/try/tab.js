@@ -9,7 +9,7 @@ import { speak } from "../../lib/speak.js";
 import { useStore } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
 import { useAnswers } from "../../parts/answers/asking.js";
-import { Choose, useDrop, usePaste } from "../../parts/answers/intake.js";
+import { Choose, useDrop, usePaste } from "../../parts/intake.js";
 import { LeftOut } from "../../parts/answers/left_out.js";
 import { Live } from "../../parts/answers/live.js";
 import { MOST, usePictures } from "../../parts/answers/pictures.js";
@@ -73,7 +73,7 @@ function Empty({ take, adapter, known, onCamera }) {
   const t = useWords();
   return html`<div class="try-empty"><div class="try-frame" aria-hidden="true"></div>
     <h3>${t("try.invite")}</h3><p>${t(is_touch() ? "try.invite_words_touch" : "try.invite_words", { count: MOST })}</p>
-    <div class="row"><${Choose} take=${take}>${t("try.choose")}<//><${Camera} onCamera=${onCamera} /></div>
+    <div class="row"><${Choose} kind="primary" take=${take}>${t("try.choose")}<//><${Camera} onCamera=${onCamera} /></div>
     <${Samples} adapter=${adapter} take=${take} />
     ${known && !adapter && html`<p>${t("try.teach_first")} <${Button} kind="quiet" onClick=${() => open_tab("teach")}>${t("try.teach_first_do")}<//></p>`}</div>`;
 }
@@ -101,7 +101,7 @@ function Tools({ held, answers, question, take, onCamera }) {
     const entries = pictures.map((picture) => ({ name: picture.name, answer: answers.of(picture).answer }));
     download("answers.csv", as_csv(entries, question.labels));
   };
-  return html`<div class="row"><${Choose} take=${take}>${t("try.add")}<//>
+  return html`<div class="row"><${Choose} kind="primary" take=${take}>${t("try.add")}<//>
       ${onCamera && html`<${Camera} onCamera=${onCamera} />`}
       <${Button} disabled=${!ready} onClick=${save}>${t("try.download")}<//>
       ${pictures.length > 1 && html`<${Button} kind="quiet" onClick=${held.clear}>${t("try.remove_all")}<//>`}</div>

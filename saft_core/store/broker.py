@@ -1,4 +1,8 @@
-"""The sweeper's connection to the broker: send a message, and count those in a queue."""
+"""The connection to Celery's broker (Valkey) by which messages are sent to workers and counted.
+
+It has time limits, which the connection of the consuming worker (worker/app.py) cannot have: that one waits for
+messages. The task is named, so that the API sends it without importing the worker.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ ANSWER_SECONDS = 3
 
 
 class Broker:
-    """A connection with time limits, which that of the consuming worker cannot have: it waits for messages."""
+    """A broker that is given up after ANSWER_SECONDS: its methods then raise kombu's OperationalError."""
 
     def __init__(self, redis_url: str) -> None:
         self._app = Celery("saft", broker=redis_url, set_as_current=False)
@@ -25,14 +29,16 @@ class Broker:
         )
 
     def send(self, message: Message) -> None:
-        """Put a message in its queue. Raises kombu's OperationalError when the broker does not answer."""
+        """Put a message in its queue."""
         self._app.send_task(TRAIN_TASK, args=[message.job_id], queue=message.queue, retry=False)
 
     def count(self, queue: str) -> int:
-        """The number of messages in a queue; one that was delivered to a worker does not count.
-
-        Raises kombu's OperationalError when the broker does not answer.
-        """
+        """The number of messages in a queue; one that was delivered to a worker does not count."""
         with self._app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_SECONDS)
             return int(connection.default_channel.queue_declare(queue=queue, passive=False).message_count)
+
+    def ping(self) -> None:
+        """Connect to the broker."""
+        with self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER_SECONDS)
