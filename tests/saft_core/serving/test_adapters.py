@@ -20,7 +20,7 @@ STRENGTH = 0.6
 
 
 class Shelf:
-    """Adapters "0", "1" ... of one base, with their class embeddings or without. passes: the rows of each pass, in turn."""
+    """Adapters "0", "1" ... of one base, with their class embeddings or without. passes: the rows of each, in turn."""
 
     def __init__(self, base: Base, *, with_embeddings: bool = True) -> None:
         self._base, self._with_embeddings = base, with_embeddings
