@@ -117,4 +117,6 @@ def _add(scope: Scope, base: Base, number: int) -> Adapter:
         nnz=round(base.parameter_count * DENSITY), delta_bytes=len(content), base=base.name,
         base_fingerprint=base.fingerprint, metrics={}, blocks=[],
     )  # fmt: skip
-    return adapters.add(scope, row, content, class_embeddings=class_embeddings(base, content, 1.0))
+    added = adapters.add(scope, row, content, class_embeddings=class_embeddings(base, content, 1.0))
+    adapters.publish(scope, added)  # by its name alone the copies find it
+    return added

@@ -4,8 +4,8 @@
 
 The digest binds them to what they were made of: a container's checksum covers the delta, the base's fingerprint, the
 classes and the template, and the prompts say what the release that made them wrote for these. All numbers are
-little-endian: S and E uint32, strengths float64, embeddings float32. Half of the bytes do not do: rounded to float16,
-a unit embedding moves the logits of CLIP by up to 0.03.
+little-endian: S and E uint32, strengths float64, embeddings float32. Half of the bytes do not do: float16 moved the
+probabilities of sample photographs by up to 2.2e-4 on the embedded base, and answers are promised to 1e-5.
 """
 
 from __future__ import annotations
