@@ -16,8 +16,8 @@ from saft_core.data.images import decode_image
 from saft_core.data.limits import DataLimits
 from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
+from saft_core.delta.class_embeddings import labels_digest
 from saft_core.serving.cache import ByteBoundedCache
-from saft_core.serving.classifiers import digest
 from saft_core.serving.engine import Answers, Engine
 from saft_core.templates import Template
 
@@ -51,23 +51,32 @@ class UnknownDetector:
         """The calibration of `unknown` for labels without images of their own; None where it cannot be told."""
         if self._probe is None:
             return None
-        return self._unknowns.get(digest(labels, template), lambda: self._fitted(labels, template))
+        return self._unknowns.get(labels_digest(labels, template), lambda: self._fitted(labels, template))
 
     def probability(
-        self, unknown: Unknown, answers: Answers, labels: tuple[str, ...], template: Template
+        self,
+        unknown: Unknown,
+        answers: Answers,
+        labels: tuple[str, ...],
+        template: Template,
+        adapter_id: str | None = None,
     ) -> FloatArray:
-        """The probability that each of N images shows none of the labels, float (N,), from any model's answers."""
-        others = self._none_of(labels, template)
+        """The probability that each of N images shows none of the labels, float (N,), from any model's answers.
+
+        adapter_id: whose answers they are; with it may be stored what the base makes of the labels.
+        """
+        others = self._none_of(labels, template, adapter_id)
         return unknown.probability(margin(answers.cosines.max(axis=1), answers.embeddings, self._words, others))
 
     def others(self, labels: tuple[str, ...], template: Template) -> FloatArray:
         """Unit embeddings of the words that are none of the labels, float32 (W, embed_dim)."""
         return self._words.embeddings[self._none_of(labels, template)]
 
-    def _none_of(self, labels: tuple[str, ...], template: Template) -> _Mask:
-        return self._others.get(
-            digest(labels, template), lambda: self._words.none_of(self._engine.embed_labels(None, labels, template))
-        )
+    def _none_of(self, labels: tuple[str, ...], template: Template, adapter_id: str | None = None) -> _Mask:
+        def found() -> _Mask:
+            return self._words.none_of(self._engine.embed_labels(adapter_id, labels, template, strength=0.0))
+
+        return self._others.get(labels_digest(labels, template), found)
 
     def _fitted(self, labels: tuple[str, ...], template: Template) -> Unknown | None:
         named = self._engine.embed_labels(None, labels, template)

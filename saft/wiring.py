@@ -21,13 +21,13 @@ from saft.admin_key import current_admin_key
 from saft.own_key import KeyFile
 from saft_core.clip.loading import load_base
 from saft_core.data.probe_set import PICTURES, load_probe
-from saft_core.delta import SparseDelta, decode
 from saft_core.errors import SaftError, Unavailable
 from saft_core.process import freeze_objects, keep_memory
+from saft_core.serving.adapters import StoredAdapter, read_adapter
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.engine import Engine, EngineLimits
 from saft_core.settings import Settings
-from saft_core.store.adapters import load_container
+from saft_core.store import deltas
 from saft_core.store.broker import Broker
 from saft_core.store.database import create_sessions
 from saft_core.store.messages import Message, queue_name
@@ -44,9 +44,8 @@ def create_services(settings: Settings) -> Services:
     keep_memory()
     sessions = create_sessions(settings.database_url)
 
-    def load(adapter_id: str) -> SparseDelta:
-        delta, _ = decode(load_container(sessions, adapter_id), max_bytes=settings.limits.max_delta_bytes)
-        return delta
+    def load(adapter_id: str) -> StoredAdapter:
+        return read_adapter(*deltas.load(sessions, adapter_id), max_bytes=settings.limits.max_delta_bytes)
 
     key = current_admin_key(settings)
     base = load_base(settings.base, settings.device)

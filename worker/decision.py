@@ -12,7 +12,7 @@ from saft_core.clip.class_names import same_class
 from saft_core.comparison import Answered, in_common, measured, renamed
 from saft_core.data.samples import Sample
 from saft_core.delta import decode
-from saft_core.store import adapters
+from saft_core.store import adapters, deltas
 from saft_core.store.leases import Compared
 from saft_core.store.models import Adapter, Job, Publish
 from saft_core.store.scope import Scope
@@ -79,7 +79,7 @@ def _rival(session: Session, job: Job) -> _Rival | None:
     adapter = adapters.published(scope, job.name)
     if adapter is None:
         return None
-    return _Rival(adapter, adapters.container(scope, adapter.id), adapters.answers(scope, adapter.id))
+    return _Rival(adapter, deltas.container(scope, adapter.id), adapters.answers(scope, adapter.id))
 
 
 def _answered_now(

@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -23,6 +24,7 @@ from saft_core.tuning.mistakes import Mistake
 from saft_core.tuning.progress import Progress
 from saft_core.tuning.training_sets import TrainingSets
 from worker.checkpoints import JobCheckpoints
+from worker.class_embeddings import class_embeddings
 from worker.database_retries import with_retries
 from worker.decision import Decision, decide
 from worker.lease import Lease, LeaseLost
@@ -57,8 +59,9 @@ def run_job(runtime: Runtime, job_id: str) -> None:
             task = load_training_sets(runtime, job, before_retry=lease.check)
             adaptation = _adapt(runtime, job, task, lease, since)
             decision = decide(runtime, job, task, adaptation, lease.check)
+            embeddings = class_embeddings(runtime.base, adaptation.container, adaptation.strength, lease.check)
             with_retries(runtime.sessions, lease.settle)
-            _finish(runtime, job, owner, adaptation, decision)
+            _finish(runtime, job, owner, partial(_result, runtime, job, adaptation, decision, embeddings))
     except Exception as error:
         ending = _ending(job.id, owner, error)
         with_retries(runtime.sessions, ending)
@@ -133,20 +136,20 @@ def _adapt(runtime: Runtime, job: Job, task: TrainingSets, lease: Lease, since: 
     )
 
 
-def _finish(runtime: Runtime, job: Job, owner: str, adaptation: Adaptation, decision: Decision) -> None:
+def _finish(runtime: Runtime, job: Job, owner: str, make_result: Callable[[], leases.Result]) -> None:
     """Write the adapter and end the job, in one transaction.
 
     The database decides whether the lease is still this worker's, so the write may be retried beyond its end.
     """
 
     def finish(session: Session) -> bool:
-        return leases.finish(session, job.id, owner, _result(runtime, job, adaptation, decision))
+        return leases.finish(session, job.id, owner, make_result())
 
     if with_retries(runtime.sessions, finish):
         runtime.checkpoints.delete(job.id)
 
 
-def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decision) -> leases.Result:
+def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decision, embeddings: bytes) -> leases.Result:
     adapter = adapters.row_of(
         job.name,
         adaptation.header,
@@ -162,6 +165,7 @@ def _result(runtime: Runtime, job: Job, adaptation: Adaptation, decision: Decisi
         adaptation.container,
         mistakes=[_mistake(job, mistake) for mistake in adaptation.mistakes],
         answers=adaptation.answers,
+        class_embeddings=embeddings,
         publish=decision.publish,
         compared_with=decision.compared_with,
         keep=runtime.settings.limits.max_adapter_versions,

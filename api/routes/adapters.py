@@ -17,7 +17,7 @@ from api.etags import NOT_MODIFIED, IfNoneMatch, is_current, not_modified
 from api.resolve import check_base
 from api.schemas.adapters import AdapterItem, AdapterView, MistakeView
 from api.schemas.common import MAX_NAME_CHARACTERS, Page
-from saft_core.store import adapters
+from saft_core.store import adapters, deltas
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 
@@ -96,7 +96,7 @@ def get_delta(adapter_id: str, tenancy: TenancyDep, if_none_match: IfNoneMatch =
     """The delta container; docs/delta-format.md describes it."""
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, adapter_id)
-        container = adapters.container(scope, adapter.id)
+        container = deltas.container(scope, adapter.id)
     headers = {"ETag": f'"{hashlib.sha256(container).hexdigest()}"'}
     if is_current(if_none_match, headers["ETag"]):
         return not_modified(headers)

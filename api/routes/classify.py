@@ -264,7 +264,9 @@ def _results(
     )
     labels, unknown = asked.labels, [None] * len(images)
     if asked.calibration.unknown is not None:
-        found = services.unknown_detector.probability(asked.calibration.unknown, answers, labels, asked.template)
+        found = services.unknown_detector.probability(
+            asked.calibration.unknown, answers, labels, asked.template, asked.adapter_id
+        )
         unknown = found.tolist()
     for row, score, none_of_them in zip(answers.probabilities, answers.cosines.max(axis=1), unknown, strict=True):
         best = np.argsort(-row, kind="stable")[: asked.top_k]

@@ -20,7 +20,7 @@ from api.resolve import model_of
 from saft_core.delta import SparseDelta, decode
 from saft_core.errors import NotFound
 from saft_core.export.description import Description
-from saft_core.store import adapters
+from saft_core.store import adapters, deltas
 
 router = APIRouter(prefix="/adapters", tags=["adapters"], route_class=TenantRoute)
 
@@ -82,7 +82,7 @@ def _export_request(tenancy: Tenancy, name: str, form: Form, strength: float | N
     texts_per_pass, threads = services.engine.limits.batch.max_rows, services.engine.threads
     with tenancy.begin() as scope:
         adapter = adapters.find(scope, name, report=False)
-        container = adapters.container(scope, adapter.id)
+        container = deltas.container(scope, adapter.id)
     model = model_of(adapter, services)
     wanted = model.strength_for(strength) + 0.0  # no negative zero
 
@@ -94,7 +94,7 @@ def _export_request(tenancy: Tenancy, name: str, form: Form, strength: float | N
 
     def load() -> SparseDelta:
         with tenancy.begin() as scope:
-            return decode(adapters.container(scope, adapter.id), max_bytes=services.limits.max_delta_bytes)[0]
+            return decode(deltas.container(scope, adapter.id), max_bytes=services.limits.max_delta_bytes)[0]
 
     known = {
         "format": form,

@@ -3,7 +3,8 @@
 The engine is the product's own, made by its composition root, loading from PostgreSQL. First every adapter that the
 cache has room for is asked for once, the least popular first: what a service has done before long. Then CALLERS ask
 without a pause, one image a request, in turn for 10, 100, 1,000 and 10,000 registered adapters, round after round. A
-request is what `/classify` does: the image through the adapter, and the class prompts if they are not in memory.
+request is what `/classify` does by default: the image through the adapter, and its own classes, whose embeddings are
+stored with it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from benchmarks.serving.load import Window, closed_loop, figures, zipf
 from benchmarks.serving.pictures import picture
 from benchmarks.serving.registry import Registry, registry
 from saft.wiring import create_services
-from saft_core.delta import SparseDelta, decode
+from saft_core.serving.adapters import StoredAdapter, load_adapter, read_adapter
 from saft_core.serving.engine import Engine
-from saft_core.sparse.loaded_delta import load_delta
-from saft_core.store.adapters import load_container
+from saft_core.store import deltas
 
 CALLERS = 16
 COLD_LOADS = 50
@@ -48,24 +48,25 @@ def rows(task: Row) -> list[Row]:
 def _cold(engine: Engine, filled: Registry) -> Row:
     """From the database to memory, one adapter after another, each read for the first time."""
     flat, sessions, limit = engine.base.flat, filled.sessions, filled.settings.limits.max_delta_bytes
-    state: dict[str, bytes | SparseDelta] = {}
+    found: dict[str, deltas.Stored] = {}
+    decoded: dict[str, StoredAdapter] = {}
     wanted = filled.adapter_ids[-COLD_LOADS - 1 :]  # one more: the first round warms up
     unread = iter(wanted)
 
     def read() -> None:
-        state["container"] = load_container(sessions, next(unread))
+        found["adapter"] = deltas.load(sessions, next(unread))
 
     def unpack() -> None:
-        state["delta"] = decode(state["container"], max_bytes=limit)[0]  # type: ignore[arg-type]
+        decoded["adapter"] = read_adapter(*found["adapter"], max_bytes=limit)
 
     def keep() -> None:
-        load_delta(state["delta"], flat)  # type: ignore[arg-type]
+        load_adapter(decoded["adapter"], flat)
 
     parts = side_by_side({"read": read, "decode": unpack, "load": keep}, len(wanted) - 1)
     loads = [sum(times) for times in zip(*(part.repeats for part in parts.values()), strict=True)]
-    found = figures([Window(sum(loads), loads)])
+    whole = figures([Window(sum(loads), loads)])
     return {
-        "bench": "cold", "adapters": len(filled.adapter_ids), "p50_ms": found["p50_ms"], "p95_ms": found["p95_ms"],
+        "bench": "cold", "adapters": len(filled.adapter_ids), "p50_ms": whole["p50_ms"], "p95_ms": whole["p95_ms"],
         **{f"{name}_ms": round(part.seconds * 1000, 2) for name, part in parts.items()},
         "container_bytes": filled.container_bytes,
     }  # fmt: skip

@@ -28,6 +28,7 @@ from saft_core.store import adapters, tenants
 from saft_core.store.database import create_sessions
 from saft_core.store.models import Adapter
 from saft_core.store.scope import Scope
+from worker.class_embeddings import class_embeddings
 
 DIFFERENT = 16
 _ADAPTER = """
@@ -38,8 +39,8 @@ SELECT 'ad_copy' || n, tenant_id, 'copy-' || n, classes, template, density, nnz,
 FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.name = 'adapter-' || n % :different
 """
 _CONTAINER = """
-INSERT INTO adapter_deltas (adapter_id, tenant_id, delta)
-SELECT 'ad_copy' || n, adapter_deltas.tenant_id, delta
+INSERT INTO adapter_deltas (adapter_id, tenant_id, delta, class_embeddings)
+SELECT 'ad_copy' || n, adapter_deltas.tenant_id, delta, class_embeddings
 FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.name = 'adapter-' || n % :different
 JOIN adapter_deltas ON adapter_deltas.adapter_id = adapters.id
 """
@@ -116,4 +117,6 @@ def _add(scope: Scope, base: Base, number: int) -> Adapter:
         nnz=round(base.parameter_count * DENSITY), delta_bytes=len(content), base=base.name,
         base_fingerprint=base.fingerprint, metrics={}, blocks=[],
     )  # fmt: skip
-    return adapters.add(scope, row, content)
+    added = adapters.add(scope, row, content, class_embeddings=class_embeddings(base, content, 1.0))
+    adapters.publish(scope, added)  # by its name alone the copies find it
+    return added

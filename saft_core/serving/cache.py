@@ -77,6 +77,16 @@ class ByteBoundedCache(Generic[Key, Value]):
                 if time.monotonic() >= deadline:
                     raise
 
+    def peek(self, key: Key) -> Value | None:
+        """The value of `key` if it is in memory; nothing is loaded, counted or kept for longer."""
+        with self._lock:
+            return self._values.get(key)
+
+    def count_hit(self) -> None:
+        """Count as a hit what was asked of this cache and is kept elsewhere in memory."""
+        with self._lock:
+            self.counters.hits += 1
+
     @contextmanager
     def pinned(self, key: Key, load: Callable[[], Value], deadline: float = math.inf) -> Iterator[Value]:
         """The value of `key`, as `get` gives it; it is not evicted while the context is open."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,6 +11,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import ensemble, fill
+from saft_core.delta.class_embeddings import ClassEmbeddings, labels_digest
 from saft_core.errors import Busy, DeadlinePassed
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.cache import ByteBoundedCache
@@ -44,14 +43,29 @@ class Classifiers:
         )
         self.counters = self._kept.counters
 
-    def get(self, key: ModelKey, row: Row, labels: tuple[str, ...], template: Template, deadline: float) -> Tensor:
+    def get(
+        self,
+        key: ModelKey,
+        row: Row,
+        labels: tuple[str, ...],
+        template: Template,
+        deadline: float,
+        stored: ClassEmbeddings | None = None,
+    ) -> Tensor:
         """Class embeddings times the model's logit scale, float32 (classes, embed_dim).
+
+        stored: class embeddings of this very model's adapter, or, where `row` is the base, of any adapter of it. If
+        they are of these labels, template and strength, the text tower is not run; they count as a hit, since they are
+        in memory with the adapter.
 
         Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
         """
-        return self._kept.get(
-            (*key, digest(labels, template)), lambda: self._made(key, row, labels, template), deadline
-        )
+        digest = labels_digest(labels, template)
+        embeddings = stored.get(digest, 0.0 if row.delta is None else row.strength) if stored is not None else None
+        if embeddings is None:
+            return self._kept.get((*key, digest), lambda: self._made(key, row, labels, template), deadline)
+        self._kept.count_hit()
+        return self._scaled(row, torch.from_numpy(embeddings))
 
     def _made(self, key: ModelKey, row: Row, labels: tuple[str, ...], template: Template) -> Tensor:
         check_labels(self._base, labels, template)
@@ -61,7 +75,11 @@ class Classifiers:
         starts = range(turn, len(prompts), turn)
         parts += [self._in_turn(key, row, prompts[start : start + turn], deadline) for start in starts]
         with torch.inference_mode():
-            return self._scale_of(row).exp() * ensemble(torch.cat(parts), template)
+            return self._scaled(row, ensemble(torch.cat(parts), template))
+
+    def _scaled(self, row: Row, embeddings: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._scale_of(row).exp() * embeddings
 
     @property
     def _turn(self) -> int:
@@ -86,11 +104,6 @@ class Classifiers:
             return self._log_scale
         entry = int(delta.bounds[self._scale_slot])
         return self._log_scale + delta.scaled(row.strength)[entry].cpu()
-
-
-def digest(labels: Sequence[str], template: Template) -> bytes:
-    """What stands for labels in their template as a key: a text may be long, and there may be thousands of them."""
-    return hashlib.sha256(json.dumps([labels, template]).encode()).digest()
 
 
 def _logit_scale(base: Base) -> tuple[Tensor, int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,10 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base, Picture
 from saft_core.clip.labels import check_texts
-from saft_core.delta import SparseDelta
+from saft_core.delta.class_embeddings import ClassEmbeddings
 from saft_core.errors import Unavailable
 from saft_core.process import available_cpus
+from saft_core.serving.adapters import LoadedAdapter, StoredAdapter, load_adapter
 from saft_core.serving.batcher import STOPPING, BatchLimits, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.classifiers import Classifiers
@@ -32,7 +33,6 @@ from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.forward import KINDS, ModelKey, Part
 from saft_core.serving.passes import Passes, collect, result
 from saft_core.sparse.batch_delta import Row
-from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
 from saft_core.templates import Template
 
 FloatArray = npt.NDArray[np.float32]
@@ -57,6 +57,14 @@ class Answers:
     embeddings: FloatArray
 
 
+class _Model(NamedTuple):
+    """What stands for a model in a batch, and the class embeddings that are stored with its adapter."""
+
+    key: ModelKey
+    row: Row
+    stored: ClassEmbeddings | None
+
+
 @dataclass(frozen=True)
 class EngineLimits:
     """cache_bytes holds decoded adapters; deadline_seconds is how long one call may take if it does not say.
@@ -77,14 +85,15 @@ class Engine:
     (WiSE-FT, arXiv 2109.01903). Every call may raise Busy, DeadlinePassed and Unavailable. Whose share of the engine it
     takes is told by `CLIENT` (shares.py).
 
-    load: from an adapter's id to its delta; raises NotFound for an unknown one, which reaches the caller: an unknown
-    adapter is never answered by the base. An id must stand for the same delta for ever.
+    load: from an adapter's id to its delta and class embeddings; raises NotFound for an unknown one, which reaches the
+    caller: an unknown adapter is never answered by the base. An id must stand for the same adapter for ever. It is
+    called in a thread of its own, before the request has rows in the queue.
     """
 
     def __init__(
         self,
         base: Base,
-        load: Callable[[str], SparseDelta],
+        load: Callable[[str], StoredAdapter],
         limits: EngineLimits | None = None,
         *,
         observe: Callable[[int], None] = lambda _: None,
@@ -93,8 +102,8 @@ class Engine:
         self.limits = limits or EngineLimits()
         self.passes = Passes(base, self.limits.batch, self.threads, observe)
         self._load = load
-        self._deltas: ByteBoundedCache[str, LoadedDelta] = ByteBoundedCache(
-            self.limits.cache_bytes, lambda delta: delta.nbytes
+        self._adapters: ByteBoundedCache[str, LoadedAdapter] = ByteBoundedCache(
+            self.limits.cache_bytes, lambda adapter: adapter.nbytes
         )
         # Read while nobody writes: later the weights may at any moment be those of an adapter.
         _ = base.fingerprint
@@ -118,8 +127,8 @@ class Engine:
         Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
         """
         deadline = self._deadline(deadline)
-        with self._model(adapter_id, strength, deadline) as (key, row):
-            weights = self._classifiers.get(key, row, labels, template, deadline)
+        with self._model(adapter_id, strength, deadline) as (key, row, stored):
+            weights = self._classifiers.get(key, row, labels, template, deadline, stored)
             features = self._embed_images(key, row, images, deadline)
         with torch.inference_mode():
             logits = features @ weights.T
@@ -137,7 +146,7 @@ class Engine:
     ) -> FloatArray:
         """Unit embeddings of pictures, float32 (images, embed_dim)."""
         deadline = self._deadline(deadline)
-        with self._model(adapter_id, strength, deadline) as (key, row):
+        with self._model(adapter_id, strength, deadline) as (key, row, _):
             return _to_numpy(self._embed_images(key, row, images, deadline))
 
     def embed_labels(
@@ -154,8 +163,8 @@ class Engine:
         Raises InvalidInput for labels that the base cannot read or tell apart (clip/labels.py).
         """
         deadline = self._deadline(deadline)
-        with self._model(adapter_id, strength, deadline) as (key, row), torch.inference_mode():
-            weights = self._classifiers.get(key, row, labels, template, deadline)
+        with self._model(adapter_id, strength, deadline) as (key, row, stored), torch.inference_mode():
+            weights = self._classifiers.get(key, row, labels, template, deadline, stored)
             return _to_numpy(weights / weights.norm(dim=1, keepdim=True))
 
     def embed_texts(
@@ -164,7 +173,7 @@ class Engine:
         """Unit embeddings of texts as they stand, float32 (texts, embed_dim). Raises InvalidInput for one too long."""
         check_texts(self.base, texts)
         deadline = self._deadline(deadline)
-        with self._model(adapter_id, strength, deadline) as (key, row):
+        with self._model(adapter_id, strength, deadline) as (key, row, _):
             return _to_numpy(self._embed_texts(key, row, texts, deadline))
 
     def weights(self, start: int, stop: int, deadline: float | None = None) -> Tensor:
@@ -211,7 +220,7 @@ class Engine:
 
     def counters(self) -> Mapping[str, int]:
         """What happened since the start: `delta_hits`, `delta_loads` ..., `class_weights_hits` ..., `rows_mixed` ..."""
-        groups = {"delta": self._deltas.counters, "class_weights": self._classifiers.counters}
+        groups = {"delta": self._adapters.counters, "class_weights": self._classifiers.counters}
         caches = {f"{group}_{name}": count for group, c in groups.items() for name, count in asdict(c).items()}
         routes = {f"rows_{route}": count for route, count in self.passes.forward.rows_by_route.items()}
         return (
@@ -226,15 +235,16 @@ class Engine:
         return time.monotonic() + self.limits.deadline_seconds if given is None else given
 
     @contextmanager
-    def _model(self, adapter_id: AdapterId, strength: float, deadline: float) -> Iterator[tuple[ModelKey, Row]]:
-        """What stands for the model in a batch; the adapter stays in memory while the context is open."""
+    def _model(self, adapter_id: AdapterId, strength: float, deadline: float) -> Iterator[_Model]:
+        """The adapter stays in memory while the context is open."""
         if adapter_id is None or strength == 0:
-            yield (None, 1.0), Row(None)
+            kept = self._adapters.peek(adapter_id) if adapter_id is not None else None
+            yield _Model((None, 1.0), Row(None), kept.class_embeddings if kept else None)
             return
-        with self._deltas.pinned(
-            adapter_id, lambda: load_delta(self._load(adapter_id), self.base.flat), deadline
-        ) as delta:
-            yield (adapter_id, strength), Row(delta, strength)
+        with self._adapters.pinned(
+            adapter_id, lambda: load_adapter(self._load(adapter_id), self.base.flat), deadline
+        ) as adapter:
+            yield _Model((adapter_id, strength), Row(adapter.delta, strength), adapter.class_embeddings)
 
     def _embed_images(self, key: ModelKey, row: Row, images: Sequence[Picture], deadline: float) -> Tensor:
         size = self.limits.batch.max_rows

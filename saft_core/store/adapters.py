@@ -1,4 +1,4 @@
-"""Adapters: numbered versions that share a name, of which one is published; their delta containers and predictions."""
+"""Adapters: numbered versions that share a name, of which one is published; their predictions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any, Protocol, cast
 
-from sqlalchemy import ColumnElement, Integer, String, and_, bindparam, func, or_, select
+from sqlalchemy import Integer, String, and_, bindparam, func, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, defer, sessionmaker, with_expression
+from sqlalchemy.orm import defer, with_expression
 
 from saft_core.comparison import Answered
-from saft_core.errors import Conflict, NameTaken, NotFound, Unavailable
+from saft_core.errors import Conflict, NameTaken, NotFound
 from saft_core.store import audit
 from saft_core.store.database import constraint
 from saft_core.store.models import (
@@ -111,10 +111,12 @@ def add(
     container: bytes,
     mistakes: Sequence[AdapterMistake] = (),
     answers: Mapping[str, Answered] | None = None,
+    class_embeddings: bytes | None = None,
 ) -> Adapter:
     """Write the next version of the adapter's name, not published yet, with its delta container.
 
-    mistakes: in the order in which they are listed. answers: by the SHA-256 of the image.
+    mistakes: in the order in which they are listed. answers: by the SHA-256 of the image. class_embeddings: made by
+    this service (saft_core/delta/class_embeddings.py), never from outside; None for an imported adapter.
 
     Raises NameTaken when a replica of an earlier release takes the name at the same time; roll the session back then.
     """
@@ -127,7 +129,7 @@ def add(
         if constraint(error) != UNIQUE_NAME:
             raise
         raise NameTaken(f"the name {adapter.name!r} was given meanwhile; choose another name") from error
-    scope.add(AdapterDelta(adapter_id=adapter.id, delta=container))
+    scope.add(AdapterDelta(adapter_id=adapter.id, delta=container, class_embeddings=class_embeddings))
     scope.add(
         AdapterAnswers(adapter_id=adapter.id, answers=[[k, *astuple(told)] for k, told in (answers or {}).items()])
     )
@@ -266,29 +268,3 @@ def mistakes(scope: Scope, adapter_id: str, after: int, limit: int) -> Sequence[
         .limit(limit)
     )
     return [(mistake, image) for mistake, image in scope.session.execute(query)]
-
-
-def container(scope: Scope, adapter_id: str) -> bytes:
-    """The delta container of the tenant's adapter. Raises NotFound, and Unavailable as `load_container`."""
-    return _container(scope.session, adapter_id, scope.owns(AdapterDelta))
-
-
-def load_container(sessions: sessionmaker[Session], adapter_id: str) -> bytes:
-    """The delta container by id alone, for the engine, which gets ids that a scope has found.
-
-    Raises NotFound, and Unavailable for an adapter that the version before has made since the last start.
-    """
-    with sessions() as session:
-        return _container(session, adapter_id)
-
-
-def _container(session: Session, adapter_id: str, *conditions: ColumnElement[bool]) -> bytes:
-    row = session.execute(select(AdapterDelta.delta).where(AdapterDelta.adapter_id == adapter_id, *conditions)).first()
-    if row is None:
-        raise NotFound(f"there is no adapter {adapter_id}")
-    if row.delta is None:
-        raise Unavailable(
-            f"the release before this one has made the adapter {adapter_id}: it answers when a part of the service has"
-            " been started anew; ask the operator"
-        )
-    return cast("bytes", row.delta)

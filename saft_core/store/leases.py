@@ -100,7 +100,7 @@ def renew(session: Session, job_id: str, owner: str, lease_seconds: float, **pro
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a job that succeeded: a version with its container, mistakes and predictions (`adapters.add`).
+    """The result of a job that succeeded: a version with all that `adapters.add` writes with it.
 
     publish: whether the version becomes the published one.
     compared_with: if given, the version is published only while this one still is.
@@ -111,6 +111,7 @@ class Result:
     container: bytes
     mistakes: Sequence[AdapterMistake] = ()
     answers: Mapping[str, Answered] = field(default_factory=dict)
+    class_embeddings: bytes | None = None
     publish: bool = True
     compared_with: Compared | None = None
     keep: int = 10
@@ -130,7 +131,7 @@ def finish(session: Session, job_id: str, owner: str, result: Result) -> bool:
         raise Cancelled
     scope, adapter = Scope(session, job.tenant_id, job.key_id), result.adapter
     adapter.job_id = job.id
-    adapters.add(scope, adapter, result.container, result.mistakes, result.answers)
+    adapters.add(scope, adapter, result.container, result.mistakes, result.answers, result.class_embeddings)
     published = adapters.published(scope, adapter.name)
     if result.publish and result.compared_with in (None, Compared(published.id if published else None)):
         adapters.publish(scope, adapter)

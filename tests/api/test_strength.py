@@ -12,10 +12,10 @@ from sqlalchemy import update
 
 from api.concurrency.gate import Gate
 from api.metrics import Metrics
-from saft_core.delta import SparseDelta, decode
 from saft_core.errors import Unavailable
+from saft_core.serving.adapters import StoredAdapter, read_adapter
 from saft_core.serving.engine import Engine, EngineLimits
-from saft_core.store.adapters import load_container
+from saft_core.store import deltas
 from saft_core.store.models import Adapter
 from tests.fixtures.models import make_base
 from tests.fixtures.rest import Site, new_collection, ok, png, problem
@@ -34,8 +34,8 @@ def replica(site: Site, limits: EngineLimits | None = None, **settings: Any) -> 
     """Another API process on the same database, with memory of its own."""
     services = site.services
 
-    def load(adapter_id: str) -> SparseDelta:
-        return decode(load_container(services.sessions, adapter_id), max_bytes=1 << 30)[0]
+    def load(adapter_id: str) -> StoredAdapter:
+        return read_adapter(*deltas.load(services.sessions, adapter_id), max_bytes=1 << 30)
 
     changed = services.settings.model_copy(update=settings)
     engine = Engine(make_base("vit"), load, limits)

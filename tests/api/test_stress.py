@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 from saft_core.clip.backbone import Base
 from saft_core.data.images import decode_image
-from saft_core.delta import decode, encode
+from saft_core.delta import encode
+from saft_core.serving.adapters import read_adapter
 from saft_core.serving.engine import Engine
 from tests.fixtures.models import at_rest, random_delta
 from tests.fixtures.rest import TEMPLATE, Site, header, ok, png
@@ -48,7 +49,9 @@ class Versions:
 
     def alone(self) -> Engine:
         """An engine that knows all of them, deleted ones too."""
-        return Engine(self._base, lambda key: decode(container(self._base, self.seeds[key]), max_bytes=1 << 20)[0])
+        return Engine(
+            self._base, lambda key: read_adapter(container(self._base, self.seeds[key]), None, max_bytes=1 << 20)
+        )
 
 
 def test_every_answer_is_that_of_the_adapter_it_names(site: Site, client: TestClient) -> None:

@@ -15,9 +15,13 @@ from saft_core.clip.zero_shot import fill
 from saft_core.data.images import decode_image
 from saft_core.data.probe_set import Probe
 from saft_core.data.samples import Sample
+from saft_core.store import deltas
+from saft_core.store.models import Adapter, AdapterDelta
 from tests.api.test_classify import ask
+from tests.fixtures.models import make_base
 from tests.fixtures.rest import TEMPLATE, Site, ok, png
 from tests.fixtures.tasks import LIMITS
+from worker.class_embeddings import class_embeddings
 
 CONCEPTS = ("anchor", "bell", "clock", "drum", "engine", "flag", "glove", "hammer", "island", "jug", "key", "lamp")
 PROBE = Probe(CONCEPTS, tuple(Sample(place, f"{place}.png", partial(png, place)) for place in range(12)))
@@ -97,3 +101,39 @@ def test_where_nothing_was_held_out_the_probe_set_tells(strangers: UnknownDetect
     found = model.calibration_for(LABELS, TEMPLATE, 1.0, strangers)
     assert (found.temperature, found.unknown) == (2.0, strangers.unknown(LABELS, TEMPLATE))
     assert found.unknown is not None
+
+
+def passed_rows(site: Site) -> int:
+    """Images and texts that went through the base."""
+    return sum(count for name, count in site.services.engine.counters().items() if name.startswith("rows_"))
+
+
+@pytest.mark.parametrize("with_embeddings", [True, False])
+def test_the_first_request_of_an_adapter_with_its_class_embeddings_runs_its_pictures_alone(
+    site: Site, *, with_embeddings: bool
+) -> None:
+    probed = Site(replace(site.services, probe=PROBE, metrics=type(site.services.metrics)()))
+    probed.services.unknown_detector.warm_up()
+    client = probed.new_tenant()
+    adapter_id = probed.new_adapter(client)["id"]
+    calibration = Calibration(2.0, Unknown(10.0, -1.0, 0.5, 0.9)).as_metrics()
+    with site.services.sessions.begin() as session:
+        session.get_one(Adapter, adapter_id).calibration = calibration
+        row = session.get_one(AdapterDelta, adapter_id)
+        if with_embeddings:
+            row.class_embeddings = class_embeddings(make_base("vit"), row.delta or b"", 1.0)
+    before = passed_rows(site)
+    answer = ok(ask(client, [png(seed) for seed in range(3)], adapter="icons"))
+    assert 0 < answer["results"][0]["unknown"] < 1
+    texts = 0 if with_embeddings else 2 * len(LABELS)  # by the adapter, and by the base
+    assert passed_rows(site) - before == 3 + texts
+
+
+def test_an_imported_adapter_brings_no_class_embeddings(site: Site, client: TestClient) -> None:
+    trained_id = site.new_adapter(client)["id"]
+    with site.services.sessions.begin() as session:
+        row = session.get_one(AdapterDelta, trained_id)
+        row.class_embeddings = class_embeddings(make_base("vit"), row.delta or b"", 1.0)
+    file = client.get(f"/adapters/{trained_id}/delta").content
+    made = ok(client.post("/adapters/import", files={"file": ("again.saft", file)}), 201)
+    assert deltas.load(site.services.sessions, made["id"]) == (file, None)

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from migrations.delta_version_2 import rewritten
 from migrations.upgrade import config, upgrade
 from saft_core.quota import Quota
-from saft_core.store import adapters, adoption, images, quotas, tenants
+from saft_core.store import adapters, adoption, deltas, images, quotas, tenants
 from saft_core.store.blobs import BlobStore
 from saft_core.store.database import create_sessions, with_driver
 from saft_core.store.local_blobs import LocalBlobStore
@@ -372,7 +372,7 @@ def test_deltas_are_rewritten_and_stay_for_the_version_before(
             "ad_2": (b"no delta", None, 1),
         }
     assert "ad_2" in caplog.text
-    assert adapters.load_container(create_sessions(empty_url), "ad_1") == new
+    assert deltas.load(create_sessions(empty_url), "ad_1") == (new, None)
 
 
 def test_deltas_that_the_version_before_writes_on_the_new_schema_are_rewritten_at_the_next_start(

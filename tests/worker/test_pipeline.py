@@ -4,16 +4,20 @@ import re
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import func
 from sqlalchemy.exc import OperationalError
 
 import worker.lease
 from saft_core.delta import decode
+from saft_core.delta.class_embeddings import labels_digest
 from saft_core.errors import TooLarge
-from saft_core.store import adapters, jobs, leases
+from saft_core.serving.adapters import read_adapter
+from saft_core.store import adapters, deltas, jobs, leases
 from saft_core.store.models import Adapter, Dataset, Job
 from saft_core.store.scope import Scope
+from saft_core.tuning.predictions import merged, text_embeddings
 from saft_core.tuning.progress import WorkMeter
 from tests.fixtures.in_process import InProcessRuntime, LocalWorker
 from tests.fixtures.tenants import add_adapter
@@ -79,7 +83,7 @@ def test_a_job_that_has_to_end_instead_leaves_its_turn_to_the_next(local_worker:
 def test_the_adapter_says_what_is_in_its_container(local_worker: LocalWorker) -> None:
     local_worker.run(local_worker.queue(density=0.002, template="a picture of {}."))
     (adapter,) = local_worker.adapters()
-    container = adapters.load_container(local_worker.sessions, adapter.id)
+    container = deltas.load(local_worker.sessions, adapter.id).container
     delta, header = decode(container, max_bytes=len(container))
     assert adapter.nnz == len(delta) == int(0.002 * local_worker.base.parameter_count)
     assert adapter.delta_bytes == len(container)
@@ -91,12 +95,26 @@ def test_the_adapter_says_what_is_in_its_container(local_worker: LocalWorker) ->
     assert sum(block["selected"] for block in adapter.blocks) == adapter.nnz
 
 
+def test_the_class_embeddings_of_the_adapter_are_stored_with_it(local_worker: LocalWorker) -> None:
+    local_worker.run(local_worker.queue(local_worker.dataset(10), template=["a picture of {}.", "the {}"]))
+    (adapter,) = local_worker.adapters()
+    stored = read_adapter(*deltas.load(local_worker.sessions, adapter.id), max_bytes=1 << 20)
+    assert stored.class_embeddings is not None
+    assert stored.class_embeddings.by_strength.keys() == {0.0, adapter.strength, 1.0}
+    asked = labels_digest(adapter.classes, adapter.template)
+    kept = stored.class_embeddings.get(asked, adapter.strength)
+    assert kept is not None
+    with merged(local_worker.base, stored.delta, adapter.strength):
+        wanted = text_embeddings(local_worker.base, adapter.classes, adapter.template)
+    np.testing.assert_allclose(kept, wanted, atol=1e-6)
+
+
 def test_a_job_of_several_templates_ends_in_an_adapter_of_them(local_worker: LocalWorker) -> None:
     job = local_worker.run(local_worker.queue(template=["a picture of {}.", "the {}"]))
     assert job.metrics is not None
     assert job.metrics["prompts"][0] == ["a picture of blue.", "the blue"]
     (adapter,) = local_worker.adapters()
-    container = adapters.load_container(local_worker.sessions, adapter.id)
+    container = deltas.load(local_worker.sessions, adapter.id).container
     header = decode(container, max_bytes=len(container))[1]
     assert adapter.template == header.template == ("a picture of {}.", "the {}")
 
@@ -239,11 +257,11 @@ def test_the_same_seed_gives_the_same_delta(local_worker: LocalWorker) -> None:
     dataset = local_worker.dataset()
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         local_worker.run(local_worker.queue(dataset, name, seed=seed))
-    deltas = []
+    found = []
     for adapter in sorted(local_worker.adapters(), key=lambda adapter: adapter.name):
-        delta, _ = decode(adapters.load_container(local_worker.sessions, adapter.id), max_bytes=1 << 20)
-        deltas.append((delta.indices.tobytes(), delta.values.tobytes()))
-    assert deltas[0] == deltas[1] != deltas[2]
+        delta, _ = decode(deltas.load(local_worker.sessions, adapter.id).container, max_bytes=1 << 20)
+        found.append((delta.indices.tobytes(), delta.values.tobytes()))
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.usefixtures("every_report_is_written")
@@ -396,7 +414,7 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_the_same_delta(
     assert job.seconds is not None
     assert job.seconds["training"] > 1000
     whole, resumed = (
-        decode(adapters.load_container(local_worker.sessions, adapter.id), max_bytes=1 << 20)[0]
+        decode(deltas.load(local_worker.sessions, adapter.id).container, max_bytes=1 << 20)[0]
         for adapter in sorted(local_worker.adapters(), key=lambda adapter: adapter.name == "killed")
     )
     assert resumed.indices.tobytes() == whole.indices.tobytes()

@@ -94,12 +94,17 @@ class Adapter(Owned):
 
 
 class AdapterDelta(Owned):
-    """The delta container of an adapter, in a table of its own so that a list of adapters never reads it."""
+    """The delta container of an adapter, in a table of its own so that a list of adapters never reads it.
+
+    class_embeddings: those of its own classes, as saft_core/delta/class_embeddings.py encodes them. Only what a worker
+    of this service made is ever written here.
+    """
 
     __tablename__ = "adapter_deltas"
 
     adapter_id: Mapped[str] = mapped_column(ForeignKey("adapters.id", ondelete="CASCADE"), primary_key=True)
     delta: Mapped[bytes | None] = mapped_column(LargeBinary)  # null until what the version before wrote is rewritten
+    class_embeddings: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)  # null if not made by a worker
     container: Mapped[bytes] = mapped_column(  # of the version before; the version after this one drops it
         LargeBinary,
         server_default=text("'a delta of version 3, which only a later release of the service reads'::bytea"),

@@ -19,6 +19,7 @@ import pytest
 
 from api.metrics import Metrics
 from saft_core.delta import SparseDelta
+from saft_core.serving.adapters import StoredAdapter
 from saft_core.serving.batcher import BatchLimits, Work
 from saft_core.serving.costs import Costs
 from saft_core.serving.encoder import IMAGE, TEXT
@@ -83,7 +84,8 @@ class Neighbours:
 @contextlib.contextmanager
 def neighbours(site: Site, **settings: Any) -> Iterator[Neighbours]:
     limits = EngineLimits(threads=1, batch=BatchLimits(queue_rows=settings.get("queue_images", 1024)))
-    engine = Engine(make_base("vit"), lambda _: SparseDelta(np.zeros(0, np.int64), np.zeros(0, np.float32)), limits)
+    nothing = StoredAdapter(SparseDelta(np.zeros(0, np.int64), np.zeros(0, np.float32)))
+    engine = Engine(make_base("vit"), lambda _: nothing, limits)
     engine.passes.forward.costs = dict.fromkeys(KINDS, THREE_ROWS_ARE_SHORT)
     changed = site.services.settings.model_copy(update=settings)
     served = Site(replace(site.services, engine=engine, settings=changed, metrics=Metrics()))

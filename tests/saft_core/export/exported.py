@@ -12,6 +12,7 @@ from saft_core.clip.loading import load_base
 from saft_core.delta import SparseDelta
 from saft_core.export.description import Description
 from saft_core.export.weights import Merged
+from saft_core.serving.adapters import StoredAdapter
 from saft_core.serving.engine import Engine, EngineLimits
 from tests.fixtures.models import random_delta
 from tests.saft_core.clip.checkpoints import config, write_folder
@@ -35,7 +36,7 @@ def small_delta(base: Base) -> SparseDelta:
 
 def engine_of(base: Base) -> Engine:
     """An engine that knows one adapter, `small_delta`, by any name."""
-    return Engine(base, lambda _: small_delta(base), EngineLimits(threads=1))
+    return Engine(base, lambda _: StoredAdapter(small_delta(base)), EngineLimits(threads=1))
 
 
 def order(engine: Engine, strength: float = 0.6, words: int = 3) -> tuple[Merged, Description]:

@@ -17,6 +17,7 @@ from saft_core.clip.backbone import Base
 from saft_core.clip.zero_shot import class_weights, fill
 from saft_core.delta import SparseDelta
 from saft_core.errors import DeadlinePassed, InvalidDelta, InvalidInput, NotFound, Unavailable
+from saft_core.serving.adapters import StoredAdapter
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.encoder import IMAGE
 from saft_core.serving.engine import Engine, EngineLimits, FloatArray
@@ -36,10 +37,10 @@ ENSEMBLE = (TEMPLATE, "the {}", "{} drawn")
 def engine_for(base: Base, count: int = 5, cache_bytes: int = 1 << 20) -> Engine:
     """An engine that knows the adapters "0" to "count - 1"."""
 
-    def load(adapter_id: str) -> SparseDelta:
+    def load(adapter_id: str) -> StoredAdapter:
         if not adapter_id.isdigit() or int(adapter_id) >= count:
             raise NotFound(f"no adapter {adapter_id}")
-        return random_delta(base, int(adapter_id))
+        return StoredAdapter(random_delta(base, int(adapter_id)))
 
     return Engine(base, load, EngineLimits(cache_bytes=cache_bytes, threads=1))
 
@@ -116,7 +117,7 @@ def test_an_unknown_adapter_is_an_error_never_the_base(tiny_vit: Base) -> None:
 
 def test_a_delta_beyond_the_base_is_an_error(tiny_vit: Base) -> None:
     beyond = SparseDelta(np.array([tiny_vit.parameter_count]), np.ones(1, dtype=np.float32))
-    engine = Engine(tiny_vit, lambda _: beyond, EngineLimits(cache_bytes=1 << 20))
+    engine = Engine(tiny_vit, lambda _: StoredAdapter(beyond), EngineLimits(cache_bytes=1 << 20))
     with pytest.raises(InvalidDelta):
         engine.embed_images("a", pictures(1))
 
@@ -191,7 +192,7 @@ def test_an_ensemble_answers_as_the_fine_tuned_model_with_the_mean_of_its_prompt
 
 def test_an_ensemble_takes_no_more_of_the_queue_than_one_template(tiny_vit: Base) -> None:
     limits = BatchLimits(max_rows=4, queue_rows=4)
-    engine = Engine(tiny_vit, lambda _: random_delta(tiny_vit, 0), EngineLimits(threads=1, batch=limits))
+    engine = Engine(tiny_vit, lambda _: StoredAdapter(random_delta(tiny_vit, 0)), EngineLimits(threads=1, batch=limits))
     templates = tuple(f"{number} {{}}" for number in range(16))
     few = engine.classify("0", pictures(1), LABELS, templates)
     roomy = engine_for(tiny_vit).classify("0", pictures(1), LABELS, templates)
@@ -317,9 +318,9 @@ def test_one_callers_deadline_is_not_that_of_all_who_wait_for_the_same_prompts(
 def test_an_adapter_that_does_not_come_is_waited_for_until_the_deadline(tiny_vit: Base) -> None:
     gate = threading.Event()
 
-    def load(_: str) -> SparseDelta:
+    def load(_: str) -> StoredAdapter:
         assert gate.wait(60)
-        return random_delta(tiny_vit, 0)
+        return StoredAdapter(random_delta(tiny_vit, 0))
 
     engine = Engine(tiny_vit, load, EngineLimits(threads=1))
     with pytest.raises(DeadlinePassed):
@@ -364,7 +365,7 @@ def test_an_engine_takes_no_more_threads_than_its_process_has_cpus(
     handle = tiny_vit.model.visual.conv1.register_forward_hook(  # type: ignore[union-attr]
         lambda *_: threads.append(torch.get_num_threads())
     )
-    engine = Engine(tiny_vit, lambda _: random_delta(tiny_vit, 0), EngineLimits())
+    engine = Engine(tiny_vit, lambda _: StoredAdapter(random_delta(tiny_vit, 0)), EngineLimits())
     engine.embed_images(None, pictures(1))
     handle.remove()
     engine.close(30)

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from saft_core.clip.backbone import Base
-from saft_core.delta import SparseDelta
 from saft_core.errors import NotFound
+from saft_core.serving.adapters import StoredAdapter
 from saft_core.serving.engine import Engine, EngineLimits
 from tests.fixtures.models import pictures, random_delta
 
@@ -40,11 +40,11 @@ class Shelf:
         self._there = {f"{place}-0": place for place in range(ADAPTERS)}
         self.ids = list(self._there)
 
-    def load(self, adapter_id: str) -> SparseDelta:
-        """The delta. Raises NotFound when it was deleted."""
+    def load(self, adapter_id: str) -> StoredAdapter:
+        """The adapter. Raises NotFound when it was deleted."""
         if adapter_id not in self._there:
             raise NotFound(adapter_id)
-        return random_delta(self._base, seed_of(adapter_id))
+        return StoredAdapter(random_delta(self._base, seed_of(adapter_id)))
 
     def replace(self, place: int) -> None:
         """Upload another adapter for a place and delete the one that was there."""
@@ -69,7 +69,7 @@ def resident_bytes() -> int:
 
 def answers_alone(base: Base, images: list[Image.Image]) -> dict[tuple[int, int], np.ndarray]:
     """What each delta says of each image, one request after another."""
-    engine = Engine(base, lambda seed: random_delta(base, int(seed)), EngineLimits(threads=1))
+    engine = Engine(base, lambda seed: StoredAdapter(random_delta(base, int(seed))), EngineLimits(threads=1))
     expected = {
         (seed, i): engine.embed_images(str(seed), [images[i]])
         for seed in range(ADAPTERS * VERSIONS)

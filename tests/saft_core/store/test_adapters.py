@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, sessionmaker
 
-from saft_core.errors import Conflict, NotFound, Unavailable
-from saft_core.store import adapters, datasets
+from saft_core.errors import Conflict, NotFound
+from saft_core.store import adapters, datasets, deltas
 from saft_core.store.models import Adapter, AdapterDelta, AdapterMistake, AdapterName
 from saft_core.store.scope import Scope
 from saft_core.templates import Template
@@ -48,9 +48,9 @@ def test_a_name_is_each_tenants_own(session: Session) -> None:
     mine, other = add_tenant(session, "mine"), add_tenant(session, "other")
     own, foreign = add_adapter(mine, "same", b"own"), add_adapter(other, "same", b"foreign")
     assert adapters.find(mine, "same").id == own.id
-    assert adapters.container(other, foreign.id) == b"foreign"
+    assert deltas.container(other, foreign.id) == b"foreign"
     with pytest.raises(NotFound):
-        adapters.container(mine, foreign.id)
+        deltas.container(mine, foreign.id)
     with pytest.raises(NotFound):
         adapters.find(mine, foreign.id)
 
@@ -207,25 +207,6 @@ def test_a_list_of_one_name_or_of_what_answers(scope: Scope) -> None:
         for which in ((), ("icons",), (None, True), ("icons", False), ("none",))
     ]
     assert pages == [[other.id, second.id, first.id], [second.id, first.id], [other.id, second.id], [first.id], []]
-
-
-def test_the_engine_loads_by_id(sessions: sessionmaker[Session]) -> None:
-    with sessions.begin() as session:
-        adapter = add_adapter(add_tenant(session), "a", b"\x00\xff" * 1000)
-    assert adapters.load_container(sessions, adapter.id) == b"\x00\xff" * 1000
-    with pytest.raises(NotFound, match="ad_unknown"):
-        adapters.load_container(sessions, "ad_unknown")
-
-
-def test_an_adapter_of_the_version_before_answers_once_it_is_rewritten(sessions: sessionmaker[Session]) -> None:
-    with sessions.begin() as session:
-        scope = add_tenant(session)
-        adapter = add_adapter(scope, "a")
-        session.execute(update(AdapterDelta).values(delta=None, container=b"version 2"))
-        with pytest.raises(Unavailable, match="started anew"):
-            adapters.container(scope, adapter.id)
-    with pytest.raises(Unavailable, match=adapter.id):
-        adapters.load_container(sessions, adapter.id)
 
 
 def test_a_deleted_adapter_takes_its_container_with_it(scope: Scope) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from saft_core.comparison import Answered
 from saft_core.errors import TrainingDiverged
-from saft_core.store import adapters, leases, messages
+from saft_core.store import adapters, deltas, leases, messages
 from saft_core.store.models import Adapter, AdapterDelta, Job
 from saft_core.store.scope import Scope
 from tests.fixtures.queue import ATTEMPTS, LEASE_SECONDS, Queue, adapter_row
@@ -160,7 +160,7 @@ def test_the_end_publishes_one_adapter(queue: Queue) -> None:
     assert (adapter.job_id, adapter.tenant_id) == (job_id, queue.tenant_id)
     assert job.finished_at is not None
     assert job.lease_owner is None
-    assert adapters.load_container(queue.sessions, adapter.id) == b"container"
+    assert deltas.load(queue.sessions, adapter.id) == (b"container", None)
     assert queue.finish(job_id) is False
     assert len(queue.adapters()) == 1
 
