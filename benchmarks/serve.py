@@ -1,4 +1,4 @@
-"""`make bench-serve`: what many adapters, many registered tenants and HTTP cost, side by side, and a plot.
+"""`make bench-serve`: what many adapters, many registered tenants and HTTP cost, side by side, with a table and a plot.
 
 ARGS=--quick                        both models on the CPU only, fewer and shorter repeats, in under twelve minutes
 ARGS="--benches http --repeats 5"   some figures anew; the rows of the others in results/serve.json stay
@@ -19,7 +19,9 @@ from benchmarks.models import BATCH_SIZE, EMBEDDED, make_base
 from benchmarks.serving import batches, comparison, neighbours, over_http, registered, texts
 from benchmarks.serving.deltas import random_loaded
 from benchmarks.serving.plot import PLOT, draw
+from saft_core.process import limit_threads
 
+SHOWN = "serve"
 MODELS = ("ViT-B-32", EMBEDDED)
 SIZES = ("ViT-B-32", "ViT-B-16")
 """Models whose adapters are made to see what they take in memory."""
@@ -30,7 +32,7 @@ THOROUGH = {
     "turn_seconds": 0.5, "repeats": 5,
 }  # fmt: skip
 QUICK = {
-    "adapters": [1, 8, 32], "concurrency": [1, 64], "rounds": 1, "requests": 80, "seconds": 4, "turn_seconds": 0.3,
+    "adapters": [1, 32], "concurrency": [1, 64], "rounds": 1, "requests": 80, "seconds": 4, "turn_seconds": 0.3,
     "repeats": 2,
 }  # fmt: skip
 BENCHES: dict[str, Callable[[Row], list[Row]]] = {
@@ -60,6 +62,7 @@ def main() -> None:
         task = json.loads(options.one)
         print(json.dumps({"rows": _one(task)}))
         return
+    limit_threads()  # of the processes that measure, as `saft api` limits its own
     rows = read(options.name)
     for task in _tasks(options):
         started = time.monotonic()
@@ -69,8 +72,11 @@ def main() -> None:
         rows = replaced(rows, made, IDENTITY)
         path = write(options.name, rows)
         print(f"\n{_tables(made)}\n{' '.join(shown.values())}: {time.monotonic() - started:.0f} s", flush=True)
-    draw(rows, PLOT)
-    print(f"\n{_tables(rows)}\n\n{comparison.markdown(rows)}\n\nwritten to {path} and {PLOT}")
+    print(f"\n{_tables(rows)}\n\n{comparison.markdown(rows)}\n\nwritten to {path}")
+    if options.name == SHOWN:
+        draw(rows, PLOT)
+        comparison.write_into(comparison.PAGE, rows)
+        print(f"drawn as {PLOT}, the table written into {comparison.PAGE}")
 
 
 def _options() -> argparse.Namespace:
@@ -81,7 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--benches", nargs="+", default=list(BENCHES), choices=list(BENCHES))
     parser.add_argument("--registered", nargs="+", type=int, default=REGISTERED)
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--name", default="serve", help="name of the file in benchmarks/results")
+    parser.add_argument("--name", default=SHOWN, help="of the file in benchmarks/results; docs show `serve`")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:

@@ -1,16 +1,20 @@
-"""The CPU rows of `batches.py` and `texts.py` as the one table of docs/serving.md.
+"""The CPU rows of `batches.py` and `texts.py` as the table of docs/serving.md.
 
-python -m benchmarks.serving.comparison    prints it from results/serve.json
+python -m benchmarks.serving.comparison    writes it, and the plot, anew from results/serve.json
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import Row, read
 from benchmarks.models import BATCH_SIZE, EMBEDDED
+from benchmarks.serving.plot import PLOT, draw
 
+PAGE = PLOT.parent / "serving.md"
+START, END = "<!-- table of make bench-serve -->\n", "<!-- end of the table -->\n"
 NAMES = {EMBEDDED: "embedded base", "ViT-B-32": "ViT-B/32"}
 RATES = {"batch": ("picture", "images_per_second"), "texts": ("text", "texts_per_second")}
 BATCHES = (1, BATCH_SIZE)
@@ -76,10 +80,20 @@ def _text(row: Row | None) -> str:
     return f"{shown} ({row['vs_onnxruntime']:.2f})" if "vs_onnxruntime" in row else shown
 
 
+def write_into(page: Path, rows: Iterable[Row]) -> None:
+    """Put the table between the two comments of `page` that mark its place. Raises ValueError if they are not there."""
+    before, start, rest = page.read_text("utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ValueError(f"{page} has no place for the table: put {START.strip()} and {END.strip()} there")
+    page.write_text(f"{before}{START}\n{markdown(rows)}\n\n{END}{after}", "utf-8")
+
+
 def main() -> None:
-    """Print the table."""
-    found: Sequence[Row] = read("serve")
-    print(markdown(found))
+    """Write both."""
+    rows = read("serve")
+    write_into(PAGE, rows)
+    draw(rows, PLOT)
 
 
 if __name__ == "__main__":

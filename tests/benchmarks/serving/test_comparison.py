@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.comparison import markdown
+import pytest
+
+from benchmarks.serving.comparison import END, PAGE, START, markdown, write_into
 
 CPU = {"device": "cpu", "model": "ViT-B-32"}
 
@@ -28,3 +31,21 @@ def test_the_table_has_what_was_measured_with_as_many_adapters_as_pictures() -> 
         "| an adapter for each, mixed | – | 1,234 (0.90) | – |",
         "| base, onnxruntime | – | – | 50 (1.00) |",
     ]
+
+
+def test_the_page_gets_the_new_table_in_place_of_the_old_one_and_keeps_all_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{START}\n| old |\n\n{END}after\n", "utf-8")
+    rows = [row("batch", 32, "base", 0, 7.0)]
+    for _ in range(2):
+        write_into(page, rows)
+        assert page.read_text("utf-8") == f"before\n{START}\n{markdown(rows)}\n\n{END}after\n"
+
+
+def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{START}after\n", "utf-8")
+    with pytest.raises(ValueError, match="has no place"):
+        write_into(page, [])
+    assert page.read_text("utf-8") == f"before\n{START}after\n"
+    assert PAGE.read_text("utf-8").count(START) == PAGE.read_text("utf-8").count(END) == 1
