@@ -25,7 +25,7 @@ SHOWN = "serve"
 MODELS = ("ViT-B-32", EMBEDDED)
 SIZES = ("ViT-B-32", "ViT-B-16")
 """Models whose adapters are made to see what they take in memory."""
-REGISTERED = [10, 100, 1000, 10_000]
+REGISTERED, QUICK_REGISTERED = [10, 100, 1000, 10_000], [10, 10_000]
 COMMON = {"batches": [1, BATCH_SIZE]}
 THOROUGH = {
     "adapters": [1, 2, 8, 32], "concurrency": [1, 16, 64], "rounds": 3, "requests": 160, "seconds": 5,
@@ -85,11 +85,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--devices", nargs="+", default=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
     parser.add_argument("--benches", nargs="+", default=list(BENCHES), choices=list(BENCHES))
-    parser.add_argument("--registered", nargs="+", type=int, default=REGISTERED)
+    parser.add_argument("--registered", nargs="+", type=int, help="numbers of registered adapters")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--name", default=SHOWN, help="of the file in benchmarks/results; docs show `serve`")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.registered = options.registered or (QUICK_REGISTERED if options.quick else REGISTERED)
     if options.quick:
         options.devices = ["cpu"]
     return options
