@@ -73,7 +73,9 @@ def _passes(model: str, batch: int, options: argparse.Namespace) -> list[Row]:
     adapters = [count for count in ADAPTERS if count <= batch]
     ways = [way for way in WAYS if batch > 1 or way in ("swap", "merged")]
     shown = {"model": model, "device": options.device, "batch": batch}
-    task = shown | {"adapters": adapters, "ways": ways, "repeats": options.repeats, "turn_seconds": 0.1}
+    task = shown | {
+        "batches": [batch], "adapters": adapters, "ways": ways, "repeats": options.repeats, "turn_seconds": 0.1,
+    }  # fmt: skip
     answer = alone("benchmarks.gpu", task)
     print(f"passes of {model}, {batch} images: {answer.get('error', 'measured')}", flush=True)
     rows: list[Row] = answer.get("rows") or [shown | answer]

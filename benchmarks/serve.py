@@ -1,6 +1,6 @@
-"""`make bench-serve`: what many adapters, many registered tenants and HTTP cost, side by side, and a plot.
+"""`make bench-serve`: what many adapters, many registered tenants and HTTP cost, side by side, with a table and a plot.
 
-ARGS=--quick                        ViT-B/32 on the CPU only, in under ten minutes
+ARGS=--quick                        both models on the CPU only, fewer and shorter repeats, in under twelve minutes
 ARGS="--benches http --repeats 5"   some figures anew; the rows of the others in results/serve.json stay
 """
 
@@ -9,33 +9,43 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from benchmarks.measure import Row, alone, read, replaced, table, write
-from benchmarks.models import EMBEDDED, make_base
-from benchmarks.serving import batches, neighbours, over_http, registered
+from benchmarks.models import BATCH_SIZE, EMBEDDED, make_base
+from benchmarks.serving import batches, comparison, neighbours, over_http, registered, texts
 from benchmarks.serving.deltas import random_loaded
 from benchmarks.serving.plot import PLOT, draw
+from saft_core.process import limit_threads
 
-QUICK_MODEL = "ViT-B-32"
+SHOWN = "serve"
+MODELS = ("ViT-B-32", EMBEDDED)
 SIZES = ("ViT-B-32", "ViT-B-16")
 """Models whose adapters are made to see what they take in memory."""
-ADAPTERS = [1, 2, 8, 32]
-REGISTERED = [10, 100, 1000, 10_000]
-CONCURRENCY = [1, 16, 64]
-WINDOW_SECONDS = 5
-QUICK, THOROUGH = {"rounds": 2, "requests": 80}, {"rounds": 3, "requests": 160}
+REGISTERED, QUICK_REGISTERED = [10, 100, 1000, 10_000], [10, 10_000]
+COMMON = {"batches": [1, BATCH_SIZE]}
+THOROUGH = {
+    "adapters": [1, 2, 8, 32], "concurrency": [1, 16, 64], "rounds": 3, "requests": 160, "seconds": 5,
+    "turn_seconds": 0.5, "repeats": 5,
+}  # fmt: skip
+QUICK = {
+    "adapters": [1, 32], "concurrency": [1, 64], "rounds": 1, "requests": 80, "seconds": 4, "turn_seconds": 0.3,
+    "repeats": 2,
+}  # fmt: skip
 BENCHES: dict[str, Callable[[Row], list[Row]]] = {
-    "batch": batches.rows, "registered": registered.rows, "http": over_http.rows,
+    "batch": batches.rows, "texts": texts.rows, "registered": registered.rows, "http": over_http.rows,
     "neighbours": neighbours.rows,
 }  # fmt: skip
-IDENTITY = ("device", "model", "bench", "mode", "via", "adapters", "concurrency")
+IDENTITY = ("device", "model", "bench", "batch", "mode", "via", "adapters", "concurrency")
 """What makes two rows figures of the same thing."""
 COLUMNS = {
-    "batch": ("model", "device", "mode", "adapters", "images_per_second", "p50_ms", "to_base", "to_swap",
-              "memory_bytes", "error"),
+    "batch": ("model", "device", "batch", "mode", "adapters", "images_per_second", "p50_ms", "to_base", "to_swap",
+              "vs_onnxruntime", "memory_bytes", "error"),
+    "texts": ("model", "device", "batch", "mode", "adapters", "texts_per_second", "p50_ms", "to_base", "to_swap",
+              "vs_onnxruntime", "error"),
     "registered": ("model", "device", "adapters", "images_per_second", "p50_ms", "p95_ms", "adapter_hit_rate",
                    "class_weights_hit_rate", "mixed_share", "adapter_bytes", "error"),
     "cold": ("model", "device", "adapters", "p50_ms", "p95_ms", "read_ms", "decode_ms", "load_ms",
@@ -52,38 +62,44 @@ def main() -> None:
         task = json.loads(options.one)
         print(json.dumps({"rows": _one(task)}))
         return
+    limit_threads()  # of the processes that measure, as `saft api` limits its own
     rows = read(options.name)
     for task in _tasks(options):
+        started = time.monotonic()
         answer = alone("benchmarks.serve", task)
         shown = {name: task[name] for name in ("model", "device", "bench")}
         made = answer.get("rows") or [shown | answer]
         rows = replaced(rows, made, IDENTITY)
         path = write(options.name, rows)
-        print(f"\n{_tables(made)}", flush=True)
-    draw(rows, PLOT)
-    print(f"\n{_tables(rows)}\n\nwritten to {path} and {PLOT}")
+        print(f"\n{_tables(made)}\n{' '.join(shown.values())}: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"\n{_tables(rows)}\n\n{comparison.markdown(rows)}\n\nwritten to {path}")
+    if options.name == SHOWN:
+        draw(rows, PLOT)
+        comparison.write_into(comparison.PAGE, rows)
+        print(f"drawn as {PLOT}, the table written into {comparison.PAGE}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-serve ARGS=...", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="ViT-B/32 on the CPU only, fewer repeats")
-    parser.add_argument("--models", nargs="+", default=[QUICK_MODEL, EMBEDDED])
+    parser.add_argument("--quick", action="store_true", help="on the CPU only, fewer and shorter repeats")
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--devices", nargs="+", default=["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
     parser.add_argument("--benches", nargs="+", default=list(BENCHES), choices=list(BENCHES))
-    parser.add_argument("--registered", nargs="+", type=int, default=REGISTERED)
+    parser.add_argument("--registered", nargs="+", type=int, help="numbers of registered adapters")
     parser.add_argument("--repeats", type=int)
-    parser.add_argument("--name", default="serve", help="name of the file in benchmarks/results")
+    parser.add_argument("--name", default=SHOWN, help="of the file in benchmarks/results; docs show `serve`")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.registered = options.registered or (QUICK_REGISTERED if options.quick else REGISTERED)
     if options.quick:
-        options.models, options.devices = [QUICK_MODEL], ["cpu"]
-    options.repeats = options.repeats or (3 if options.quick else 5)
+        options.devices = ["cpu"]
     return options
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[Row]:
-    common = {"repeats": options.repeats, "seconds": WINDOW_SECONDS, "adapters": ADAPTERS, "concurrency": CONCURRENCY}
-    common |= {"registered": options.registered} | (QUICK if options.quick else THOROUGH)
+    common = COMMON | {"registered": options.registered} | (QUICK if options.quick else THOROUGH)
+    if options.repeats:
+        common["repeats"] = options.repeats
     for device, model, bench in itertools.product(options.devices, options.models, options.benches):
         yield {"model": model, "device": device, "bench": bench} | common
     if "registered" in options.benches:

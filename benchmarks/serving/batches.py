@@ -1,11 +1,13 @@
-"""bench=batch: one batch of images (32) by each way of serving several adapters.
+"""bench=batch: one picture, and a batch of 32, by each way of serving several adapters, and by other runtimes.
 
-base     the base's forward, no adapter
-mixed    one forward in which each row has its own adapter, on random places
-selected the same, all on the places that a training selects
-swap     one forward for each adapter, written into the base and taken out again
-peft     peft's LoRA of rank 2 on queries and values, `adapter_names` mixed in one forward
-merged   a model of its own for each adapter
+base        the base's forward as the engine runs it, no adapter
+mixed       one forward in which each row has its own adapter, on random places; of one picture there is none
+selected    the same, all on the places that a training selects
+swap        one forward for each adapter, written into the base and taken out again
+peft        peft's LoRA of rank 2 on queries and values, `adapter_names` mixed in one forward
+merged      a model of its own for each adapter, as open_clip runs it
+open_clip   the base as open_clip runs it
+onnxruntime, openvino   the base's image tower in that runtime, on a CPU: see `runtimes.py`
 
 All of them run in turn, round after round, in one process; a turn is one batch, or as many as take TURN_SECONDS. Of the
 merged models only MERGED_COPIES are held and used in turn: a copy is far larger than what the CPU keeps near, so that
@@ -15,135 +17,142 @@ more of them would take memory and no other time.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.measure import Row, launches, machine, side_by_side
+from benchmarks.measure import Row, launches, side_by_side
 from benchmarks.methods import lora_config, unpack_attention
 from benchmarks.models import BATCH_SIZE, RandomImages, make_base
+from benchmarks.serving import runtimes
 from benchmarks.serving.deltas import random_rows, selected_rows
+from benchmarks.serving.ways import Batch, Named, Work, rows_of
 from saft_core.clip.backbone import Base
 from saft_core.process import keep_memory
 from saft_core.serving.encoder import IMAGE
-from saft_core.serving.forward import Forward, Part
+from saft_core.serving.forward import Forward
 from saft_core.sparse import batch_delta
 from saft_core.tuning.precision import autocast
 
 MERGED_COPIES = 4
 TURN_SECONDS = 0.5
-WAYS = ("mixed", "selected", "swap", "merged", "peft")
-Work = Callable[[], Any]
+WAYS = ("mixed", "selected", "swap", "merged", "peft", "open_clip", *runtimes.RUNTIMES)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, whatever the size of its batches: a base, adapters for it, and its image tower as ONNX."""
+
+    base: Base
+    tenants: Sequence[batch_delta.Row]
+    selected: Sequence[batch_delta.Row]
+    tower: Path | None
 
 
 def rows(task: Row) -> list[Row]:
     """The rows of one model on one device; `task` has model, device, adapters (a list) and repeats.
 
-    It may have a `batch`, of how many images, and `ways`, those that are wanted.
+    It may have `batches`, of how many images, and `ways`, those that are wanted.
     """
     keep_memory()  # as the API does
     base = make_base(task["model"], task["device"])
-    selected = selected_rows(base, max(task["adapters"])) if "selected" in task.get("ways", WAYS) else []
-    return _rows(task, base, selected)
+    with subject(base, max(task["adapters"]), wanted(task)) as made:
+        return [row for size in task.get("batches", [BATCH_SIZE]) for row in rows_of_size(task, made, size)]
+
+
+def wanted(task: Row) -> list[str]:
+    """The ways that `task` asks for; the runtimes are for a CPU."""
+    ways = task.get("ways", WAYS)
+    return [way for way in ways if task["device"] == "cpu" or way not in runtimes.RUNTIMES]
+
+
+@contextmanager
+def subject(base: Base, adapters: int, ways: Sequence[str]) -> Iterator[Subject]:
+    """The base with all that these ways need of it."""
+    selected = selected_rows(base, adapters) if "selected" in ways else []
+    with tempfile.TemporaryDirectory() as folder:
+        tower = None
+        if set(ways) & set(runtimes.RUNTIMES):
+            tower = Path(folder) / "image.onnx"
+            runtimes.export(runtimes.ImageTower(base), RandomImages(base, 1, 1).batch([0])[0], tower)
+        yield Subject(base, random_rows(base, adapters), selected, tower)
 
 
 @torch.inference_mode()
-def _rows(task: Row, base: Base, selected: Sequence[batch_delta.Row]) -> list[Row]:
-    size = task.get("batch", BATCH_SIZE)
+def rows_of_size(task: Row, made: Subject, size: int) -> list[Row]:
+    """The rows of batches of `size` images; as many adapters as images at most."""
+    base = made.base
     pixels = RandomImages(base, size, 1).batch(range(size))[0]
-    tenants = random_rows(base, max(task["adapters"]))
-    works: dict[tuple[str, int], Work] = {("base", 0): lambda: base.encode_pixels(pixels)}
-    notes: dict[tuple[str, int], Row] = {("base", 0): {"memory_bytes": _bytes(base.model)}}
-    ways = _ways(base, pixels, tenants, selected, task.get("ways", WAYS))
-    for adapters in task["adapters"]:
+    batch = Batch(Forward(base), IMAGE, pixels)
+    works: dict[Named, Work] = {("base", 0): batch.base}
+    notes: dict[Named, Row] = {("base", 0): {"memory_bytes": _bytes(base.model)}}
+    ways = _ways(made, batch, wanted(task))
+    for adapters in [count for count in task["adapters"] if count <= size]:
         for mode, (way, memory) in ways.items():
             works[mode, adapters] = way(adapters)
             notes[mode, adapters] = {"memory_bytes": memory(adapters)}
         if "mixed" in ways and "swap" in ways:
             off = (works["mixed", adapters]() - works["swap", adapters]()).abs().max()
             notes["mixed", adapters]["difference_to_swap"] = float(off)
+    _add_of_the_base(works, notes, made, pixels, wanted(task))
     if task["device"] != "cpu":
         works["bfloat16", 0] = _in_bfloat16(base, pixels)
         notes["bfloat16", 0] = {}
         for name, work in works.items():
             notes[name] |= launches(work)
-    seconds = side_by_side(works, task["repeats"], task["device"], turn_seconds=task.get("turn_seconds", TURN_SECONDS))
+    turn = task.get("turn_seconds", TURN_SECONDS)
+    measured = side_by_side(works, task["repeats"], task["device"], turn_seconds=turn)
     common = {"model": task["model"], "device": task["device"], "bench": "batch"}
-    made = [
-        common
-        | {"mode": mode, "adapters": adapters, "batch": size}
-        | {"images_per_second": round(size / measured.seconds, 3), "p50_ms": round(measured.seconds * 1000, 2)}
-        | notes[mode, adapters]
-        | {"repeats": [round(one, 4) for one in measured.repeats], "machine": machine(task["device"])}
-        for (mode, adapters), measured in seconds.items()
-    ]
-    return with_ratios(made)
-
-
-def with_ratios(made: Sequence[Row]) -> list[Row]:
-    """The rows with their throughput over that of the base, and of swap with as many adapters."""
-    rates = {(row["mode"], row["adapters"]): row["images_per_second"] for row in made}
-    return [
-        row
-        | {"to_base": round(row["images_per_second"] / rates["base", 0], 3)}
-        | (
-            {"to_swap": round(row["images_per_second"] / rates["swap", row["adapters"]], 3)}
-            if ("swap", row["adapters"]) in rates
-            else {}
-        )
-        for row in made
-    ]
+    return rows_of(measured, notes, common, size, "images_per_second")
 
 
 Way = tuple[Callable[[int], Work], Callable[[int], int]]
 
 
-def _ways(
-    base: Base,
-    pixels: Tensor,
-    tenants: Sequence[batch_delta.Row],
-    selected: Sequence[batch_delta.Row],
-    wanted: Sequence[str],
-) -> dict[str, Way]:
+def _ways(made: Subject, batch: Batch, wanted: Sequence[str]) -> dict[str, Way]:
     """By mode: from a number of adapters to the work, and to the bytes that the models take."""
-    forward = Forward(base)
+    base, pixels = made.base, batch.inputs
     size = _bytes(base.model)
-    one = tenants[0].delta.nbytes if tenants[0].delta else 0
+    one = made.tenants[0].delta.nbytes if made.tenants[0].delta else 0
 
     def shared(adapters: int) -> int:
         return size + adapters * one
 
-    def mixed(tenants: Sequence[batch_delta.Row]) -> Callable[[int], Work]:
-        def make(adapters: int) -> Work:
-            parts = _parts(pixels, tenants[:adapters], 1)
-            return lambda: torch.cat(list(forward.run_pass(IMAGE, parts, range(len(parts)), mixed=True).values()))
-
-        return make
-
-    def swap(adapters: int) -> Work:
-        parts = _parts(pixels, tenants[:adapters], len(pixels) // adapters)
-
-        def work() -> Tensor:
-            found = torch.cat([forward.run_pass(IMAGE, parts, [n], mixed=False)[n] for n in range(len(parts))])
-            forward.unmerge()
-            return found
-
-        return work
-
-    ways: dict[str, Way] = {
-        "mixed": (mixed(tenants), shared),
-        "selected": (mixed(selected), shared),
-        "swap": (swap, shared),
-        "merged": (_merged(base, pixels), lambda adapters: adapters * size),
-    }
+    ways: dict[str, Way] = {"swap": (lambda adapters: batch.swap(made.tenants[:adapters]), shared)}
+    if batch.mixes:
+        ways["mixed"] = (lambda adapters: batch.mixed(made.tenants[:adapters]), shared)
+        ways["selected"] = (lambda adapters: batch.mixed(made.selected[:adapters]), shared)
+    if "merged" in wanted:
+        ways["merged"] = (_merged(base, pixels), lambda adapters: adapters * size)
     if "peft" in wanted and isinstance(getattr(base.model.visual, "transformer", None), nn.Module):
-        lora = _lora(base, pixels, len(tenants))
+        lora = _lora(base, pixels, len(made.tenants))
         ways["peft"] = (lora[0], lambda adapters: size + adapters * lora[1])
     # A convolutional tower has no queries and values that peft could adapt.
     return {mode: way for mode, way in ways.items() if mode in wanted}
+
+
+def _add_of_the_base(
+    works: dict[Named, Work], notes: dict[Named, Row], made: Subject, pixels: Tensor, wanted: Sequence[str]
+) -> None:
+    """Add the works of others with the base alone: open_clip's, and the runtimes'."""
+    model: Any = made.base.model
+    if "open_clip" in wanted:
+        works["open_clip", 0] = lambda: model.encode_image(pixels, normalize=True)
+        notes["open_clip", 0] = {"memory_bytes": _bytes(model)}
+    if made.tower is None:
+        return
+    array = pixels.numpy()
+    for mode, (encode, off) in runtimes.compiled(made.tower, array, works["base", 0]()).items():
+        if mode in wanted:
+            works[mode, 0] = lambda encode=encode: encode(array)  # type: ignore[misc]
+            notes[mode, 0] = {"memory_bytes": made.tower.stat().st_size, "difference_to_base": off}
 
 
 def _in_bfloat16(base: Base, pixels: Tensor) -> Work:
@@ -154,15 +163,6 @@ def _in_bfloat16(base: Base, pixels: Tensor) -> Work:
             return base.encode_pixels(pixels)
 
     return work
-
-
-def _parts(pixels: Tensor, tenants: Sequence[batch_delta.Row], rows: int) -> list[Part]:
-    """The pixels in pieces of so many rows, equal shares to each tenant, a tenant's pieces side by side."""
-    share = len(pixels) // len(tenants)
-    return [
-        Part((str(start // share), 1.0), tenants[start // share], pixels[start : start + rows])
-        for start in range(0, len(pixels), rows)
-    ]
 
 
 def _merged(base: Base, pixels: Tensor) -> Callable[[int], Work]:

@@ -36,12 +36,12 @@ INSERT INTO adapters (id, tenant_id, name, classes, template, density, nnz, delt
                       metrics, blocks)
 SELECT 'ad_copy' || n, tenant_id, 'copy-' || n, classes, template, density, nnz, delta_bytes, base, base_fingerprint,
        metrics, blocks
-FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.name = 'adapter-' || n % :different
+FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.family = 'adapter-' || n % :different
 """
 _CONTAINER = """
 INSERT INTO adapter_deltas (adapter_id, tenant_id, delta, class_embeddings)
 SELECT 'ad_copy' || n, adapter_deltas.tenant_id, delta, class_embeddings
-FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.name = 'adapter-' || n % :different
+FROM generate_series(:different, :count - 1) AS n JOIN adapters ON adapters.family = 'adapter-' || n % :different
 JOIN adapter_deltas ON adapter_deltas.adapter_id = adapters.id
 """
 
