@@ -1,6 +1,6 @@
 """What the service answers, from the folder of an open_clip export alone: `python answers.py picture.png`.
 
-Every number is the service's, bit for bit, on a machine of its kind with as many threads; see docs/export.md. The
+Every number is the service's within float32 rounding; see docs/export.md. The
 folder holds this file, and beside it the two that it shares with the service.
 """
 

@@ -22,16 +22,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.delta import SparseDelta
 from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds, undisturbed
 from saft_core.serving.encoder import IMAGE, TEXT, Encoder
+from saft_core.serving.trials import changed_row, inputs_of
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.call import Unsupported
-from saft_core.sparse.loaded_delta import load_delta, merged
+from saft_core.sparse.loaded_delta import merged
 
 logger = logging.getLogger(__name__)
 
@@ -182,8 +181,8 @@ class Forward:
     def _tried(self, kind: str) -> str | None:
         if self.base.flat.buffer.dtype != torch.float32:
             return "its parameters are not float32"
-        inputs = self._sample(kind, 3)
-        rows = [self._probe(0), self._probe(1), Row(None)]
+        inputs = inputs_of(self.base, kind, 3)
+        rows = [changed_row(self.base, 0), changed_row(self.base, 1), Row(None)]
         parts = [Part((str(n), 1.0), row, inputs[n : n + 1]) for n, row in enumerate(rows)]
         wanted = torch.cat([self._plain(kind, part) for part in parts])
         try:
@@ -212,24 +211,6 @@ class Forward:
             self._said.add(what)
             logger.warning("%s", what)
 
-    def _probe(self, seed: int, density: float = 0.0) -> Row:
-        """A small random change of every parameter, or of a share `density` of its entries if that is more."""
-        generator = np.random.default_rng(seed)
-        picks, values = [], []
-        for slot in self.base.flat.slots:
-            count = min(slot.size, max(8, int(slot.size * density)))
-            picks.append(slot.offset + np.unique(generator.integers(0, slot.size, count)))
-            size = float(self.base.flat.buffer[slot.offset : slot.offset + slot.size].abs().mean())
-            values.append(generator.normal(0, 0.2 * size, len(picks[-1])))
-        delta = SparseDelta(np.concatenate(picks).astype(np.int64), np.concatenate(values).astype(np.float32))
-        return Row(load_delta(delta, self.base.flat))
-
-    def _sample(self, kind: str, rows: int) -> Any:
-        if kind == TEXT:
-            return [f"a photo of a {'very ' * (n % 3)}small thing" for n in range(rows)]
-        shape = self.base.pixels([Image.new("RGB", (64, 64))]).shape[1:]
-        return torch.randn(rows, *shape, generator=torch.Generator().manual_seed(0)).to(self.base.device)
-
     def calibrate(self, kind: str, max_rows: int) -> Costs:
         """`calibration` at once; gives what it found."""
         deque(self.calibration(kind, max_rows), maxlen=0)
@@ -242,8 +223,8 @@ class Forward:
         Other passes may come wherever it yields, which is after each of its own. Its end puts the costs to use.
         """
         sizes = sorted({1, 2, max(2, max_rows // 4), max(2, max_rows)})
-        inputs = self._sample(kind, sizes[-1])
-        parts = [Part((str(n), 1.0), self._probe(n, 0.001), inputs[n : n + 1]) for n in range(2)]
+        inputs = inputs_of(self.base, kind, sizes[-1])
+        parts = [Part((str(n), 1.0), changed_row(self.base, n, 0.001), inputs[n : n + 1]) for n in range(2)]
         plain = replace(parts[0], row=Row(None))
         mixes = self.mixes(kind)
 

@@ -30,7 +30,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     The weight may be a transposed matrix: it takes no longer.
     """
-    if not takes(x, weight):
+    if not takes(x, weight) or x.shape[-1] != weight.shape[-1]:  # torch says best what is wrong with them
         return F.linear(x, weight, bias)
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x.reshape(-1, x.shape[-1]), weight, bias, "none", [], "")
     # No view, which an autograd function may not give to one that writes over it.
