@@ -1,11 +1,11 @@
 """The embeddings of an adapter's own classes as they are stored beside its delta, so that no request has to make them.
 
-    SHA-256 of container and prompts | S | E | S strengths | S arrays (classes, E)
+    SHA-256 of container, prompts and what follows | S | E | S strengths | S arrays (classes, E)
 
-The digest binds them to what they were made of: a container's checksum covers the delta, the base's fingerprint, the
-classes and the template, and the prompts say what the release that made them wrote for these. All numbers are
-little-endian: S and E uint32, strengths float64, embeddings float32. Half of the bytes do not do: float16 moved the
-probabilities of sample photographs by up to 2.2e-4 on the embedded base, and answers are promised to 1e-5.
+The digest tells damage, and binds them to what they were made of: a container's checksum covers the delta, the base's
+fingerprint, the classes and the template, and the prompts say what the release that made them wrote for these. All
+numbers are little-endian: S and E uint32, strengths float64, embeddings float32. Half of the bytes do not do: float16
+moved the probabilities of sample photographs by up to 2.2e-4 on the embedded base, and answers are promised to 1e-5.
 """
 
 from __future__ import annotations
@@ -61,26 +61,29 @@ def encode_class_embeddings(container: bytes, prompts: Sequence[str], by_strengt
     arrays = [np.ascontiguousarray(one, dtype="<f4") for one in by_strength.values()]
     sizes = _SIZES.pack(len(arrays), arrays[0].shape[1])
     strengths = np.array(list(by_strength), dtype="<f8").tobytes()
-    return b"".join([_binding(container, prompts), sizes, strengths, *(one.tobytes() for one in arrays)])
+    body = b"".join([sizes, strengths, *(one.tobytes() for one in arrays)])
+    return _binding(container, prompts, body) + body
 
 
 def decode_class_embeddings(
     stored: bytes, container: bytes, prompts: Sequence[str], labels: Sequence[str], template: Template
 ) -> ClassEmbeddings | None:
-    """The inverse of `encode_class_embeddings`; None if they were made of another container or of other prompts.
+    """The inverse of `encode_class_embeddings`; None if they are damaged, or were made of another container or of
+    other prompts.
 
     labels, template: the adapter's own, as the container's header has them; `prompts` are made of these.
     """
-    if stored[:_DIGEST_BYTES] != _binding(container, prompts):
+    body = stored[_DIGEST_BYTES:]
+    if stored[:_DIGEST_BYTES] != _binding(container, prompts, body):
         return None
-    count, embed_dim = _SIZES.unpack_from(stored, _DIGEST_BYTES)
-    start = _DIGEST_BYTES + _SIZES.size
-    strengths = np.frombuffer(stored, "<f8", count, start)
-    arrays = np.frombuffer(stored, "<f4", offset=start + strengths.nbytes).reshape(count, len(labels), embed_dim)
+    count, embed_dim = _SIZES.unpack_from(body)
+    strengths = np.frombuffer(body, "<f8", count, _SIZES.size)
+    start = _SIZES.size + strengths.nbytes
+    arrays = np.frombuffer(body, "<f4", offset=start).reshape(count, len(labels), embed_dim)
     arrays = arrays.astype(np.float32)  # a copy, which can be written to as torch demands
     return ClassEmbeddings(labels_digest(labels, template), dict(zip(strengths.tolist(), arrays, strict=True)))
 
 
-def _binding(container: bytes, prompts: Sequence[str]) -> bytes:
-    """SHA-256 of the checksum that ends a container and of the prompts."""
-    return hashlib.sha256(container[-_DIGEST_BYTES:] + json.dumps(list(prompts)).encode()).digest()
+def _binding(container: bytes, prompts: Sequence[str], body: bytes) -> bytes:
+    """SHA-256 of the checksum that ends a container, of the prompts and of what is stored."""
+    return hashlib.sha256(container[-_DIGEST_BYTES:] + json.dumps(list(prompts)).encode() + body).digest()

@@ -1,8 +1,7 @@
 """Rows through a tower of the base, each with its own delta, in several threads at once.
 
 On a CPU a thread takes some rows through the whole tower: it waits for no other, and what one layer gives is still in
-its core's cache when the next one reads it. All threads in each layer together took 1.9 times as long
-(EfficientNet-Lite0, 32 pictures, two cores), and half of that went into waiting for one another.
+its core's cache when the next one reads it.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class Encoder:
 
     def _mode(self, kind: str, rows: Sequence[Row]) -> PlainMode | MixedBatchMode:
         if all(row.delta is None for row in rows):
-            return PlainMode()
+            return PlainMode(self._base.flat.number_of)
         return MixedBatchMode(self._base.flat, BatchDelta(self._base.flat, self.slots[kind], rows), self._constants)
 
 

@@ -258,8 +258,10 @@ class Forward:
     def _timed(self, kind: str, parts: Sequence[Part], mixed: bool) -> float:
         counted = self.rows_by_route.copy()
         started = time.perf_counter()
-        self.run_pass(kind, parts, range(len(parts)), mixed=mixed)
-        self.unmerge()
+        try:
+            self.run_pass(kind, parts, range(len(parts)), mixed=mixed)
+        finally:
+            self.unmerge()
         if self.base.device.type == "cuda":
             torch.cuda.synchronize()
         self.rows_by_route = counted

@@ -148,6 +148,11 @@ def plain(call: Call) -> Tensor:
     return kernels.convolution(*_bind(call))
 
 
+def weight_of(call: Call) -> int:
+    """The id of the weight in a call of `F.conv2d`."""
+    return id(_bind(call)[1])
+
+
 def mixed(batch: MixedBatch, call: Call) -> Tensor:
     """`F.conv2d` of `x` (B, in, height, width) with each row's own weight and bias."""
     x, weight, bias, geometry, groups = _bind(call)

@@ -30,7 +30,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     The weight may be a transposed matrix: it takes no longer.
     """
-    if not takes(x, weight) or x.shape[-1] != weight.shape[-1]:  # torch says best what is wrong with them
+    if weight.dim() != 2 or not takes(x, weight, bias) or x.shape[-1] != weight.shape[-1]:
         return F.linear(x, weight, bias)
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x.reshape(-1, x.shape[-1]), weight, bias, "none", [], "")
     # No view, which an autograd function may not give to one that writes over it.
@@ -40,11 +40,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, groups: int) -> Tensor:
     """`F.conv2d` of `x` (B, in, height, width), outside of autograd."""
     stride, padding, dilation = geometry
-    if not takes(x, weight):
+    if weight.dim() != 4 or not takes(x, weight, bias):
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     return torch.mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups)
 
 
-def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN computes these here."""
-    return ONEDNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and x.numel() > 0
+def takes(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether oneDNN computes these here. It reads a bias as it lies at its address, without gaps or broadcasting."""
+    if not ONEDNN or x.device.type != "cpu" or not x.dtype == weight.dtype == torch.float32 or x.numel() == 0:
+        return False
+    return bias is None or (bias.dtype == torch.float32 and bias.shape == weight.shape[:1] and bias.is_contiguous())

@@ -50,7 +50,7 @@ def gradient_linear(selection: Selection, x: Tensor, weight: Tensor, bias: Tenso
 
 def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.linear`; by the kernels where no gradient of weight and bias is asked for."""
-    if weight.requires_grad or (bias is not None and bias.requires_grad) or not kernels.takes(x, weight):
+    if weight.requires_grad or (bias is not None and bias.requires_grad) or not kernels.takes(x, weight, bias):
         return F.linear(x, weight, bias)
     y: Tensor = FrozenLinear.apply(x, weight, bias)
     return y
@@ -98,8 +98,10 @@ class SparseLinear(Function):
 
 def _input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
     """`gradient @ W`, as a product of two matrices: a batched one with one weight is slow."""
-    flat = gradient.reshape(-1, gradient.shape[-1])
-    return kernels.linear(flat, weight.to(flat.dtype).t()).view(*gradient.shape[:-1], weight.shape[1])
+    flat, weight = gradient.reshape(-1, gradient.shape[-1]), weight.to(gradient.dtype)
+    if torch.is_grad_enabled():  # a derivative of this one is asked for
+        return (flat @ weight).view(*gradient.shape[:-1], weight.shape[1])
+    return kernels.linear(flat, weight.t()).view(*gradient.shape[:-1], weight.shape[1])
 
 
 class SparseBias(Function):

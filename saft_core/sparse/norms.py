@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -49,8 +51,10 @@ def add_layer_norm(
         add_bias(y, bias, channels_last=True)
 
 
-def plain_batch_norm(call: Call, convolved: Tensor | None) -> Affine:
+def plain_batch_norm(call: Call, convolved: Tensor | None, parameters: Container[int]) -> Affine:
     """`F.batch_norm` outside of training, delayed; over its input if that is what a convolution has just given.
+
+    parameters: the model's, by their ids. A norm without any is not written over its input.
 
     Raises Unsupported where channels do not come last.
     """
@@ -58,7 +62,7 @@ def plain_batch_norm(call: Call, convolved: Tensor | None) -> Affine:
     if training or not isinstance(x, Tensor) or mean is None or variance is None or not _channels_last(x):
         raise Unsupported("batch norm of this form")
     scale, shift = scale_and_shift(1, mean, variance, weight, bias, eps, None, None)
-    return Affine(x if x is convolved else x.clone(), scale, shift)
+    return Affine(x if x is convolved and id(weight) in parameters else x.clone(), scale, shift)
 
 
 def _channels_last(x: Tensor) -> bool:

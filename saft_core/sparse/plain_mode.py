@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -19,11 +19,15 @@ class PlainMode(TorchFunctionMode):
     """Within this context, torch functions outside of training give what they always give, in less time on a CPU.
 
     A batch norm may be written over the convolution's result before it. That nothing else reads this result later is
-    not looked at here: a mixed batch, which the same model has taken before, refuses a model that does.
+    not looked at here: a mixed batch, which the same model has taken before, refuses a model that does. It looks where
+    parameters are used, and so does this.
+
+    parameters: the model's, by their ids.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: Container[int]) -> None:
         super().__init__()
+        self._parameters = parameters
         self._convolved: Tensor | None = None
         self._delayed: Affine | None = None
 
@@ -38,12 +42,12 @@ class PlainMode(TorchFunctionMode):
         call, (convolved, self._convolved) = Call(function, args, kwargs), (self._convolved, None)
         try:
             if function is F.batch_norm:
-                self._delayed = norms.plain_batch_norm(call, convolved)
+                self._delayed = norms.plain_batch_norm(call, convolved, self._parameters)
                 return self._delayed.y
             result = _KERNELS.get(function, _as_it_is)(call)
         except Unsupported:
             return function(*args, **kwargs)
-        if function is F.conv2d:
+        if function is F.conv2d and convolution.weight_of(call) in self._parameters:
             self._convolved = result
         return result
 

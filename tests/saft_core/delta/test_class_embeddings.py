@@ -55,3 +55,11 @@ def test_other_labels_templates_and_strengths_are_not_found(
     found = read(encode_class_embeddings(CONTAINER, PROMPTS, made()))
     assert found is not None
     assert found.get(labels_digest(labels, template), strength) is None
+
+
+def test_damage_is_told_and_leaves_them_to_be_made_anew() -> None:
+    stored = encode_class_embeddings(CONTAINER, PROMPTS, made())
+    for place in range(0, len(stored), 7):
+        assert read(stored[:place] + bytes([stored[place] ^ 16]) + stored[place + 1 :]) is None
+        assert read(stored[:place]) is None
+    assert read(stored + b"x") is None

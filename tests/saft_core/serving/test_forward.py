@@ -211,6 +211,24 @@ def test_calibration_measures_and_leaves_the_base_alone(tiny_base: Base) -> None
     assert bits(tiny_base.flat.buffer) == before
 
 
+def test_a_pass_that_fails_while_it_is_measured_leaves_nothing_in_the_base(
+    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, before = Forward(tiny_vit), bits(tiny_vit.flat.buffer)
+    assert forward.mixes(IMAGE)
+    encode = forward.encoder.encode
+
+    def failing(kind: str, inputs: Any, rows: Any) -> Tensor:
+        if forward.merged is not None:
+            raise MemoryError
+        return encode(kind, inputs, rows)
+
+    monkeypatch.setattr(forward.encoder, "encode", failing)
+    with pytest.raises(MemoryError):
+        forward.calibrate(IMAGE, 4)
+    assert bits(tiny_vit.flat.buffer) == before
+
+
 def test_why_a_base_is_not_mixed_is_said_once_and_names_the_function(
     tiny_vit: Base, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -30,12 +32,12 @@ def test_operands_may_lie_transposed() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_numbers_than_float32_are_left_to_torch(dtype: torch.dtype) -> None:
     x, weight = random(3, 5).to(dtype), random(7, 5).to(dtype)
-    assert not kernels.takes(x, weight)
+    assert not kernels.takes(x, weight, None)
     assert torch.equal(kernels.linear(x, weight), F.linear(x, weight))
 
 
 def test_the_processor_of_this_machine_is_taken() -> None:
-    assert kernels.takes(random(3, 5), random(7, 5))
+    assert kernels.takes(random(3, 5), random(7, 5), random(7))
 
 
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
@@ -54,3 +56,24 @@ def test_a_convolution_is_torchs_and_keeps_the_order_in_memory(
         torch.set_num_threads(before)
     torch.testing.assert_close(y, F.conv2d(x, weight, random(8), *geometry, groups))
     assert y.is_contiguous(memory_format=form)
+
+
+BIASES = {
+    "with gaps": lambda n: random(2 * n)[::2],
+    "expanded": lambda n: random(1).expand(n),
+    "broadcast": lambda _: random(1),
+}
+
+
+@pytest.mark.parametrize("bias", [BIASES["with gaps"], BIASES["expanded"], BIASES["broadcast"]], ids=BIASES.keys())
+def test_a_bias_that_lies_otherwise_is_added_as_torch_adds_it(bias: Callable[[int], Tensor]) -> None:
+    x, weight = random(3, 5), random(7, 5)
+    torch.testing.assert_close(kernels.linear(x, weight, bias(7)), F.linear(x, weight, bias(7)))
+
+
+@pytest.mark.parametrize("bias", [BIASES["with gaps"], BIASES["expanded"]], ids=list(BIASES)[:2])
+def test_so_is_that_of_a_convolution(bias: Callable[[int], Tensor]) -> None:
+    x, weight, geometry = random(2, 4, 9, 8), random(8, 4, 3, 3), Geometry((1, 1), (0, 0), (1, 1))
+    torch.testing.assert_close(
+        kernels.convolution(x, weight, bias(8), geometry, 1), F.conv2d(x, weight, bias(8), *geometry, 1)
+    )

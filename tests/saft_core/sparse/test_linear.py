@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torch.testing import assert_close
 
-from saft_core.sparse.linear import add_linear, add_matmul
+from saft_core.sparse.linear import FrozenLinear, add_linear, add_matmul
 from saft_core.sparse.loops import MANY_TOKENS
 from saft_core.sparse.param_delta import use_torchs_threads
 from tests.fixtures.param_deltas import COUNTS, Make, either, randn, random_slices
@@ -84,3 +86,21 @@ def test_a_base_that_asks_for_gradients_is_refused() -> None:
     y = torch.nn.functional.linear(x, torch.randn(OUT, IN, requires_grad=True))
     with pytest.raises(RuntimeError, match="requires grad"):
         add_linear(y, x, slices)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+def test_a_frozen_layer_has_torchs_derivatives_of_its_input_the_second_among_them(shape: tuple[int, ...]) -> None:
+    weight, bias, x = randn(7, 5), randn(7), randn(*shape)
+
+    def derivatives(linear: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        at = x.clone().requires_grad_()
+        y = linear(at)
+        (first,) = torch.autograd.grad(y.pow(3).sum(), at, create_graph=True)
+        return [y, first, *torch.autograd.grad(first.pow(2).sum(), at)]
+
+    for ours, torchs in zip(
+        derivatives(lambda at: FrozenLinear.apply(at, weight, bias)),  # type: ignore[no-any-return]
+        derivatives(lambda at: F.linear(at, weight, bias)),
+        strict=True,
+    ):
+        assert_close(ours, torchs)
