@@ -99,8 +99,8 @@ def test_a_frozen_layer_has_torchs_derivatives_of_its_input_the_second_among_the
         return [y, first, *torch.autograd.grad(first.pow(2).sum(), at)]
 
     for ours, torchs in zip(
-        derivatives(lambda at: FrozenLinear.apply(at, weight, bias)),  # type: ignore[no-any-return]
+        derivatives(lambda at: FrozenLinear.apply(at, weight, bias)),
         derivatives(lambda at: F.linear(at, weight, bias)),
         strict=True,
     ):
-        assert_close(ours, torchs)
+        assert_close(ours, torchs, rtol=1e-4, atol=1e-3)
