@@ -1,6 +1,6 @@
 """`make bench-serve`: what many adapters, many registered tenants and HTTP cost, side by side, with a table and a plot.
 
-ARGS=--quick                        both models on the CPU only, fewer and shorter repeats, in under twelve minutes
+ARGS=--quick                        both models on the CPU only, fewer and shorter repeats
 ARGS="--benches http --repeats 5"   some figures anew; the rows of the others in results/serve.json stay
 """
 
