@@ -55,6 +55,18 @@ _CLAMPS: dict[Callable[..., Any], tuple[Signature, Callable[..., tuple[float, fl
 """Activations that cut values off: their arguments, the last of which is `inplace`, and between which bounds."""
 
 
+@dataclass(eq=False)
+class Delayed:
+    """The batch norm of a pass that waits for the next function, which may be its activation; None if none does."""
+
+    norm: Affine | None = None
+
+    def settle(self, call: Call) -> Tensor | None:
+        """Compute the norm that waits, together with `call` if this is its activation: that one's result."""
+        norm, self.norm = self.norm, None
+        return None if norm is None else norm.write(call)
+
+
 NOTHING = Call(object, (), {})
 """What comes behind a model's last function."""
 

@@ -143,14 +143,10 @@ def _backward(
 # Mixed batches
 
 
-def plain(call: Call) -> Tensor:
-    """`F.conv2d` outside of training."""
-    return kernels.convolution(*_bind(call))
-
-
-def weight_of(call: Call) -> int:
-    """The id of the weight in a call of `F.conv2d`."""
-    return id(_bind(call)[1])
+def plain(call: Call) -> tuple[Tensor, Tensor]:
+    """`F.conv2d` outside of training, and its weight."""
+    x, weight, bias, geometry, groups = _bind(call)
+    return kernels.convolution(x, weight, bias, geometry, groups), weight
 
 
 def mixed(batch: MixedBatch, call: Call) -> Tensor:

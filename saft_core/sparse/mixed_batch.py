@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.sparse.affine import Affine
+from saft_core.sparse.affine import Delayed
 from saft_core.sparse.batch_delta import BatchDelta
 from saft_core.sparse.call import Call, Unsupported
 from saft_core.sparse.param_delta import ParamDelta, to_dense
@@ -79,7 +79,7 @@ class MixedBatch:
     size:      the rows of the batch.
     constants: addresses of the storages of the model's buffers, which no activations lie in.
     unseen:    what the last convolution gave, until a function takes it: if that is a batch norm, it may write over it.
-    delayed:   a batch norm that waits for the next function, which may be its activation.
+    delayed:   the batch norm that waits, if one does.
     """
 
     def __init__(self, flat: FlatParameters, delta: BatchDelta, constants: frozenset[int]) -> None:
@@ -87,7 +87,7 @@ class MixedBatch:
             raise Unsupported("a mixed batch has at least two rows")
         self.size = delta.batch
         self.unseen: Tensor | None = None
-        self.delayed: Affine | None = None
+        self.delayed = Delayed()
         self._flat, self._delta, self._constants = flat, delta, constants
         self._number_of = flat.number_of
         self._begin = flat.buffer.data_ptr()
@@ -157,11 +157,6 @@ class MixedBatch:
         # Another tensor may have this number as soon as this one is gone.
         self._overwritten[number] = weakref.ref(activations, lambda _: self._overwritten.pop(number, None))
         return activations.detach()
-
-    def settle(self, call: Call) -> Tensor | None:
-        """Compute the batch norm that waits, together with `call` if this is its activation: that one's result."""
-        affine, self.delayed = self.delayed, None
-        return None if affine is None else affine.write(call)
 
     def see(self, operands: Sequence[Any]) -> None:
         """A function takes these, so that they must not be written over."""

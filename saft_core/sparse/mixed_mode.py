@@ -39,7 +39,7 @@ class MixedBatchMode(TorchFunctionMode):
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs, batch = kwargs or {}, self._batch
-        if batch.delayed is not None and (result := batch.settle(Call(function, args, kwargs))) is not None:
+        if batch.delayed.norm and (result := batch.delayed.settle(Call(function, args, kwargs))) is not None:
             return result
         if function in METADATA:
             return function(*args, **kwargs)
@@ -56,7 +56,7 @@ class MixedBatchMode(TorchFunctionMode):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._batch.settle(NOTHING)
+        self._batch.delayed.settle(NOTHING)
 
     def _mixed(self, call: Call) -> Any:
         operation = OPERATIONS.get(call.function)

@@ -86,7 +86,7 @@ def mixed_batch_norm(batch: MixedBatch, call: Call) -> Tensor:
     scale, shift = scale_and_shift(len(x), mean, variance, weight, bias, eps, weight_delta, bias_delta)
     if last:
         y = batch.overwrite(x) if x is unseen else x.clone()
-        batch.delayed = Affine(y, scale, shift)
+        batch.delayed.norm = Affine(y, scale, shift)
         return y
     of_rows = (-1, x.shape[1], *[1] * (x.dim() - 2))
     y = torch.addcmul(shift.view(of_rows), x, scale.view(of_rows), out=x if x is unseen else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numba
@@ -84,6 +85,7 @@ def use_torchs_threads() -> None:
         torch.set_num_threads(torchs)
 
 
+@cache
 def loops_may_meet() -> bool:
     """Whether several threads may run parallel loops at once: numba's own pool, its last resort, does not bear it."""
     use_torchs_threads()  # which starts the pool

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from saft_core.sparse import attention, convolution, linear, norms
-from saft_core.sparse.affine import NOTHING, Affine
+from saft_core.sparse.affine import NOTHING, Delayed
 from saft_core.sparse.call import Call, Function, Unsupported
 from saft_core.sparse.functions import METADATA
 
@@ -29,43 +29,37 @@ class PlainMode(TorchFunctionMode):
         super().__init__()
         self._parameters = parameters
         self._convolved: Tensor | None = None
-        self._delayed: Affine | None = None
+        self._delayed = Delayed()
 
     def __torch_function__(
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self._delayed is not None and (result := self._settle(Call(function, args, kwargs))) is not None:
+        if self._delayed.norm and (result := self._delayed.settle(Call(function, args, kwargs))) is not None:
             return result
         if function in METADATA:
             return function(*args, **kwargs)
         call, (convolved, self._convolved) = Call(function, args, kwargs), (self._convolved, None)
         try:
             if function is F.batch_norm:
-                self._delayed = norms.plain_batch_norm(call, convolved, self._parameters)
-                return self._delayed.y
-            result = _KERNELS.get(function, _as_it_is)(call)
+                self._delayed.norm = norms.plain_batch_norm(call, convolved, self._parameters)
+                return self._delayed.norm.y
+            if function is F.conv2d:
+                y, weight = convolution.plain(call)
+                self._convolved = y if id(weight) in self._parameters else None
+                return y
+            if function in _KERNELS:
+                return _KERNELS[function](call)
         except Unsupported:
-            return function(*args, **kwargs)
-        if function is F.conv2d and convolution.weight_of(call) in self._parameters:
-            self._convolved = result
-        return result
+            pass
+        return function(*args, **kwargs)
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._settle(NOTHING)
-
-    def _settle(self, call: Call) -> Tensor | None:
-        affine, self._delayed = self._delayed, None
-        return None if affine is None else affine.write(call)
-
-
-def _as_it_is(call: Call) -> Any:
-    return call.function(*call.args, **call.kwargs)
+        self._delayed.settle(NOTHING)
 
 
 _KERNELS: dict[Function, Callable[[Call], Any]] = {
     F.linear: linear.plain,
-    F.conv2d: convolution.plain,
     F.multi_head_attention_forward: attention.plain,
 }
