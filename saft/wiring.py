@@ -78,6 +78,7 @@ def engine_limits(settings: Settings) -> EngineLimits:
         cache_bytes=settings.adapter_cache_bytes,
         deadline_seconds=settings.request_deadline_seconds,
         threads=settings.serving_threads,
+        compiled_bytes=settings.compiled_bytes,
         batch=BatchLimits(settings.batch_images, settings.batch_wait_ms / 1000, settings.queue_images),
     )
 

@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         1.0, ge=0, description="How long an API process remembers whose a key is, and so goes on with a revoked one."
     )
     adapter_cache_bytes: int = Field(512 * MIB, gt=0, description="Memory for decoded deltas in one API process.")
+    compiled_bytes: int = Field(
+        1024 * MIB,
+        ge=0,
+        description="Memory for compiled image towers, the base's and those of the adapters asked for most, in one API"
+        " process with the extra `saft[openvino]`; 0: none are compiled.",
+    )
     batch_images: int = Field(32, gt=0, description="Images (or texts) in one forward pass.")
     batch_wait_ms: float = Field(5.0, ge=0, description="How long a pass waits for a request that is being read.")
     queue_images: int = Field(

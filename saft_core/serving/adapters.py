@@ -10,6 +10,10 @@ from saft_core.delta import SparseDelta, decode
 from saft_core.delta.class_embeddings import ClassEmbeddings, decode_class_embeddings
 from saft_core.sparse.loaded_delta import LoadedDelta, load_delta
 
+ModelKey = tuple[str | None, float]
+"""Which model answers: an adapter's id, None for the base, and the strength."""
+BASE: ModelKey = (None, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class StoredAdapter:

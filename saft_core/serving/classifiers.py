@@ -13,9 +13,9 @@ from saft_core.clip.labels import check_labels
 from saft_core.clip.zero_shot import ensemble, fill
 from saft_core.delta.class_embeddings import ClassEmbeddings, labels_digest
 from saft_core.errors import Busy, DeadlinePassed
+from saft_core.serving.adapters import ModelKey
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.cache import ByteBoundedCache
-from saft_core.serving.forward import ModelKey
 from saft_core.sparse.batch_delta import Row
 from saft_core.templates import Template
 

@@ -15,6 +15,10 @@ DEARER = 2.0
 """Than in the best pass may a row be in a short one, which has more rows rather than waste half of the engine."""
 
 
+Times = tuple[tuple[int, float], ...]
+"""(rows, seconds) of passes, rows ascending."""
+
+
 @dataclass(frozen=True)
 class Costs:
     """Measured times of one kind of pass (image or text), in seconds.
@@ -23,24 +27,25 @@ class Costs:
     switch_entry_seconds: writing one entry of an adapter into the base and back.
     mixed_entry_seconds:  one entry's correction for one row of a mixed pass.
     mixed_seconds:        what a mixed pass costs on top, whatever is in it.
+    compiled:             as `forward`, of a compiled tower; empty until it is measured.
 
     The defaults stand for nothing measured: time in proportion to rows, with a small cost per pass.
     """
 
-    forward: tuple[tuple[int, float], ...] = ((1, 1.0), (32, 20.0))
+    forward: Times = ((1, 1.0), (32, 20.0))
     switch_entry_seconds: float = 0.0
     mixed_entry_seconds: float = 0.0
     mixed_seconds: float = 2.0
+    compiled: Times = ()
 
     def forward_seconds(self, rows: int) -> float:
         """The base's forward on so many rows; beyond the last measurement in proportion to it."""
-        known, seconds = zip(*self.forward, strict=True)
-        if rows > known[-1]:
-            return float(seconds[-1] * rows / known[-1])
-        return float(np.interp(rows, known, seconds))
+        return _interpolated(self.forward, rows)
 
-    def swap_seconds(self, group: Group) -> float:
+    def alone_seconds(self, group: Group) -> float:
         """A pass of its own for one group."""
+        if group.compiled and self.compiled:
+            return _interpolated(self.compiled, group.rows)
         return self.forward_seconds(group.rows) + self.switch_entry_seconds * group.entries
 
     def shared_seconds(self, groups: Sequence[Group]) -> float:
@@ -52,10 +57,21 @@ class Costs:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of a batch that one adapter answers; `entries` of it differ from the base."""
+    """The rows of a batch that one adapter answers; `entries` of it differ from the base.
+
+    compiled: whether its tower is compiled.
+    """
 
     rows: int
     entries: int
+    compiled: bool = False
+
+
+def _interpolated(times: Times, rows: int) -> float:
+    known, seconds = zip(*times, strict=True)
+    if rows > known[-1]:
+        return float(seconds[-1] * rows / known[-1])
+    return float(np.interp(rows, known, seconds))
 
 
 @lru_cache(maxsize=16)
@@ -74,7 +90,7 @@ def short_rows(costs: Costs, most: int) -> int:
     return max(rows for rows in range(1, most + 1) if costs.forward_seconds(rows) <= allowed)
 
 
-def undisturbed(forward: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+def undisturbed(forward: Mapping[int, float]) -> Times:
     """Times of passes by rows, less what other processes added to one of them and not to all.
 
     Others only add: so a pass takes no longer than one of more rows, nor than several of fewer rows that do the same.
@@ -91,21 +107,21 @@ Item = TypeVar("Item")
 def planned_seconds(groups: Sequence[Group], costs: Costs, *, mixes: bool) -> float:
     """What a batch takes by the cheapest split, or by passes of one group each where the base cannot mix."""
     alone, shared = cheapest_split([(group, group) for group in groups], costs) if mixes else (groups, [])
-    return sum(map(costs.swap_seconds, alone)) + (costs.shared_seconds(shared) if shared else 0.0)
+    return sum(map(costs.alone_seconds, alone)) + (costs.shared_seconds(shared) if shared else 0.0)
 
 
 def cheapest_split(groups: Sequence[tuple[Item, Group]], costs: Costs) -> tuple[list[Item], list[Item]]:
-    """Split the groups of a batch into those that get a swap pass each and those that share one mixed pass.
+    """Split the groups of a batch into those that get a pass of their own each and those that share a mixed one.
 
-    Only splits by size are tried: the larger a group, the better a pass of its own pays. Either part may be empty; the
-    second never holds exactly one group.
+    Only splits by size are tried, the compiled ones before all others: the larger a group, the better a pass of its own
+    pays. Either part may be empty; the second never holds exactly one group.
     """
-    ordered = sorted(groups, key=lambda pair: -pair[1].rows)
-    best, best_seconds = len(ordered), sum(costs.swap_seconds(group) for _, group in ordered)
+    ordered = sorted(groups, key=lambda pair: (not pair[1].compiled, -pair[1].rows))
+    best, best_seconds = len(ordered), sum(costs.alone_seconds(group) for _, group in ordered)
     swapped = 0.0
     for alone in range(len(ordered) - 1):
         shared = costs.shared_seconds([group for _, group in ordered[alone:]])
         if swapped + shared < best_seconds:
             best, best_seconds = alone, swapped + shared
-        swapped += costs.swap_seconds(ordered[alone][1])
+        swapped += costs.alone_seconds(ordered[alone][1])
     return [item for item, _ in ordered[:best]], [item for item, _ in ordered[best:]]

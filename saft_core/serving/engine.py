@@ -25,12 +25,12 @@ from saft_core.clip.labels import check_texts
 from saft_core.delta.class_embeddings import ClassEmbeddings
 from saft_core.errors import Unavailable
 from saft_core.process import available_cpus
-from saft_core.serving.adapters import LoadedAdapter, StoredAdapter, load_adapter
+from saft_core.serving.adapters import BASE, LoadedAdapter, ModelKey, StoredAdapter, load_adapter
 from saft_core.serving.batcher import STOPPING, BatchLimits, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.classifiers import Classifiers
 from saft_core.serving.encoder import IMAGE, TEXT
-from saft_core.serving.forward import KINDS, ModelKey, Part
+from saft_core.serving.forward import KINDS, Part
 from saft_core.serving.passes import Passes, collect, result
 from saft_core.sparse.batch_delta import Row
 from saft_core.templates import Template
@@ -69,12 +69,14 @@ class _Model(NamedTuple):
 class EngineLimits:
     """cache_bytes holds decoded adapters; deadline_seconds is how long one call may take if it does not say.
 
-    threads: of one forward; 0 is all CPUs that this process may use.
+    threads: of one forward; 0 is all CPUs that this process may use. compiled_bytes: memory for compiled image towers,
+    where OpenVINO is installed; 0 is none.
     """
 
     cache_bytes: int = 512 << 20
     deadline_seconds: float = 60.0
     threads: int = 0
+    compiled_bytes: int = 0
     batch: BatchLimits = field(default_factory=BatchLimits)
 
 
@@ -100,7 +102,7 @@ class Engine:
     ) -> None:
         self.base = base
         self.limits = limits or EngineLimits()
-        self.passes = Passes(base, self.limits.batch, self.threads, observe)
+        self.passes = Passes(base, self.limits.batch, self.threads, self.limits.compiled_bytes, observe)
         self._load = load
         self._adapters: ByteBoundedCache[str, LoadedAdapter] = ByteBoundedCache(
             self.limits.cache_bytes, lambda adapter: adapter.nbytes
@@ -223,11 +225,9 @@ class Engine:
         groups = {"delta": self._adapters.counters, "class_weights": self._classifiers.counters}
         caches = {f"{group}_{name}": count for group, c in groups.items() for name, count in asdict(c).items()}
         routes = {f"rows_{route}": count for route, count in self.passes.forward.rows_by_route.items()}
-        return (
-            caches
-            | routes
-            | {"loop_failures": self.passes.batcher.failures, "waiting_rows": self.passes.batcher.waiting_rows}
-        )
+        compiled, batcher = self.passes.forward.compiled, self.passes.batcher
+        towers = {"compiled_loads": compiled.loads, "compiled_bytes": compiled.nbytes}
+        return caches | routes | towers | {"loop_failures": batcher.failures, "waiting_rows": batcher.waiting_rows}
 
     # In the callers' threads
 
@@ -239,7 +239,7 @@ class Engine:
         """The adapter stays in memory while the context is open."""
         if adapter_id is None or strength == 0:
             kept = self._adapters.peek(adapter_id) if adapter_id is not None else None
-            yield _Model((None, 1.0), Row(None), kept.class_embeddings if kept else None)
+            yield _Model(BASE, Row(None), kept.class_embeddings if kept else None)
             return
         with self._adapters.pinned(
             adapter_id, lambda: load_adapter(self._load(adapter_id), self.base.flat), deadline

@@ -1,8 +1,9 @@
-"""The two routes from a batch to its embeddings, and the choice between them. Only the engine's thread calls this.
+"""The routes from a batch to its embeddings, and the choice between them. Only the engine's thread calls this.
 
 *swap*: merge an adapter into the base's weights, run the forward, copy the originals back. *mixed*: one forward for
 rows of several adapters. Both by the same kernels (`saft_core.sparse`), and equal to the fine-tuned model within
-float32 rounding. A base that these do not take runs as its model is written, by swap alone.
+float32 rounding. A base that these do not take runs as its model is written, by swap alone. Where OpenVINO is
+installed, the base and the adapters that are asked for most have image towers of their own (`compiled_towers.py`).
 
 The originals are copied back when the next pass wants other weights, or on `unmerge`: nobody's answer waits for it, and
 an adapter that is asked again at once is still there.
@@ -11,11 +12,9 @@ an adapter that is asked again at once is still there.
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +24,9 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds, undisturbed
+from saft_core.serving.adapters import BASE, ModelKey
+from saft_core.serving.compiled_towers import CompiledTowers
+from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds
 from saft_core.serving.encoder import IMAGE, TEXT, Encoder
 from saft_core.serving.trials import changed_row, inputs_of
 from saft_core.sparse.batch_delta import Row
@@ -39,12 +40,6 @@ IMAGE_TOWER = "visual."
 CPU_TOLERANCE = 1e-5
 CUDA_TOLERANCE = 1e-3
 """Where both routes count as equal: on CUDA convolutions run in TF32 unless told otherwise."""
-FEW_TIMES, MANY_TIMES = 5, 2
-"""So often passes of one or two rows, and of more, are timed; the least counts, for others on the machine only add."""
-
-
-ModelKey = tuple[str | None, float]
-"""Which model answers: an adapter's id, None for the base, and the strength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +57,21 @@ class Part:
 class Forward:
     """Runs batches through `base`. Not thread-safe: it writes into the weights.
 
-    costs: of each kind of pass; `calibration` replaces them by measured ones.
+    compiled_bytes: memory for compiled towers, of which a call takes so many `threads`.
+
+    costs: of each kind of pass; measured_costs.py replaces them.
     merged: the tower and the row whose delta is merged into the base now; None when its weights are its own.
     """
 
-    def __init__(self, base: Base, costs: Costs | None = None) -> None:
+    def __init__(self, base: Base, costs: Costs | None = None, *, compiled_bytes: int = 0, threads: int = 1) -> None:
         self.base = base
         self.costs = dict.fromkeys(KINDS, costs or Costs())
-        self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0)
+        self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0, compiled=0)
         names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
         slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
         self._runs = {kind: _runs(of_kind) for kind, of_kind in slots.items()}
         self.encoder = Encoder(base, slots)
+        self.compiled = CompiledTowers(base, self._expected, capacity_bytes=compiled_bytes, threads=threads)
         self._refusals: dict[str, str | None] = {}
         self._said: set[str] = set()
         self.merged: tuple[str, Row] | None = None
@@ -82,7 +80,12 @@ class Forward:
     @torch.inference_mode()
     def run(self, kind: str, parts: Sequence[Part]) -> list[Tensor]:
         """Unit embeddings float32 (rows, embed_dim), one tensor for each part."""
-        alone, shared = self._split(kind, parts, _by_model(parts))
+        parts = [self._narrowed(kind, part) for part in parts]
+        groups = _by_model(parts)
+        for numbers in groups:
+            first = parts[numbers[0]]
+            self.compiled.asked(kind, first.key, first.row, sum(len(parts[number]) for number in numbers))
+        alone, shared = self._split(kind, parts, groups)
         results: dict[int, Tensor] = {}
         if shared:
             numbers = [number for group in shared for number in group]
@@ -94,13 +97,20 @@ class Forward:
                 )
                 alone = [*alone, *shared]
         for group in alone:
-            results |= self.run_pass(kind, parts, group, mixed=False)
+            results |= self._run_alone(kind, parts, group)
         return [results[number] for number in range(len(parts))]
 
     def seconds(self, kind: str, parts: Sequence[Part]) -> float:
         """What these parts are expected to take together."""
+        parts = [self._narrowed(kind, part) for part in parts]
         groups = [self._measured(kind, parts, numbers) for numbers in _by_model(parts)]
         return planned_seconds(groups, self.costs[kind], mixes=len(groups) > 1 and self.mixes(kind))
+
+    def _narrowed(self, kind: str, part: Part) -> Part:
+        """The part, as one of the base if its adapter changes nothing of this tower."""
+        if part.row.delta is None or self.entries(kind, part.row):
+            return part
+        return replace(part, key=BASE, row=Row(None))
 
     def _split(
         self, kind: str, parts: Sequence[Part], groups: list[list[int]]
@@ -111,7 +121,23 @@ class Forward:
 
     def _measured(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> Group:
         """The parts with these numbers, which are of one model."""
-        return Group(sum(len(parts[number]) for number in numbers), self._entries(kind, parts[numbers[0]].row))
+        first = parts[numbers[0]]
+        rows, compiled = sum(len(parts[number]) for number in numbers), self.compiled.find(kind, first.key) is not None
+        return Group(rows, self.entries(kind, first.row), compiled)
+
+    def _run_alone(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> dict[int, Tensor]:
+        """The parts with these numbers, which are of one model, by its compiled tower if it has one."""
+        key, chosen = parts[numbers[0]].key, [parts[number] for number in numbers]
+        if (tower := self.compiled.find(kind, key)) is None:
+            return self.run_pass(kind, parts, numbers, mixed=False)
+        try:
+            embeddings = tower(_concatenated([part.inputs for part in chosen]))
+        except Exception:
+            logger.exception("the compiled tower of adapter %s failed, and is used no more", key[0])
+            self.compiled.drop(key)
+            return self.run_pass(kind, parts, numbers, mixed=False)
+        self.rows_by_route["compiled"] += len(embeddings)
+        return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
 
     def run_pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
         """One forward over the parts with these numbers: their unit embeddings, by number.
@@ -136,6 +162,7 @@ class Forward:
     def close(self) -> None:
         """End its threads."""
         self.encoder.close()
+        self.compiled.close()
 
     @torch.inference_mode()
     def merge(self, kind: str, row: Row) -> None:
@@ -157,7 +184,7 @@ class Forward:
         self._writes.close()
         self.merged = None
 
-    def _entries(self, kind: str, row: Row) -> int:
+    def entries(self, kind: str, row: Row) -> int:
         """How many entries of this kind's tower a row changes."""
         if (delta := row.delta) is None:
             return 0
@@ -205,67 +232,26 @@ class Forward:
         finally:
             self.unmerge()
 
+    def _expected(self, row: Row, pixels: Tensor) -> Tensor:
+        """What the engine's own pass gives for pixels of one model: what a compiled tower is compared with."""
+        with self.uncounted():
+            return self.run_pass(IMAGE, [Part(BASE, row, pixels)], [0], mixed=False)[0]
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Passes within the context are of nobody: they are not counted, and nothing is merged after them."""
+        counted = self.rows_by_route.copy()
+        try:
+            yield
+        finally:
+            self.unmerge()
+            self.rows_by_route = counted
+
     def _say(self, what: str) -> None:
         """Log it, once: the next batch would say the same."""
         if what not in self._said:
             self._said.add(what)
             logger.warning("%s", what)
-
-    def calibrate(self, kind: str, max_rows: int) -> Costs:
-        """`calibration` at once; gives what it found."""
-        deque(self.calibration(kind, max_rows), maxlen=0)
-        return self.costs[kind]
-
-    @torch.inference_mode()
-    def calibration(self, kind: str, max_rows: int) -> Iterator[None]:
-        """Measure the costs of this kind of pass on this machine, with adapters at the paper's density of 0.001.
-
-        Other passes may come wherever it yields, which is after each of its own. Its end puts the costs to use.
-        """
-        sizes = sorted({1, 2, max(2, max_rows // 4), max(2, max_rows)})
-        inputs = inputs_of(self.base, kind, sizes[-1])
-        parts = [Part((str(n), 1.0), changed_row(self.base, n, 0.001), inputs[n : n + 1]) for n in range(2)]
-        plain = replace(parts[0], row=Row(None))
-        mixes = self.mixes(kind)
-
-        def seconds(rows: int, row: Part, mixed: bool) -> Generator[None, None, float]:
-            batch = [replace((row, parts[1])[n % 2 if mixed else 0], inputs=inputs[n : n + 1]) for n in range(rows)]
-            best = math.inf
-            for _ in range(FEW_TIMES if rows <= 2 else MANY_TIMES):
-                best = min(best, self._timed(kind, batch, mixed))
-                yield
-            return best
-
-        self.encoder.few_rows_in_one_thread.discard(kind)
-        together = yield from seconds(1, plain, False)
-        self.encoder.few_rows_in_one_thread.add(kind)
-        if (yield from seconds(1, plain, False)) >= together:
-            self.encoder.few_rows_in_one_thread.discard(kind)
-        forward: dict[int, float] = {}
-        for rows in sizes:
-            forward[rows] = yield from seconds(rows, plain, False)
-        swap = (yield from seconds(2, parts[0], False)) - forward[2]
-        switch_entry_seconds = max(swap, 0.0) / max(self._entries(kind, parts[0].row), 1)
-        found = Costs(undisturbed(forward), switch_entry_seconds, 0.0, 0.0)
-        if mixes:
-            few = (yield from seconds(2, parts[0], True)) - forward[2]
-            many = (yield from seconds(sizes[-1], parts[0], True)) - forward[sizes[-1]]
-            entries = sum(self._entries(kind, part.row) for part in parts) / len(parts)
-            slope = max(many - few, 0.0) / max((sizes[-1] - 2) * entries, 1.0)
-            found = replace(found, mixed_entry_seconds=slope, mixed_seconds=max(few - 2 * slope * entries, 0.0))
-        self.costs[kind] = found
-
-    def _timed(self, kind: str, parts: Sequence[Part], mixed: bool) -> float:
-        counted = self.rows_by_route.copy()
-        started = time.perf_counter()
-        try:
-            self.run_pass(kind, parts, range(len(parts)), mixed=mixed)
-        finally:
-            self.unmerge()
-        if self.base.device.type == "cuda":
-            torch.cuda.synchronize()
-        self.rows_by_route = counted
-        return time.perf_counter() - started
 
 
 def _runs(slots: Sequence[int]) -> list[tuple[int, int]]:

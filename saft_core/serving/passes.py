@@ -17,6 +17,7 @@ from saft_core.errors import DeadlinePassed, Unavailable
 from saft_core.serving.batcher import BatchLimits, MicroBatcher, Work
 from saft_core.serving.costs import short_rows, short_seconds
 from saft_core.serving.forward import KINDS, Forward, Part
+from saft_core.serving.measured_costs import measure
 from saft_core.serving.shares import CLIENT
 from saft_core.sparse.batch_delta import Row
 
@@ -31,13 +32,15 @@ WEIGHTS = "weights"
 class Passes:
     """Passes of the base by one thread; safe to be asked by any number of threads.
 
-    threads: CPU threads of one pass. observe: told the rows of each batch.
+    threads: CPU threads of one pass. compiled_bytes: memory for compiled towers. observe: told the rows of each batch.
     """
 
-    def __init__(self, base: Base, limits: BatchLimits, threads: int, observe: Callable[[int], None]) -> None:
+    def __init__(
+        self, base: Base, limits: BatchLimits, threads: int, compiled_bytes: int, observe: Callable[[int], None]
+    ) -> None:
         self._base, self._limits, self._threads = base, limits, threads
         self.observe = observe
-        self.forward = Forward(base)
+        self.forward = Forward(base, compiled_bytes=compiled_bytes, threads=threads)
         self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
             self._run,
             limits,
@@ -63,7 +66,8 @@ class Passes:
         return collect([self.batcher.submit(work)])
 
     def calibrate(self) -> Future[None]:
-        """Measure what a pass costs by each route, whenever there is nothing else to do; the future is its end.
+        """Compile the base's image tower, and measure what a pass costs by each route, whenever there is nothing else
+        to do; the future is the end of it.
 
         Until then every route answers, but not always the one that costs least.
         """
@@ -92,14 +96,15 @@ class Passes:
         torch.set_num_threads(self._threads)
 
     def _rest(self) -> bool:
-        """Make the base itself again, then measure one pass, if there is any to measure; whether there was."""
+        """Make the base itself again, then take one step of the calibration; whether there was one."""
         self.forward.unmerge()
         return next(self._calibration, _NO_MORE) is not _NO_MORE
 
     def _calibrated(self, done: Future[None]) -> Iterator[None]:
         try:
+            yield from self.forward.compiled.starting()
             for kind in KINDS:
-                yield from self.forward.calibration(kind, self._limits.max_rows)
+                yield from measure(self.forward, kind, self._limits.max_rows)
         except Exception:
             logger.exception("the costs of passes cannot be measured; those that were assumed stay")
         done.set_result(None)

@@ -177,7 +177,7 @@ def test_what_only_grows_is_a_counter_and_the_rest_a_gauge(site: Site) -> None:
     assert (events.type, state.type, kinds["saft_jobs"].type) == ("counter", "gauge", "gauge")
     assert {sample.name for sample in events.samples} == {"saft_engine_events_total"}
     quantities = {sample.labels["quantity"] for sample in state.samples}
-    assert quantities == {"delta_bytes", "class_weights_bytes", "waiting_rows"}
+    assert quantities == {"delta_bytes", "class_weights_bytes", "compiled_bytes", "waiting_rows"}
     everything = {sample.labels["event"] for sample in events.samples} | quantities
     assert everything == set(site.services.engine.counters())
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.errors import Busy
+from saft_core.serving.adapters import ModelKey
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.classifiers import Classifiers
-from saft_core.serving.forward import ModelKey
 from saft_core.sparse.batch_delta import Row
 
 TEMPLATE = "a photo of a {}."

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from saft_core.serving.costs import Costs, Group, planned_seconds, short_rows, short_seconds, undisturbed
+from saft_core.serving.costs import (
+    Costs,
+    Group,
+    cheapest_split,
+    planned_seconds,
+    short_rows,
+    short_seconds,
+    undisturbed,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +47,12 @@ def test_rows_of_several_adapters_are_no_short_pass_unless_mixing_is_cheap() -> 
     assert planned_seconds(two, dear, mixes=True) == 20.0 > short_seconds(dear, 32)
     assert planned_seconds(two, cheap, mixes=True) == 13.0 <= short_seconds(cheap, 32)
     assert planned_seconds(two, cheap, mixes=False) == 20.0
+
+
+def test_a_compiled_group_has_costs_of_its_own_and_comes_first() -> None:
+    costs = Costs(((1, 10.0), (32, 200.0)), mixed_seconds=1.0, compiled=((1, 2.0), (8, 16.0)))
+    few, many, other = Group(1, 100, compiled=True), Group(8, 100), Group(1, 100)
+    assert costs.alone_seconds(few) == 2.0
+    assert costs.alone_seconds(Group(16, 0, compiled=True)) == 32.0
+    assert cheapest_split([("many", many), ("few", few), ("other", other)], costs) == (["few"], ["many", "other"])
+    assert Costs(costs.forward).alone_seconds(few) == 10.0  # not measured yet

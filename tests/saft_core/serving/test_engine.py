@@ -450,9 +450,10 @@ def test_costs_that_cannot_be_measured_stay_as_assumed(
 
     engine = engine_for(tiny_base)
     assumed = dict(engine.passes.forward.costs)
-    monkeypatch.setattr(engine.passes.forward, "_timed", fail)
+    monkeypatch.setattr(engine.passes.forward, "run_pass", fail)
     engine.calibrate().result(60)
     assert engine.passes.forward.costs == assumed
     assert "out of memory" in caplog.text
+    monkeypatch.undo()
     assert engine.embed_texts(None, ["a cat"]).shape[0] == 1
     engine.close(30)

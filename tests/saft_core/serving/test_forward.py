@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,14 @@ from saft_core.delta import SparseDelta
 from saft_core.serving.costs import Costs, Group, cheapest_split
 from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.forward import KINDS, Forward
+from saft_core.serving.measured_costs import measure
 from saft_core.sparse.batch_delta import BatchDelta, Row
 from saft_core.sparse.call import Unsupported
 from saft_core.sparse.loaded_delta import load_delta
 from saft_core.sparse.mixed_mode import MixedBatchMode
 from tests.fixtures.batches import MIXED_IS_FREE, MIXED_NEVER_PAYS, batch, everywhere
 from tests.fixtures.device import here
-from tests.fixtures.models import bits, pictures
+from tests.fixtures.models import pictures
 
 pytestmark = pytest.mark.gpu
 
@@ -49,7 +51,7 @@ def test_a_mixed_batch_equals_each_row_alone_with_every_parameter_changed(
 def test_the_route_follows_the_measured_cost(tiny_vit: Base) -> None:
     swapping = Forward(tiny_vit, MIXED_NEVER_PAYS)
     swapping.run(IMAGE, batch(tiny_vit, IMAGE))
-    assert dict(swapping.rows_by_route) == {"base": 1, "swap": 6, "mixed": 0}
+    assert dict(swapping.rows_by_route) == {"base": 1, "swap": 6, "mixed": 0, "compiled": 0}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -201,34 +203,6 @@ def test_a_use_that_is_not_known_is_refused_and_never_answered_by_the_base(tiny_
         use(tiny_vit.model.logit_scale)  # type: ignore[operator]
 
 
-def test_calibration_measures_and_leaves_the_base_alone(tiny_base: Base) -> None:
-    forward, before = Forward(tiny_base), bits(tiny_base.flat.buffer)
-    for kind in (IMAGE, TEXT):
-        assert forward.mixes(kind)
-        costs = forward.calibrate(kind, 8)
-        assert [rows for rows, _ in costs.forward] == [1, 2, 8]
-        assert all(seconds > 0 for _, seconds in costs.forward)
-    assert bits(tiny_base.flat.buffer) == before
-
-
-def test_a_pass_that_fails_while_it_is_measured_leaves_nothing_in_the_base(
-    tiny_vit: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    forward, before = Forward(tiny_vit), bits(tiny_vit.flat.buffer)
-    assert forward.mixes(IMAGE)
-    encode = forward.encoder.encode
-
-    def failing(kind: str, inputs: Any, rows: Any) -> Tensor:
-        if forward.merged is not None:
-            raise MemoryError
-        return encode(kind, inputs, rows)
-
-    monkeypatch.setattr(forward.encoder, "encode", failing)
-    with pytest.raises(MemoryError):
-        forward.calibrate(IMAGE, 4)
-    assert bits(tiny_vit.flat.buffer) == before
-
-
 def test_why_a_base_is_not_mixed_is_said_once_and_names_the_function(
     tiny_vit: Base, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,7 +212,7 @@ def test_why_a_base_is_not_mixed_is_said_once_and_names_the_function(
     parts = batch(tiny_vit, IMAGE)
     for _ in range(2):
         assert not forward.mixes(IMAGE)
-        forward.calibrate(IMAGE, 4)
+        deque(measure(forward, IMAGE, 4), maxlen=0)
         answers = forward.run(IMAGE, parts)
     assert forward.mixes(TEXT)
     assert "abs: not known" in str(forward.refusal(IMAGE))
