@@ -21,7 +21,7 @@ COPY client client
 COPY evaluation evaluation
 COPY saft saft
 COPY migrations migrations
-RUN pip install --no-cache-dir .
+RUN pip install --no-cache-dir '.[openvino]'
 
 USER saft
 VOLUME /data

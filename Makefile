@@ -68,7 +68,7 @@ architecture: $(VENV)/dev
 $(VENV)/installed: pyproject.toml
 	@echo "Installing what SAFT needs into $(VENV): once, some 2 minutes, 5 GB."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[openvino]'
 	touch $@
 
 # What checks and tests need beside it.

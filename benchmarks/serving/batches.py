@@ -1,6 +1,8 @@
 """bench=batch: one picture, and a batch of 32, by each way of serving several adapters, and by other runtimes.
 
-base        the base's forward as the engine runs it, no adapter
+base        the base's forward by the engine's own kernels, no adapter
+compiled    a tower for each adapter, compiled by OpenVINO, as the engine has for those that are asked for most; with no
+            adapter the base's, by which the engine answers wherever OpenVINO is installed
 mixed       one forward in which each row has its own adapter, on random places; of one picture there is none
 selected    the same, all on the places that a training selects
 swap        one forward for each adapter, written into the base and taken out again
@@ -10,8 +12,8 @@ open_clip   the base as open_clip runs it
 onnxruntime, openvino   the base's image tower in that runtime, on a CPU: see `runtimes.py`
 
 All of them run in turn, round after round, in one process; a turn is one batch, or as many as take TURN_SECONDS. Of the
-merged models only MERGED_COPIES are held and used in turn: a copy is far larger than what the CPU keeps near, so that
-more of them would take memory and no other time.
+merged and compiled models only MERGED_COPIES are held and used in turn: a copy is far larger than what the CPU keeps
+near, so that more of them would take memory and no other time.
 """
 
 from __future__ import annotations
@@ -38,22 +40,56 @@ from saft_core.clip.backbone import Base
 from saft_core.process import keep_memory
 from saft_core.serving.encoder import IMAGE
 from saft_core.serving.forward import Forward
+from saft_core.serving.tower_graph import CompiledTower, TowerGraph
 from saft_core.sparse import batch_delta
 from saft_core.tuning.precision import autocast
 
 MERGED_COPIES = 4
 TURN_SECONDS = 0.5
-WAYS = ("mixed", "selected", "swap", "merged", "peft", "open_clip", *runtimes.RUNTIMES)
+WAYS = ("mixed", "selected", "swap", "compiled", "merged", "peft", "open_clip", *runtimes.RUNTIMES)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured, whatever the size of its batches: a base, adapters for it, and its image tower as ONNX."""
+    """What is measured, whatever the size of its batches: a base, adapters for it, and its image tower in other forms.
+
+    tower: as ONNX. compiled: the base's, and those of the first adapters.
+    """
 
     base: Base
     tenants: Sequence[batch_delta.Row]
     selected: Sequence[batch_delta.Row]
     tower: Path | None
+    compiled: CompiledTowers | None
+
+
+@dataclass(frozen=True)
+class CompiledTowers:
+    """As the engine compiles them: the base's, and those of MERGED_COPIES adapters; what the graph and a tower take."""
+
+    base: CompiledTower
+    adapters: Sequence[CompiledTower]
+    graph_bytes: int
+
+    @classmethod
+    def of(cls, base: Base, tenants: Sequence[batch_delta.Row]) -> CompiledTowers:
+        """Those of `base` and of the first of `tenants`."""
+        graph = TowerGraph(base, torch.get_num_threads())
+        adapters = [graph.compile(row) for row in tenants[:MERGED_COPIES]]
+        return cls(graph.compile(batch_delta.Row(None)), adapters, graph.nbytes)
+
+    def of_adapters(self, pixels: Tensor) -> Callable[[int], Work]:
+        """Each tenant's pictures through its own tower, from the number of tenants."""
+
+        def make(count: int) -> Work:
+            pieces = list(enumerate(pixels.split(len(pixels) // count)))
+            return lambda: torch.cat([self.adapters[n % len(self.adapters)](piece) for n, piece in pieces])
+
+        return make
+
+    def nbytes(self, adapters: int) -> int:
+        """What the graph, the base's tower and so many adapters' take."""
+        return self.graph_bytes + self.base.nbytes + adapters * self.adapters[0].nbytes
 
 
 def rows(task: Row) -> list[Row]:
@@ -68,9 +104,9 @@ def rows(task: Row) -> list[Row]:
 
 
 def wanted(task: Row) -> list[str]:
-    """The ways that `task` asks for; the runtimes are for a CPU."""
+    """The ways that `task` asks for; other runtimes are for a CPU."""
     ways = task.get("ways", WAYS)
-    return [way for way in ways if task["device"] == "cpu" or way not in runtimes.RUNTIMES]
+    return [way for way in ways if task["device"] == "cpu" or way not in ("compiled", *runtimes.RUNTIMES)]
 
 
 @contextmanager
@@ -82,7 +118,9 @@ def subject(base: Base, adapters: int, ways: Sequence[str]) -> Iterator[Subject]
         if set(ways) & set(runtimes.RUNTIMES):
             tower = Path(folder) / "image.onnx"
             runtimes.export(runtimes.ImageTower(base), RandomImages(base, 1, 1).batch([0])[0], tower)
-        yield Subject(base, random_rows(base, adapters), selected, tower)
+        tenants = random_rows(base, adapters)
+        compiled = CompiledTowers.of(base, tenants) if "compiled" in ways else None
+        yield Subject(base, tenants, selected, tower, compiled)
 
 
 @torch.inference_mode()
@@ -129,6 +167,8 @@ def _ways(made: Subject, batch: Batch, wanted: Sequence[str]) -> dict[str, Way]:
     if batch.mixes:
         ways["mixed"] = (lambda adapters: batch.mixed(made.tenants[:adapters]), shared)
         ways["selected"] = (lambda adapters: batch.mixed(made.selected[:adapters]), shared)
+    if made.compiled is not None:
+        ways["compiled"] = (made.compiled.of_adapters(pixels), made.compiled.nbytes)
     if "merged" in wanted:
         ways["merged"] = (_merged(base, pixels), lambda adapters: adapters * size)
     if "peft" in wanted and isinstance(getattr(base.model.visual, "transformer", None), nn.Module):
@@ -146,6 +186,10 @@ def _add_of_the_base(
     if "open_clip" in wanted:
         works["open_clip", 0] = lambda: model.encode_image(pixels, normalize=True)
         notes["open_clip", 0] = {"memory_bytes": _bytes(model)}
+    if (compiled := made.compiled) is not None:
+        works["compiled", 0] = lambda: compiled.base(pixels)
+        off = float((works["compiled", 0]() - works["base", 0]()).abs().max())
+        notes["compiled", 0] = {"memory_bytes": compiled.nbytes(0), "difference_to_base": off}
     if made.tower is None:
         return
     array = pixels.numpy()

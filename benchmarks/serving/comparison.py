@@ -29,7 +29,9 @@ class Line(NamedTuple):
 
 
 LINES = (
-    Line("base", "base", adapted=False),
+    Line("base, compiled", "compiled", adapted=False),
+    Line("base, own kernels", "base", adapted=False),
+    Line("an adapter for each, compiled", "compiled", adapted=True),
     Line("an adapter for each, mixed", "mixed", adapted=True),
     Line("the same on selected places", "selected", adapted=True),
     Line("an adapter for each, swapped", "swap", adapted=True),

@@ -11,10 +11,11 @@ from benchmarks.models import BATCH_SIZE, EMBEDDED
 
 PLOT = Path(__file__).parents[2] / "docs" / "serving.svg"
 MODES = {
-    "base": ("base alone (ours)", "0.5", "--"),
+    "base": ("base alone, own kernels", "0.5", "--"),
     "open_clip": ("base, open_clip", "0.5", ":"),
     "onnxruntime": ("base, onnxruntime", "black", "-."),
     "openvino": ("base, OpenVINO", "tab:purple", "-."),
+    "compiled": ("compiled towers (ours)", "tab:pink", "v-"),
     "mixed": ("mixed batch (ours)", "tab:blue", "o-"),
     "selected": ("the same, on selected places", "tab:cyan", "o--"),
     "swap": ("grouped swap", "tab:orange", "s-"),
@@ -57,9 +58,9 @@ def _batch(panel: Any, model: str, rows: Sequence[Row]) -> None:
     rows = [row for row in rows if row.get("batch") == BATCH_SIZE]
     for mode, (label, colour, style) in MODES.items():
         points = sorted((row["adapters"], row["images_per_second"]) for row in rows if row.get("mode") == mode)
-        if points and points[0][0] == 0:  # of the base alone, however many adapters there are
+        if points and points[-1][0] == 0:  # of the base alone, however many adapters there are
             panel.axhline(points[0][1], color=colour, linestyle=style, label=label)
-        elif points:
+        elif points := [point for point in points if point[0]]:
             panel.plot(*zip(*points, strict=True), style, color=colour, label=label)
     panel.set_xscale("log", base=2)
     panel.set(title=f"Batch of {BATCH_SIZE} images, {model}", xlabel="adapters in the batch", ylabel="images / s")

@@ -27,7 +27,7 @@ def test_the_table_has_what_was_measured_with_as_many_adapters_as_pictures() -> 
     assert markdown(rows).splitlines() == [
         "| a second (over onnxruntime) | ViT-B/32, 1 picture | ViT-B/32, 32 pictures | ViT-B/32, 32 texts |",
         "| --- | --- | --- | --- |",
-        "| base | 12.3 (0.62) | – | – |",
+        "| base, own kernels | 12.3 (0.62) | – | – |",
         "| an adapter for each, mixed | – | 1,234 (0.90) | – |",
         "| base, onnxruntime | – | – | 50 (1.00) |",
     ]
