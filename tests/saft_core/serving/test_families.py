@@ -10,7 +10,9 @@ import torch
 
 from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.forward import KINDS, Forward
-from saft_core.sparse.batch_delta import BatchDelta
+from saft_core.serving.tower_graph import TowerGraph
+from saft_core.serving.trials import changed_row, inputs_of
+from saft_core.sparse.batch_delta import BatchDelta, Row
 from tests.fixtures.batches import MIXED_IS_FREE, batch
 from tests.fixtures.device import on_cpu
 from tests.fixtures.families import FAMILIES, Family, make
@@ -53,6 +55,24 @@ def test_a_family_is_mixed_where_the_table_says_so_and_answers_as_the_plain_mode
             monkeypatch.setattr("saft_core.serving.encoder.BatchDelta", partial(BatchDelta, gather=gather))
             check_against_the_plain_model(forward, kind)
     assert base.flat.sha256() == before
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(
+    "family", [pytest.param(family, id=family.title) for family in FAMILIES if not family.text_tower]
+)
+def test_the_image_tower_of_a_family_is_compiled_and_answers_as_the_plain_model_does(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = make(family, monkeypatch)
+    graph, row = TowerGraph(base, 1), changed_row(base, 0)
+    pixels = inputs_of(base, IMAGE, 3)
+    assert row.delta is not None
+    with torch.inference_mode():
+        torch.testing.assert_close(graph.compile(Row(None))(pixels), base.encode_pixels(pixels), atol=1e-5, rtol=0)
+        with base.flat.added(row.delta.positions.long(), row.delta.values):
+            wanted = base.encode_pixels(pixels)
+        torch.testing.assert_close(graph.compile(row)(pixels[:2]), wanted[:2], atol=1e-5, rtol=0)
 
 
 def check_against_the_plain_model(forward: Forward, kind: str) -> None:
