@@ -47,7 +47,7 @@ COLUMNS = {
     "texts": ("model", "device", "batch", "mode", "adapters", "texts_per_second", "p50_ms", "to_base", "to_swap",
               "vs_onnxruntime", "error"),
     "registered": ("model", "device", "adapters", "images_per_second", "p50_ms", "p95_ms", "adapter_hit_rate",
-                   "class_weights_hit_rate", "mixed_share", "adapter_bytes", "error"),
+                   "class_weights_hit_rate", "mixed_share", "compiled_share", "adapter_bytes", "error"),
     "cold": ("model", "device", "adapters", "p50_ms", "p95_ms", "read_ms", "decode_ms", "load_ms",
              "container_bytes", "error"),
     "http": ("model", "device", "via", "concurrency", "images_per_second", "p50_ms", "p95_ms", "error"),
