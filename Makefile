@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Each `make bench-*` writes its figures to benchmarks/results and prints them; ARGS=--quick is the short form.
-.PHONY: architecture bench-gpu bench-page bench-recipe bench-serve bench-train demo evaluate test test-gpu fuzz lint format serve screenshots clean
+.PHONY: architecture bench-gpu bench-page bench-precision bench-recipe bench-serve bench-train demo evaluate test test-gpu fuzz lint format serve screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -25,6 +25,10 @@ bench-recipe: $(VENV)/dev
 
 bench-serve: $(VENV)/bench
 	$(BIN)/python -m benchmarks.serve $(ARGS)
+
+# What bfloat16 changes; ARGS="--data DIR", a folder of styles.
+bench-precision: $(VENV)/dev
+	$(BIN)/python -m benchmarks.precision $(ARGS)
 
 # How soon the page can be used, in Chromium.
 bench-page: $(VENV)/dev

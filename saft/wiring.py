@@ -79,6 +79,7 @@ def engine_limits(settings: Settings) -> EngineLimits:
         deadline_seconds=settings.request_deadline_seconds,
         threads=settings.serving_threads,
         compiled_bytes=settings.compiled_bytes,
+        compiled_precision=settings.compiled_precision,
         batch=BatchLimits(settings.batch_images, settings.batch_wait_ms / 1000, settings.queue_images),
     )
 

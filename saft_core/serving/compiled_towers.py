@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -19,14 +20,14 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.serving.adapters import BASE, ModelKey
 from saft_core.serving.encoder import IMAGE
-from saft_core.serving.tower_graph import CompiledTower, TowerGraph, base_bytes, is_installed
+from saft_core.serving.tower_graph import CompiledTower, Precision, TowerGraph, base_bytes, is_installed
 from saft_core.serving.trials import changed_row, inputs_of
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.call import Unsupported
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-5
+TOLERANCES: Mapping[Precision, float] = {"float32": 1e-5, "bfloat16": 0.03}
 """How far an entry of a unit embedding may be from the engine's own."""
 ENOUGH_ROWS = 128
 """Asked of an adapter lately, from which on it is compiled: some 130 rows save the time that compiling takes."""
@@ -41,6 +42,15 @@ Expected = Callable[[Row, Tensor], Tensor]
 """What the engine itself gives for pixels with a row's delta: unit embeddings float32 (N, embed_dim)."""
 
 
+@dataclass(frozen=True)
+class Compilation:
+    """capacity_bytes: of the graph with all towers; 0 for none. threads: of one call of a tower."""
+
+    capacity_bytes: int = 0
+    precision: Precision = "float32"
+    threads: int = 1
+
+
 class _Building(NamedTuple):
     """A tower that another thread compiles."""
 
@@ -52,15 +62,13 @@ class _Building(NamedTuple):
 class CompiledTowers:
     """The towers by model. Only the thread that owns the base's weights calls it; adapters' are compiled in another.
 
-    capacity_bytes: of the graph with all towers; 0 for none. threads: of one call of a tower. expected: what every
-    tower is compared with before it answers.
+    expected: what every tower is compared with before it answers.
 
     loads: how many were compiled. nbytes: about what the graph and all towers take in memory.
     """
 
-    def __init__(self, base: Base, expected: Expected, *, capacity_bytes: int = 0, threads: int = 1) -> None:
-        self._base, self._expected = base, expected
-        self._capacity_bytes, self._threads = capacity_bytes, threads
+    def __init__(self, base: Base, expected: Expected, options: Compilation) -> None:
+        self._base, self._expected, self._options = base, expected, options
         self._graph: TowerGraph | None = None
         self._towers: dict[ModelKey, CompiledTower] = {}
         self._rows: Counter[ModelKey] = Counter()
@@ -81,33 +89,33 @@ class CompiledTowers:
         Passes may come wherever it yields. Where it cannot be done, or would answer otherwise, nothing is ever
         compiled, and the log says why.
         """
-        if not self._capacity_bytes:
+        if not self._options.capacity_bytes:
             return
         if not is_installed():
             logger.info("image towers are not compiled, which takes less time: pip install 'saft[openvino]'")
             return
         try:
-            if (needed := base_bytes(self._base)) > self._capacity_bytes:
+            if (needed := base_bytes(self._base)) > self._options.capacity_bytes:
                 raise Unsupported(f"it would take {needed:,} bytes, more than SAFT_COMPILED_BYTES allows")
-            graph = TowerGraph(self._base, self._threads)
+            graph = TowerGraph(self._base, self._options.threads)
             yield
             # First with every parameter changed, so that a delta of any of them is known to be merged.
-            for row in (changed_row(self._base, 0), Row(None)):
-                tower = yield from self._compiled(graph, row)
+            yield from self._compiled(graph, changed_row(self._base, 0), "float32")
+            tower = yield from self._compiled(graph, Row(None), self._options.precision)
         except Exception as error:
             logger.warning("the image tower of base %s is not compiled: %s", self._base.name, error)
             return
         self._graph = graph
         self._put(BASE, tower)
 
-    def _compiled(self, graph: TowerGraph, row: Row) -> Generator[None, None, CompiledTower]:
+    def _compiled(self, graph: TowerGraph, row: Row, precision: Precision) -> Generator[None, None, CompiledTower]:
         """The tower, when another thread has compiled it."""
-        compiled = self._builder.submit(graph.compile, row)
+        compiled = self._builder.submit(graph.compile, row, precision)
         while not compiled.done():
             time.sleep(WAIT_SECONDS)
             yield
         tower = compiled.result()
-        self._check(tower, row)
+        self._check(tower, row, precision)
         return tower
 
     def find(self, kind: str, key: ModelKey) -> CompiledTower | None:
@@ -132,7 +140,8 @@ class CompiledTowers:
         if key in self._towers or self._building or self._rows[key] < ENOUGH_ROWS:
             return
         if self._replaced(key, self._graph.compiled_bytes(row)) is not None:
-            self._building = _Building(key, row, self._builder.submit(self._graph.compile, row))
+            tower = self._builder.submit(self._graph.compile, row, self._options.precision)
+            self._building = _Building(key, row, tower)
 
     def close(self) -> None:
         """End its thread when what it does is done."""
@@ -145,7 +154,7 @@ class CompiledTowers:
         (key, row, future), self._building = self._building, None
         try:
             tower = future.result()
-            self._check(tower, row)
+            self._check(tower, row, self._options.precision)
         except Exception:
             logger.exception("the image tower of adapter %s is not compiled", key[0])
             self._refused.add(key)
@@ -166,7 +175,7 @@ class CompiledTowers:
 
     def _replaced(self, key: ModelKey, nbytes: int) -> list[ModelKey] | None:
         """Whose places a tower of so many bytes would take; None if these are asked for too often."""
-        over, replaced = self.nbytes + nbytes - self._capacity_bytes, []
+        over, replaced = self.nbytes + nbytes - self._options.capacity_bytes, []
         for other in sorted(self._towers.keys() - {BASE}, key=lambda other: self._rows[other]):
             if over <= 0:
                 break
@@ -182,10 +191,10 @@ class CompiledTowers:
             self._rows = Counter({key: rows // 2 for key, rows in self._rows.items() if rows > 1})
 
     @torch.inference_mode()
-    def _check(self, tower: CompiledTower, row: Row) -> None:
+    def _check(self, tower: CompiledTower, row: Row, precision: Precision) -> None:
         """Raise Unsupported if the tower's embeddings are not the engine's."""
         pixels = inputs_of(self._base, IMAGE, 3)
         wanted = self._expected(row, pixels)
         given = torch.cat([tower(pixels[:1]), tower(pixels[1:])])
-        if not (off := float((given - wanted).abs().max())) <= TOLERANCE:
+        if not (off := float((given - wanted).abs().max())) <= TOLERANCES[precision]:
             raise Unsupported(f"its embeddings would differ by {off:.1e}")

@@ -29,9 +29,11 @@ from saft_core.serving.adapters import BASE, LoadedAdapter, ModelKey, StoredAdap
 from saft_core.serving.batcher import STOPPING, BatchLimits, Work
 from saft_core.serving.cache import ByteBoundedCache
 from saft_core.serving.classifiers import Classifiers
+from saft_core.serving.compiled_towers import Compilation
 from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.forward import KINDS, Part
 from saft_core.serving.passes import Passes, collect, result
+from saft_core.serving.tower_graph import Precision
 from saft_core.sparse.batch_delta import Row
 from saft_core.templates import Template
 
@@ -70,13 +72,14 @@ class EngineLimits:
     """cache_bytes holds decoded adapters; deadline_seconds is how long one call may take if it does not say.
 
     threads: of one forward; 0 is all CPUs that this process may use. compiled_bytes: memory for compiled image towers,
-    where OpenVINO is installed; 0 is none.
+    where OpenVINO is installed; 0 is none. compiled_precision: what these compute in.
     """
 
     cache_bytes: int = 512 << 20
     deadline_seconds: float = 60.0
     threads: int = 0
     compiled_bytes: int = 0
+    compiled_precision: Precision = "float32"
     batch: BatchLimits = field(default_factory=BatchLimits)
 
 
@@ -102,7 +105,8 @@ class Engine:
     ) -> None:
         self.base = base
         self.limits = limits or EngineLimits()
-        self.passes = Passes(base, self.limits.batch, self.threads, self.limits.compiled_bytes, observe)
+        compilation = Compilation(self.limits.compiled_bytes, self.limits.compiled_precision, self.threads)
+        self.passes = Passes(base, self.limits.batch, compilation, self.threads, observe)
         self._load = load
         self._adapters: ByteBoundedCache[str, LoadedAdapter] = ByteBoundedCache(
             self.limits.cache_bytes, lambda adapter: adapter.nbytes

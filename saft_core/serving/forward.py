@@ -25,7 +25,7 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.serving.adapters import BASE, ModelKey
-from saft_core.serving.compiled_towers import CompiledTowers
+from saft_core.serving.compiled_towers import Compilation, CompiledTowers
 from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds
 from saft_core.serving.encoder import IMAGE, TEXT, Encoder
 from saft_core.serving.trials import changed_row, inputs_of
@@ -57,13 +57,12 @@ class Part:
 class Forward:
     """Runs batches through `base`. Not thread-safe: it writes into the weights.
 
-    compiled_bytes: memory for compiled towers, of which a call takes so many `threads`.
+    costs: of each kind of pass; measured_costs.py replaces them. compilation: which image towers may be compiled.
 
-    costs: of each kind of pass; measured_costs.py replaces them.
     merged: the tower and the row whose delta is merged into the base now; None when its weights are its own.
     """
 
-    def __init__(self, base: Base, costs: Costs | None = None, *, compiled_bytes: int = 0, threads: int = 1) -> None:
+    def __init__(self, base: Base, costs: Costs | None = None, compilation: Compilation | None = None) -> None:
         self.base = base
         self.costs = dict.fromkeys(KINDS, costs or Costs())
         self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0, compiled=0)
@@ -71,7 +70,7 @@ class Forward:
         slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
         self._runs = {kind: _runs(of_kind) for kind, of_kind in slots.items()}
         self.encoder = Encoder(base, slots)
-        self.compiled = CompiledTowers(base, self._expected, capacity_bytes=compiled_bytes, threads=threads)
+        self.compiled = CompiledTowers(base, self._expected, compilation or Compilation())
         self._refusals: dict[str, str | None] = {}
         self._said: set[str] = set()
         self.merged: tuple[str, Row] | None = None

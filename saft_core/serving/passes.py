@@ -15,6 +15,7 @@ from torch import Tensor
 from saft_core.clip.backbone import Base
 from saft_core.errors import DeadlinePassed, Unavailable
 from saft_core.serving.batcher import BatchLimits, MicroBatcher, Work
+from saft_core.serving.compiled_towers import Compilation
 from saft_core.serving.costs import short_rows, short_seconds
 from saft_core.serving.forward import KINDS, Forward, Part
 from saft_core.serving.measured_costs import measure
@@ -32,15 +33,15 @@ WEIGHTS = "weights"
 class Passes:
     """Passes of the base by one thread; safe to be asked by any number of threads.
 
-    threads: CPU threads of one pass. compiled_bytes: memory for compiled towers. observe: told the rows of each batch.
+    threads: CPU threads of one pass. observe: told the rows of each batch.
     """
 
     def __init__(
-        self, base: Base, limits: BatchLimits, threads: int, compiled_bytes: int, observe: Callable[[int], None]
+        self, base: Base, limits: BatchLimits, compilation: Compilation, threads: int, observe: Callable[[int], None]
     ) -> None:
         self._base, self._limits, self._threads = base, limits, threads
         self.observe = observe
-        self.forward = Forward(base, compiled_bytes=compiled_bytes, threads=threads)
+        self.forward = Forward(base, compilation=compilation)
         self.batcher: MicroBatcher[Part, Tensor] = MicroBatcher(
             self._run,
             limits,

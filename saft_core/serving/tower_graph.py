@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import importlib.util
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -33,6 +34,11 @@ ROW_BYTES = 5 << 20
 PACKED_COPIES = 1.5
 """Of the weights in a compiled tower: what it reordered them into, by what it was measured to take."""
 FLOAT_BYTES = 4
+Precision = Literal["float32", "bfloat16"]
+"""What a compiled tower computes in. Its weights, and what it gives, are float32."""
+HINT = "INFERENCE_PRECISION_HINT"
+_TYPES: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+"""As OpenVINO calls them."""
 PREFIX = "self.model."
 """Of a parameter's name in the traced graph."""
 
@@ -74,7 +80,6 @@ class TowerGraph:
         self._slots = base.flat.slots
         self._core = openvino.Core()
         self._options = {
-            "INFERENCE_PRECISION_HINT": "f32",  # a processor with bfloat16 would be used in bfloat16 unasked
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # other threads of the process use these cores too
             "NUM_STREAMS": 1,
@@ -86,16 +91,18 @@ class TowerGraph:
             raise Unsupported(f"OpenVINO has no graph of it: {error}") from error
         self.nbytes = tower_bytes(base)
 
-    def compile(self, row: Row) -> CompiledTower:
+    def compile(self, row: Row, precision: Precision = "float32") -> CompiledTower:
         """The tower with the delta of `row` merged, or of the base.
 
-        Raises Unsupported for a delta of a parameter that is not found in the graph, or where it would not be float32.
+        Raises Unsupported for a delta of a parameter that is not found in the graph, and where the processor would not
+        compute in this precision. A processor with bfloat16 would be used so unasked.
         """
         graph = self._graph.clone()
         self._merge(graph, row)
-        compiled = self._core.compile_model(graph, "CPU", self._options)
-        if (precision := compiled.get_property("INFERENCE_PRECISION_HINT")) != self._openvino.Type.f32:
-            raise Unsupported(f"OpenVINO would compute in {precision}")
+        hint = getattr(self._openvino.Type, _TYPES[precision])
+        compiled = self._core.compile_model(graph, "CPU", {**self._options, HINT: hint})
+        if (given := compiled.get_property(HINT)) != hint:
+            raise Unsupported(f"OpenVINO would compute in {given.get_type_name()} here, not in {precision}")
         return CompiledTower(compiled.create_infer_request(), self.compiled_bytes(row))
 
     def compiled_bytes(self, row: Row) -> int:

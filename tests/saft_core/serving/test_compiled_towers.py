@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
-from saft_core.serving import compiled_towers
+from saft_core.serving import compiled_towers, tower_graph
 from saft_core.serving.adapters import BASE
-from saft_core.serving.compiled_towers import ENOUGH_ROWS
+from saft_core.serving.compiled_towers import ENOUGH_ROWS, Compilation
 from saft_core.serving.costs import Costs
 from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.forward import Forward, Part
@@ -27,7 +27,7 @@ CAPACITY_BYTES = 1 << 30
 def forward(tiny_base: Base) -> Iterator[Forward]:
     """One with the base's tower compiled."""
     costs = Costs(((1, 1.0), (64, 64.0)), mixed_seconds=0.0, compiled=((1, 0.5), (64, 32.0)))
-    made = Forward(tiny_base, costs, compiled_bytes=CAPACITY_BYTES)
+    made = Forward(tiny_base, costs, compilation=Compilation(CAPACITY_BYTES))
     made.compiled.start()
     yield made
     made.close()
@@ -101,11 +101,11 @@ def test_batches_of_adapters_with_and_without_a_tower_answer_each_by_its_own(for
 
 def test_a_place_goes_to_who_is_asked_for_twice_as_often(tiny_base: Base) -> None:
     a, b = parts_of(tiny_base, 0, 1)
-    largest = Forward(tiny_base, compiled_bytes=CAPACITY_BYTES)
+    largest = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES))
     largest.compiled.start()
     assert largest.compiled._graph is not None
     room = largest.compiled.nbytes + largest.compiled._graph.compiled_bytes(a.row)
-    forward = Forward(tiny_base, compiled_bytes=room)
+    forward = Forward(tiny_base, compilation=Compilation(room))
     forward.compiled.start()
     ask_often(forward, a)
     ask_often(forward, b, 2 * ENOUGH_ROWS - 1)
@@ -129,7 +129,7 @@ def test_what_was_asked_long_ago_counts_less(forward: Forward, monkeypatch: pyte
 @pytest.mark.parametrize("capacity_bytes", [0, 1 << 20])
 def test_without_memory_for_it_nothing_is_compiled(tiny_base: Base, capacity_bytes: int) -> None:
     assert base_bytes(tiny_base) > 1 << 20
-    forward = Forward(tiny_base, compiled_bytes=capacity_bytes)
+    forward = Forward(tiny_base, compilation=Compilation(capacity_bytes))
     forward.compiled.start()
     (part,) = parts_of(tiny_base, 0)
     ask_often(forward, part)
@@ -158,7 +158,7 @@ def test_a_tower_that_fails_is_used_no_more_and_the_request_is_answered(
 def test_a_tower_that_answers_otherwise_is_never_used(
     tiny_base: Base, key: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    forward = Forward(tiny_base, compiled_bytes=CAPACITY_BYTES)
+    forward = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES))
     call = CompiledTower.__call__
     if key != BASE:
         forward.compiled.start()
@@ -173,6 +173,17 @@ def test_a_tower_that_answers_otherwise_is_never_used(
     forward.close()
 
 
+def test_a_precision_that_the_processor_does_not_have_is_said_and_the_kernels_answer(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(tower_graph._TYPES, "bfloat16", "f16")
+    forward = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES, "bfloat16"))
+    forward.compiled.start()
+    assert forward.compiled.find(IMAGE, BASE) is None
+    assert "not in bfloat16" in caplog.text
+    forward.close()
+
+
 def test_texts_have_no_compiled_tower(forward: Forward) -> None:
     parts = batch(forward.base, TEXT)
     forward.run(TEXT, parts)
@@ -184,7 +195,7 @@ def test_without_openvino_the_engine_goes_on(
 ) -> None:
     monkeypatch.setattr(compiled_towers, "is_installed", lambda: False)
     caplog.set_level("INFO")
-    forward = Forward(tiny_base, compiled_bytes=CAPACITY_BYTES)
+    forward = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES))
     forward.compiled.start()
     (part,) = parts_of(tiny_base, 0)
     torch.testing.assert_close(forward.run(IMAGE, [part])[0], plain(forward, part), atol=1e-5, rtol=0)

@@ -7,6 +7,7 @@ import pytest
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
+from saft_core.serving.compiled_towers import Compilation
 from saft_core.serving.encoder import IMAGE
 from saft_core.serving.forward import KINDS, Forward
 from saft_core.serving.measured_costs import measure
@@ -46,7 +47,7 @@ def test_a_pass_that_fails_while_it_is_measured_leaves_nothing_in_the_base(
 
 @pytest.mark.cpu
 def test_a_compiled_tower_is_measured_as_well(tiny_vit: Base) -> None:
-    forward = Forward(tiny_vit, compiled_bytes=1 << 30)
+    forward = Forward(tiny_vit, compilation=Compilation(1 << 30))
     forward.compiled.start()
     deque(measure(forward, IMAGE, 8), maxlen=0)
     assert [rows for rows, _ in forward.costs[IMAGE].compiled] == [1, 2, 8]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import openvino
 import pytest
 import torch
 
@@ -70,6 +71,17 @@ def test_a_delta_of_the_text_tower_changes_no_image(tiny_vit: Base) -> None:
     row = Row(load_delta(entry, tiny_vit.flat))
     assert torch.equal(graph.compile(row)(pixels), graph.compile(Row(None))(pixels))
     assert graph.compiled_bytes(row) == graph.compiled_bytes(Row(None)) < graph.compiled_bytes(changed_row(tiny_vit, 0))
+
+
+def test_bfloat16_is_computed_where_the_processor_has_it_and_refused_elsewhere(tiny_vit: Base) -> None:
+    graph, pixels = TowerGraph(tiny_vit, 1), inputs_of(tiny_vit, IMAGE, 2)
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(Unsupported, match="not in bfloat16"):
+            graph.compile(Row(None), "bfloat16")
+        return
+    exact, rounded = graph.compile(Row(None))(pixels), graph.compile(Row(None), "bfloat16")(pixels)
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert 1e-5 < float((exact - rounded).abs().max()) < 0.03
 
 
 def test_a_base_of_half_precision_is_refused(tiny_vit: Base) -> None:
