@@ -51,7 +51,7 @@ def main() -> None:
     for seed in range(options.seeds):
         for test, outcome in _run(base, Pictures.of_folders(options.data), options.style, seed).items():
             found[test].append(outcome)
-    rows = [row for test, outcomes in found.items() for row in _rows(options.model, test, outcomes)]
+    rows = [row for test, outcomes in found.items() for row in rows_of(options.model, test, outcomes)]
     print(f"{table(rows, COLUMNS)}\n\nwritten to {write('precision', rows)}")
 
 
@@ -88,7 +88,7 @@ def _embed(base: Base, encode: Callable[[Tensor], Tensor], shown: Labelled) -> T
     return torch.cat([encode(loader.batch(batch)[0]) for batch in batches])
 
 
-def _rows(model: str, test: str, outcomes: list[tuple[Probabilities, Labelled]]) -> list[Row]:
+def rows_of(model: str, test: str, outcomes: list[tuple[Probabilities, Labelled]]) -> list[Row]:
     """A row for each way, compared with the engine's own kernels."""
     return [_row(model, test, way, outcomes) for way in (OWN, FLOAT32, BFLOAT16)]
 
