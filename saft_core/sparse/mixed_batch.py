@@ -160,7 +160,7 @@ class MixedBatch:
 
     def see(self, operands: Sequence[Any]) -> None:
         """A function takes these, so that they must not be written over."""
-        if any_tensor(operands, lambda tensor: tensor is self.unseen):
+        if self.unseen is not None and any_tensor(operands, lambda tensor: tensor is self.unseen):
             self.unseen = None
 
     def check_readable(self, operands: Sequence[Any]) -> None:
