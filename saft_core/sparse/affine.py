@@ -19,6 +19,7 @@ from torch import Tensor
 
 from saft_core.sparse.call import Call, Signature, Unsupported
 from saft_core.sparse.loops import Floats, compiled
+from saft_core.sparse.own_convolution import OwnConvolution
 
 MANY_NUMBERS = 1 << 20
 """So many are written by several threads; fewer take one less time than it takes to wake the others."""
@@ -30,21 +31,35 @@ class Affine:
 
     y:            float32 (B, channels, height, width) with its channels last in memory.
     scale, shift: float32 (B, channels), or (1, channels) for all rows alike.
+    convolution:  what has yet to give `y`, in the same memory; None where that is written.
     """
 
     y: Tensor
     scale: Tensor
     shift: Tensor
+    convolution: OwnConvolution | None = None
+
+    @classmethod
+    def of(cls, convolution: OwnConvolution) -> Affine:
+        """A convolution alone."""
+        channels = convolution.y.shape[1]
+        return cls(convolution.y, torch.ones(1, channels), torch.zeros(1, channels), convolution)
 
     def write(self, call: Call) -> Tensor | None:
         """Write it; together with `call` if that is an activation in place: its result, else None."""
         bounds = _bounds(call, self.y)
         low, high = bounds or (-math.inf, math.inf)
+        if self.convolution is None:
+            self._write(low, high)
+        else:
+            self.convolution.write(self.scale, self.shift, low, high)
+        return None if bounds is None else self.y
+
+    def _write(self, low: float, high: float) -> None:
         values = self.y.permute(0, 2, 3, 1).flatten(1, 2).numpy()
         threads = torch.get_num_threads()
         loop = _write if threads == 1 or values.size < MANY_NUMBERS else _write_in_chunks
         loop(values, self.scale.numpy(), self.shift.numpy(), low, high, threads)
-        return None if bounds is None else self.y
 
 
 _CLAMPS: dict[Callable[..., Any], tuple[Signature, Callable[..., tuple[float, float]]]] = {
@@ -57,7 +72,10 @@ _CLAMPS: dict[Callable[..., Any], tuple[Signature, Callable[..., tuple[float, fl
 
 @dataclass(eq=False)
 class Delayed:
-    """The batch norm of a pass that waits for the next function, which may be its activation; None if none does."""
+    """The batch norm of a pass that waits for the next function, which may be its activation; None if none does.
+
+    A convolution may wait there alone, until a norm takes it.
+    """
 
     norm: Affine | None = None
 
@@ -65,6 +83,15 @@ class Delayed:
         """Compute the norm that waits, together with `call` if this is its activation: that one's result."""
         norm, self.norm = self.norm, None
         return None if norm is None else norm.write(call)
+
+    def convolution_of(self, y: Tensor) -> OwnConvolution | None:
+        """The convolution that waits, if it gives `y`: no longer waiting. Anything else that waits is computed."""
+        convolution = self.norm.convolution if self.norm else None
+        if convolution is None or convolution.y is not y:  # y of a norm is another tensor in the same memory
+            self.settle(NOTHING)
+            return None
+        self.norm = None
+        return convolution
 
 
 NOTHING = Call(object, (), {})

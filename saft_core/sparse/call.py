@@ -33,6 +33,7 @@ class Signature:
         """defaults: of each argument by name, or Signature.REQUIRED."""
         self._defaults = defaults
         self._values = list(defaults.values())
+        self._required = sum(value is self.REQUIRED for value in self._values)
 
     @classmethod
     def of(cls, function: Function) -> Signature:
@@ -47,7 +48,7 @@ class Signature:
         bound = [*args, *self._values[len(args) :]]
         if kwargs:
             bound = list({**dict(zip(self._defaults, bound, strict=True)), **kwargs}.values())
-        if any(value is self.REQUIRED for value in bound):
+        if len(args) < self._required and any(value is self.REQUIRED for value in bound):
             raise Unsupported("arguments of another form")
         return bound
 

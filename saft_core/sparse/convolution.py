@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import Function
 
-from saft_core.sparse import convolution_loops, kernels, loops
+from saft_core.sparse import convolution_loops, kernels
+from saft_core.sparse.affine import NOTHING, Affine
 from saft_core.sparse.arithmetic import add_bias
 from saft_core.sparse.call import Call, Signature, Unsupported, pair
 from saft_core.sparse.convolution_loops import Geometry
 from saft_core.sparse.linear import SparseLinear, add_linear, cast_as_autocast
 from saft_core.sparse.mixed_batch import MixedBatch
-from saft_core.sparse.param_delta import Gathered, ParamDelta, sum_by_bag, to_dense
+from saft_core.sparse.own_convolution import (
+    OwnConvolution,
+    by_loops,
+    is_channels_last,
+    is_pointwise,
+    own_convolutions,
+    pays,
+    waiting,
+)
+from saft_core.sparse.param_delta import Gathered, ParamDelta, sum_by_bag
 from saft_core.sparse.selected import Channels, SelectedEntries, SelectedParameter, Selection
 from saft_core.sparse.slices import Slices
 
@@ -26,10 +36,6 @@ _CONV2D = Signature(
 
 FEW_CHANNELS = 4
 """So many times fewer of a depthwise kernel's channels pay for being picked out in training."""
-DENSE_SHARE = 0.02
-"""A product entry by entry takes some fifty times as long for each as a dense one does."""
-WRITTEN_OUT = 3
-"""A 1 x 1 kernel written out costs for each of its weights what an entry costs at a third of a place."""
 MANY_ENTRIES = 32
 """Of a row's 1 x 1 kernel, from which on it pays to go place by place, four at a time, instead of entry by entry."""
 
@@ -124,9 +130,7 @@ def _picked(x: Tensor, channels: Tensor) -> Tensor:
 
 
 def _memory_format_of(x: Tensor) -> torch.memory_format:
-    """Channels last where a picture's channels lie so and in no other way."""
-    last = x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
+    return torch.channels_last if is_channels_last(x) else torch.contiguous_format
 
 
 def _backward(
@@ -154,9 +158,10 @@ def mixed(batch: MixedBatch, call: Call) -> Tensor:
     x, weight, bias, geometry, groups = _bind(call)
     x = batch.activations(x)
     weight_delta, bias_delta = batch.delta_of(weight, 4), batch.delta_of(bias, 1)
-    if weight_delta is not None and is_dense(weight_delta, weight.shape, x.shape, geometry):
-        y = own_convolutions(x, weight, bias, weight_delta, geometry, groups)
-        weight_delta = None
+    if weight_delta is not None and pays(weight_delta, weight.shape, x, geometry, groups):
+        if by_loops(weight.shape, x, groups):
+            return _delayed(batch, waiting(x, weight, bias, weight_delta, geometry), bias_delta)
+        y, weight_delta = own_convolutions(x, weight, bias, weight_delta, geometry, groups), None
     else:
         y = kernels.convolution(x, weight, bias, geometry, groups)
     memory_format = _memory_format_of(y)
@@ -170,61 +175,14 @@ def mixed(batch: MixedBatch, call: Call) -> Tensor:
     return batch.unseen
 
 
-def is_dense(delta: ParamDelta, kernel: torch.Size, size: torch.Size, geometry: Geometry) -> TypeGuard[Slices]:
-    """Whether so many entries of a convolution's weight differ that each row's own weight, written out, costs less.
-
-    `kernel` is the shape of the weight, `size` that of the input (B, in, H, W). Never so on a GPU.
-    """
-    if isinstance(delta, Gathered):
-        return False
-    if _is_pointwise(kernel, size[1], geometry):
-        return delta.mean * size[2] * size[3] * WRITTEN_OUT > kernel.numel()
-    return delta.mean > DENSE_SHARE * kernel.numel()
-
-
-def own_convolutions(
-    x: Tensor, weight: Tensor, bias: Tensor | None, delta: Slices, geometry: Geometry, groups: int
-) -> Tensor:
-    """`F.conv2d` of each row of `x` (B, in, H, W) with its own weight, written out: for deltas that are dense."""
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    if _is_pointwise(weight.shape, x.shape[1], geometry):
-        weights = _transposed(weight, delta, len(x))
-        if last:
-            y = torch.bmm(x.permute(0, 2, 3, 1).flatten(1, 2), weights).transpose(1, 2)
-        else:
-            y = torch.bmm(weights.transpose(1, 2), x.flatten(2))
-        y = y.unflatten(2, x.shape[2:])
-    elif last and groups == len(weight) == x.shape[1]:
-        y = _depthwise(x, _transposed(weight, delta, len(x)).unflatten(1, weight.shape[2:]), geometry)
-    else:
-        weights = weight + to_dense(delta, len(x), weight.numel()).view(-1, *weight.shape)
-        rows = zip(x.split(1), weights, strict=True)
-        y = torch.cat([F.conv2d(row, of_row, None, *geometry, groups) for row, of_row in rows])
-    return y if bias is None else y.add_(bias[:, None, None])
-
-
-def _transposed(weight: Tensor, delta: Slices, batch: int) -> Tensor:
-    """Each row's own weight (out, in, ...), transposed: (batch, in * ..., out)."""
-    weights = weight.flatten(1).t().contiguous().expand(batch, -1, -1).contiguous()
-    loops.add_transposed(weights.numpy(), delta)
-    return weights
-
-
-def _depthwise(x: Tensor, weights: Tensor, geometry: Geometry) -> Tensor:
-    """A convolution of each channel by itself, of each row of `x` (B, channels, H, W) with its own of `weights`.
-
-    Both float32; x with its channels last in memory. weights: (B, kh, kw, channels).
-    """
-    size = [convolution_loops.reach(x.shape[2 + d], weights.shape[1 + d], *(g[d] for g in geometry)) for d in (0, 1)]
-    y = torch.empty(len(x), x.shape[1], *size, memory_format=torch.channels_last)
-    out, seen = (values.permute(0, 2, 3, 1).numpy() for values in (y, x))
-    convolution_loops.depthwise(out, seen, weights.numpy(), geometry)
+def _delayed(batch: MixedBatch, convolution: OwnConvolution, bias: ParamDelta | None) -> Tensor:
+    """Its result, written when the next function is known: a batch norm is computed together with it."""
+    y = batch.unseen = convolution.y
+    batch.delayed.norm = Affine.of(convolution)
+    if bias is not None:
+        batch.delayed.settle(NOTHING)
+        add_bias(y.permute(0, 2, 3, 1), bias, channels_last=True)
     return y
-
-
-def _is_pointwise(kernel: torch.Size, inputs: int, geometry: Geometry) -> bool:
-    """Whether a convolution is a linear layer to each place."""
-    return kernel[1:] == (inputs, 1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0)
 
 
 def add_convolution(y: Tensor, x: Tensor, kernel: torch.Size, delta: ParamDelta, geometry: Geometry) -> None:
@@ -233,7 +191,7 @@ def add_convolution(y: Tensor, x: Tensor, kernel: torch.Size, delta: ParamDelta,
     Both contiguous, or both with their channels last in memory. `kernel` is the shape of the weight,
     (out, in / groups, kh, kw).
     """
-    pointwise, last = _is_pointwise(kernel, x.shape[1], geometry), _memory_format_of(y) is torch.channels_last
+    pointwise, last = is_pointwise(kernel, x.shape[1], geometry), _memory_format_of(y) is torch.channels_last
     if pointwise and last and (isinstance(delta, Gathered) or delta.mean >= MANY_ENTRIES):
         places, seen = (values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x))
         add_linear(places, seen, delta)  # a linear layer to each place

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from saft_core.sparse.loops import FLOAT_BYTES, Floats, compiled, floats, row_delta, unravel
+from saft_core.sparse.loops import FLOAT_BYTES, compiled, floats, row_delta, unravel
 from saft_core.sparse.slices import Integers, Slices
 
 
@@ -104,32 +104,6 @@ def add_convolution_last(
                         target[place] += value * source[np.uint64(source_line + j * stride[1] * in_width)]
 
 
-@compiled(parallel=True)
-def depthwise(y: Floats, x: Floats, weights: Floats, geometry: Geometry) -> None:
-    """`y`, `x`: (rows, height, width, channels); `weights`: (rows, kh, kw, channels). All of `y` is written."""
-    rows, height, width, channels = y.shape
-    (down, right), padding, dilation = geometry
-    for line in numba.prange(rows * height):
-        row, i = line // height, line % height
-        of_place = np.empty(channels, np.float32)
-        for j in range(width):
-            for channel in range(channels):
-                of_place[channel] = 0
-            for k in range(weights.shape[1]):
-                source_line = i * down + k * dilation[0] - padding[0]
-                if source_line < 0 or source_line >= x.shape[1]:
-                    continue
-                for tap in range(weights.shape[2]):
-                    place = j * right + tap * dilation[1] - padding[1]
-                    if place < 0 or place >= x.shape[2]:
-                        continue
-                    seen, weight = x[row, source_line, place], weights[row, k, tap]
-                    for channel in range(channels):
-                        of_place[channel] += weight[channel] * seen[channel]
-            for channel in range(channels):
-                y[row, i, j, channel] = of_place[channel]
-
-
 def reach(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     """How many places a convolution has along a dimension of so many."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
@@ -149,12 +123,12 @@ def _spans(
         down = tap // shape[3] * dilation[0] - padding[0]
         right = tap % shape[3] * dilation[1] - padding[1]
         spans[tap, 0], spans[tap, 1] = down, right
-        spans[tap, 2], spans[tap, 3] = _inside(size[0], source_size[0], down, stride[0])
-        spans[tap, 4], spans[tap, 5] = _inside(size[1], source_size[1], right, stride[1])
+        spans[tap, 2], spans[tap, 3] = inside(size[0], source_size[0], down, stride[0])
+        spans[tap, 4], spans[tap, 5] = inside(size[1], source_size[1], right, stride[1])
     return spans
 
 
 @compiled()
-def _inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
+def inside(length: int, source_length: int, shift: int, stride: int) -> tuple[int, int]:
     """From which to before which of `length` positions `position * stride + shift` lies within the source."""
     return max(0, -(shift // stride)), min(length, (source_length - 1 - shift) // stride + 1)

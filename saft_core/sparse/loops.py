@@ -32,11 +32,14 @@ MANY_TOKENS = 16
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 
-def compiled(parallel: bool = False) -> Callable[[Function], Function]:
-    """Compile when first called; kept beside the module's bytecode, or in the user's cache where that is read-only."""
+def compiled(parallel: bool = False, inline: bool = False) -> Callable[[Function], Function]:
+    """Compile when first called; kept beside the module's bytecode, or in the user's cache where that is read-only.
+
+    inline: as a part of each loop that calls it, where a call would take as long as what it does.
+    """
 
     def compile_when_called(function: Function) -> Function:
-        options = {"nogil": True, "error_model": "numpy", "parallel": parallel}
+        options = {"nogil": True, "error_model": "numpy", "parallel": parallel, "forceinline": inline}
         try:
             return cast("Function", numba.njit(function, cache=True, **options))
         except RuntimeError:  # nowhere to keep it: every start compiles anew, some seconds

@@ -160,7 +160,7 @@ class MixedBatch:
 
     def see(self, operands: Sequence[Any]) -> None:
         """A function takes these, so that they must not be written over."""
-        if any_tensor(operands, lambda tensor: tensor is self.unseen):
+        if self.unseen is not None and any_tensor(operands, lambda tensor: tensor is self.unseen):
             self.unseen = None
 
     def check_readable(self, operands: Sequence[Any]) -> None:
@@ -206,19 +206,22 @@ class MixedBatch:
 
     def delta_of(self, tensor: Tensor | None, dimensions: int) -> ParamDelta | None:
         """What the rows add to a parameter, which must have so many dimensions, entries in order; None for nothing."""
-        if tensor is None or not self.tracks(tensor):
+        if tensor is None:
+            return None
+        number = self._number_of.get(id(tensor))
+        if number is None and not self.tracks(tensor):
             return None
         if tensor.dim() != dimensions:
             raise Unsupported(f"a parameter of {tensor.dim()} dimensions where {dimensions} are known")
-        if not self.touches(tensor):
+        if not (self.touches(tensor) if number is None else self._delta.touched[number]):
             return None
         if id(tensor) in self._derived:
             return self._delta.from_dense((self.rows(tensor) - tensor).flatten(1))
         if not tensor.is_contiguous():
             raise Unsupported("a parameter in another order, or with gaps")
+        if number is not None:
+            return self._delta.of(number)
         slot = self._slot(tensor)
-        if id(tensor) in self._number_of:
-            return self._delta.of(slot)
         return self._delta.of(slot, (int(tensor.storage_offset()) - self._offsets[slot], tensor.numel()))
 
     def rows(self, tensor: Tensor) -> Tensor:

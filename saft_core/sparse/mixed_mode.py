@@ -39,14 +39,15 @@ class MixedBatchMode(TorchFunctionMode):
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs, batch = kwargs or {}, self._batch
-        if batch.delayed.norm and (result := batch.delayed.settle(Call(function, args, kwargs))) is not None:
-            return result
         if function in METADATA:
             return function(*args, **kwargs)
         operands = [*args, *kwargs.values()]
-        if batch.unseen is not None and function is not F.batch_norm:
+        tracked = any_tensor(operands, batch.tracks)
+        if not (tracked and function is F.batch_norm):  # which takes itself what waits, and what is unseen
+            if (result := batch.delayed.settle(Call(function, args, kwargs))) is not None:
+                return result
             batch.see(operands)
-        if not any_tensor(operands, batch.tracks):
+        if not tracked:
             return function(*args, **kwargs)
         try:
             batch.check_readable(operands)

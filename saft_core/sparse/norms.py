@@ -78,6 +78,7 @@ def mixed_batch_norm(batch: MixedBatch, call: Call) -> Tensor:
     x, mean, variance, weight, bias, training, _, eps = _BATCH_NORM.bind(call)
     if training or mean is None or variance is None:
         raise Unsupported("batch norm by the batch's own statistics")
+    convolution = batch.delayed.convolution_of(x)
     x, unseen, batch.unseen = batch.activations(x), batch.unseen, None
     weight_delta, bias_delta = batch.delta_of(weight, 1), batch.delta_of(bias, 1)
     last = _channels_last(x)
@@ -86,7 +87,7 @@ def mixed_batch_norm(batch: MixedBatch, call: Call) -> Tensor:
     scale, shift = scale_and_shift(len(x), mean, variance, weight, bias, eps, weight_delta, bias_delta)
     if last:
         y = batch.overwrite(x) if x is unseen else x.clone()
-        batch.delayed.norm = Affine(y, scale, shift)
+        batch.delayed.norm = Affine(y, scale, shift, convolution)
         return y
     of_rows = (-1, x.shape[1], *[1] * (x.dim() - 2))
     y = torch.addcmul(shift.view(of_rows), x, scale.view(of_rows), out=x if x is unseen else None)

@@ -30,6 +30,8 @@ class Some(nn.Module):
 
     mean: Tensor
     variance: Tensor
+    wide_mean: Tensor
+    wide_variance: Tensor
     index: Tensor
     as_many_as_rows: Tensor
 
@@ -44,8 +46,12 @@ class Some(nn.Module):
         self.packed = nn.Parameter(torch.randn(3 * WIDTH, WIDTH))
         self.few = nn.Parameter(torch.randn(ROWS, WIDTH))
         self.bias_table = nn.Parameter(torch.randn(9, 2))
+        self.wide, self.each_wide = nn.Parameter(torch.randn(16, WIDTH, 1)), nn.Parameter(torch.randn(16, 1, 3))
+        self.wide_vector = nn.Parameter(torch.rand(16) + 0.5)
         self.register_buffer("mean", torch.randn(WIDTH))
         self.register_buffer("variance", torch.rand(WIDTH) + 0.5)
+        self.register_buffer("wide_mean", torch.randn(16))
+        self.register_buffer("wide_variance", torch.rand(16) + 0.5)
         self.register_buffer("index", torch.randint(0, 9, (TOKENS, TOKENS)))
         self.register_buffer("as_many_as_rows", torch.randn(ROWS, WIDTH))
 
