@@ -88,13 +88,8 @@ def matrix_gradient(gradient: Tensor, x: Tensor, entries: MatrixEntries, route: 
         some = gradient
         if entries.extent.rows < entries.extent.out_features:
             some = gradient.index_select(1, entries.rows)
-        return _product(some, _touched(x, entries))[entries.at_row, entries.at_column]
-    return _product(gradient, x)[entries.rows[entries.at_row], entries.columns[entries.at_column]]
-
-
-def _product(gradient: Tensor, x: Tensor) -> Tensor:
-    """`gradient^T x`."""
-    return kernels.linear(gradient.t(), x.t())
+        return kernels.transposed_product(some, _touched(x, entries))[entries.at_row, entries.at_column]
+    return kernels.transposed_product(gradient, x)[entries.rows[entries.at_row], entries.columns[entries.at_column]]
 
 
 def kept_for_backward(x: Tensor, entries: MatrixEntries, route: Route) -> Tensor:
