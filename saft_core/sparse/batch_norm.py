@@ -40,10 +40,10 @@ class Norm:
     activated: whether its activation follows, whose backward pass is then that of the norm too.
     """
 
-    scale: Tensor
-    shift: Tensor
-    mean: Tensor
-    deviation: Tensor
+    scale: Numbers
+    shift: Numbers
+    mean: Numbers
+    deviation: Numbers
     weight: SelectedParameter | None
     bias: SelectedParameter | None
     activated: bool = False
@@ -58,10 +58,10 @@ class Norm:
         places, of_weight, of_bias = gradient.permute(0, 2, 3, 1).flatten(0, 2), None, None
         if self.weight is not None:
             channels = _channels(self.weight)
-            of_weight = (places.index_select(1, channels) * kept).sum(0) / self.deviation[channels]
+            of_weight = (places.index_select(1, channels) * kept).sum(0) / torch.from_numpy(self.deviation)[channels]
         if self.bias is not None:
             of_bias = places.index_select(1, _channels(self.bias)).sum(0)
-        return gradient * self.scale[:, None, None], of_weight, of_bias
+        return gradient * torch.from_numpy(self.scale)[:, None, None], of_weight, of_bias
 
 
 @dataclass(eq=False)
@@ -79,11 +79,11 @@ class DelayedNorm:
     def write(self, call: Call) -> Tensor | None:
         """Write it; together with `call` if that is an activation in place: its result, else None."""
         bounds = bounds_of(call, self.y) if torch.is_grad_enabled() else None
-        norm, of_x = self.norm, self.x.dtype
-        low, high = (torch.tensor(bound, dtype=of_x).numpy()[()] for bound in bounds or (-math.inf, math.inf))
+        norm, number = self.norm, self.norm.scale.dtype.type
+        low, high = map(number, bounds or (-math.inf, math.inf))
         _write(
-            _places(self.y), _places(self.x), norm.scale.numpy(), norm.shift.numpy(), low, high,
-            _channels(norm.weight).numpy(), norm.mean.numpy(), self.kept.numpy(), loop_chunks(),
+            _places(self.y), _places(self.x), norm.scale, norm.shift, low, high,
+            _channels(norm.weight).numpy(), norm.mean, self.kept.numpy(), loop_chunks(),
         )  # fmt: skip
         if bounds is None:
             return None
@@ -104,13 +104,10 @@ def gradient(selection: Selection, call: Call) -> DelayedNorm:
         raise Unsupported("statistics or parameters of another dtype, or with a gradient of their own")
     if any(selection.of(each) for each in (x, mean, variance)):
         raise Unsupported("a parameter in another place")
-    scale, shift, deviation = x.new_empty(3, len(mean))
-    _prepare(
-        scale.numpy(), shift.numpy(), deviation.numpy(), mean.numpy(), variance.numpy(), weight.numpy(), bias.numpy(),
-        eps,
-    )  # fmt: skip
-    norm = Norm(scale, shift, mean, deviation, selection.of(weight), selection.of(bias))
-    kept = x.new_empty(x.numel() // len(mean), len(_channels(norm.weight)))
+    means = mean.numpy()
+    scale, shift, deviation = _prepare(means, variance.numpy(), weight.numpy(), bias.numpy(), eps)
+    norm = Norm(scale, shift, means, deviation, selection.of(weight), selection.of(bias))
+    kept = x.new_empty(x.numel() // len(means), len(_channels(norm.weight)))
     return DelayedNorm(norm, x.detach(), kept, BatchNorm.apply(x, *norm.values, norm, kept))
 
 
@@ -174,12 +171,12 @@ def _activation_gradients(
         gradient = gradient.contiguous(memory_format=torch.channels_last)
     strides = (gradient.stride(0) * y.itemsize, gradient.stride(2) * y.itemsize)
     _backward(
-        _places(dx), gradient.data_ptr(), *strides, height, width, _places(y), norm.scale.numpy(), *bounds,
+        _places(dx), gradient.data_ptr(), *strides, height, width, _places(y), norm.scale, *bounds,
         of_weight.numpy(), kept.numpy(), of_bias.numpy(), weight_sums.numpy(), bias_sums.numpy(),
     )  # fmt: skip
     return (
         dx,
-        None if norm.weight is None else (weight_sums.sum(0) / norm.deviation[of_weight]).to(y.dtype),
+        None if norm.weight is None else (weight_sums.sum(0) / torch.from_numpy(norm.deviation)[of_weight]).to(y.dtype),
         None if norm.bias is None else bias_sums.sum(0).to(y.dtype),
     )
 
@@ -195,14 +192,15 @@ def _places(x: Tensor) -> Numbers:
 
 @compiled()
 def _prepare(
-    scale: Numbers, shift: Numbers, deviation: Numbers,
-    mean: Numbers, variance: Numbers, weight: Numbers, bias: Numbers, eps: float,
-) -> None:  # fmt: skip
-    """In one call, where torch takes six for so few numbers."""
-    for channel in range(len(scale)):
+    mean: Numbers, variance: Numbers, weight: Numbers, bias: Numbers, eps: float
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Scale, shift and deviation in one call, where torch takes six for so few numbers."""
+    scale, shift, deviation = np.empty_like(mean), np.empty_like(mean), np.empty_like(mean)
+    for channel in range(len(mean)):
         deviation[channel] = np.sqrt(variance[channel] + eps)
         scale[channel] = weight[channel] / deviation[channel]
         shift[channel] = bias[channel] - mean[channel] * scale[channel]
+    return scale, shift, deviation
 
 
 @compiled(parallel=True)

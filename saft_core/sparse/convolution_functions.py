@@ -14,6 +14,9 @@ from saft_core.sparse.convolution_loops import Geometry
 from saft_core.sparse.param_delta import loop_chunks
 from saft_core.sparse.selected import Channels, SelectedEntries
 
+SMALL_KERNEL = 3 * 3
+"""Up to this size oneDNN is not slower at the gradient of a depthwise weight than the loop here."""
+
 
 class FrozenConvolution(Function):
     """A convolution of which the input alone has a gradient."""
@@ -87,9 +90,11 @@ def takes_depthwise(x: Tensor, weight: Tensor) -> bool:
 def _depthwise_gradient(gradient: Tensor, x: Tensor, kernel: torch.Size, geometry: Geometry) -> Tensor:
     """The gradient of a depthwise weight of shape `kernel`, (channels, 1, kh, kw).
 
-    oneDNN's takes up to ten times as long for kernels of 5 x 5, and for some of the channels by themselves longer yet.
+    oneDNN takes up to ten times as long for kernels larger than 3 x 3, and for some of the channels longer yet.
     """
     channels, _, height, width = kernel
+    if height * width <= SMALL_KERNEL and kernels.takes(x, gradient, None):
+        return _backward(gradient, x, x.new_empty(kernel), geometry, channels, of_weight=True)[1]
     sums = x.new_zeros(loop_chunks(), height, width, channels)
     gradient, x = (
         values.detach().contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1) for values in (gradient, x)
