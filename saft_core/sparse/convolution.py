@@ -57,7 +57,9 @@ def gradient(selection: Selection, call: Call) -> Tensor:
     if selection.of(x):
         raise Unsupported("its input is selected")
     x = cast_as_autocast(x)
-    y = _frozen(x, weight, geometry, groups) if selected is None else _convolved(x, selected, geometry, groups)
+    if selected is None and selection.of(bias) is None:
+        return _frozen(x, weight, bias, geometry, groups)
+    y = _frozen(x, weight, None, geometry, groups) if selected is None else _convolved(x, selected, geometry, groups)
     return y if bias is None else y + selection.dense(bias).to(y.dtype)[:, None, None]
 
 
@@ -79,15 +81,15 @@ def _convolved(x: Tensor, selected: SelectedParameter, geometry: Geometry, group
     return convolved
 
 
-def _frozen(x: Tensor, weight: Tensor, geometry: Geometry, groups: int) -> Tensor:
-    """A convolution by the kernels, whose weight takes no gradient."""
-    if weight.requires_grad or not kernels.takes(x, weight, None):
-        raise Unsupported("a weight with a gradient of its own, or one that the kernels do not take")
+def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, groups: int) -> Tensor:
+    """A convolution by the kernels, whose weight and bias take no gradient."""
+    if any(each is not None and each.requires_grad for each in (weight, bias)) or not kernels.takes(x, weight, bias):
+        raise Unsupported("parameters with a gradient of their own, or that the kernels do not take")
     if groups == 1 and _is_pointwise(weight.shape, x.shape[1], geometry) and memory_format_of(x) is torch.channels_last:
         rows, grid = _rows(x, weight)
-        product: Tensor = FrozenLinear.apply(rows, weight.reshape(len(weight), -1), None)
+        product: Tensor = FrozenLinear.apply(rows, weight.reshape(len(weight), -1), bias)
         return _planes(product, grid)
-    convolved: Tensor = FrozenConvolution.apply(x, weight, geometry, groups)
+    convolved: Tensor = FrozenConvolution.apply(x, weight, bias, geometry, groups)
     return convolved
 
 

@@ -22,15 +22,17 @@ class FrozenConvolution(Function):
     """A convolution of which the input alone has a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Geometry, groups: int) -> Tensor:  # noqa: D102
+    def forward(  # noqa: D102
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, groups: int
+    ) -> Tensor:
         ctx.form, ctx.geometry, ctx.groups = Form.of(x), geometry, groups
         ctx.save_for_backward(weight)
-        return kernels.convolution(x, weight, None, geometry, groups)
+        return kernels.convolution(x, weight, bias, geometry, groups)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         (weight,) = ctx.saved_tensors
-        return _input_gradient(gradient, ctx.form, weight, ctx.geometry, ctx.groups), None, None, None
+        return _input_gradient(gradient, ctx.form, weight, ctx.geometry, ctx.groups), None, None, None, None
 
 
 class SparseConvolution(Function):

@@ -62,7 +62,8 @@ CONVOLUTIONAL: dict[str, Callable[[], nn.Module]] = {
         Padded(1, 0, 2, 0), nn.Conv2d(8, 8, 3, padding=(3, 0), groups=8),
     ),
     "activations of other kinds": lambda: nn.Sequential(
-        normed(4, nn.ReLU()), nn.Conv2d(4, 6, 3), normed(6, nn.GELU()), normed(6), normed(6, nn.SiLU(inplace=True)),
+        normed(4, nn.ReLU()), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 6, 3), normed(6, nn.GELU()), normed(6),
+        normed(6, nn.SiLU(inplace=True)),
     ),
     "a norm comes last": lambda: nn.Sequential(nn.Conv2d(4, 6, 3), normed(6, nn.ReLU(inplace=True))),
 }  # fmt: skip

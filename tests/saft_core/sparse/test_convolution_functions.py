@@ -29,6 +29,7 @@ def test_a_frozen_convolution_has_torchs_derivatives_of_its_input_the_second_amo
     geometry: Geometry, groups: int, form: torch.memory_format
 ) -> None:
     x, weight = randn(2, 4, 9, 8).contiguous(memory_format=form), randn(4, 4 // groups, 3, 3)
+    bias = randn(4) if groups == 1 else None
 
     def derivatives(convolve: Callable[[Tensor], Tensor]) -> list[Tensor]:
         at = x.clone().requires_grad_()
@@ -38,8 +39,8 @@ def test_a_frozen_convolution_has_torchs_derivatives_of_its_input_the_second_amo
         return [y, alone, first, *torch.autograd.grad(first.pow(2).sum(), at)]
 
     for ours, torchs in zip(
-        derivatives(lambda at: FrozenConvolution.apply(at, weight, geometry, groups)),
-        derivatives(lambda at: F.conv2d(at, weight, None, *geometry, groups)),
+        derivatives(lambda at: FrozenConvolution.apply(at, weight, bias, geometry, groups)),
+        derivatives(lambda at: F.conv2d(at, weight, bias, *geometry, groups)),
         strict=True,
     ):
         torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-2 * float(torchs.detach().abs().mean()))
