@@ -47,7 +47,7 @@ class Affine:
 
     def write(self, call: Call) -> Tensor | None:
         """Write it; together with `call` if that is an activation in place: its result, else None."""
-        bounds = _bounds(call, self.y)
+        bounds = bounds_of(call, self.y)
         low, high = bounds or (-math.inf, math.inf)
         if self.convolution is None:
             self._write(low, high)
@@ -98,7 +98,7 @@ NOTHING = Call(object, (), {})
 """What comes behind a model's last function."""
 
 
-def _bounds(call: Call, y: Tensor) -> tuple[float, float] | None:
+def bounds_of(call: Call, y: Tensor) -> tuple[float, float] | None:
     """What an activation in place of `y` cuts it off at; None for any other call."""
     if call.function not in _CLAMPS or not call.args or call.args[0] is not y:
         return None

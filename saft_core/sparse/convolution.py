@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import Function
 
 from saft_core.sparse import convolution_loops, kernels
 from saft_core.sparse.affine import NOTHING, Affine
 from saft_core.sparse.arithmetic import add_bias
 from saft_core.sparse.call import Call, Signature, Unsupported, pair
+from saft_core.sparse.convolution_functions import (
+    DepthwiseConvolution,
+    FrozenConvolution,
+    SparseConvolution,
+    memory_format_of,
+    takes_depthwise,
+)
 from saft_core.sparse.convolution_loops import Geometry
-from saft_core.sparse.linear import SparseLinear, add_linear, cast_as_autocast
+from saft_core.sparse.linear import FrozenLinear, SparseLinear, add_linear, cast_as_autocast
 from saft_core.sparse.mixed_batch import MixedBatch
 from saft_core.sparse.own_convolution import (
     OwnConvolution,
     by_loops,
-    is_channels_last,
     is_pointwise,
     own_convolutions,
     pays,
     waiting,
 )
 from saft_core.sparse.param_delta import Gathered, ParamDelta, sum_by_bag
-from saft_core.sparse.selected import Channels, SelectedEntries, SelectedParameter, Selection
+from saft_core.sparse.selected import SelectedParameter, Selection
 from saft_core.sparse.slices import Slices
 
 _CONV2D = Signature(
@@ -55,21 +57,43 @@ def gradient(selection: Selection, call: Call) -> Tensor:
     """`F.conv2d` with a sparse gradient of its weight."""
     x, weight, bias, geometry, groups = _bind(call)
     selected = selection.of(weight)
-    if selected is None or selection.of(x):
-        raise Unsupported("nothing of it is selected, or its input is")
-    y = _convolved(cast_as_autocast(x), selected, geometry, groups)
+    if selection.of(x):
+        raise Unsupported("its input is selected")
+    x = cast_as_autocast(x)
+    if selected is None and selection.of(bias) is None:
+        return _frozen(x, weight, bias, geometry, groups)
+    y = _frozen(x, weight, None, geometry, groups) if selected is None else _convolved(x, selected, geometry, groups)
     return y if bias is None else y + selection.dense(bias).to(y.dtype)[:, None, None]
 
 
 def _convolved(x: Tensor, selected: SelectedParameter, geometry: Geometry, groups: int) -> Tensor:
-    weight, channels = selected.parameter, selected.entries.channels
-    few = len(channels.outputs) * FEW_CHANNELS <= len(weight)
+    weight, values, entries = selected.parameter, selected.values, selected.entries
     if groups == 1 and _is_patchwise(x, weight, geometry):
         return _patches(x, selected)
-    if groups == 1 or (groups == len(weight) == x.shape[1] and few):
-        convolved: Tensor = SparseConvolution.apply(x, weight, selected.values, selected.entries, geometry, groups)
-        return convolved
-    raise Unsupported("a convolution in several groups of several channels each, or with many channels selected")
+    convolved: Tensor
+    if groups == 1:
+        convolved = SparseConvolution.apply(x, weight, values, entries, geometry, groups)
+    elif not groups == len(weight) == x.shape[1]:
+        raise Unsupported("a convolution in several groups of several channels each")
+    elif takes_depthwise(x, weight):
+        convolved = DepthwiseConvolution.apply(x, weight, values, entries, geometry)
+    elif len(entries.channels.outputs) * FEW_CHANNELS <= len(weight):
+        convolved = SparseConvolution.apply(x, weight, values, entries, geometry, groups)
+    else:
+        raise Unsupported("a depthwise convolution with many channels selected")
+    return convolved
+
+
+def _frozen(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, groups: int) -> Tensor:
+    """A convolution by the kernels, whose weight and bias take no gradient."""
+    if any(each is not None and each.requires_grad for each in (weight, bias)) or not kernels.takes(x, weight, bias):
+        raise Unsupported("parameters with a gradient of their own, or that the kernels do not take")
+    if groups == 1 and is_pointwise(weight.shape, x.shape[1], geometry) and memory_format_of(x) is torch.channels_last:
+        rows, grid = _rows(x, weight)
+        product: Tensor = FrozenLinear.apply(rows, weight.reshape(len(weight), -1), bias)
+        return _planes(product, grid)
+    convolved: Tensor = FrozenConvolution.apply(x, weight, bias, geometry, groups)
+    return convolved
 
 
 def _is_patchwise(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
@@ -81,67 +105,22 @@ def _is_patchwise(x: Tensor, weight: Tensor, geometry: Geometry) -> bool:
 
 def _patches(x: Tensor, selected: SelectedParameter) -> Tensor:
     weight = selected.parameter
+    rows, grid = _rows(x, weight)
+    product: Tensor = SparseLinear.apply(rows, weight.reshape(len(weight), -1), selected.values, selected.entries)
+    return _planes(product, grid)
+
+
+def _rows(x: Tensor, weight: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
+    """The windows of `x` (N, in, H, W) as the rows of a matrix, and how many there are: pictures, down and right."""
     count, channels, height, width = x.shape
     tall, wide = weight.shape[2:]
-    grid = x.reshape(count, channels, height // tall, tall, width // wide, wide).permute(0, 2, 4, 1, 3, 5)
-    rows = grid.reshape(-1, channels * tall * wide)
-    y: Tensor = SparseLinear.apply(rows, weight.reshape(len(weight), -1), selected.values, selected.entries)
-    return y.reshape(count, height // tall, width // wide, -1).permute(0, 3, 1, 2)
+    windows = x.reshape(count, channels, height // tall, tall, width // wide, wide).permute(0, 2, 4, 1, 3, 5)
+    return windows.reshape(-1, channels * tall * wide), (count, height // tall, width // wide)
 
 
-class SparseConvolution(Function):
-    """A convolution in one group, or depthwise: the weight gradient of the touched channels only."""
-
-    @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any, x: Tensor, weight: Tensor, values: Tensor, entries: SelectedEntries, geometry: Geometry, groups: int
-    ) -> Tensor:
-        channels = entries.channels
-        ctx.channels, ctx.geometry, ctx.groups, ctx.dtype = channels, geometry, groups, values.dtype
-        ctx.size, ctx.memory_format = x.shape, _memory_format_of(x)
-        ctx.save_for_backward(_picked(x, channels.inputs if groups == 1 else channels.outputs), weight)
-        return torch.conv2d(x, weight.to(x.dtype), None, *geometry, groups)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
-        kept, weight = ctx.saved_tensors
-        channels: Channels = ctx.channels
-        dx = None
-        if ctx.needs_input_grad[0]:  # of the input only its form is asked for
-            form = torch.empty(ctx.size, dtype=gradient.dtype, device=gradient.device, memory_format=ctx.memory_format)
-            dx, _, _ = _backward(gradient, form, weight.to(gradient.dtype), ctx.geometry, ctx.groups, of_weight=False)
-        part = _picked(gradient, channels.outputs)
-        some = gradient.new_empty(len(channels.outputs), len(channels.inputs), *weight.shape[2:])
-        groups = 1 if ctx.groups == 1 else len(channels.outputs)
-        _, dw, _ = _backward(part, kept, some, ctx.geometry, groups, of_weight=True)
-        return dx, None, dw.reshape(-1).index_select(0, channels.positions).to(ctx.dtype), None, None, None
-
-
-def _picked(x: Tensor, channels: Tensor) -> Tensor:
-    """These channels of `x` (N, channels, height, width) as they lie.
-
-    Where channels come last, torch's own would copy all of them first.
-    """
-    if len(channels) == x.shape[1]:
-        return x
-    if _memory_format_of(x) is torch.contiguous_format:
-        return x.index_select(1, channels)
-    return x.permute(0, 2, 3, 1).index_select(3, channels).permute(0, 3, 1, 2)
-
-
-def _memory_format_of(x: Tensor) -> torch.memory_format:
-    return torch.channels_last if is_channels_last(x) else torch.contiguous_format
-
-
-def _backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, groups: int, *, of_weight: bool
-) -> Sequence[Tensor]:
-    """The gradients of a convolution's input, weight and bias: of one of the first two. torch.nn.grad's has no
-    channels last.
-    """
-    wanted = (not of_weight, of_weight, False)
-    backward = torch.ops.aten.convolution_backward
-    return backward(gradient, x, weight, None, *geometry, False, (0, 0), groups, wanted)  # type: ignore[no-any-return]
+def _planes(rows: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """(N, out, H, W) of rows (N * H * W, out)."""
+    return rows.reshape(*grid, -1).permute(0, 3, 1, 2)
 
 
 # Mixed batches
@@ -164,7 +143,7 @@ def mixed(batch: MixedBatch, call: Call) -> Tensor:
         y, weight_delta = own_convolutions(x, weight, bias, weight_delta, geometry, groups), None
     else:
         y = kernels.convolution(x, weight, bias, geometry, groups)
-    memory_format = _memory_format_of(y)
+    memory_format = memory_format_of(y)
     out = y.contiguous(memory_format=memory_format)
     last = memory_format is torch.channels_last
     if weight_delta is not None:
@@ -191,7 +170,7 @@ def add_convolution(y: Tensor, x: Tensor, kernel: torch.Size, delta: ParamDelta,
     Both contiguous, or both with their channels last in memory. `kernel` is the shape of the weight,
     (out, in / groups, kh, kw).
     """
-    pointwise, last = is_pointwise(kernel, x.shape[1], geometry), _memory_format_of(y) is torch.channels_last
+    pointwise, last = is_pointwise(kernel, x.shape[1], geometry), memory_format_of(y) is torch.channels_last
     if pointwise and last and (isinstance(delta, Gathered) or delta.mean >= MANY_ENTRIES):
         places, seen = (values.permute(0, 2, 3, 1).flatten(1, 2) for values in (y, x))
         add_linear(places, seen, delta)  # a linear layer to each place

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from saft_core.sparse.loops import FLOAT_BYTES, compiled, floats, row_delta, unravel
+from saft_core.sparse.loops import FLOAT_BYTES, Floats, compiled, floats, row_delta, unravel
 from saft_core.sparse.slices import Integers, Slices
 
 
@@ -102,6 +102,35 @@ def add_convolution_last(
                     for j in range(spans[span, 4], spans[span, 5]):
                         place = np.uint64(line + j * out_width)
                         target[place] += value * source[np.uint64(source_line + j * stride[1] * in_width)]
+
+
+@compiled(parallel=True)
+def depthwise_gradient(sums: Floats, gradient: Floats, x: Floats, geometry: Geometry) -> None:
+    """Add the gradient of a depthwise weight (kh, kw, channels) to `sums`, in so many chunks of the rows.
+
+    gradient, x: (rows, height, width, channels), of what the convolution gives and of what it takes; float32 or float64
+    as `sums` is. Each row is summed up by itself first, for accuracy.
+    """
+    (down, right), padding, dilation = geometry
+    rows, height, width, channels = gradient.shape
+    for chunk in numba.prange(len(sums)):
+        for row in range(chunk * rows // len(sums), (chunk + 1) * rows // len(sums)):
+            of_row = np.zeros_like(sums[chunk])
+            for i in range(height):
+                for k in range(of_row.shape[0]):
+                    line = i * down + k * dilation[0] - padding[0]
+                    if line < 0 or line >= x.shape[1]:
+                        continue
+                    for j in range(width):
+                        of_place = gradient[row, i, j]
+                        for tap in range(of_row.shape[1]):
+                            place = j * right + tap * dilation[1] - padding[1]
+                            if place < 0 or place >= x.shape[2]:
+                                continue
+                            seen, total = x[row, line, place], of_row[k, tap]
+                            for channel in range(channels):
+                                total[channel] += of_place[channel] * seen[channel]
+            sums[chunk] += of_row
 
 
 def reach(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:

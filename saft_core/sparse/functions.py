@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from saft_core.sparse import arithmetic, attention, concat, convolution, embedding, linear, norms
+from saft_core.sparse import arithmetic, attention, concat, convolution, embedding, linear, norms, padding
 from saft_core.sparse.call import Call, Function
 from saft_core.sparse.mixed_batch import MixedBatch
 from saft_core.sparse.selected import Selection
@@ -53,6 +53,7 @@ OPERATIONS: dict[Function, Operation] = {
     F.linear: Operation(gradient=linear.gradient, mixed=linear.mixed),
     **dict.fromkeys(_both("matmul"), Operation(mixed=linear.mixed_matmul)),
     F.conv2d: Operation(gradient=convolution.gradient, mixed=convolution.mixed),
+    F.pad: Operation(gradient=padding.gradient),
     F.embedding: Operation(gradient=embedding.gradient, mixed=embedding.mixed),
     F.multi_head_attention_forward: Operation(gradient=attention.gradient, mixed=attention.mixed),
     F.scaled_dot_product_attention: Operation(mixed=attention.mixed_dot_product),

@@ -81,6 +81,12 @@ def floats(address: int, length: int) -> Floats:
 
 
 @compiled()
+def numbers(address: int, length: int, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """So many numbers of the dtype of `like` that lie at an address."""
+    return numba.carray(_pointer(address, like), (length,))  # type: ignore[no-any-return]
+
+
+@compiled()
 def row_delta(slices: Slices, row: int) -> tuple[Integers, Floats]:
     """A row's delta of the parameter: the positions of its entries, uint32, and what they add, at the row's strength.
 

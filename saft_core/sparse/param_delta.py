@@ -90,3 +90,8 @@ def loops_may_meet() -> bool:
     """Whether several threads may run parallel loops at once: numba's own pool, its last resort, does not bear it."""
     use_torchs_threads()  # which starts the pool
     return numba.threading_layer() != "workqueue"  # type: ignore[no-any-return]
+
+
+def loop_chunks() -> int:
+    """In how many chunks a loop shares out its work: one where several threads may not run parallel loops at once."""
+    return torch.get_num_threads() if loops_may_meet() else 1

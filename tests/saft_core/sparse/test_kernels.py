@@ -77,3 +77,10 @@ def test_so_is_that_of_a_convolution(bias: Callable[[int], Tensor]) -> None:
     torch.testing.assert_close(
         kernels.convolution(x, weight, bias(8), geometry, 1), F.conv2d(x, weight, bias(8), *geometry, 1)
     )
+
+
+@pytest.mark.parametrize("rows", [0, 3, kernels.MANY_ROWS])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_product_with_a_transposed_matrix(rows: int, dtype: torch.dtype) -> None:
+    left, right = random(rows, 5).to(dtype), random(rows, 9).to(dtype)[:, 2:]
+    torch.testing.assert_close(kernels.transposed_product(left, right), left.t() @ right)

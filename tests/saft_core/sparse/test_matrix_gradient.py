@@ -15,7 +15,7 @@ pytestmark = pytest.mark.gpu
     ("extent", "route"),
     [
         (Extent(3072, 768, 1930, 752, 3000), Route.MULTIPLIED),  # entries here and there
-        (Extent(3072, 768, 1930, 752, 20_000), Route.SAMPLED),  # more of them in as many rows and columns
+        (Extent(3072, 768, 1930, 752, 30_000), Route.SAMPLED),  # more of them in as many rows and columns
         (Extent(3072, 768, 400, 768, 300_000), Route.GATHERED),  # some rows, nearly whole
         (Extent(3072, 768, 3072, 768, 2_000_000), Route.DENSE),  # nearly everything
     ],
@@ -24,7 +24,7 @@ def test_the_model_chooses_by_what_is_touched(extent: Extent, route: Route) -> N
     assert cheapest_route(1600, extent) is route
 
 
-@pytest.mark.parametrize("entries", [3000, 20_000, 300_000, 2_000_000])
+@pytest.mark.parametrize("entries", [3000, 30_000, 300_000, 2_000_000])
 def test_a_gpu_takes_one_product_and_no_loop_of_short_ones(entries: int) -> None:
     extent = Extent(3072, 768, min(entries, 3072), min(entries, 768), entries)
     assert cheapest_route(1600, extent, "cuda") in (Route.DENSE, Route.GATHERED)
@@ -50,8 +50,18 @@ def test_every_route_gives_the_entries_of_the_product(route: Route, dtype: torch
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("rows", [3, 600])
+@pytest.mark.parametrize("fraction", [0.01, 0.5])
+def test_products_of_many_rows_are_multiplied_some_at_a_time(rows: int, fraction: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradient, x = (torch.randn(rows, width, generator=generator).double().to(here()) for width in (17, 23))
+    positions = (torch.rand(17 * 23, generator=generator) < fraction).nonzero().reshape(-1).to(here())
+    found = matrix_gradient(gradient, x, SelectedEntries(positions, (17, 23)).matrix, Route.MULTIPLIED)
+    torch.testing.assert_close(found, (gradient.t() @ x).reshape(-1)[positions])
+
+
 def test_products_in_chunks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    gradient, x = torch.randn(50, 5).to(here()).double(), torch.randn(50, 6).to(here()).double()
+    gradient, x = torch.randn(50, 5).to(here()).bfloat16(), torch.randn(50, 6).to(here()).bfloat16()
     entries = SelectedEntries(torch.arange(0, 30, 3, device=here()), (5, 6)).matrix
     whole = matrix_gradient(gradient, x, entries, Route.MULTIPLIED)
     monkeypatch.setattr(module, "MULTIPLIED_NUMBERS_PER_CHUNK", 7 * 10)

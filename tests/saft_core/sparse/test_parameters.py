@@ -13,42 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saft_core.clip.flat import FlatParameters, IndexArray
-from saft_core.sparse.convolution import SparseConvolution
+from saft_core.sparse.convolution_functions import DepthwiseConvolution, SparseConvolution
 from saft_core.sparse.parameters import SparseParameters
-from saft_core.tuning.objective import BatchLoss
 from saft_core.tuning.selection import select
-from saft_core.tuning.selection_scores import mean_gradient
-from tests.fixtures.device import here
+from tests.fixtures.device import here, on_cpu
 from tests.fixtures.models import TOWERS, bits, make_base, pictures
+from tests.fixtures.selected_gradients import Loss, check, gradient_of, some_of_each
 
 pytestmark = pytest.mark.gpu
-
-Loss = Callable[[], Tensor]
-
-
-def some_of_each(flat: FlatParameters, density: float) -> IndexArray:
-    """Entries at random, and a few of every parameter."""
-    drawn = np.random.default_rng(0).choice(len(flat), int(density * len(flat)), replace=False)
-    first = [np.arange(slot.offset, slot.offset + min(slot.size, 5)) for slot in flat.slots]
-    return np.unique(np.concatenate([drawn, *first])).astype(np.int64)
-
-
-def gradient_of(flat: FlatParameters, loss: Loss) -> Tensor:
-    """By plain autograd, (D,)."""
-    return mean_gradient(BatchLoss(flat, 1, lambda _: loss()))
-
-
-def check(flat: FlatParameters, loss: Loss, indices: IndexArray) -> None:
-    """Twice, since gradients add up; the model itself gets none."""
-    expected = 2 * gradient_of(flat, loss)[indices]
-    parameters = SparseParameters(flat, indices)
-    with parameters.trained():
-        loss().backward()
-        loss().backward()
-        assert all(parameter.grad is None for parameter in flat.model_parameters())
-    assert parameters.values.grad is not None
-    rounding = 1e-12 * max(1.0, float(expected.abs().max()))
-    torch.testing.assert_close(parameters.values.grad, expected, rtol=1e-9, atol=rounding)
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))
@@ -96,14 +68,16 @@ def test_every_kind_of_layer_gets_its_gradient(module: nn.Module, density: float
 )
 def test_few_channels_of_a_depthwise_convolution(form: dict[str, Any], memory_format: torch.memory_format) -> None:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Conv2d(4, 16, 1, bias=False), nn.Conv2d(16, 16, 3, groups=16, **form))
+    module = nn.Sequential(nn.Conv2d(4, 16, 3, bias=False), nn.Conv2d(16, 16, 3, groups=16, **form))
     flat = FlatParameters(module.double().to(here()))
     kernel = flat.slots[1]
     indices = kernel.offset + np.array([0, 4, 5, 9 * 9 + 8, 15 * 9])
     x = torch.randn(3, 4, 9, 8, dtype=torch.float64).to(here()).contiguous(memory_format=memory_format)
-    with mock.patch.object(SparseConvolution, "apply", wraps=SparseConvolution.apply) as taken:
+    by_loop = on_cpu() and memory_format is torch.channels_last
+    function = DepthwiseConvolution if by_loop else SparseConvolution
+    with mock.patch.object(function, "apply", wraps=function.apply) as taken:
         check(flat, lambda: module(x).sin().sum(), np.concatenate([[3, 30], indices]))
-    assert taken.called
+    assert any(call.args[1] is module[1].weight for call in taken.call_args_list)
 
 
 class Used(nn.Module):
