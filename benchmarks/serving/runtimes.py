@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from saft_core import quiet_openvino
 from saft_core.clip import image_tower
 from saft_core.clip.backbone import Base
 
@@ -103,10 +104,9 @@ def in_openvino(file: Path, shape: tuple[int, ...], threads: int) -> Encode:
 
 def openvino_model(file: Path, shape: tuple[int, ...], threads: int) -> Any:
     """The compiled model for inputs of `shape`. Raises RuntimeError if it would not compute in float32."""
-    import openvino  # noqa: PLC0415 (an extra)
-
+    openvino: Any = quiet_openvino.load()
     core = openvino.Core()
-    model = core.read_model(file)  # convert_model would report its use to Intel
+    model = core.read_model(file)
     model.reshape(list(shape))
     wanted = {
         "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False,

@@ -12,15 +12,17 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import psutil
 import torch
 from torch import Tensor
 
+from saft_core import quiet_openvino
 from saft_core.clip.backbone import Base
 from saft_core.serving.adapters import BASE, ModelKey
 from saft_core.serving.encoder import IMAGE
-from saft_core.serving.tower_graph import CompiledTower, Precision, TowerGraph, base_bytes, is_installed
+from saft_core.serving.tower_graph import ROWS, CompiledTower, Precision, TowerGraph, base_bytes
 from saft_core.serving.trials import changed_row, inputs_of
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.call import Unsupported
@@ -49,6 +51,9 @@ class Compilation:
     capacity_bytes: int = 0
     precision: Precision = "float32"
     threads: int = 1
+
+
+Made = TypeVar("Made")
 
 
 class _Building(NamedTuple):
@@ -91,17 +96,20 @@ class CompiledTowers:
         """
         if not self._options.capacity_bytes:
             return
-        if not is_installed():
+        if not quiet_openvino.is_installed():
             logger.info("image towers are not compiled, which takes less time: pip install 'saft[openvino]'")
             return
         try:
             if (needed := base_bytes(self._base)) > self._options.capacity_bytes:
                 raise Unsupported(f"it would take {needed:,} bytes, more than SAFT_COMPILED_BYTES allows")
+            yield from self._in_builder(quiet_openvino.load)  # a second, in which others need not wait
             graph = TowerGraph(self._base, self._options.threads)
             yield
             # First with every parameter changed, so that a delta of any of them is known to be merged.
             yield from self._compiled(graph, changed_row(self._base, 0), "float32")
             tower = yield from self._compiled(graph, Row(None), self._options.precision)
+            if (taken := graph.nbytes + tower.nbytes) > self._options.capacity_bytes:
+                raise Unsupported(f"it takes {taken:,} bytes, more than SAFT_COMPILED_BYTES allows")
         except Exception as error:
             logger.warning("the image tower of base %s is not compiled: %s", self._base.name, error)
             return
@@ -110,13 +118,21 @@ class CompiledTowers:
 
     def _compiled(self, graph: TowerGraph, row: Row, precision: Precision) -> Generator[None, None, CompiledTower]:
         """The tower, when another thread has compiled it."""
-        compiled = self._builder.submit(graph.compile, row, precision)
-        while not compiled.done():
-            time.sleep(WAIT_SECONDS)
-            yield
-        tower = compiled.result()
+        tower = yield from self._in_builder(lambda: graph.compile(row, precision))
+        before = _resident_bytes()
+        tower(inputs_of(self._base, IMAGE, ROWS))
+        graph.call_bytes = max(graph.call_bytes, _resident_bytes() - before)
+        yield
         self._check(tower, row, precision)
         return tower
+
+    def _in_builder(self, work: Callable[[], Made]) -> Generator[None, None, Made]:
+        """What `work` gives in the other thread."""
+        making = self._builder.submit(work)
+        while not making.done():
+            time.sleep(WAIT_SECONDS)
+            yield
+        return making.result()
 
     def find(self, kind: str, key: ModelKey) -> CompiledTower | None:
         """The model's tower, if it is compiled."""
@@ -130,21 +146,22 @@ class CompiledTowers:
 
     def asked(self, kind: str, key: ModelKey, row: Row, rows: int) -> None:
         """Take note of so many rows of a model; may have it compiled, or begin to use one that is."""
-        if self._graph is None or kind != IMAGE:
+        if (graph := self._graph) is None or kind != IMAGE:
             return
         self._settle()
+        self._halve()
         if key == BASE or key in self._refused:
             return
-        self._halve()
         self._rows[key] += rows
         if key in self._towers or self._building or self._rows[key] < ENOUGH_ROWS:
             return
-        if self._replaced(key, self._graph.compiled_bytes(row)) is not None:
-            tower = self._builder.submit(self._graph.compile, row, self._options.precision)
+        if self._replaced(key, graph.compiled_bytes(row)) is not None:
+            tower = self._builder.submit(graph.compile, row, self._options.precision)
             self._building = _Building(key, row, tower)
 
     def close(self) -> None:
-        """End its thread when what it does is done."""
+        """End its thread when what it does is done, and compile nothing more."""
+        self._graph = None
         self._builder.shutdown(wait=False)
 
     def _settle(self) -> None:
@@ -186,15 +203,24 @@ class CompiledTowers:
         return replaced if over <= 0 else None
 
     def _halve(self) -> None:
-        if time.monotonic() - self._halved >= HALF_LIFE_SECONDS:
+        passed = time.monotonic() - self._halved
+        if passed >= HALF_LIFE_SECONDS:
             self._halved = time.monotonic()
-            self._rows = Counter({key: rows // 2 for key, rows in self._rows.items() if rows > 1})
+            times = int(passed / HALF_LIFE_SECONDS)
+            self._rows = Counter({key: left for key, rows in self._rows.items() if (left := rows >> times)})
 
     @torch.inference_mode()
     def _check(self, tower: CompiledTower, row: Row, precision: Precision) -> None:
         """Raise Unsupported if the tower's embeddings are not the engine's."""
-        pixels = inputs_of(self._base, IMAGE, 3)
+        pixels = inputs_of(self._base, IMAGE, ROWS)  # of a lone call, of a full one, and of one between
         wanted = self._expected(row, pixels)
-        given = torch.cat([tower(pixels[:1]), tower(pixels[1:])])
+        wanted = torch.cat([wanted[:1], wanted, wanted[:3]])
+        given = torch.cat([tower(pixels[:1]), tower(pixels), tower(pixels[:3])])
+        if given.shape != wanted.shape:
+            raise Unsupported(f"its embeddings would be {tuple(given.shape)}")
         if not (off := float((given - wanted).abs().max())) <= TOLERANCES[precision]:
             raise Unsupported(f"its embeddings would differ by {off:.1e}")
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +90,7 @@ class Forward:
             numbers = [number for group in shared for number in group]
             try:
                 results |= self.run_pass(kind, parts, numbers, mixed=True)
+                self._count("mixed", parts, numbers)
             except Unsupported as error:
                 self._say(
                     f"the mixed route cannot take a batch of {kind}s, each of its adapters is swapped in: {error}"
@@ -126,17 +127,23 @@ class Forward:
 
     def _run_alone(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> dict[int, Tensor]:
         """The parts with these numbers, which are of one model, by its compiled tower if it has one."""
-        key, chosen = parts[numbers[0]].key, [parts[number] for number in numbers]
-        if (tower := self.compiled.find(kind, key)) is None:
-            return self.run_pass(kind, parts, numbers, mixed=False)
-        try:
-            embeddings = tower(_concatenated([part.inputs for part in chosen]))
-        except Exception:
-            logger.exception("the compiled tower of adapter %s failed, and is used no more", key[0])
-            self.compiled.drop(key)
-            return self.run_pass(kind, parts, numbers, mixed=False)
-        self.rows_by_route["compiled"] += len(embeddings)
-        return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
+        first, chosen = parts[numbers[0]], [parts[number] for number in numbers]
+        if (tower := self.compiled.find(kind, first.key)) is not None:
+            try:
+                given = tower(_concatenated([part.inputs for part in chosen]))
+                results = dict(zip(numbers, given.split([len(part) for part in chosen]), strict=True))
+            except Exception:
+                logger.exception("the compiled tower of adapter %s failed, and is used no more", first.key[0])
+                self.compiled.drop(first.key)
+            else:
+                self._count("compiled", parts, numbers)
+                return results
+        results = self.run_pass(kind, parts, numbers, mixed=False)
+        self._count("base" if first.row.delta is None else "swap", parts, numbers)
+        return results
+
+    def _count(self, route: str, parts: Sequence[Part], numbers: Sequence[int]) -> None:
+        self.rows_by_route[route] += sum(len(parts[number]) for number in numbers)
 
     def run_pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
         """One forward over the parts with these numbers: their unit embeddings, by number.
@@ -154,8 +161,6 @@ class Forward:
             embeddings = self.encoder.encode(kind, inputs, rows)
         else:
             embeddings = self.encoder.plain(kind, inputs)
-        route = "mixed" if mixed else "base" if chosen[0].row.delta is None else "swap"
-        self.rows_by_route[route] += len(inputs)
         return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
 
     def close(self) -> None:
@@ -233,18 +238,10 @@ class Forward:
 
     def _expected(self, row: Row, pixels: Tensor) -> Tensor:
         """What the engine's own pass gives for pixels of one model: what a compiled tower is compared with."""
-        with self.uncounted():
-            return self.run_pass(IMAGE, [Part(BASE, row, pixels)], [0], mixed=False)[0]
-
-    @contextmanager
-    def uncounted(self) -> Iterator[None]:
-        """Passes within the context are of nobody: they are not counted, and nothing is merged after them."""
-        counted = self.rows_by_route.copy()
         try:
-            yield
+            return self.run_pass(IMAGE, [Part(BASE, row, pixels)], [0], mixed=False)[0]
         finally:
             self.unmerge()
-            self.rows_by_route = counted
 
     def _say(self, what: str) -> None:
         """Log it, once: the next batch would say the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -14,6 +15,8 @@ from saft_core.serving.costs import Costs, Times, undisturbed
 from saft_core.serving.forward import Forward, Part
 from saft_core.serving.trials import changed_row, inputs_of
 from saft_core.sparse.batch_delta import Row
+
+logger = logging.getLogger(__name__)
 
 DENSITY = 0.001
 """Of the adapters that are tried: the paper's."""
@@ -37,8 +40,12 @@ def measure(forward: Forward, kind: str, max_rows: int) -> Iterator[None]:
     entries = forward.entries(kind, passes.rows[0])
     found = Costs(alone, max(swap_seconds, 0.0) / max(entries, 1), 0.0, 0.0)
     if (tower := forward.compiled.find(kind, BASE)) is not None:
-        compiled = yield from passes.by_rows(sizes, lambda rows: tower(passes.inputs[:rows]))
-        found = replace(found, compiled=compiled)
+        try:
+            compiled = yield from passes.by_rows(sizes, lambda rows: tower(passes.inputs[:rows]))
+            found = replace(found, compiled=compiled)
+        except RuntimeError:
+            logger.exception("the base's compiled tower failed, and is used no more")
+            forward.compiled.drop(BASE)
     if forward.mixes(kind):
         found = yield from passes.mixed_costs(found, dict(alone), sizes[-1])
     forward.costs[kind] = found
@@ -100,8 +107,10 @@ class _Passes:
         return best
 
     def _run(self, parts: list[Part], *, mixed: bool) -> None:
-        """A pass that is not counted and leaves nothing merged."""
-        with self._forward.uncounted():
+        """A pass of nobody: it leaves nothing merged."""
+        try:
             self._forward.run_pass(self._kind, parts, range(len(parts)), mixed=mixed)
+        finally:
+            self._forward.unmerge()
         if self._forward.base.device.type == "cuda":
             torch.cuda.synchronize()

@@ -8,7 +8,6 @@ fifth of the time for a lone picture that way, and six tenths for 32.
 from __future__ import annotations
 
 import gc
-import importlib.util
 import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saft_core import quiet_openvino
 from saft_core.clip import image_tower
 from saft_core.clip.backbone import Base
 from saft_core.clip.flat import Slot, tower_of
@@ -30,7 +30,7 @@ ROWS = 8
 time each: of EfficientNet-Lite0 1.42 ms in a call of 8 and 1.48 in one of 32, of ViT-B/32 20.1 and 19.6.
 """
 ROW_BYTES = 5 << 20
-"""Of memory for each row of a call: EfficientNet-Lite0 takes so much, ViT-B/32 3.4 MB."""
+"""Of memory for each row of a call, at least: EfficientNet-Lite0 takes so much, ViT-B/32 3.4 MB."""
 PACKED_COPIES = 1.5
 """Of the weights in a compiled tower: what it reordered them into, by what it was measured to take."""
 FLOAT_BYTES = 4
@@ -67,6 +67,9 @@ class TowerGraph:
 
     threads: of one call of a compiled tower.
 
+    nbytes: what the copy takes. call_bytes: about what the largest call of each compiled tower takes, and keeps; to be
+    set to what was measured.
+
     Make it while nothing is merged into the base. Raises Unsupported for a base that is not float32 on a CPU or has no
     such graph.
     """
@@ -74,11 +77,9 @@ class TowerGraph:
     def __init__(self, base: Base, threads: int) -> None:
         if base.device.type != "cpu" or base.flat.buffer.dtype != torch.float32:
             raise Unsupported("it is not float32 on a CPU")
-        import openvino  # noqa: PLC0415 (an extra)
-
-        self._openvino: Any = openvino
+        self._openvino: Any = quiet_openvino.load()
         self._slots = base.flat.slots
-        self._core = openvino.Core()
+        self._core = self._openvino.Core()
         self._options = {
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # other threads of the process use these cores too
@@ -90,6 +91,7 @@ class TowerGraph:
         except Exception as error:
             raise Unsupported(f"OpenVINO has no graph of it: {error}") from error
         self.nbytes = tower_bytes(base)
+        self.call_bytes = ROWS * ROW_BYTES
 
     def compile(self, row: Row, precision: Precision = "float32") -> CompiledTower:
         """The tower with the delta of `row` merged, or of the base.
@@ -108,7 +110,7 @@ class TowerGraph:
     def compiled_bytes(self, row: Row) -> int:
         """About what the tower takes in memory that `compile` gives, beside the graph."""
         copied = FLOAT_BYTES * sum(slot.size for _, slot in self._changed(row))
-        return copied + int(PACKED_COPIES * self.nbytes) + ROWS * ROW_BYTES
+        return copied + int(PACKED_COPIES * self.nbytes) + self.call_bytes
 
     def _changed(self, row: Row) -> list[tuple[int, Slot]]:
         """The image tower's parameters that the row's delta changes, by their positions in the base."""
@@ -131,11 +133,6 @@ class TowerGraph:
             entries = slice(delta.bounds[number], delta.bounds[number + 1])
             weights.reshape(-1)[positions[entries] - slot.offset] += values[entries]
             constant.output(0).replace(self._openvino.op.Constant(weights, shared_memory=True).output(0))
-
-
-def is_installed() -> bool:
-    """Whether OpenVINO is."""
-    return importlib.util.find_spec("openvino") is not None
 
 
 def tower_bytes(base: Base) -> int:
@@ -175,8 +172,7 @@ class _ImageTower(nn.Module):
 def _converted(base: Base) -> Any:
     """The graph of OpenVINO, with a copy of the weights, for any number of pictures.
 
-    By the parts that `openvino.convert_model` is made of: that one reports its use to the maker, and patches torch's
-    functions meanwhile.
+    By the parts that `openvino.convert_model` is made of: that one patches torch's functions meanwhile.
     """
     from openvino import PartialShape, Type  # noqa: PLC0415 (an extra)
     from openvino.frontend import FrontEndManager  # noqa: PLC0415 (an extra)

@@ -14,6 +14,9 @@ from saft_core.serving.encoder import TEXT
 from saft_core.sparse.batch_delta import Row
 from saft_core.sparse.loaded_delta import load_delta
 
+LEAST_SIZE = 0.02
+"""Of a parameter that is all zeros, such as a bias, which would not change otherwise."""
+
 
 def changed_row(base: Base, seed: int, density: float = 0.0) -> Row:
     """A small random change of every parameter, or of a share `density` of its entries if that is more."""
@@ -22,7 +25,7 @@ def changed_row(base: Base, seed: int, density: float = 0.0) -> Row:
     for slot in base.flat.slots:
         count = min(slot.size, max(8, int(slot.size * density)))
         picks.append(slot.offset + np.unique(generator.integers(0, slot.size, count)))
-        size = float(base.flat.buffer[slot.offset : slot.offset + slot.size].abs().mean())
+        size = max(LEAST_SIZE, float(base.flat.buffer[slot.offset : slot.offset + slot.size].abs().mean()))
         values.append(generator.normal(0, 0.2 * size, len(picks[-1])))
     delta = SparseDelta(np.concatenate(picks).astype(np.int64), np.concatenate(values).astype(np.float32))
     return Row(load_delta(delta, base.flat))

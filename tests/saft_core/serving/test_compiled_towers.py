@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from saft_core import quiet_openvino
 from saft_core.clip.backbone import Base
 from saft_core.serving import compiled_towers, tower_graph
 from saft_core.serving.adapters import BASE
@@ -15,6 +18,7 @@ from saft_core.serving.compiled_towers import ENOUGH_ROWS, Compilation
 from saft_core.serving.costs import Costs
 from saft_core.serving.encoder import IMAGE, TEXT
 from saft_core.serving.forward import Forward, Part
+from saft_core.serving.measured_costs import measure
 from saft_core.serving.tower_graph import CompiledTower, base_bytes
 from saft_core.serving.trials import changed_row, inputs_of
 from saft_core.sparse.batch_delta import Row
@@ -120,7 +124,7 @@ def test_a_place_goes_to_who_is_asked_for_twice_as_often(tiny_base: Base) -> Non
 
 def test_what_was_asked_long_ago_counts_less(forward: Forward, monkeypatch: pytest.MonkeyPatch) -> None:
     (part,) = parts_of(forward.base, 0)
-    monkeypatch.setattr(compiled_towers, "HALF_LIFE_SECONDS", 0.0)
+    monkeypatch.setattr(compiled_towers, "HALF_LIFE_SECONDS", 1e-9)
     for _ in range(4):
         ask_often(forward, part, ENOUGH_ROWS // 2)
     assert forward.compiled.loads == 1
@@ -173,6 +177,51 @@ def test_a_tower_that_answers_otherwise_is_never_used(
     forward.close()
 
 
+def test_a_tower_that_takes_no_more_rows_than_it_was_traced_with_is_never_used(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forward = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES))
+    call = CompiledTower.__call__
+    monkeypatch.setattr(CompiledTower, "__call__", lambda tower, pixels: call(tower, pixels)[:2])
+    forward.compiled.start()
+    assert forward.compiled.find(IMAGE, BASE) is None
+    assert "its embeddings would be" in caplog.text
+    forward.close()
+
+
+def test_a_tower_that_fails_while_it_is_measured_is_dropped_and_all_else_is_measured(
+    forward: Forward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Tensor:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(CompiledTower, "__call__", fail)
+    deque(measure(forward, IMAGE, 4), maxlen=0)
+    assert forward.compiled.find(IMAGE, BASE) is None
+    assert [rows for rows, _ in forward.costs[IMAGE].forward] == [1, 2, 4]
+    assert forward.costs[IMAGE].compiled == ()
+
+
+def test_counters_never_go_back(forward: Forward) -> None:
+    (part,) = parts_of(forward.base, 0)
+    forward.run(IMAGE, [part])
+    before = forward.rows_by_route.copy()
+    ask_often(forward, part)  # its tower is compared with the engine's own passes
+    assert forward.rows_by_route == before
+
+
+def test_memory_that_a_call_takes_is_measured(tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = itertools.count(step=1 << 28)
+    monkeypatch.setattr(compiled_towers, "_resident_bytes", lambda: next(taken))
+    forward = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES))
+    forward.compiled.start()
+    (part,) = parts_of(tiny_base, 0)
+    assert forward.compiled._graph is not None
+    assert forward.compiled.nbytes > 1 << 28
+    assert forward.compiled._graph.compiled_bytes(part.row) > 1 << 28
+    forward.close()
+
+
 def test_a_precision_that_the_processor_does_not_have_is_said_and_the_kernels_answer(
     tiny_base: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,7 +242,7 @@ def test_texts_have_no_compiled_tower(forward: Forward) -> None:
 def test_without_openvino_the_engine_goes_on(
     tiny_base: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compiled_towers, "is_installed", lambda: False)
+    monkeypatch.setattr(quiet_openvino, "is_installed", lambda: False)
     caplog.set_level("INFO")
     forward = Forward(tiny_base, compilation=Compilation(CAPACITY_BYTES))
     forward.compiled.start()
