@@ -2,7 +2,7 @@
 
 DIR has a folder a style with a folder of pictures a class, as PACS. The product trains an adapter on 16 pictures a
 class of the first style named, both towers, and its stored delta answers on all pictures that it was not trained on: by
-the engine's own kernels, and by its compiled tower in float32 and in bfloat16. Class embeddings are the same for all
+the model as it is written, and by its compiled tower in float32 and in bfloat16. Class embeddings are the same for all
 three. Differences are paired, over seeds and pictures, with 95% intervals.
 """
 
@@ -35,7 +35,7 @@ from saft_core.tuning.loaders import PixelLoader
 from saft_core.tuning.predictions import merged, text_embeddings
 from saft_core.tuning.training_sets import TrainingSets
 
-OWN, FLOAT32, BFLOAT16 = "own kernels", "compiled, float32", "compiled, bfloat16"
+PLAIN, FLOAT32, BFLOAT16 = "plain torch", "compiled, float32", "compiled, bfloat16"
 COLUMNS = ("model", "test", "pictures", "mode", "accuracy", "difference", "low", "high", "same_answer",
            "probability_moved")  # fmt: skip
 PICTURES_A_PASS = 32
@@ -74,7 +74,7 @@ def _run(base: Base, pictures: Pictures, style: str, seed: int) -> dict[str, tup
     towers = {FLOAT32: graph.compile(row), BFLOAT16: graph.compile(row, "bfloat16")}
     with merged(base, delta), torch.inference_mode():
         classes = base.logit_scale * text_embeddings(base, split.train.labels, config.template)
-        ways = {OWN: base.encode_pixels} | towers
+        ways = {PLAIN: base.encode_pixels} | towers
         return {
             test: ({way: (_embed(base, encode, shown) @ classes.T).softmax(1) for way, encode in ways.items()}, shown)
             for test, shown in split.tests.items()
@@ -89,15 +89,15 @@ def _embed(base: Base, encode: Callable[[Tensor], Tensor], shown: Labelled) -> T
 
 
 def rows_of(model: str, test: str, outcomes: list[tuple[Probabilities, Labelled]]) -> list[Row]:
-    """A row for each way, compared with the engine's own kernels."""
-    return [_row(model, test, way, outcomes) for way in (OWN, FLOAT32, BFLOAT16)]
+    """A row for each way, compared with plain torch."""
+    return [_row(model, test, way, outcomes) for way in (PLAIN, FLOAT32, BFLOAT16)]
 
 
 def _row(model: str, test: str, way: str, outcomes: list[tuple[Probabilities, Labelled]]) -> Row:
     right = [_right(given[way], shown) for given, shown in outcomes]
-    off = difference(right, [_right(given[OWN], shown) for given, shown in outcomes])
-    same = [float((given[way].argmax(1) == given[OWN].argmax(1)).double().mean()) for given, _ in outcomes]
-    moved = [float((given[way] - given[OWN]).abs().max(1).values.mean()) for given, _ in outcomes]
+    off = difference(right, [_right(given[PLAIN], shown) for given, shown in outcomes])
+    same = [float((given[way].argmax(1) == given[PLAIN].argmax(1)).double().mean()) for given, _ in outcomes]
+    moved = [float((given[way] - given[PLAIN]).abs().max(1).values.mean()) for given, _ in outcomes]
     return {
         "model": model, "device": "cpu", "bench": "precision", "test": test, "mode": way,
         "pictures": len(outcomes[0][1].files), "seeds": len(outcomes), "accuracy": 100 * float(np.mean(right)),

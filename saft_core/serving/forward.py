@@ -106,6 +106,14 @@ class Forward:
         groups = [self._measured(kind, parts, numbers) for numbers in _by_model(parts)]
         return planned_seconds(groups, self.costs[kind], mixes=len(groups) > 1 and self.mixes(kind))
 
+    def costs_of(self, kind: str, parts: Sequence[Part]) -> Costs:
+        """What passes of these parts' models cost: less if all of them have compiled towers."""
+        costs = self.costs[kind]
+        parts = [self._narrowed(kind, part) for part in parts]
+        if costs.compiled and all(self.compiled.find(kind, part.key) for part in parts):
+            return replace(costs, forward=costs.compiled)
+        return costs
+
     def _narrowed(self, kind: str, part: Part) -> Part:
         """The part, as one of the base if its adapter changes nothing of this tower."""
         if part.row.delta is None or self.entries(kind, part.row):

@@ -90,8 +90,9 @@ class Passes:
         """
         if work.kind == WEIGHTS or (work.rows == 1 and all(one.share != work.share for one in batch)):
             return True
-        allowed = short_seconds(self.forward.costs[work.kind], self._limits.max_rows)
-        return self.forward.seconds(work.kind, [one.payload for one in (*batch, work)]) <= allowed
+        parts = [one.payload for one in (*batch, work)]
+        costs = self.forward.costs_of(work.kind, parts)
+        return self.forward.seconds(work.kind, parts) <= short_seconds(costs, self._limits.max_rows)
 
     def _use_threads(self) -> None:
         torch.set_num_threads(self._threads)
