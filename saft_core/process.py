@@ -90,6 +90,12 @@ def keep_memory() -> None:
             libc.mallopt(option, value)
 
 
+def release_memory() -> None:
+    """Give what is freed back to the kernel, once, in a process that otherwise keeps it (glibc only)."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """A context for imports: the garbage collector is off, and ignores all objects that exist at the end.

@@ -16,7 +16,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from saft_core.process import die_with_parent, uncollected
+from saft_core.process import die_with_parent, keep_memory, release_memory, uncollected
 from saft_core.settings import Settings
 from saft_core.store.broker import Broker
 from saft_core.store.messages import ANY_BASE_QUEUE, TRAIN_TASK, queue_name
@@ -50,7 +50,10 @@ def create_worker_app(settings: Settings) -> Celery:
 
     @app.task(name=TRAIN_TASK)  # type: ignore[untyped-decorator]
     def train(job_id: str) -> None:
-        _run_job()(runtime, job_id)
+        try:
+            _run_job()(runtime, job_id)
+        finally:
+            release_memory()
 
     _connect_signals(app, settings, runtime)
     return app
@@ -70,6 +73,7 @@ def _connect_signals(app: Celery, settings: Settings, runtime: Runtime) -> None:
     sweeper = Sweeper(settings, Broker(settings.redis_url or ""))
 
     def on_child_start(**_: Any) -> None:
+        keep_memory()  # each step allocates the same again: of the embedded base it took 1.4 times as long
         die_with_parent()
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # the parent's handler is not for this process
 

@@ -42,6 +42,28 @@ faults()
 print(faults() < 100)
 """
 
+RELEASED = """
+from saft_core.process import release_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+before = resident()
+block, last = libc.malloc(64 << 20), libc.malloc(64)  # the last one keeps the heap from shrinking by itself
+ctypes.memset(block, 1, 64 << 20)
+libc.free(block)
+kept = resident() - before
+release_memory()
+print(kept > 60 << 20 and resident() - before < 4 << 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_memory_that_is_kept_is_given_back_when_told_so() -> None:
+    command = [sys.executable, "-c", START + RELEASED, "kept"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout == "True\n"
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
 @pytest.mark.parametrize("script", [THREAD, FAULTS], ids=["threads share the heap", "freed blocks are kept"])
