@@ -2,7 +2,7 @@
 
 OpenVINO (the extra `saft[openvino]`) plans a whole tower at once: weights are reordered when it is compiled, batch
 norms become part of the convolutions before them, and no Python runs between two layers. EfficientNet-Lite0 takes a
-fifth of the time for a lone picture that way, and six tenths for 32.
+seventh of the time for a lone picture that way, or less, and half for 32.
 """
 
 from __future__ import annotations
