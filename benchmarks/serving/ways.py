@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Measured, Row, machine
+from saft_core.serving.adapters import BASE
 from saft_core.serving.forward import Forward, Part
 from saft_core.sparse import batch_delta
 from saft_core.sparse.mixed_batch import MIN_BATCH
@@ -31,7 +32,7 @@ class Batch:
 
     def base(self) -> Tensor:
         """Unit embeddings (N, embed_dim) by the base, as the engine computes them."""
-        whole = Part((None, 1.0), batch_delta.Row(None), self.inputs)
+        whole = Part(BASE, batch_delta.Row(None), self.inputs)
         return self.forward.run_pass(self.kind, [whole], [0], mixed=False)[0]
 
     @property

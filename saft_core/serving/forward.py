@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.backbone import Base
+from saft_core.clip.flat import tower_of
 from saft_core.serving.adapters import BASE, ModelKey
 from saft_core.serving.compiled_towers import Compilation, CompiledTowers
 from saft_core.serving.costs import Costs, Group, cheapest_split, planned_seconds
@@ -36,7 +37,6 @@ from saft_core.sparse.loaded_delta import merged
 logger = logging.getLogger(__name__)
 
 KINDS = (IMAGE, TEXT)
-IMAGE_TOWER = "visual."
 CPU_TOLERANCE = 1e-5
 CUDA_TOLERANCE = 1e-3
 """Where both routes count as equal: on CUDA convolutions run in TF32 unless told otherwise."""
@@ -66,7 +66,7 @@ class Forward:
         self.base = base
         self.costs = dict.fromkeys(KINDS, costs or Costs())
         self.rows_by_route: Counter[str] = Counter(base=0, swap=0, mixed=0, compiled=0)
-        names = [slot.name.startswith(IMAGE_TOWER) for slot in base.flat.slots]
+        names = [tower_of(slot.name) == IMAGE for slot in base.flat.slots]
         slots = {IMAGE: np.flatnonzero(names).tolist(), TEXT: np.flatnonzero(~np.array(names)).tolist()}
         self._runs = {kind: _runs(of_kind) for kind, of_kind in slots.items()}
         self.encoder = Encoder(base, slots)
@@ -79,11 +79,10 @@ class Forward:
     @torch.inference_mode()
     def run(self, kind: str, parts: Sequence[Part]) -> list[Tensor]:
         """Unit embeddings float32 (rows, embed_dim), one tensor for each part."""
-        parts = [self._narrowed(kind, part) for part in parts]
         groups = _by_model(parts)
         for numbers in groups:
             first = parts[numbers[0]]
-            self.compiled.asked(kind, first.key, first.row, sum(len(parts[number]) for number in numbers))
+            self.compiled.asked(kind, first.key, first.row, _rows(parts, numbers))
         alone, shared = self._split(kind, parts, groups)
         results: dict[int, Tensor] = {}
         if shared:
@@ -102,19 +101,17 @@ class Forward:
 
     def seconds(self, kind: str, parts: Sequence[Part]) -> float:
         """What these parts are expected to take together."""
-        parts = [self._narrowed(kind, part) for part in parts]
         groups = [self._measured(kind, parts, numbers) for numbers in _by_model(parts)]
         return planned_seconds(groups, self.costs[kind], mixes=len(groups) > 1 and self.mixes(kind))
 
     def costs_of(self, kind: str, parts: Sequence[Part]) -> Costs:
         """What passes of these parts' models cost: less if all of them have compiled towers."""
         costs = self.costs[kind]
-        parts = [self._narrowed(kind, part) for part in parts]
         if costs.compiled and all(self.compiled.find(kind, part.key) for part in parts):
             return replace(costs, forward=costs.compiled)
         return costs
 
-    def _narrowed(self, kind: str, part: Part) -> Part:
+    def narrowed(self, kind: str, part: Part) -> Part:
         """The part, as one of the base if its adapter changes nothing of this tower."""
         if part.row.delta is None or self.entries(kind, part.row):
             return part
@@ -130,16 +127,15 @@ class Forward:
     def _measured(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> Group:
         """The parts with these numbers, which are of one model."""
         first = parts[numbers[0]]
-        rows, compiled = sum(len(parts[number]) for number in numbers), self.compiled.find(kind, first.key) is not None
-        return Group(rows, self.entries(kind, first.row), compiled)
+        compiled = self.compiled.find(kind, first.key) is not None
+        return Group(_rows(parts, numbers), self.entries(kind, first.row), compiled)
 
     def _run_alone(self, kind: str, parts: Sequence[Part], numbers: Sequence[int]) -> dict[int, Tensor]:
         """The parts with these numbers, which are of one model, by its compiled tower if it has one."""
-        first, chosen = parts[numbers[0]], [parts[number] for number in numbers]
+        first = parts[numbers[0]]
         if (tower := self.compiled.find(kind, first.key)) is not None:
             try:
-                given = tower(_concatenated([part.inputs for part in chosen]))
-                results = dict(zip(numbers, given.split([len(part) for part in chosen]), strict=True))
+                results = _by_number(tower(_inputs(parts, numbers)), parts, numbers)
             except Exception:
                 logger.exception("the compiled tower of adapter %s failed, and is used no more", first.key[0])
                 self.compiled.drop(first.key)
@@ -151,7 +147,7 @@ class Forward:
         return results
 
     def _count(self, route: str, parts: Sequence[Part], numbers: Sequence[int]) -> None:
-        self.rows_by_route[route] += sum(len(parts[number]) for number in numbers)
+        self.rows_by_route[route] += _rows(parts, numbers)
 
     def run_pass(self, kind: str, parts: Sequence[Part], numbers: Sequence[int], *, mixed: bool) -> dict[int, Tensor]:
         """One forward over the parts with these numbers: their unit embeddings, by number.
@@ -160,8 +156,7 @@ class Forward:
 
         Raises Unsupported for a mixed pass that the base cannot take.
         """
-        chosen = [parts[number] for number in numbers]
-        inputs = _concatenated([part.inputs for part in chosen])
+        chosen, inputs = [parts[number] for number in numbers], _inputs(parts, numbers)
         by_kernels = mixed or self.mixes(kind)  # asked before the merge: to try it takes the weights
         self.merge(kind, Row(None) if mixed else chosen[0].row)
         if by_kernels:
@@ -169,7 +164,7 @@ class Forward:
             embeddings = self.encoder.encode(kind, inputs, rows)
         else:
             embeddings = self.encoder.plain(kind, inputs)
-        return dict(zip(numbers, embeddings.split([len(part) for part in chosen]), strict=True))
+        return _by_number(embeddings, parts, numbers)
 
     def close(self) -> None:
         """End its threads."""
@@ -278,7 +273,18 @@ def _by_model(parts: Sequence[Part]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _concatenated(inputs: Sequence[Any]) -> Any:
+def _rows(parts: Sequence[Part], numbers: Sequence[int]) -> int:
+    return sum(len(parts[number]) for number in numbers)
+
+
+def _by_number(embeddings: Tensor, parts: Sequence[Part], numbers: Sequence[int]) -> dict[int, Tensor]:
+    """The embeddings of all rows of the parts with these numbers, by number."""
+    return dict(zip(numbers, embeddings.split([len(parts[number]) for number in numbers]), strict=True))
+
+
+def _inputs(parts: Sequence[Part], numbers: Sequence[int]) -> Any:
+    """Those of all rows of the parts with these numbers."""
+    inputs = [parts[number].inputs for number in numbers]
     if len(inputs) == 1:
         return inputs[0]
     if isinstance(inputs[0], Tensor):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.errors import DeadlinePassed, Unavailable
+from saft_core.serving.adapters import BASE
 from saft_core.serving.batcher import BatchLimits, MicroBatcher, Work
 from saft_core.serving.compiled_towers import Compilation
 from saft_core.serving.costs import short_rows, short_seconds
@@ -54,6 +55,7 @@ class Passes:
 
     def submit(self, kind: str, part: Part, deadline: float) -> list[_Work]:
         """Queue the rows of a part, in chunks so small that a short pass takes one: between them others may come."""
+        part = self.forward.narrowed(kind, part)
         share, size = CLIENT.get().share, short_rows(self.forward.costs[kind], self._limits.max_rows)
         chunks = [replace(part, inputs=part.inputs[start : start + size]) for start in range(0, len(part), size)]
         works: list[_Work] = [Work(kind, len(chunk), chunk, deadline, share) for chunk in chunks]
@@ -62,7 +64,7 @@ class Passes:
 
     def weights(self, start: int, stop: int, deadline: float) -> Tensor:
         """The base's own parameter entries `start` to `stop` of its flat buffer, a copy on the CPU."""
-        part = Part((None, 1.0), Row(None), range(start, stop))
+        part = Part(BASE, Row(None), range(start, stop))
         work: _Work = Work(WEIGHTS, 0, part, deadline, CLIENT.get().share)
         return collect([self.batcher.submit(work)])
 

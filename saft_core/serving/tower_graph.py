@@ -109,7 +109,7 @@ class TowerGraph:
         graph = self._graph.clone()
         self._merge(graph, row)
         run = run_lone = self._compiled(graph, precision)
-        if self.nbytes <= SMALL_BYTES:
+        if _plans(self.nbytes) > 1:
             graph.reshape([1, *list(graph.inputs[0].get_partial_shape())[1:]])
             run_lone = self._compiled(graph, precision)
         return CompiledTower(run, run_lone, self.compiled_bytes(row))
@@ -132,7 +132,7 @@ class TowerGraph:
     def compiled_bytes(self, row: Row) -> int:
         """About what the tower takes in memory that `compile` gives, beside the graph."""
         copied = FLOAT_BYTES * sum(slot.size for _, slot in self._changed(row))
-        return copied + _plans(self.nbytes) * int(PACKED_COPIES * self.nbytes) + self.call_bytes
+        return copied + _packed_bytes(self.nbytes) + self.call_bytes
 
     def _changed(self, row: Row) -> list[tuple[int, Slot]]:
         """The image tower's parameters that the row's delta changes, by their positions in the base."""
@@ -165,12 +165,17 @@ def tower_bytes(base: Base) -> int:
 def base_bytes(base: Base) -> int:
     """About what the graph takes in memory together with the base's own compiled tower."""
     nbytes = tower_bytes(base)
-    return nbytes + _plans(nbytes) * int(PACKED_COPIES * nbytes) + ROWS * ROW_BYTES
+    return nbytes + _packed_bytes(nbytes) + ROWS * ROW_BYTES
 
 
 def _plans(nbytes: int) -> int:
     """How many plans a tower of so many bytes is compiled to."""
     return 2 if nbytes <= SMALL_BYTES else 1
+
+
+def _packed_bytes(nbytes: int) -> int:
+    """What the plans of a tower of so many bytes reorder its weights into."""
+    return _plans(nbytes) * int(PACKED_COPIES * nbytes)
 
 
 def _is_visual(slot: Slot) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numba
 import numpy as np
@@ -70,19 +70,30 @@ _CLAMPS: dict[Callable[..., Any], tuple[Signature, Callable[..., tuple[float, fl
 """Activations that cut values off: their arguments, the last of which is `inplace`, and between which bounds."""
 
 
+class Waiting(Protocol):
+    """A batch norm that has yet to be computed."""
+
+    def write(self, call: Call) -> Tensor | None:
+        """Compute it; together with `call` if that is its activation: its result, else None."""
+
+
+Norm = TypeVar("Norm", bound=Waiting)
+
+
 @dataclass(eq=False)
-class Delayed:
-    """The batch norm of a pass that waits for the next function, which may be its activation; None if none does.
+class Delayed(Generic[Norm]):
+    """The batch norm of a pass that waits for the next function, which may be its activation; None if none does."""
 
-    A convolution may wait there alone, until a norm takes it.
-    """
-
-    norm: Affine | None = None
+    norm: Norm | None = None
 
     def settle(self, call: Call) -> Tensor | None:
         """Compute the norm that waits, together with `call` if this is its activation: that one's result."""
         norm, self.norm = self.norm, None
         return None if norm is None else norm.write(call)
+
+
+class DelayedAffine(Delayed[Affine]):
+    """As `Delayed`; a convolution may wait there alone, until a norm takes it."""
 
     def convolution_of(self, y: Tensor) -> OwnConvolution | None:
         """The convolution that waits, if it gives `y`: no longer waiting. Anything else that waits is computed."""

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from saft_core.sparse import batch_norm
-from saft_core.sparse.affine import NOTHING
+from saft_core.sparse.affine import NOTHING, Delayed
 from saft_core.sparse.call import Call, Function, Unsupported
 from saft_core.sparse.functions import METADATA, OPERATIONS
 from saft_core.sparse.selected import SelectedParameter, Selection
@@ -31,20 +30,20 @@ class SparseGradientMode(TorchFunctionMode):
     def __init__(self, selected: Mapping[int, SelectedParameter]) -> None:
         super().__init__()
         self._selection = Selection(selected)
-        self._delayed: batch_norm.DelayedNorm | None = None
+        self._delayed: Delayed[batch_norm.DelayedNorm] = Delayed()
 
     def __torch_function__(
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self._delayed and (result := self._settle(Call(function, args, kwargs))) is not None:
+        if self._delayed.norm and (result := self._delayed.settle(Call(function, args, kwargs))) is not None:
             return result
         if not torch.is_grad_enabled() or function in METADATA:
             return function(*args, **kwargs)
         if function is F.batch_norm:
             try:
-                self._delayed = batch_norm.gradient(self._selection, Call(function, args, kwargs))
-                return self._delayed.y
+                self._delayed.norm = batch_norm.gradient(self._selection, Call(function, args, kwargs))
+                return self._delayed.norm.y
             except Unsupported:
                 pass
         operation = OPERATIONS.get(function)
@@ -58,9 +57,4 @@ class SparseGradientMode(TorchFunctionMode):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._settle(NOTHING)
-
-    def _settle(self, call: Call) -> Tensor | None:
-        """Write the norm that waits, together with `call` if this is its activation: that one's result."""
-        norm, self._delayed = self._delayed, None
-        return None if norm is None else norm.write(call)
+        self._delayed.settle(NOTHING)

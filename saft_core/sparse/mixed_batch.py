@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from saft_core.clip.flat import FlatParameters
-from saft_core.sparse.affine import Delayed
+from saft_core.sparse.affine import DelayedAffine
 from saft_core.sparse.batch_delta import BatchDelta
 from saft_core.sparse.call import Call, Unsupported
 from saft_core.sparse.param_delta import ParamDelta, to_dense
@@ -87,7 +87,7 @@ class MixedBatch:
             raise Unsupported("a mixed batch has at least two rows")
         self.size = delta.batch
         self.unseen: Tensor | None = None
-        self.delayed = Delayed()
+        self.delayed = DelayedAffine()
         self._flat, self._delta, self._constants = flat, delta, constants
         self._number_of = flat.number_of
         self._begin = flat.buffer.data_ptr()

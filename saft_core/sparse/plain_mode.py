@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from saft_core.sparse import attention, convolution, linear, norms
-from saft_core.sparse.affine import NOTHING, Delayed
+from saft_core.sparse.affine import NOTHING, Affine, Delayed
 from saft_core.sparse.call import Call, Function, Unsupported
 from saft_core.sparse.functions import METADATA
 
@@ -29,7 +29,7 @@ class PlainMode(TorchFunctionMode):
         super().__init__()
         self._parameters = parameters
         self._convolved: Tensor | None = None
-        self._delayed = Delayed()
+        self._delayed: Delayed[Affine] = Delayed()
 
     def __torch_function__(
         self, function: Function, _: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

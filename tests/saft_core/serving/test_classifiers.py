@@ -8,14 +8,13 @@ from torch import Tensor
 
 from saft_core.clip.backbone import Base
 from saft_core.errors import Busy
-from saft_core.serving.adapters import ModelKey
+from saft_core.serving.adapters import BASE, ModelKey
 from saft_core.serving.batcher import BatchLimits
 from saft_core.serving.classifiers import Classifiers
 from saft_core.sparse.batch_delta import Row
 
 TEMPLATE = "a photo of a {}."
 LABELS = tuple(f"label {number}" for number in range(200))
-KEY: ModelKey = (None, 1.0)
 
 
 class Texts:
@@ -34,9 +33,9 @@ class Texts:
 
 def test_a_call_whose_first_texts_were_taken_waits_and_loses_nothing(tiny_vit: Base) -> None:
     texts = Texts(tiny_vit, [False, True, True, False])
-    found = Classifiers(tiny_vit, BatchLimits(), texts.embed, 60.0).get(KEY, Row(None), LABELS, TEMPLATE, 1e9)
+    found = Classifiers(tiny_vit, BatchLimits(), texts.embed, 60.0).get(BASE, Row(None), LABELS, TEMPLATE, 1e9)
     plain = Texts(tiny_vit, [False] * 2)
-    wanted = Classifiers(tiny_vit, BatchLimits(), plain.embed, 60.0).get(KEY, Row(None), LABELS, TEMPLATE, 1e9)
+    wanted = Classifiers(tiny_vit, BatchLimits(), plain.embed, 60.0).get(BASE, Row(None), LABELS, TEMPLATE, 1e9)
     torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
     assert (texts.taken, next(texts.refusals, None)) == (len(LABELS), None)
 
@@ -44,12 +43,12 @@ def test_a_call_whose_first_texts_were_taken_waits_and_loses_nothing(tiny_vit: B
 def test_a_call_whose_first_texts_were_refused_is_refused(tiny_vit: Base) -> None:
     classifiers = Classifiers(tiny_vit, BatchLimits(), Texts(tiny_vit, [True]).embed, 60.0)
     with pytest.raises(Busy):
-        classifiers.get(KEY, Row(None), LABELS[:2], TEMPLATE, 1e9)
+        classifiers.get(BASE, Row(None), LABELS[:2], TEMPLATE, 1e9)
 
 
 def test_a_classifier_is_made_once_for_each_model_and_each_set_of_labels(tiny_vit: Base) -> None:
     texts = Texts(tiny_vit, [False] * 3)
     classifiers = Classifiers(tiny_vit, BatchLimits(), texts.embed, 60.0)
-    for key, labels in ((KEY, LABELS[:2]), (KEY, LABELS[:2]), (("1", 1.0), LABELS[:2]), (KEY, LABELS[:3])):
+    for key, labels in ((BASE, LABELS[:2]), (BASE, LABELS[:2]), (("1", 1.0), LABELS[:2]), (BASE, LABELS[:3])):
         assert classifiers.get(key, Row(None), labels, TEMPLATE, 1e9).shape == (len(labels), tiny_vit.embed_dim)
     assert texts.taken == 2 + 2 + 3

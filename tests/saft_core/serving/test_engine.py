@@ -74,6 +74,17 @@ def test_adapters_differ_from_the_base_and_from_each_other(tiny_base: Base) -> N
     assert len(answers) == 4
 
 
+def test_pictures_of_an_adapter_that_changes_the_text_tower_alone_are_those_of_the_base(tiny_vit: Base) -> None:
+    slot = next(slot for slot in tiny_vit.flat.slots if slot.name == "text_projection")
+    delta = SparseDelta(np.arange(slot.offset, slot.offset + 5), np.full(5, 0.5, np.float32))
+    engine, images = Engine(tiny_vit, lambda _: StoredAdapter(delta), EngineLimits(threads=1)), pictures(2)
+    assert engine.embed_images("0", images).tobytes() == engine.embed_images(None, images).tobytes()
+    assert engine.embed_texts("0", ["a cat"]).tobytes() != engine.embed_texts(None, ["a cat"]).tobytes()
+    counters = engine.counters()
+    assert (counters["rows_base"], counters["rows_swap"]) == (5, 1)
+    engine.close(30)
+
+
 @pytest.mark.parametrize("tower", sorted(TOWERS))
 def test_the_base_is_bit_identical_after_a_thousand_random_switches(tower: str) -> None:
     base = make_base(tower)
