@@ -28,6 +28,18 @@ BREAK = """async () => {
   }));
 }"""
 
+# A browser whose database takes until `release` to be open.
+SLOW = """
+  const { open } = IDBFactory.prototype;
+  const released = new Promise((resolve) => (window.release = resolve));
+  IDBFactory.prototype.open = function (...given) {
+    const asked = open.apply(this, given);
+    const listen = (then) => asked.addEventListener("success", (event) => released.then(() => then(event)));
+    return Object.defineProperty(asked, "onsuccess", { set: listen });
+  };
+"""
+NOT_KEPT = "This browser keeps no files"
+
 
 @pytest.fixture
 def boxes(visit: Visit) -> Boxes:
@@ -44,6 +56,43 @@ def another_tab(boxes: Boxes) -> Boxes:
     visit = Visit(boxes.page.context.new_page(), boxes.visit.service)
     visit.open()
     return Boxes(visit)
+
+
+def test_what_is_put_in_right_before_a_reload_is_kept(visit: Visit) -> None:
+    boxes = Boxes(visit)
+    for number, bird in enumerate(samples.of_class("train", "bird")[:4], 1):
+        boxes.choose("Class 1", [bird])
+        boxes.count("Class 1", number)
+        boxes.page.reload()
+        visit.until_ready()
+        boxes.count("Class 1", number)
+
+
+def with_slow_database(boxes: Boxes) -> None:
+    """The same tab, reloaded, in which the database is not open until it is released."""
+    boxes.page.add_init_script(SLOW)
+    boxes.page.reload()
+    boxes.visit.until_ready()
+    boxes.count("Class 1", 0)
+
+
+def test_a_database_that_opens_late_fills_boxes_that_are_empty(boxes: Boxes) -> None:
+    with_slow_database(boxes)
+    boxes.page.evaluate("release()")
+    boxes.count("Class 1", 6)
+
+
+def test_a_database_that_opens_late_keeps_what_was_put_in_meanwhile_and_what_was_there(boxes: Boxes) -> None:
+    with_slow_database(boxes)
+    boxes.choose("Class 1", samples.of_class("train", "fish")[:2])
+    boxes.visit.sees(NOT_KEPT)
+    boxes.page.evaluate("release()")
+    expect(boxes.page.get_by_text(NOT_KEPT)).to_have_count(0)
+    boxes.visit.until(lambda: boxes.page.evaluate(KEPT) == 2)
+    another_tab(boxes).count("Class 1", 6)
+    boxes.page.reload()
+    boxes.page.evaluate("release()")
+    boxes.count("Class 1", 2)
 
 
 def test_two_tabs_have_drafts_of_their_own(boxes: Boxes) -> None:

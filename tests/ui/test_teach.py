@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,12 @@ LONG = 100_000  # epochs that no machine gets through while a test looks on
 
 
 @pytest.fixture
-def boxes(visit: Visit) -> Boxes:
-    """Those of somebody new."""
-    return Boxes(visit)
+def boxes(visit: Visit) -> Iterator[Boxes]:
+    """Those of somebody new. A job that a failed test leaves would keep all others waiting."""
+    yield Boxes(visit)
+    for job in visit.api("GET", "/jobs")["items"]:
+        if job["status"] in ("queued", "running"):
+            visit.api("POST", f"/jobs/{job['id']}/cancel")
 
 
 def fill_two(boxes: Boxes) -> None:

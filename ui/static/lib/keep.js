@@ -1,10 +1,11 @@
 // What a visitor has not sent yet, kept in the browser (IndexedDB), so that a reload or a restart of it loses nothing.
-// A browser that keeps nothing (a private window, a full disk) is no fault: `kept_here` says so then.
+// A browser that keeps nothing (a private window, a full disk) is no fault: `kept_here` says so then, and is true again
+// once a database that took its time is open.
 import { session } from "./session.js";
 import { store } from "./store.js";
 
 const BATCH = 50; // files of one transaction: a thousand at once would hold the disk for seconds
-const OPEN_MS = 3000; // a browser that has not opened the database by then keeps nothing
+const OPEN_MS = 3000; // whoever asks does not wait for longer until a browser has opened the database
 
 export const kept_here = store(true);
 
@@ -24,6 +25,9 @@ function open(name) {
   asked.onupgradeneeded = () => ["values", "files"].forEach((kind) => asked.result.createObjectStore(kind));
   const here = answer(asked).then((kept) => {
     kept.onversionchange = () => (kept.close(), opened.delete(name)); // another tab lets go of everything
+    kept.onclose = () => opened.delete(name); // the browser has let go of it: whoever asks next opens it anew
+    opened.set(name, here);
+    if (name === name_here()) kept_here.set(true);
     return kept;
   });
   return Promise.race([here, new Promise((_, reject) => setTimeout(reject, OPEN_MS))]);
@@ -47,6 +51,7 @@ async function within(kind, mode, use) {
     });
     done.catch(() => {}); // told below, unless asking has failed before
     const asked = use(transaction.objectStore(kind));
+    transaction.commit?.(); // all was asked for: a page that is closed now has still stored it
     await done;
     return Array.isArray(asked) ? asked.map((one) => one.result) : asked?.result;
   } catch {
@@ -58,10 +63,10 @@ async function within(kind, mode, use) {
 export const keep_value = (name, value) => within("values", "readwrite", (values) => values.put(value, name));
 export const drop_value = (name) => within("values", "readwrite", (values) => values.delete(name));
 
-// All values: [[name, value]].
+// All values: [[name, value]]; undefined where the browser does not say, or not yet.
 export async function kept_values() {
-  const [names, values] = (await within("values", "readonly", (kept) => [kept.getAllKeys(), kept.getAll()])) ?? [[], []];
-  return names.map((name, place) => [name, values[place]]);
+  const found = await within("values", "readonly", (kept) => [kept.getAllKeys(), kept.getAll()]);
+  return found?.[0].map((name, place) => [name, found[1][place]]);
 }
 
 // entries: [[key, Blob]].

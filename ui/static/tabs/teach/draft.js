@@ -1,6 +1,6 @@
 // The draft of this visitor: one for the whole page, with steps to undo, kept in the browser until it is sent.
 import { all, get, is_final } from "../../lib/api.js";
-import { drop_value, keep_files, keep_only, keep_value, kept_files } from "../../lib/keep.js";
+import { drop_value, keep_files, keep_only, keep_value, kept_files, kept_here } from "../../lib/keep.js";
 import { session } from "../../lib/session.js";
 import { store } from "../../lib/store.js";
 import { open_tab } from "../../lib/tabs.js";
@@ -8,7 +8,7 @@ import { watch_nothing, watched } from "../../lib/teaching.js";
 import { unzip } from "../../lib/zip.js";
 import { example } from "./example.js";
 import { empty_draft, is_empty, new_id, of_dataset, pictures_of } from "./model.js";
-import { as_kept, name_of_slot, take_slot } from "./slot.js";
+import { as_kept, name_of_slot, stay_in, take_slot } from "./slot.js";
 
 const STEPS = 100; // that can be undone
 const KEEP_MS = 400;
@@ -92,6 +92,24 @@ export async function find_draft() {
   draft.set({ ...kept, classes });
   await keep_only(`${slot}/`, (key) => files.has(key));
 }
+
+// The browser has opened its database after all: what it kept comes into boxes in which nothing was put; else what was
+// put in is kept beside it, for this tab, and the next tab finds the other.
+async function find_late() {
+  const now = draft.get();
+  if (!now || whose !== session.get().who) return;
+  if (is_empty(now) && !now.source && !past.get().length) {
+    draft.set(null);
+    await find_draft();
+    return;
+  }
+  await stay_in(slot);
+  await keep_files([...files]);
+  is_kept = false;
+  await keep();
+}
+
+kept_here.listen((keeps) => keeps && find_late());
 
 // Somebody else is there: nothing of the one before may be seen, or kept as theirs.
 function forget(who) {

@@ -13,21 +13,32 @@ export const name_of_slot = (slot) => `draft/${slot}`;
 
 export const as_kept = (draft) => ({ format: FORMAT, saved: Date.now(), draft });
 
-// {slot, draft}: the slot that this tab has from now on, and the draft that was kept in it, or null.
+// {slot, draft}: the slot that this tab has from now on, and the draft that was kept in it, or null. Where the browser
+// does not say what it kept, a new slot: the old one may hold a draft, which nothing may be written over.
 export async function take_slot() {
-  const kept = (await kept_values()).filter(([, value]) => value?.format === FORMAT).sort(([, one], [, other]) => other.saved - one.saved);
+  const values = await kept_values();
+  if (!values) return { slot: new_id(), draft: null };
+  const kept = values.filter(([, value]) => value?.format === FORMAT).sort(([, one], [, other]) => other.saved - one.saved);
   const drafts = new Map(kept.map(([name, value]) => [name.slice(name_of_slot("").length), value.draft]));
   const own = tab.kept(`${HERE}-${session.get().tenant}`);
   for (const slot of own ? [own, ...drafts.keys()] : drafts.keys()) if (await is_free(slot)) return take(slot, drafts.get(slot) ?? null);
   const fresh = new_id();
-  await is_free(fresh);
-  return take(fresh, null);
+  await stay_in(fresh);
+  return { slot: fresh, draft: null };
 }
 
 function take(slot, draft) {
-  tab.keep(`${HERE}-${session.get().tenant}`, slot);
+  remember(slot);
   return { slot, draft };
 }
+
+// Makes a new slot this tab's own, as `take_slot` does with those that it finds.
+export function stay_in(slot) {
+  remember(slot);
+  return is_free(slot);
+}
+
+const remember = (slot) => tab.keep(`${HERE}-${session.get().tenant}`, slot);
 
 const held = new Set();
 
