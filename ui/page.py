@@ -5,7 +5,7 @@ from __future__ import annotations
 import fastapi
 import gradio as gr
 
-from ui.static import FILES, ICON, PREFIX
+from ui.static import FILES, ICON
 from ui.theme import theme
 
 TITLE = "SAFT: your own image classifier from a few pictures"
@@ -24,7 +24,7 @@ def part(name: str) -> gr.HTML:
     """A part of the page that the module of this name draws, as soon as it is to be seen."""
     return gr.HTML(
         html_template=f'<div class="saft" data-part="{name}"></div>',
-        js_on_load=_MOUNT.format(prefix=PREFIX, name=name),
+        js_on_load=_MOUNT.format(prefix=FILES.prefix, name=name),
         apply_default_css=False,
         elem_id=f"saft-{name}",
     )
@@ -48,7 +48,7 @@ def head() -> str:
     styles = "".join(f'<link rel="stylesheet" href="{path}">' for path in FILES.under("styles/", ".css"))
     modules = [path for path in FILES.under("", ".js") if "/lazy/" not in path]
     loads = "".join(f'<link rel="modulepreload" href="{path}">' for path in modules)
-    icon = f'<link rel="icon" type="image/svg+xml" href="{PREFIX}/{ICON}">'
+    icon = f'<link rel="icon" type="image/svg+xml" href="{FILES.prefix}/{ICON}">'
     return f"{icon}{styles}{loads}"
 
 

@@ -1,8 +1,13 @@
-"""The static files of the page, read once and served with an ETag, so that a browser revalidates them."""
+"""The static files of the page, read once. A browser asks for each once a version: its address names the version.
+
+Without one, or with another one (of a page that another replica has sent, before or after an update), an address gives
+what is here now, with an ETag, and a browser revalidates it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from mimetypes import guess_type
@@ -19,6 +24,8 @@ FOLDER = Path(__file__).parent / "static"
 PREFIX = "page/static"
 ICON = "icon.svg"
 OURS = {"/favicon.ico": ICON, "/manifest.json": "manifest.json"}
+_VERSION = re.compile(r"[0-9a-f]{16}")
+_FOR_GOOD = "public, max-age=31536000, immutable"  # RFC 8246
 _TYPES = {".js": "text/javascript", ".woff2": "font/woff2", ".json": "application/json"}
 
 
@@ -47,9 +54,15 @@ class Files:
         found = sorted(path for path in self._folder.rglob("*") if path.is_file())
         return {path.relative_to(self._folder).as_posix(): _read(path) for path in found}
 
+    @cached_property
+    def prefix(self) -> str:
+        """What the addresses of this version begin with, relative to the page; modules find each other below it."""
+        every = "".join(f"{path} {file.etag}\n" for path, file in self.by_path.items())
+        return f"{PREFIX}/{hashlib.sha256(every.encode()).hexdigest()[:16]}"
+
     def under(self, folder: str, ending: str) -> list[str]:
         """Addresses of the files of a kind, relative to the page."""
-        return [f"{PREFIX}/{path}" for path in self.by_path if path.startswith(folder) and path.endswith(ending)]
+        return [f"{self.prefix}/{path}" for path in self.by_path if path.startswith(folder) and path.endswith(ending)]
 
     @property
     def routes(self) -> list[Route]:
@@ -59,10 +72,13 @@ class Files:
 
     async def _answer(self, request: Request) -> Response:
         path = request.path_params.get("path", OURS.get(request.url.path, ""))
-        file = self.by_path.get(path)
+        version, _, below = path.partition("/")
+        file = self.by_path.get(below if _VERSION.fullmatch(version) else path)
         if file is None:
             return problem(request, ApiError("not_found", "There is nothing at this path.", 404))
-        headers = {"ETag": file.etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+        lasting = f"{PREFIX}/{version}" == self.prefix
+        headers = {"ETag": file.etag, "Cache-Control": _FOR_GOOD if lasting else "no-cache"}
+        headers["X-Content-Type-Options"] = "nosniff"
         if request.headers.get("if-none-match") == file.etag:
             return Response(status_code=304, headers=headers)
         return Response(file.content, headers=headers, media_type=file.media_type)

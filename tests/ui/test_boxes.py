@@ -96,7 +96,7 @@ def test_a_zip_fills_the_boxes_and_is_read_where_it_lies(boxes: Boxes, tmp_path:
     boxes.count("dog", 1)
     image = boxes.tiles("dog").first.locator("img")
     assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 24
-    plan = "m.plan_of((await import(new URL('page/static/tabs/teach/draft.js', document.baseURI))).draft.get())"
+    plan = f"m.plan_of((await import('{boxes.visit.modules}/tabs/teach/draft.js')).draft.get())"
     paths = boxes.module("tabs/teach/model.js", f"{plan}.files.map((one) => one.path)")
     assert paths == ["Kätzchen/1.png", "Kätzchen/2.png", "dog/1.png"]
 

@@ -29,7 +29,8 @@ CLASSES = ("bird", "building", "flower")
 PAGE = 24
 """Pictures that are shown before "Show more"."""
 FLOWER, BIRD = of_class("test", "flower")[0], of_class("test", "bird")[0]
-CLOSENESS = "import('{url}/page/static/tabs/search/closeness.js')"
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+CLOSENESS = "import('{modules}/tabs/search/closeness.js')"
 
 
 @dataclass
@@ -329,7 +330,7 @@ def test_words_mean_the_same_for_words_and_for_pictures(visit: Visit) -> None:
 
 
 def test_what_is_ordinary_is_known_from_the_best_of_many(visit: Visit) -> None:
-    script = f"""({CLOSENESS.format(url=visit.service.url)}).then(({{ distribution }}) => {{
+    script = f"""({CLOSENESS.format(modules=visit.modules)}).then(({{ distribution }}) => {{
         let seed = 1;
         const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
         const normal = () => Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
@@ -346,15 +347,15 @@ def test_what_is_ordinary_is_known_from_the_best_of_many(visit: Visit) -> None:
 
 def test_places_of_one_name_are_told_apart_by_when_they_were_made(visit: Visit) -> None:
     told = visit.page.evaluate(
-        """async url => {
-            const { place_options } = await import(`${url}/page/static/tabs/search/places.js`);
-            const { t } = await import(`${url}/page/static/lib/i18n.js`);
+        """async modules => {
+            const { place_options } = await import(`${modules}/tabs/search/places.js`);
+            const { t } = await import(`${modules}/lib/i18n.js`);
             const at = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
             const place = (key, name, minutes) => ({ kind: "dataset", key, name, count: 4, created_at: at(minutes) });
             const places = [["1", "a", 5], ["2", "a", 65], ["3", "b", 5], ["4", "c", 3000], ["5", "c", 3100]];
             return place_options(t, places.map((one) => place(...one)));
         }""",
-        visit.service.url,
+        visit.modules,
     )
     words = dict(told)
     assert words["1"] == "a: 4 pictures, taught with, 5 minutes ago"
@@ -387,6 +388,7 @@ def test_a_collection_is_made_filled_and_deleted(newcomer: Visit, tmp_path: Path
     for _ in range(2):  # the second click on the same spot asks, and deletes nothing
         newcomer.page.mouse.click(spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2)
     assert newcomer.api("GET", "/collections")["items"] == [made]
+    newcomer.page.evaluate(DRAWN)
     if not newcomer.page.get_by_role("dialog").count():  # that click was beside the dialog, which closes it
         row.get_by_role("button", name="Delete").click()
     newcomer.page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()

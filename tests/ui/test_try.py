@@ -277,9 +277,9 @@ def test_what_has_just_been_taught_is_what_is_tried(visit: Visit) -> None:
     data = visit.api("POST", "/datasets", multipart={"name": "two", "archive": archive})
     for _ in range(2):
         visit.page.evaluate(
-            """async (id) => (await import("/page/static/lib/teaching.js"))
+            """async ([modules, id]) => (await import(`${modules}/lib/teaching.js`))
                 .teach("two", id, { publish: "manual", config: { epochs: 1, evaluate: "none" } })""",
-            data["id"],
+            [visit.modules, data["id"]],
         )
         visit.until(lambda: visit.api("GET", "/jobs")["items"][0]["status"] == "succeeded")
         newest = visit.api("GET", "/adapters")["items"][0]

@@ -12,9 +12,9 @@ from tests.fixtures.browser import PHONE, needs_chromium
 from tests.fixtures.trying import CLASSES, UNREADABLE, Trying, photo
 
 pytestmark = needs_chromium
-QUICK = """async (id) => {
-    const { QuickTry } = await import("/page/static/parts/quick_try.js");
-    const { html, render } = await import("/page/static/lib/preact.js");
+QUICK = """async ([modules, id]) => {
+    const { QuickTry } = await import(`${modules}/parts/quick_try.js`);
+    const { html, render } = await import(`${modules}/lib/preact.js`);
     const place = document.querySelector("#saft-teach .saft");
     place.innerHTML = "<h2>Beside a result</h2>";
     const part = place.appendChild(document.createElement("div"));
@@ -61,7 +61,7 @@ def test_a_camera_that_may_not_be_used_says_so(trying: Trying) -> None:
 def quick(trying: Trying) -> None:
     """The small place to try, in the Teach tab."""
     trying.open("Teach")
-    trying.page.evaluate(QUICK, trying.adapter["id"])
+    trying.page.evaluate(QUICK, [trying.modules, trying.adapter["id"]])
     expect(trying.page.locator(".quick-try")).to_be_visible()
 
 

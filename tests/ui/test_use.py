@@ -349,8 +349,8 @@ def test_what_is_being_made_can_be_stopped(visit: Visit) -> None:
 
 def test_a_text_that_fits_an_adapter_is_a_prompt_of_it(visit: Visit) -> None:
     said = visit.page.evaluate(
-        """async url => {
-            const { search_text } = await import(`${url}/page/static/tabs/use/snippets.js`);
+        """async modules => {
+            const { search_text } = await import(`${modules}/tabs/use/snippets.js`);
             const adapter = { classes: ["cat", "dog"], template: "an icon of {}", metrics: {} };
             const of = (prompts) => search_text({ ...adapter, metrics: { prompts } });
             return [
@@ -362,7 +362,7 @@ def test_a_text_that_fits_an_adapter_is_a_prompt_of_it(visit: Visit) -> None:
                 [{ ...adapter, classes: ["$& $1"] }].map(search_text),
             ];
         }""",
-        visit.service.url,
+        visit.modules,
     )
     assert [set(group) for group in said] == [
         {"an icon of cat"},

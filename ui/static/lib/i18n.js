@@ -23,7 +23,7 @@ function preferred() {
 // Resolves when words are there; nothing is drawn before.
 export const ready = (async () => {
   const name = preferred();
-  await Promise.all([load("en"), load(name)]);
+  await Promise.all([...new Set(["en", name])].map(load));
   speak_in(name);
 })();
 
