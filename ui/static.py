@@ -57,7 +57,7 @@ class Files:
     @cached_property
     def prefix(self) -> str:
         """What the addresses of this version begin with, relative to the page; modules find each other below it."""
-        every = "".join(f"{path} {file.etag}\n" for path, file in self.by_path.items())
+        every = "".join(f"{path} {file.media_type} {file.etag}\n" for path, file in self.by_path.items())
         return f"{PREFIX}/{hashlib.sha256(every.encode()).hexdigest()[:16]}"
 
     def under(self, folder: str, ending: str) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.fixtures import samples
-from tests.fixtures.boxes import Boxes
+from tests.fixtures.boxes import Boxes, plain_picture
 from tests.fixtures.browser import Visit, needs_chromium
 
 pytestmark = needs_chromium
@@ -51,9 +53,16 @@ def boxes(visit: Visit) -> Boxes:
     return filled
 
 
+def databases(boxes: Boxes) -> list[str]:
+    """Those that the page has made."""
+    names = boxes.page.evaluate("indexedDB.databases().then((all) => all.map((one) => one.name))")
+    return [name for name in names if name.startswith("saft-")]
+
+
 def another_tab(boxes: Boxes) -> Boxes:
     """A tab of the same visitor in the same browser."""
     visit = Visit(boxes.page.context.new_page(), boxes.visit.service)
+    visit.errors = boxes.visit.errors  # which are looked at in the end
     visit.open()
     return Boxes(visit)
 
@@ -66,6 +75,27 @@ def test_what_is_put_in_right_before_a_reload_is_kept(visit: Visit) -> None:
         boxes.page.reload()
         visit.until_ready()
         boxes.count("Class 1", number)
+
+
+def test_many_pictures_put_in_right_before_a_reload_are_kept(visit: Visit, tmp_path: Path) -> None:
+    boxes, many = Boxes(visit), 120
+    boxes.choose("Class 1", [plain_picture(tmp_path, f"{number}.png", (number, 0, 0)) for number in range(many)])
+    boxes.count("Class 1", many)
+    boxes.page.reload()
+    visit.until_ready()
+    boxes.count("Class 1", many)
+
+
+def test_what_is_put_in_is_kept_again_where_the_browser_was_cleared(boxes: Boxes) -> None:
+    tab = boxes.page.context.new_cdp_session(boxes.page)
+    given = {"origin": boxes.visit.service.url, "storageTypes": "indexeddb"}
+    tab.send("Storage.clearDataForOrigin", given)
+    boxes.choose("Class 1", samples.of_class("train", "bird")[6:7])
+    boxes.count("Class 1", 7)
+    boxes.visit.until(lambda: databases(boxes) != [] and boxes.page.evaluate(KEPT) == 1)
+    boxes.page.reload()
+    boxes.visit.until_ready()
+    boxes.count("Class 1", 7)
 
 
 def with_slow_database(boxes: Boxes) -> None:
@@ -93,6 +123,26 @@ def test_a_database_that_opens_late_keeps_what_was_put_in_meanwhile_and_what_was
     boxes.page.reload()
     boxes.page.evaluate("release()")
     boxes.count("Class 1", 2)
+
+
+def test_a_database_that_opens_while_files_are_chosen_loses_none(boxes: Boxes) -> None:
+    with_slow_database(boxes)
+    with boxes.page.expect_file_chooser() as chooser:
+        boxes.visit.button("Choose pictures for Class 1").click()
+    boxes.page.evaluate("release()")
+    boxes.count("Class 1", 6)
+    chooser.value.set_files(samples.of_class("train", "fish")[:2])
+    expect(boxes.page.locator(".class-box .tile")).to_have_count(8)
+
+
+def test_signing_out_before_the_database_is_open_asks_too_and_leaves_nothing_behind(boxes: Boxes) -> None:
+    with_slow_database(boxes)
+    boxes.choose("Class 1", samples.of_class("train", "fish")[:2])
+    boxes.visit.part("sign-out").click()
+    boxes.visit.sees("Signing out removes pictures that were not taught yet.")
+    boxes.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    expect(boxes.page.get_by_label("Your key")).to_be_visible()
+    assert databases(boxes) == []
 
 
 def test_two_tabs_have_drafts_of_their_own(boxes: Boxes) -> None:
@@ -141,8 +191,7 @@ def test_signing_out_asks_and_then_leaves_nothing_behind(boxes: Boxes) -> None:
     boxes.visit.part("sign-out").click()
     boxes.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
     expect(boxes.page.get_by_label("Your key")).to_be_visible()
-    names = boxes.page.evaluate("indexedDB.databases().then((all) => all.map((one) => one.name))")
-    assert [name for name in names if name.startswith("saft-")] == []
+    assert databases(boxes) == []
 
 
 def test_a_browser_that_keeps_nothing_still_lets_one_in(visit: Visit) -> None:

@@ -13,11 +13,11 @@ export function Header() {
   const { state, name } = useStore(session);
   const spoken = useStore(language);
   const [open, setOpen] = useState(false);
-  const [untaught, setUntaught] = useState(0); // pictures that would be lost
+  const [asked, setAsked] = useState(null); // what signing out would lose, in words
   const leave = async () => {
     const files = await count_files();
-    if (files) return setUntaught(files);
-    await leave_all();
+    if (files === 0) return leave_all();
+    setAsked(files ? t("head.untaught", { count: files }) : t("head.untaught_perhaps"));
   };
   const leave_all = async () => {
     await keep_nothing();
@@ -35,8 +35,8 @@ export function Header() {
           <span class="head-who">${t("head.signed_in", { name })}</span><span class="head-who-short" aria-hidden="true">${name}</span><//>
         <${Button} kind="quiet" onClick=${leave} id="saft-sign-out">${t("head.sign_out")}<//>`}
     </div>
-    ${untaught > 0 && html`<${Confirm} title=${t("head.sign_out")} words=${t("head.untaught", { count: untaught })} yes=${t("head.sign_out")}
-      work=${leave_all} onClose=${() => setUntaught(0)} />`}
+    ${asked && html`<${Confirm} title=${t("head.sign_out")} words=${asked} yes=${t("head.sign_out")}
+      work=${leave_all} onClose=${() => setAsked(null)} />`}
     ${open && html`<${Account} onClose=${() => setOpen(false)} />`}
   </header>`;
 }

@@ -10,12 +10,13 @@ const OPEN_MS = 3000; // whoever asks does not wait for longer until a browser h
 export const kept_here = store(true);
 
 const opened = new Map();
+const left = new Set(); // names of those who signed out: nothing of theirs is kept any more
 
 // Of the tenant, not of a key: another key of the same tenant finds what was kept.
-const name_here = () => `saft-${session.get().tenant}`;
+const name_here = () => session.get().tenant && `saft-${session.get().tenant}`;
 
-function database() {
-  const name = name_here();
+function database(name) {
+  if (!name || left.has(name)) return Promise.reject(new Error("signed out"));
   if (!opened.has(name)) opened.set(name, open(name));
   return opened.get(name);
 }
@@ -25,12 +26,24 @@ function open(name) {
   asked.onupgradeneeded = () => ["values", "files"].forEach((kind) => asked.result.createObjectStore(kind));
   const here = answer(asked).then((kept) => {
     kept.onversionchange = () => (kept.close(), opened.delete(name)); // another tab lets go of everything
-    kept.onclose = () => opened.delete(name); // the browser has let go of it: whoever asks next opens it anew
+    kept.onclose = () => lost(name);
+    if (left.has(name)) return kept.close();
     opened.set(name, here);
-    if (name === name_here()) kept_here.set(true);
+    tell(name, true);
     return kept;
   });
-  return Promise.race([here, new Promise((_, reject) => setTimeout(reject, OPEN_MS))]);
+  here.catch(() => opened.delete(name)); // whoever asks next tries once more
+  return Promise.race([here, too_late()]);
+}
+
+const too_late = () => new Promise((_, reject) => setTimeout(reject, OPEN_MS));
+const tell = (name, keeps) => name && name === name_here() && kept_here.set(keeps);
+
+// The browser has let go of everything, as when somebody clears its data: whoever asks next opens it anew, and then all
+// is kept once more.
+function lost(name) {
+  opened.delete(name);
+  tell(name, false);
 }
 
 const answer = (asked) =>
@@ -42,9 +55,9 @@ const answer = (asked) =>
 
 // One transaction: `use(store)` asks for one thing or a list of them. Gives what was asked for, or undefined where
 // nothing can be kept.
-async function within(kind, mode, use) {
+async function within(kind, mode, use, name = name_here()) {
   try {
-    const transaction = (await database()).transaction(kind, mode);
+    const transaction = (await database(name)).transaction(kind, mode);
     const done = new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = transaction.onerror = () => reject(transaction.error);
@@ -55,7 +68,7 @@ async function within(kind, mode, use) {
     await done;
     return Array.isArray(asked) ? asked.map((one) => one.result) : asked?.result;
   } catch {
-    kept_here.set(false);
+    tell(name, false);
     return undefined;
   }
 }
@@ -69,30 +82,33 @@ export async function kept_values() {
   return found?.[0].map((name, place) => [name, found[1][place]]);
 }
 
-// entries: [[key, Blob]].
+// entries: [[key, Blob]]. All batches are asked for at once, so that a page that is closed now has still stored them.
 export async function keep_files(entries) {
-  for (let start = 0; start < entries.length; start += BATCH)
-    await within("files", "readwrite", (files) => entries.slice(start, start + BATCH).forEach(([key, blob]) => files.put(blob, key)));
+  const name = name_here();
+  const starts = Array.from({ length: Math.ceil(entries.length / BATCH) }, (_, batch) => batch * BATCH);
+  const put = (start) => (files) => entries.slice(start, start + BATCH).forEach(([key, blob]) => files.put(blob, key));
+  await Promise.all(starts.map((start) => within("files", "readwrite", put(start), name)));
 }
 
-// The files of these keys; undefined for one that is not there.
-export const kept_files = async (keys) => (await within("files", "readonly", (files) => keys.map((key) => files.get(key)))) ?? [];
+// The files of these keys, undefined for one that is not there; undefined where the browser does not say.
+export const kept_files = (keys) => within("files", "readonly", (files) => keys.map((key) => files.get(key)));
 
-const keys_kept = async () => (await within("files", "readonly", (files) => files.getAllKeys())) ?? [];
+const keys_kept = () => within("files", "readonly", (files) => files.getAllKeys());
 
-// How many files are kept.
-export const count_files = async () => (await keys_kept()).length;
+// How many files are kept; undefined where the browser does not say.
+export const count_files = async () => (await keys_kept())?.length;
 
 // Lets go of all files with keys that begin so and are not wanted.
 export async function keep_only(beginning, is_wanted) {
-  const gone = (await keys_kept()).filter((key) => key.startsWith(beginning) && !is_wanted(key));
+  const gone = ((await keys_kept()) ?? []).filter((key) => key.startsWith(beginning) && !is_wanted(key));
   if (gone.length) await within("files", "readwrite", (files) => gone.forEach((key) => files.delete(key)));
 }
 
 // Lets go of everything of this tenant's, in all tabs.
 export async function keep_nothing() {
   const name = name_here();
+  left.add(name);
   (await opened.get(name)?.catch(() => null))?.close();
   opened.delete(name);
-  await answer(indexedDB.deleteDatabase(name)).catch(() => {});
+  await Promise.race([answer(indexedDB.deleteDatabase(name)), too_late()]).catch(() => {});
 }

@@ -22,6 +22,7 @@ let joined = null;
 let timer = null;
 let whose = null; // the visitor that all of this is of
 let slot = null; // where it is kept
+let is_own = false; // whether the slot is this tab's, also after a reload
 let is_kept = true; // as it is now
 
 // change: from one draft to the next. What has the same `join` as the change before is undone together with it.
@@ -70,51 +71,64 @@ async function keep() {
   const now = draft.get();
   if (is_kept || !slot || whose !== session.get().who) return;
   is_kept = true;
-  await (is_empty(now) && !now.source ? drop_value(name_of_slot(slot)) : keep_value(name_of_slot(slot), as_kept(now)));
+  const is_nothing = is_empty(now) && !now.source;
+  await (is_nothing ? drop_value(name_of_slot(slot)) : keep_value(name_of_slot(slot), as_kept(now)));
+  if (is_nothing || is_own || !kept_here.get()) return;
+  is_own = true;
+  await stay_in(slot);
 }
 
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keep());
 
-// To be called once, when the visitor is known: what was in the boxes before.
-export async function find_draft() {
+// To be called once, when the visitor is known: what was in the boxes before, in place of what they show.
+export async function find_draft(shown = null) {
   const { who } = session.get();
   if (who !== whose) forget(who);
-  if (draft.get()) return;
+  if (draft.get() !== shown) return;
   const found = await take_slot();
-  const kept = found.draft ?? empty_draft();
-  const keys = keys_of(kept);
-  const there = await kept_files([...keys]);
-  [...keys].forEach((key, place) => files.set(key, there[place]));
-  const lost = (picture) => picture.key && !files.get(picture.key);
-  const classes = kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter((picture) => !lost(picture)) }));
-  if (draft.get() || who !== session.get().who) return;
-  slot = found.slot;
-  draft.set({ ...kept, classes });
-  await keep_only(`${slot}/`, (key) => files.has(key));
+  const kept = found?.draft ?? empty_draft();
+  const keys = [...keys_of(kept)];
+  const there = found && (await kept_files(keys));
+  if (draft.get() !== shown || who !== session.get().who) return;
+  if (there) show_kept(found.slot, kept, new Map(keys.map((key, place) => [key, there[place]])));
+  else if (!shown) show_new();
+  if (there) await keep_only(`${slot}/`, (key) => files.has(key));
 }
 
-// The browser has opened its database after all: what it kept comes into boxes in which nothing was put; else what was
-// put in is kept beside it, for this tab, and the next tab finds the other.
+function show_kept(where, kept, found) {
+  for (const [key, file] of found) if (file) files.set(key, file);
+  const is_here = (picture) => !picture.key || files.has(picture.key);
+  [slot, is_own] = [where, true];
+  draft.set({ ...kept, classes: kept.classes.map((one) => ({ ...one, pictures: one.pictures.filter(is_here) })) });
+}
+
+// The browser does not say what it kept. In a new slot: the old one may hold a draft, which nothing may be written over.
+function show_new() {
+  [slot, is_own] = [new_id(), false];
+  draft.set(empty_draft());
+}
+
+// The browser has opened its database after all, or anew: what it kept comes into boxes in which nothing was put; what
+// was put in is kept beside it, for this tab, and the next tab finds the other.
 async function find_late() {
   const now = draft.get();
   if (!now || whose !== session.get().who) return;
-  if (is_empty(now) && !now.source && !past.get().length) {
-    draft.set(null);
-    await find_draft();
-    return;
-  }
-  await stay_in(slot);
+  const is_untouched = is_empty(now) && !now.source && !past.get().length;
+  if (is_untouched) await find_draft(now);
+  if (is_untouched && (is_own || is_empty(draft.get()))) return;
   await keep_files([...files]);
   is_kept = false;
   await keep();
 }
 
 kept_here.listen((keeps) => keeps && find_late());
+session.listen(({ who }) => who && who !== whose && forget(who)); // before anything is drawn for who comes next
 
 // Somebody else is there: nothing of the one before may be seen, or kept as theirs.
 function forget(who) {
   whose = who;
   slot = null;
+  is_own = false;
   is_kept = true;
   clearTimeout(timer);
   files.clear();

@@ -74,7 +74,8 @@ function first_other(path, paths) {
   return parts[Math.max(0, at)];
 }
 
-function put(files, class_id) {
+function put(files, asked_for) {
+  const class_id = draft.get().classes.some(({ id }) => id === asked_for) ? asked_for : null; // other boxes may be there by now
   const images = files.filter(is_image);
   const groups = classes_of(images.slice(0, MOST));
   const made = groups.map(({ name, path, files: own }) => ({ name: path && name, pictures: pictures_from(own.map(with_name)) }));

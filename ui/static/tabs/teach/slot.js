@@ -13,11 +13,11 @@ export const name_of_slot = (slot) => `draft/${slot}`;
 
 export const as_kept = (draft) => ({ format: FORMAT, saved: Date.now(), draft });
 
-// {slot, draft}: the slot that this tab has from now on, and the draft that was kept in it, or null. Where the browser
-// does not say what it kept, a new slot: the old one may hold a draft, which nothing may be written over.
+// {slot, draft}: the slot that this tab has from now on, and the draft that was kept in it, or null. Nothing where the
+// browser does not say what it kept.
 export async function take_slot() {
   const values = await kept_values();
-  if (!values) return { slot: new_id(), draft: null };
+  if (!values) return null;
   const kept = values.filter(([, value]) => value?.format === FORMAT).sort(([, one], [, other]) => other.saved - one.saved);
   const drafts = new Map(kept.map(([name, value]) => [name.slice(name_of_slot("").length), value.draft]));
   const own = tab.kept(`${HERE}-${session.get().tenant}`);
@@ -32,7 +32,7 @@ function take(slot, draft) {
   return { slot, draft };
 }
 
-// Makes a new slot this tab's own, as `take_slot` does with those that it finds.
+// Makes a slot this tab's own, as `take_slot` does with those that it finds.
 export function stay_in(slot) {
   remember(slot);
   return is_free(slot);
