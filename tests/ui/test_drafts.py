@@ -194,6 +194,25 @@ def test_signing_out_asks_and_then_leaves_nothing_behind(boxes: Boxes) -> None:
     assert databases(boxes) == []
 
 
+def test_signing_out_in_one_tab_leaves_nothing_that_another_could_keep(boxes: Boxes) -> None:
+    other = another_tab(boxes)
+    other.choose("Class 1", samples.of_class("train", "fish")[:2])
+    other.count("Class 1", 2)
+    boxes.visit.part("sign-out").click()
+    boxes.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    expect(boxes.page.get_by_label("Your key")).to_be_visible()
+    other.choose("Class 1", samples.of_class("train", "fish")[2:3])
+    other.visit.sees(NOT_KEPT)
+    assert databases(other) == []
+
+
+def test_names_of_classes_are_kept_without_pictures(visit: Visit) -> None:
+    visit.page.get_by_label("Name of class 1").fill("dogs")
+    visit.page.reload()
+    visit.until_ready()
+    expect(visit.page.get_by_label("Name of class 1")).to_have_value("dogs")
+
+
 def test_a_browser_that_keeps_nothing_still_lets_one_in(visit: Visit) -> None:
     visit.page.add_init_script(
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError') } })"

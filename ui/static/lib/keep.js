@@ -10,7 +10,7 @@ const OPEN_MS = 3000; // whoever asks does not wait for longer until a browser h
 export const kept_here = store(true);
 
 const opened = new Map();
-const left = new Set(); // names of those who signed out: nothing of theirs is kept any more
+const left = new Set(); // names of those who signed out, here or in another tab: nothing of theirs is kept any more
 
 // Of the tenant, not of a key: another key of the same tenant finds what was kept.
 const name_here = () => session.get().tenant && `saft-${session.get().tenant}`;
@@ -25,7 +25,7 @@ function open(name) {
   const asked = indexedDB.open(name, 1);
   asked.onupgradeneeded = () => ["values", "files"].forEach((kind) => asked.result.createObjectStore(kind));
   const here = answer(asked).then((kept) => {
-    kept.onversionchange = () => (kept.close(), opened.delete(name)); // another tab lets go of everything
+    kept.onversionchange = () => (kept.close(), left.add(name), lost(name)); // signed out in another tab
     kept.onclose = () => lost(name);
     if (left.has(name)) return kept.close();
     opened.set(name, here);
@@ -39,7 +39,7 @@ function open(name) {
 const too_late = () => new Promise((_, reject) => setTimeout(reject, OPEN_MS));
 const tell = (name, keeps) => name && name === name_here() && kept_here.set(keeps);
 
-// The browser has let go of everything, as when somebody clears its data: whoever asks next opens it anew, and then all
+// The browser has let go of everything. When somebody has cleared its data, whoever asks next opens it anew, and then all
 // is kept once more.
 function lost(name) {
   opened.delete(name);

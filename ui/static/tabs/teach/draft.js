@@ -71,7 +71,7 @@ async function keep() {
   const now = draft.get();
   if (is_kept || !slot || whose !== session.get().who) return;
   is_kept = true;
-  const is_nothing = is_empty(now) && !now.source;
+  const is_nothing = is_empty(now) && !now.source && !(is_own && now.classes.some(({ name }) => name.trim()));
   await (is_nothing ? drop_value(name_of_slot(slot)) : keep_value(name_of_slot(slot), as_kept(now)));
   if (is_nothing || is_own || !kept_here.get()) return;
   is_own = true;
