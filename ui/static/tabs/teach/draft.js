@@ -11,7 +11,7 @@ import { empty_draft, is_empty, new_id, of_dataset, pictures_of } from "./model.
 import { as_kept, name_of_slot, stay_in, take_slot } from "./slot.js";
 
 const STEPS = 100; // that can be undone
-const KEEP_MS = 400;
+const KEEP_MS = 400; // between two writes; the first of several changes is written at once
 
 export const draft = store(null); // null until it is known what was kept
 export const past = store([]);
@@ -20,6 +20,7 @@ export const selected = store(new Set()); // ids of pictures
 const files = new Map(); // by key: handles of files, not their bytes
 let joined = null;
 let timer = null;
+let kept_at = -KEEP_MS; // by performance.now()
 let whose = null; // the visitor that all of this is of
 let slot = null; // where it is kept
 let is_own = false; // whether the slot is this tab's, also after a reload
@@ -64,13 +65,14 @@ function show(next) {
   draft.set(next);
   is_kept = false;
   clearTimeout(timer);
-  timer = setTimeout(keep, KEEP_MS);
+  timer = setTimeout(keep, Math.max(0, kept_at + KEEP_MS - performance.now()));
 }
 
 async function keep() {
   const now = draft.get();
   if (is_kept || !slot || whose !== session.get().who) return;
   is_kept = true;
+  kept_at = performance.now();
   const is_nothing = is_empty(now) && !now.source && !(is_own && now.classes.some(({ name }) => name.trim()));
   await (is_nothing ? drop_value(name_of_slot(slot)) : keep_value(name_of_slot(slot), as_kept(now)));
   if (is_nothing || is_own || !kept_here.get()) return;
