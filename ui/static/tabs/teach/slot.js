@@ -23,8 +23,8 @@ export async function take_slot() {
   const own = tab.kept(`${HERE}-${session.get().tenant}`);
   for (const slot of own ? [own, ...drafts.keys()] : drafts.keys()) if (await is_free(slot)) return take(slot, drafts.get(slot) ?? null);
   const fresh = new_id();
-  await stay_in(fresh);
-  return { slot: fresh, draft: null };
+  await is_free(fresh);
+  return take(fresh, null);
 }
 
 function take(slot, draft) {
