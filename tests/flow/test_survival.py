@@ -135,8 +135,7 @@ def test_a_page_left_open_goes_on_by_itself(hardy_service: Service, context: Bro
     client = hardy_service.new_tenant()
     visit = signed_in(context, hardy_service, key=key_of(client))
     jobs = [start_training(client, "watched")]
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     bar = visit.page.get_by_role("progressbar", name="Teaching watched")
     expect(bar).to_be_visible()
     visit.page.get_by_label("Name of class 1").fill("typed meanwhile")

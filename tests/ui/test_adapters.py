@@ -127,8 +127,7 @@ def test_a_second_click_on_the_spot_of_delete_deletes_nothing(visit: Visit, owne
 
 def test_a_version_is_deleted_after_a_question(visit: Visit, owner: Owner) -> None:
     third = owner.teach(NAME, owner.dataset_id, publish="manual", config={"epochs": 1, "evaluate": "none"})
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     visit.button(f"Delete version 3 of {NAME}").click()
     expect(dialog(visit).get_by_role("button", name="No, keep it")).to_be_focused()
     dialog(visit).get_by_role("button", name="Delete", exact=True).click()
@@ -139,8 +138,7 @@ def test_a_version_is_deleted_after_a_question(visit: Visit, owner: Owner) -> No
 def test_pictures_of_the_last_class_of_many_are_shown(visit: Visit, owner: Owner) -> None:
     many = owner.upload("many pictures", noise(CLASSES_OF_MANY, PICTURES_OF_EACH))
     assert owner.get(f"/datasets/{many}")["image_count"] == CLASSES_OF_MANY * PICTURES_OF_EACH == 1200
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     visit.button("Look at the pictures of many pictures").click()
     last = f"class {CLASSES_OF_MANY - 1:02}"
     dialog(visit).get_by_label("Class").select_option(f"{last} ({PICTURES_OF_EACH})")
@@ -155,8 +153,7 @@ def test_pictures_of_the_last_class_of_many_are_shown(visit: Visit, owner: Owner
 def test_a_revision_names_what_it_was_made_of_and_is_deleted(visit: Visit, owner: Owner) -> None:
     answer = owner.client.post(f"/datasets/{owner.dataset_id}/revisions", json={"name": "changed", "remove": [0]})
     made = answer.raise_for_status().json()["id"]
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     row = visit.page.locator(".dataset").filter(has=visit.page.get_by_role("heading", name="changed"))
     expect(row).to_contain_text(f"Changed from {NAME}")
     visit.button("Delete the data set changed").click()

@@ -150,8 +150,7 @@ def test_pictures_survive_a_reload_with_their_names_and_thumbnails(boxes: Boxes,
     boxes.page.get_by_label("Name of class 1").fill("red things")
     boxes.count("dog", 1)
     boxes.page.wait_for_timeout(1500)  # until it is written
-    boxes.page.reload()
-    boxes.visit.until_ready()
+    boxes.visit.reload()
     boxes.count("red things", 1)
     for label in ("red things", "dog"):
         image = boxes.tiles(label).first.locator("img")
@@ -174,8 +173,7 @@ def test_nothing_of_one_visitor_is_left_for_the_next(boxes: Boxes, tmp_path: Pat
     expect(boxes.page.locator(".class-box")).to_have_count(2)
     expect(boxes.page.locator(".tile")).to_have_count(0)
     boxes.page.evaluate("(who) => sessionStorage.setItem('saft-who', who)", mine)
-    boxes.page.reload()
-    boxes.visit.until_ready()
+    boxes.visit.reload()
     boxes.count("Class 1", 1)
 
 

@@ -72,8 +72,7 @@ def test_what_is_put_in_right_before_a_reload_is_kept(visit: Visit) -> None:
     for number, bird in enumerate(samples.of_class("train", "bird")[:4], 1):
         boxes.choose("Class 1", [bird])
         boxes.count("Class 1", number)
-        boxes.page.reload()
-        visit.until_ready()
+        visit.reload()
         boxes.count("Class 1", number)
 
 
@@ -81,8 +80,7 @@ def test_many_pictures_put_in_right_before_a_reload_are_kept(visit: Visit, tmp_p
     boxes, many = Boxes(visit), 120
     boxes.choose("Class 1", [plain_picture(tmp_path, f"{number}.png", (number, 0, 0)) for number in range(many)])
     boxes.count("Class 1", many)
-    boxes.page.reload()
-    visit.until_ready()
+    visit.reload()
     boxes.count("Class 1", many)
 
 
@@ -93,16 +91,14 @@ def test_what_is_put_in_is_kept_again_where_the_browser_was_cleared(boxes: Boxes
     boxes.choose("Class 1", samples.of_class("train", "bird")[6:7])
     boxes.count("Class 1", 7)
     boxes.visit.until(lambda: databases(boxes) != [] and boxes.page.evaluate(KEPT) == 1)
-    boxes.page.reload()
-    boxes.visit.until_ready()
+    boxes.visit.reload()
     boxes.count("Class 1", 7)
 
 
 def with_slow_database(boxes: Boxes) -> None:
     """The same tab, reloaded, in which the database is not open until it is released."""
     boxes.page.add_init_script(SLOW)
-    boxes.page.reload()
-    boxes.visit.until_ready()
+    boxes.visit.reload()
     boxes.count("Class 1", 0)
 
 
@@ -149,8 +145,7 @@ def test_two_tabs_have_drafts_of_their_own(boxes: Boxes) -> None:
     other = another_tab(boxes)
     other.count("Class 1", 0)
     other.page.close()
-    boxes.page.reload()
-    boxes.visit.until_ready()
+    boxes.visit.reload()
     boxes.count("Class 1", 6)
 
 
@@ -160,8 +155,7 @@ def test_the_draft_of_a_tab_that_was_closed_is_taken_on_by_the_next(boxes: Boxes
     other.choose("Class 1", samples.of_class("train", "fish")[:2])
     other.count("Class 1", 2)
     another_tab(other).count("Class 1", 6)
-    other.page.reload()
-    other.visit.until_ready()
+    other.visit.reload()
     other.count("Class 1", 2)
 
 
@@ -176,8 +170,7 @@ def test_another_key_of_the_same_tenant_finds_the_draft(boxes: Boxes) -> None:
 
 def test_a_draft_of_another_shape_is_no_draft(boxes: Boxes) -> None:
     boxes.page.evaluate(BREAK)
-    boxes.page.reload()
-    boxes.visit.until_ready()
+    boxes.visit.reload()
     boxes.count("Class 1", 0)
     boxes.choose("Class 1", samples.of_class("train", "bird")[:3])
     boxes.count("Class 1", 3)
@@ -208,8 +201,7 @@ def test_signing_out_in_one_tab_leaves_nothing_that_another_could_keep(boxes: Bo
 
 def test_names_of_classes_are_kept_without_pictures(visit: Visit) -> None:
     visit.page.get_by_label("Name of class 1").fill("dogs")
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     expect(visit.page.get_by_label("Name of class 1")).to_have_value("dogs")
 
 
@@ -217,6 +209,5 @@ def test_a_browser_that_keeps_nothing_still_lets_one_in(visit: Visit) -> None:
     visit.page.add_init_script(
         "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError') } })"
     )
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     visit.sees("Signed in as page tests")

@@ -49,8 +49,7 @@ def test_a_page_that_is_not_loaded_yet_comes_by_itself(browser: Browser) -> None
 @pytest.mark.parametrize("label", TABS.values())
 def test_every_tab_is_accessible_and_fits_a_phone(visit: Visit, label: str, scheme: Literal["light", "dark"]) -> None:
     visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     visit.open(label)
     assert violations(visit.page) == []
     visit.page.set_viewport_size(PHONE)

@@ -434,8 +434,7 @@ def test_near_duplicates_are_folded_unless_all_are_wanted(newcomer: Visit, tmp_p
 def test_a_picture_of_one_place_is_looked_for_in_another(newcomer: Visit) -> None:
     zipped = {"name": "pictures.zip", "mimeType": "application/zip", "buffer": archive("train", ("bird", "flower"))}
     newcomer.api("POST", "/datasets", multipart={"name": "taught", "archive": zipped})
-    newcomer.page.reload()
-    newcomer.until_ready()
+    newcomer.reload()
     newcomer.page.locator("#saft-collection-files + input").set_input_files([FLOWER, BIRD])
     newcomer.sees("2 pictures added")
     newcomer.button(f"More like “{FLOWER.name}”").click()
@@ -460,8 +459,7 @@ def test_who_has_nothing_can_search_the_sample_pictures(newcomer: Visit) -> None
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_is_found_is_accessible_and_fits_a_phone(visit: Visit, scheme: Literal["light", "dark"]) -> None:
     visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     expect(tiles(visit.page)).to_have_count(PAGE)
     assert violations(visit.page) == []
     visit.button("More like “bird/gcompris-animals-chicken.webp”").click()

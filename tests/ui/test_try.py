@@ -290,8 +290,7 @@ def test_what_has_just_been_taught_is_what_is_tried(visit: Visit) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_filled_it_is_accessible_and_fits_a_phone(trying: Trying, scheme: str) -> None:
     trying.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    trying.page.reload()
-    trying.until_ready()
+    trying.reload()
     trying.choose(photo(OTHERS[1]), photo(CLASSES[1]), painted("phone.heic", "HEIF"), UNREADABLE)
     expect(trying.button("Download answers (CSV)")).to_be_enabled()
     for place in (0, 3):

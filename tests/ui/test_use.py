@@ -375,8 +375,7 @@ def test_a_text_that_fits_an_adapter_is_a_prompt_of_it(visit: Visit) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_code_is_accessible_and_scrolls_in_its_box(visit: Visit, scheme: Literal["light", "dark"]) -> None:
     visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    visit.page.reload()
-    visit.until_ready()
+    visit.reload()
     expect(code(visit)).to_contain_text("datasets/ds_")
     visit.button("Make a key for this").click()
     for language in ("curl", "Python", "JavaScript"):
